@@ -1,0 +1,1 @@
+//! EPICS Channel Access client

@@ -1,0 +1,1 @@
+//! Sockets and tasks under the Channel Access state machines

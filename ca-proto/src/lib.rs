@@ -1,0 +1,4 @@
+//! EPICS Channel Access wire protocol and state machines, without I/O.
+#![no_std]
+
+extern crate alloc;

@@ -1,0 +1,1 @@
+//! Simulated EPICS IOC in the process of its user

@@ -1,0 +1,1 @@
+//! Virtual network and clock in which Channel Access clients and IOCs meet

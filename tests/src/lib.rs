@@ -1,0 +1,1 @@
+//! Loopback and interoperation tests of Canter
