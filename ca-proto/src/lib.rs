@@ -2,3 +2,7 @@
 #![no_std]
 
 extern crate alloc;
+
+pub mod alarm;
+pub mod status;
+pub mod time;
