@@ -104,11 +104,20 @@ impl<K: SlotKey, T> Slots<K, T> {
 
     /// An empty table; allocates nothing.
     pub const fn new() -> Self {
-        Self { entries: Vec::new(), free: None, len: 0, key: PhantomData }
+        Self {
+            entries: Vec::new(),
+            free: None,
+            len: 0,
+            key: PhantomData,
+        }
     }
 
     const fn generations() -> u32 {
-        if K::INDEX_BITS >= 32 { 1 } else { 1 << (32 - K::INDEX_BITS) }
+        if K::INDEX_BITS >= 32 {
+            1
+        } else {
+            1 << (32 - K::INDEX_BITS)
+        }
     }
 
     fn split(key: K) -> (usize, u32) {
@@ -157,7 +166,10 @@ impl<K: SlotKey, T> Slots<K, T> {
             return Err(value(Self::join(0, 0)));
         }
         let key = Self::join(self.entries.len() as u32, 0);
-        self.entries.push(Entry { generation: 0, slot: Slot::Used(value(key)) });
+        self.entries.push(Entry {
+            generation: 0,
+            slot: Slot::Used(value(key)),
+        });
         self.len += 1;
         Ok(key)
     }
@@ -166,9 +178,10 @@ impl<K: SlotKey, T> Slots<K, T> {
     pub fn get(&self, key: K) -> Option<&T> {
         let (index, generation) = Self::split(key);
         match self.entries.get(index) {
-            Some(Entry { generation: g, slot: Slot::Used(value) }) if *g == generation => {
-                Some(value)
-            }
+            Some(Entry {
+                generation: g,
+                slot: Slot::Used(value),
+            }) if *g == generation => Some(value),
             _ => None,
         }
     }
@@ -177,9 +190,10 @@ impl<K: SlotKey, T> Slots<K, T> {
     pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
         let (index, generation) = Self::split(key);
         match self.entries.get_mut(index) {
-            Some(Entry { generation: g, slot: Slot::Used(value) }) if *g == generation => {
-                Some(value)
-            }
+            Some(Entry {
+                generation: g,
+                slot: Slot::Used(value),
+            }) if *g == generation => Some(value),
             _ => None,
         }
     }
@@ -213,21 +227,27 @@ impl<K: SlotKey, T> Slots<K, T> {
 
     /// Live entries in order of their index.
     pub fn iter(&self) -> impl Iterator<Item = (K, &T)> {
-        self.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.slot {
-            Slot::Used(value) => Some((Self::join(index as u32, entry.generation), value)),
-            Slot::Free { .. } => None,
-        })
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| match &entry.slot {
+                Slot::Used(value) => Some((Self::join(index as u32, entry.generation), value)),
+                Slot::Free { .. } => None,
+            })
     }
 
     /// Live entries in order of their index.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut T)> {
-        self.entries.iter_mut().enumerate().filter_map(|(index, entry)| {
-            let key = Self::join(index as u32, entry.generation);
-            match &mut entry.slot {
-                Slot::Used(value) => Some((key, value)),
-                Slot::Free { .. } => None,
-            }
-        })
+        self.entries
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, entry)| {
+                let key = Self::join(index as u32, entry.generation);
+                match &mut entry.slot {
+                    Slot::Used(value) => Some((key, value)),
+                    Slot::Free { .. } => None,
+                }
+            })
     }
 
     /// Keys of live entries in order of their index.

@@ -4,5 +4,12 @@
 extern crate alloc;
 
 pub mod alarm;
+pub mod dbr;
+pub mod ids;
 pub mod status;
 pub mod time;
+pub mod wire;
+
+pub use alarm::{Alarm, AlarmSeverity, AlarmStatus};
+pub use status::EcaStatus;
+pub use time::{Instant, Timestamp};

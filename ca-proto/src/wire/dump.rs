@@ -70,7 +70,14 @@ pub fn datagram(out: &mut impl fmt::Write, data: &[u8], direction: Direction) ->
         out.write_str(separator)?;
         separator = " | ";
         match frame {
-            Ok(frame) => write!(out, "{}", DumpFrame { frame: &frame, direction })?,
+            Ok(frame) => write!(
+                out,
+                "{}",
+                DumpFrame {
+                    frame: &frame,
+                    direction
+                }
+            )?,
             Err(error) => write!(out, "!{error}")?,
         }
     }
@@ -87,8 +94,14 @@ pub struct StreamDump {
 impl StreamDump {
     /// A dump of a stream from its start.
     pub fn new(direction: Direction) -> Self {
-        let limits = Limits { max_payload: u32::MAX, extended: true };
-        Self { deframer: Deframer::new(limits), direction }
+        let limits = Limits {
+            max_payload: u32::MAX,
+            extended: true,
+        };
+        Self {
+            deframer: Deframer::new(limits),
+            direction,
+        }
     }
 
     /// Calls `line` with each frame that the chunk completes, or with what is wrong with it.
@@ -96,7 +109,10 @@ impl StreamDump {
         let mut frames = self.deframer.frames(chunk);
         while let Some(frame) = frames.next() {
             match frame {
-                Ok(frame) => line(&DumpFrame { frame: &frame, direction: self.direction }),
+                Ok(frame) => line(&DumpFrame {
+                    frame: &frame,
+                    direction: self.direction,
+                }),
                 Err(error @ (FrameError::Misaligned(_) | FrameError::TooLarge(_))) => {
                     line(&format_args!("!{error}"));
                 }

@@ -40,12 +40,18 @@ enum Body<'a> {
 impl<'a> Frame<'a> {
     /// A frame around a payload that is already at hand.
     pub fn new(header: Header, payload: &'a [u8]) -> Self {
-        Self { header, body: Body::Borrowed(payload) }
+        Self {
+            header,
+            body: Body::Borrowed(payload),
+        }
     }
 
     /// A frame that owns its payload.
     pub fn owned(header: Header, payload: Bytes) -> Self {
-        Self { header, body: Body::Owned(payload) }
+        Self {
+            header,
+            body: Body::Owned(payload),
+        }
     }
 
     /// The payload, padding included.
@@ -146,7 +152,8 @@ impl Deframer {
             return None;
         }
         if body.buffer.capacity() == body.buffer.len() {
-            body.buffer.reserve(missing.min(BODY_STEP.max(body.buffer.len())));
+            body.buffer
+                .reserve(missing.min(BODY_STEP.max(body.buffer.len())));
         }
         let room = body.buffer.capacity() - body.buffer.len();
         Some((&mut body.buffer).limit(missing.min(room)))
@@ -163,7 +170,10 @@ impl Deframer {
     /// The returned [`Frames`] must be drained until `None`; a rest that is dropped unread is
     /// lost. Call again with the next chunk.
     pub fn frames<'d, 'c>(&'d mut self, chunk: &'c [u8]) -> Frames<'d, 'c> {
-        Frames { deframer: self, chunk }
+        Frames {
+            deframer: self,
+            chunk,
+        }
     }
 }
 
@@ -335,7 +345,9 @@ impl Frames<'_, '_> {
     }
 
     fn continue_body(&mut self) -> Step {
-        let Some(body) = &mut self.deframer.body else { return Step::Starved };
+        let Some(body) = &mut self.deframer.body else {
+            return Step::Starved;
+        };
         let now = body.missing().min(self.chunk.len());
         body.buffer.extend_from_slice(&self.chunk[..now]);
         self.chunk.advance(now);
@@ -382,7 +394,10 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits { max_payload: 100_000, extended: true };
+    const LIMITS: Limits = Limits {
+        max_payload: 100_000,
+        extended: true,
+    };
 
     type Seen = Vec<Result<(Header, Vec<u8>), FrameError>>;
 
@@ -394,7 +409,12 @@ mod tests {
     }
 
     fn message(payload_len: u32, count: u32) -> Vec<u8> {
-        let header = Header { payload_len, count, p1: 7, ..Header::new(Command::ECHO) };
+        let header = Header {
+            payload_len,
+            count,
+            p1: 7,
+            ..Header::new(Command::ECHO)
+        };
         let mut out = Vec::new();
         header.encode(&mut out);
         out.extend((0..payload_len).map(|n| n as u8));
@@ -402,8 +422,19 @@ mod tests {
     }
 
     fn stream() -> Vec<u8> {
-        let sizes = [(0, 0), (8, 1), (16, 70_000), (20_000, 1), (200_000, 9), (65_536, 2), (24, 3)];
-        sizes.into_iter().flat_map(|(len, count)| message(len, count)).collect()
+        let sizes = [
+            (0, 0),
+            (8, 1),
+            (16, 70_000),
+            (20_000, 1),
+            (200_000, 9),
+            (65_536, 2),
+            (24, 3),
+        ];
+        sizes
+            .into_iter()
+            .flat_map(|(len, count)| message(len, count))
+            .collect()
     }
 
     proptest! {
@@ -433,7 +464,10 @@ mod tests {
 
     #[test]
     fn every_byte_alone_gives_the_same_frames() {
-        let stream: Vec<u8> = [(0, 0), (8, 70_000), (24, 3)].iter().flat_map(|&(l, c)| message(l, c)).collect();
+        let stream: Vec<u8> = [(0, 0), (8, 70_000), (24, 3)]
+            .iter()
+            .flat_map(|&(l, c)| message(l, c))
+            .collect();
         let (mut whole, mut single) = (Seen::new(), Seen::new());
         feed(&mut Deframer::new(LIMITS), &stream, &mut whole);
         let mut deframer = Deframer::new(LIMITS);
@@ -466,8 +500,14 @@ mod tests {
 
     #[test]
     fn declared_length_alone_reserves_little() {
-        let mut deframer = Deframer::new(Limits { max_payload: u32::MAX, extended: true });
-        let header = Header { payload_len: 0xffff_fff8, ..Header::new(Command::WRITE) };
+        let mut deframer = Deframer::new(Limits {
+            max_payload: u32::MAX,
+            extended: true,
+        });
+        let header = Header {
+            payload_len: 0xffff_fff8,
+            ..Header::new(Command::WRITE)
+        };
         let mut bytes = Vec::new();
         header.encode(&mut bytes);
         feed(&mut deframer, &bytes, &mut Seen::new());
@@ -491,7 +531,9 @@ mod tests {
     fn datagram_that_ends_inside_a_message_is_reported_last() {
         let mut datagram = message(8, 1);
         datagram.extend_from_slice(&message(16, 2)[..20]);
-        let seen: Vec<_> = datagram_frames(&datagram).map(|f| f.map(|f| f.header.count)).collect();
+        let seen: Vec<_> = datagram_frames(&datagram)
+            .map(|f| f.map(|f| f.header.count))
+            .collect();
         assert_eq!(seen, [Ok(1), Err(FrameError::Truncated)]);
     }
 }

@@ -90,7 +90,14 @@ pub struct Header {
 impl Header {
     /// A header with this command and every other field zero.
     pub const fn new(command: Command) -> Self {
-        Self { command, payload_len: 0, data_type: 0, count: 0, p1: 0, p2: 0 }
+        Self {
+            command,
+            payload_len: 0,
+            data_type: 0,
+            count: 0,
+            p1: 0,
+            p2: 0,
+        }
     }
 
     /// True if the message can only be sent with 24 bytes of header, which a peer below 4.9 cannot
@@ -101,14 +108,22 @@ impl Header {
 
     /// Length of the encoded header: 16 or 24 bytes.
     pub const fn encoded_len(&self) -> usize {
-        if self.needs_extended() { EXTENDED_LEN } else { STANDARD_LEN }
+        if self.needs_extended() {
+            EXTENDED_LEN
+        } else {
+            STANDARD_LEN
+        }
     }
 
     /// Appends the shortest form that can hold the fields.
     pub fn encode(&self, out: &mut impl BufMut) {
         let extended = self.needs_extended();
         out.put_u16(self.command.0);
-        out.put_u16(if extended { EXTENDED_MARK } else { self.payload_len as u16 });
+        out.put_u16(if extended {
+            EXTENDED_MARK
+        } else {
+            self.payload_len as u16
+        });
         out.put_u16(self.data_type);
         out.put_u16(if extended { 0 } else { self.count as u16 });
         out.put_u32(self.p1);
@@ -128,7 +143,11 @@ impl Header {
     pub fn len_from_prefix(prefix: &[u8], extended: bool) -> Option<usize> {
         let size = prefix.get(2..4)?;
         let marked = size == EXTENDED_MARK.to_be_bytes();
-        Some(if marked && extended { EXTENDED_LEN } else { STANDARD_LEN })
+        Some(if marked && extended {
+            EXTENDED_LEN
+        } else {
+            STANDARD_LEN
+        })
     }
 
     /// Decodes the header at the beginning of `input` and returns its length beside it; `None`
@@ -148,7 +167,17 @@ fn parse(input: &[u8], extended: bool) -> IResult<&[u8], Header> {
     } else {
         (rest, (u32::from(size), u32::from(count)))
     };
-    Ok((rest, Header { command: Command(command), payload_len, data_type, count, p1, p2 }))
+    Ok((
+        rest,
+        Header {
+            command: Command(command),
+            payload_len,
+            data_type,
+            count,
+            p1,
+            p2,
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -173,7 +202,11 @@ mod tests {
             (0, 65_535, 24),
             (0, 65_536, 24),
         ] {
-            let header = Header { payload_len, count, ..Header::new(Command::READ_NOTIFY) };
+            let header = Header {
+                payload_len,
+                count,
+                ..Header::new(Command::READ_NOTIFY)
+            };
             let bytes = encoded(header);
             assert_eq!(bytes.len(), len, "{payload_len} {count}");
             assert_eq!(Header::decode(&bytes, true), Some((header, len)));
@@ -202,14 +235,20 @@ mod tests {
 
     #[test]
     fn mark_is_a_plain_size_where_the_extended_form_is_unknown() {
-        let bytes = encoded(Header { count: 70_000, ..Header::new(Command::ECHO) });
+        let bytes = encoded(Header {
+            count: 70_000,
+            ..Header::new(Command::ECHO)
+        });
         let (header, len) = Header::decode(&bytes, false).unwrap();
         assert_eq!((header.payload_len, len), (0xffff, 16));
     }
 
     #[test]
     fn short_input_is_incomplete_at_every_length() {
-        let bytes = encoded(Header { count: 70_000, ..Header::new(Command::ECHO) });
+        let bytes = encoded(Header {
+            count: 70_000,
+            ..Header::new(Command::ECHO)
+        });
         for len in 0..bytes.len() {
             assert_eq!(Header::decode(&bytes[..len], true), None, "{len}");
         }

@@ -117,7 +117,10 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     /// A text to send; the terminating NUL and the padding are added.
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, terminated: true }
+        Self {
+            bytes,
+            terminated: true,
+        }
     }
 
     /// The bytes before the NUL.
@@ -155,10 +158,16 @@ impl<'a> Payload<'a> for Text<'a> {
 
 fn text(payload: &[u8]) -> Text<'_> {
     match payload.iter().position(|&b| b == 0) {
-        Some(end) => Text { bytes: &payload[..end], terminated: true },
+        Some(end) => Text {
+            bytes: &payload[..end],
+            terminated: true,
+        },
         None => {
             let bytes = payload.split_last().map_or(&[][..], |(_, head)| head);
-            Text { bytes, terminated: false }
+            Text {
+                bytes,
+                terminated: false,
+            }
         }
     }
 }
@@ -310,7 +319,10 @@ impl<'a> ErrorBody<'a> {
     pub fn new(request: Header, text: &'a str) -> Self {
         let room = ERROR_PAYLOAD_MAX - request.encoded_len() - 1;
         let bytes = text.as_bytes();
-        Self { request, text: Text::new(bytes.get(..room).unwrap_or(bytes)) }
+        Self {
+            request,
+            text: Text::new(bytes.get(..room).unwrap_or(bytes)),
+        }
     }
 }
 
@@ -330,7 +342,10 @@ impl<'a> Payload<'a> for ErrorBody<'a> {
                 need: Header::len_from_prefix(payload, true).unwrap_or(16),
             });
         };
-        Ok(Self { request, text: text(payload.get(len..).unwrap_or_default()) })
+        Ok(Self {
+            request,
+            text: text(payload.get(len..).unwrap_or_default()),
+        })
     }
     fn len(&self) -> usize {
         self.request.encoded_len() + self.text.len()
@@ -359,7 +374,11 @@ fn put_message<'p>(header: Header, payload: &impl Payload<'p>, out: &mut impl Bu
     let len = payload.len();
     let padded = align8(len);
     // Payloads reach us bounded by the deframer or by the layout of DBR types; 32 bits hold them.
-    Header { payload_len: padded as u32, ..header }.encode(out);
+    Header {
+        payload_len: padded as u32,
+        ..header
+    }
+    .encode(out);
     payload.put(out);
     out.put_bytes(0, padded - len);
 }

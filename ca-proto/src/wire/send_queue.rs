@@ -34,7 +34,12 @@ struct Shared {
 impl SendQueue {
     /// An empty queue; allocates nothing.
     pub const fn new() -> Self {
-        Self { flat: Vec::new(), sent: 0, shared: VecDeque::new(), len: 0 }
+        Self {
+            flat: Vec::new(),
+            sent: 0,
+            shared: VecDeque::new(),
+            len: 0,
+        }
     }
 
     /// Bytes not yet sent.
@@ -65,7 +70,10 @@ impl SendQueue {
             self.put_slice(&data);
         } else {
             self.len += data.len();
-            self.shared.push_back(Shared { at: self.flat.len(), data });
+            self.shared.push_back(Shared {
+                at: self.flat.len(),
+                data,
+            });
         }
     }
 
@@ -107,14 +115,19 @@ impl SendQueue {
         assert!(n <= self.len, "advanced by {n} of {} bytes", self.len);
         self.len -= n;
         while n > 0 {
-            let flat_until = self.shared.front().map_or(self.flat.len(), |front| front.at);
+            let flat_until = self
+                .shared
+                .front()
+                .map_or(self.flat.len(), |front| front.at);
             let step = n.min(flat_until - self.sent);
             self.sent += step;
             n -= step;
             if n == 0 {
                 break;
             }
-            let Some(front) = self.shared.front_mut() else { break };
+            let Some(front) = self.shared.front_mut() else {
+                break;
+            };
             let step = n.min(front.data.len());
             let _ = front.data.split_to(step);
             n -= step;

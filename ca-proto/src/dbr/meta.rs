@@ -1,0 +1,194 @@
+//! What describes a value: units, precision, limits, state texts.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::fmt;
+
+use super::layout::{MAX_STATES, STATE_LEN, UNITS_LEN};
+
+/// Engineering units: at most 7 bytes, then NUL (`wire-and-server` 4.4).
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Units([u8; UNITS_LEN]);
+
+impl Units {
+    /// Keeps the first 7 bytes.
+    pub fn new(text: impl AsRef<[u8]>) -> Self {
+        let mut bytes = [0; UNITS_LEN];
+        for (to, from) in bytes[..UNITS_LEN - 1].iter_mut().zip(text.as_ref()) {
+            *to = *from;
+        }
+        Self(bytes)
+    }
+
+    /// The eight bytes of the field.
+    pub const fn from_wire(bytes: [u8; UNITS_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The eight bytes of the field.
+    pub const fn to_wire(self) -> [u8; UNITS_LEN] {
+        self.0
+    }
+
+    /// The bytes before the NUL.
+    pub fn as_bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|&b| b == 0).unwrap_or(UNITS_LEN);
+        &self.0[..end]
+    }
+}
+
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.as_bytes().utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_str("\u{fffd}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// A lower and an upper limit, in engineering units.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Range {
+    /// Lower limit.
+    pub lower: f64,
+    /// Upper limit.
+    pub upper: f64,
+}
+
+impl Range {
+    /// A range from `lower` to `upper`.
+    pub const fn new(lower: f64, upper: f64) -> Self {
+        Self { lower, upper }
+    }
+    /// Limits that are not defined: NaN in real types, 0 in integer types.
+    pub const UNDEFINED: Self = Self::new(f64::NAN, f64::NAN);
+}
+
+/// The limits of a PV. Undefined alarm and warning limits are NaN, as in the reference.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Limits {
+    /// LOPR and HOPR: range of a display.
+    pub display: Range,
+    /// LOLO and HIHI.
+    pub alarm: Range,
+    /// LOW and HIGH.
+    pub warning: Range,
+    /// DRVL and DRVH: range of a control.
+    pub control: Range,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            display: Range::default(),
+            alarm: Range::UNDEFINED,
+            warning: Range::UNDEFINED,
+            control: Range::default(),
+        }
+    }
+}
+
+/// Up to 16 state texts of an enum, each up to 26 bytes.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct EnumStates(Vec<Vec<u8>>);
+
+impl EnumStates {
+    /// Keeps the first 16 texts, each cut to 25 bytes so that its NUL fits.
+    pub fn new(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let cut = |text: &[u8]| text[..text.len().min(STATE_LEN - 1)].to_vec();
+        Self(
+            texts
+                .into_iter()
+                .take(MAX_STATES)
+                .map(|t| cut(t.as_ref()))
+                .collect(),
+        )
+    }
+
+    /// Keeps texts as they came; 26 bytes without NUL occur.
+    pub(super) fn from_wire(texts: Vec<Vec<u8>>) -> Self {
+        Self(texts)
+    }
+
+    /// Number of states.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True without states.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text of a state.
+    pub fn get(&self, index: u16) -> Option<&[u8]> {
+        self.0.get(usize::from(index)).map(Vec::as_slice)
+    }
+
+    /// The texts in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
+
+    /// The state with exactly this text (case counts, `wire-and-server` 4.8).
+    pub fn position(&self, text: &[u8]) -> Option<u16> {
+        self.0
+            .iter()
+            .position(|state| state == text)
+            .map(|at| at as u16)
+    }
+}
+
+impl fmt::Debug for EnumStates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(
+                self.0
+                    .iter()
+                    .map(|text| alloc::string::String::from_utf8_lossy(text)),
+            )
+            .finish()
+    }
+}
+
+/// What a server knows about a PV beside its value; immutable and shared, replaced as a whole.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Metadata {
+    /// Engineering units.
+    pub units: Units,
+    /// Digits after the point; for real types only.
+    pub precision: i16,
+    /// Display, alarm, warning and control limits.
+    pub limits: Limits,
+    /// State texts; for enums only.
+    pub states: EnumStates,
+    /// Name of the record type, answer to `DBR_CLASS_NAME`.
+    pub class: &'static str,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self {
+            units: Units::default(),
+            precision: 0,
+            limits: Limits::default(),
+            states: EnumStates::default(),
+            class: "",
+        }
+    }
+}
+
+impl Metadata {
+    /// Shared metadata without content.
+    pub fn none() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+}

@@ -1,0 +1,327 @@
+//! Values: a native type, an element count, and the elements as they stand on the wire.
+//!
+//! Keeping the wire image means that a value is stored, shared and sent without conversion; the
+//! elements are decoded when somebody looks at them.
+
+use alloc::vec::Vec;
+use bytes::{BufMut, Bytes};
+use core::fmt;
+
+use super::NativeType;
+
+/// Bytes that are kept inline: every scalar of every `TIME` and smaller structure fits
+/// (`TIME_STRING` is the largest with 52).
+pub const INLINE_LEN: usize = 55;
+
+/// Bytes of a value: small ones inline, large ones shared.
+#[derive(Clone)]
+pub struct Payload(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE_LEN] },
+    Shared(Bytes),
+}
+
+impl Payload {
+    /// A payload with a copy of `data`.
+    pub fn copy_from(data: &[u8]) -> Self {
+        let mut bytes = [0; INLINE_LEN];
+        match bytes.get_mut(..data.len()) {
+            Some(head) => {
+                head.copy_from_slice(data);
+                // At most INLINE_LEN, or the slice above would not exist.
+                Self(Repr::Inline {
+                    len: data.len() as u8,
+                    bytes,
+                })
+            }
+            None => Self(Repr::Shared(Bytes::copy_from_slice(data))),
+        }
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Shared(data) => data,
+        }
+    }
+
+    /// The shared buffer, when the payload has one.
+    pub fn shared(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Repr::Inline { .. } => None,
+            Repr::Shared(data) => Some(data),
+        }
+    }
+
+    /// The bytes as a shared buffer; copies inline ones.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.0 {
+            Repr::Inline { .. } => Bytes::copy_from_slice(self.as_slice()),
+            Repr::Shared(data) => data.clone(),
+        }
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(data: Bytes) -> Self {
+        if data.len() <= INLINE_LEN {
+            Self::copy_from(&data)
+        } else {
+            Self(Repr::Shared(data))
+        }
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.as_slice().len())
+    }
+}
+
+/// An element of an array of a native type.
+pub trait Element: Copy + 'static {
+    /// The native type whose elements these are.
+    const NATIVE: NativeType;
+    /// Decodes one element; `bytes` has exactly its length.
+    fn from_wire(bytes: &[u8]) -> Self;
+    /// Appends one element.
+    fn put(self, out: &mut impl BufMut);
+}
+
+macro_rules! elements {
+    ($($ty:ty = $native:ident, $put:ident;)*) => {$(
+        impl Element for $ty {
+            const NATIVE: NativeType = NativeType::$native;
+            fn from_wire(bytes: &[u8]) -> Self {
+                bytes.try_into().map_or_else(|_| Self::default(), Self::from_be_bytes)
+            }
+            fn put(self, out: &mut impl BufMut) {
+                out.$put(self);
+            }
+        }
+    )*};
+}
+
+elements! {
+    i16 = Short, put_i16;
+    f32 = Float, put_f32;
+    u8 = Char, put_u8;
+    i32 = Long, put_i32;
+    f64 = Double, put_f64;
+}
+
+/// Index of an enum state.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct EnumIndex(pub u16);
+
+impl Element for EnumIndex {
+    const NATIVE: NativeType = NativeType::Enum;
+    fn from_wire(bytes: &[u8]) -> Self {
+        Self(bytes.try_into().map_or(0, u16::from_be_bytes))
+    }
+    fn put(self, out: &mut impl BufMut) {
+        out.put_u16(self.0);
+    }
+}
+
+/// A borrowed value.
+///
+/// # Shape
+/// `data` holds `count` elements of the native type, big-endian; a string element may be shorter
+/// than 40 bytes when it is the last one (`wire-and-server` 2.3).
+#[derive(Clone, Copy, PartialEq)]
+pub struct ValueRef<'a> {
+    /// Type of the elements.
+    pub native: NativeType,
+    /// Number of elements.
+    pub count: u32,
+    /// The elements, without padding.
+    pub data: &'a [u8],
+}
+
+impl<'a> ValueRef<'a> {
+    /// The elements, when they are of type `T`.
+    pub fn elements<T: Element>(self) -> Option<impl ExactSizeIterator<Item = T> + 'a> {
+        (self.native == T::NATIVE)
+            .then(|| self.data.chunks_exact(T::NATIVE.size()).map(T::from_wire))
+    }
+
+    /// Element `index` as the bytes on the wire; a short last string is given as it is.
+    pub fn element_bytes(self, index: u32) -> Option<&'a [u8]> {
+        let size = self.native.size();
+        let start = (index as usize).checked_mul(size)?;
+        let rest = self.data.get(start..)?;
+        if index >= self.count || rest.is_empty() {
+            return None;
+        }
+        Some(&rest[..rest.len().min(size)])
+    }
+
+    /// A string element up to its NUL (at most 40 bytes).
+    pub fn string(self, index: u32) -> Option<&'a [u8]> {
+        if self.native != NativeType::String {
+            return None;
+        }
+        let bytes = self.element_bytes(index)?;
+        let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+        Some(&bytes[..end])
+    }
+
+    /// A copy that owns its bytes.
+    pub fn to_value(self) -> Value {
+        Value {
+            native: self.native,
+            count: self.count,
+            data: Payload::copy_from(self.data),
+        }
+    }
+}
+
+impl fmt::Debug for ValueRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.native, self.count)
+    }
+}
+
+/// An owned value; clones share large arrays.
+#[derive(Clone, PartialEq)]
+pub struct Value {
+    native: NativeType,
+    count: u32,
+    data: Payload,
+}
+
+impl Value {
+    /// An array from its elements.
+    pub fn array<T: Element>(elements: &[T]) -> Self {
+        let size = T::NATIVE.size();
+        let mut out = Vec::with_capacity(elements.len() * size);
+        for &element in elements {
+            element.put(&mut out);
+        }
+        Self::from_wire(T::NATIVE, Bytes::from(out))
+    }
+
+    /// One element.
+    pub fn scalar<T: Element>(element: T) -> Self {
+        let mut out = [0; 8];
+        element.put(&mut &mut out[..]);
+        Self {
+            native: T::NATIVE,
+            count: 1,
+            data: Payload::copy_from(&out[..T::NATIVE.size()]),
+        }
+    }
+
+    /// One string, cut to 39 bytes and filled up with NULs.
+    pub fn string(text: impl AsRef<[u8]>) -> Self {
+        Self::strings(&[text])
+    }
+
+    /// An array of strings, each cut to 39 bytes and filled up with NULs.
+    pub fn strings(texts: &[impl AsRef<[u8]>]) -> Self {
+        let mut out = Vec::with_capacity(texts.len() * super::STRING_LEN);
+        for text in texts {
+            let text = text.as_ref();
+            let kept = text.len().min(super::STRING_LEN - 1);
+            out.extend_from_slice(&text[..kept]);
+            out.put_bytes(0, super::STRING_LEN - kept);
+        }
+        Self::from_wire(NativeType::String, Bytes::from(out))
+    }
+
+    /// A value whose elements already are in wire form (big-endian, 40 bytes per string); the
+    /// count is the number of whole elements in `data`.
+    pub fn from_wire(native: NativeType, data: Bytes) -> Self {
+        let count = (data.len() / native.size()) as u32;
+        Self {
+            native,
+            count,
+            data: Payload::from(data),
+        }
+    }
+
+    /// A value without elements.
+    pub fn empty(native: NativeType) -> Self {
+        Self {
+            native,
+            count: 0,
+            data: Payload::copy_from(&[]),
+        }
+    }
+
+    /// Type of the elements.
+    pub const fn native(&self) -> NativeType {
+        self.native
+    }
+
+    /// Number of elements.
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The bytes of the elements.
+    pub const fn payload(&self) -> &Payload {
+        &self.data
+    }
+
+    /// The value, borrowed.
+    pub fn as_ref(&self) -> ValueRef<'_> {
+        ValueRef {
+            native: self.native,
+            count: self.count,
+            data: self.data.as_slice(),
+        }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
+impl<T: Element> From<T> for Value {
+    fn from(element: T) -> Self {
+        Self::scalar(element)
+    }
+}
+
+impl<T: Element> From<&[T]> for Value {
+    fn from(elements: &[T]) -> Self {
+        Self::array(elements)
+    }
+}
+
+impl<T: Element> From<Vec<T>> for Value {
+    fn from(elements: Vec<T>) -> Self {
+        Self::array(&elements)
+    }
+}
+
+impl<T: Element, const N: usize> From<[T; N]> for Value {
+    fn from(elements: [T; N]) -> Self {
+        Self::array(&elements)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::string(text)
+    }
+}
+
+impl From<alloc::string::String> for Value {
+    fn from(text: alloc::string::String) -> Self {
+        Self::string(text)
+    }
+}
