@@ -6,7 +6,9 @@ extern crate alloc;
 pub mod alarm;
 pub mod dbr;
 pub mod ids;
+pub mod rng;
 pub mod status;
+pub mod text;
 pub mod time;
 pub mod wire;
 
