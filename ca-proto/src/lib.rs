@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+pub mod access;
 pub mod alarm;
 pub mod dbr;
 pub mod ids;
@@ -12,6 +13,7 @@ pub mod text;
 pub mod time;
 pub mod wire;
 
+pub use access::AccessRights;
 pub use alarm::{Alarm, AlarmSeverity, AlarmStatus};
 pub use status::EcaStatus;
 pub use time::{Instant, Timestamp};
