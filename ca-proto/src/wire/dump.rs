@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::frame::{Deframer, Frame, FrameError, Limits, datagram_frames};
-use super::message::{tcp, udp};
+use super::frame::{Deframer, Frame, Limits, datagram_frames};
+use super::message::{ParseError, tcp, udp};
 
 /// Where a frame was seen, which decides how its fields are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,33 +27,42 @@ pub struct DumpFrame<'a, 'b> {
     pub direction: Direction,
 }
 
+impl DumpFrame<'_, '_> {
+    /// True if the payload cannot be what the command says; the line then ends in `!` and why.
+    pub fn is_malformed(&self) -> bool {
+        self.with_parsed(|message| message.is_err())
+    }
+
+    fn with_parsed<T>(&self, see: impl FnOnce(Result<&dyn fmt::Display, ParseError>) -> T) -> T {
+        fn erase<M: fmt::Display, T>(
+            parsed: Result<M, ParseError>,
+            see: impl FnOnce(Result<&dyn fmt::Display, ParseError>) -> T,
+        ) -> T {
+            match parsed {
+                Ok(message) => see(Ok(&message)),
+                Err(error) => see(Err(error)),
+            }
+        }
+        match self.direction {
+            Direction::TcpRequest => erase(tcp::Request::parse(self.frame), see),
+            Direction::TcpResponse => erase(tcp::Response::parse(self.frame), see),
+            Direction::UdpRequest => erase(udp::Request::parse(self.frame), see),
+            Direction::UdpResponse => erase(udp::Response::parse(self.frame), see),
+        }
+    }
+}
+
 impl fmt::Display for DumpFrame<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let frame = self.frame;
-        let error = match self.direction {
-            Direction::TcpRequest => match tcp::Request::parse(frame) {
-                Ok(message) => return message.fmt(f),
-                Err(error) => error,
-            },
-            Direction::TcpResponse => match tcp::Response::parse(frame) {
-                Ok(message) => return message.fmt(f),
-                Err(error) => error,
-            },
-            Direction::UdpRequest => match udp::Request::parse(frame) {
-                Ok(message) => return message.fmt(f),
-                Err(error) => error,
-            },
-            Direction::UdpResponse => match udp::Response::parse(frame) {
-                Ok(message) => return message.fmt(f),
-                Err(error) => error,
-            },
-        };
-        let h = &frame.header;
-        write!(
-            f,
-            "{} type={} count={} p1={:#x} p2={:#x} !{error}",
-            h.command, h.data_type, h.count, h.p1, h.p2
-        )
+        let h = &self.frame.header;
+        self.with_parsed(|message| match message {
+            Ok(message) => message.fmt(f),
+            Err(error) => write!(
+                f,
+                "{} type={} count={} p1={:#x} p2={:#x} !{error}",
+                h.command, h.data_type, h.count, h.p1, h.p2
+            ),
+        })
     }
 }
 
@@ -89,6 +98,7 @@ pub fn datagram(out: &mut impl fmt::Write, data: &[u8], direction: Direction) ->
 pub struct StreamDump {
     deframer: Deframer,
     direction: Direction,
+    malformed: usize,
 }
 
 impl StreamDump {
@@ -101,6 +111,7 @@ impl StreamDump {
         Self {
             deframer: Deframer::new(limits),
             direction,
+            malformed: 0,
         }
     }
 
@@ -109,16 +120,25 @@ impl StreamDump {
         let mut frames = self.deframer.frames(chunk);
         while let Some(frame) = frames.next() {
             match frame {
-                Ok(frame) => line(&DumpFrame {
-                    frame: &frame,
-                    direction: self.direction,
-                }),
-                Err(error @ (FrameError::Misaligned(_) | FrameError::TooLarge(_))) => {
+                Ok(frame) => {
+                    let frame = DumpFrame {
+                        frame: &frame,
+                        direction: self.direction,
+                    };
+                    self.malformed += usize::from(frame.is_malformed());
+                    line(&frame);
+                }
+                Err(error) => {
+                    self.malformed += 1;
                     line(&format_args!("!{error}"));
                 }
-                Err(error) => line(&format_args!("!{error}")),
             }
         }
+    }
+
+    /// Frames so far that no one should have sent.
+    pub const fn malformed(&self) -> usize {
+        self.malformed
     }
 
     /// Bytes of an incomplete frame at the end.

@@ -1,0 +1,7 @@
+//! The `canter` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    canter::main()
+}
