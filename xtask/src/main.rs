@@ -1,2 +1,43 @@
-//! Developer tasks of Canter.
-fn main() {}
+//! Developer tasks of Canter, run as `cargo xtask TASK`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod peers;
+mod steps;
+mod test;
+
+/// Developer tasks of Canter.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Set up the Python environment with real EPICS in it and print its interpreter.
+    Peers,
+    /// Run all tests, the interop tests against real EPICS included.
+    Test(test::Options),
+    /// Run all that a change must pass: format, lints, documentation, tests.
+    Ci(test::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().task {
+        Task::Peers => peers::ensure().map(|python| println!("{}", python.display())),
+        Task::Test(options) => test::run(&options),
+        Task::Ci(options) => ci::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! All that a change must pass.
+
+use crate::{steps, test};
+
+/// Runs every check and prints a summary.
+///
+/// # Errors
+/// Names the number of failed steps.
+pub(crate) fn run(options: &test::Options) -> Result<(), String> {
+    let mut all = steps::Steps::default();
+    all.step("format", || {
+        steps::run(&mut steps::cargo(&["fmt", "--all", "--check"]))
+    });
+    all.step("clippy", || {
+        let args = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        steps::run(&mut steps::cargo(&args))
+    });
+    all.step("documentation", || {
+        let mut doc = steps::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+        steps::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    // The fuzz targets' corpora are replayed by ca-testkit's own tests, so they need no step here.
+    test::add(&mut all, options);
+    all.finish()
+}
