@@ -1,0 +1,157 @@
+//! A byte stream with its deframer and its outgoing queue: what client and server circuits share.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::net::SocketAddrV4;
+use std::task::{Context, Poll, ready};
+
+use bytes::BufMut;
+use ca_proto::wire::{Deframer, Limits, SendQueue};
+
+use crate::runtime::ByteStream;
+
+/// Bytes asked for in one read; a short read means that the socket is drained.
+pub const CHUNK_LEN: usize = 64 * 1024;
+/// Slices in one vectored write.
+pub const MAX_SLICES: usize = 64;
+
+/// What a read brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received<R> {
+    /// Bytes arrived, and this is what the handler made of them.
+    Chunk {
+        /// Bytes taken from the stream.
+        bytes: usize,
+        /// The handler's result.
+        result: R,
+    },
+    /// The peer has ended its direction.
+    End,
+}
+
+/// A stream that is read in chunks into a [`Deframer`] and written from a [`SendQueue`].
+///
+/// Idle streams own no buffer: chunks live in a buffer per thread, and the outgoing queue is
+/// swapped with the state machine's ([`swap_in`](Self::swap_in)), so that nothing is copied and
+/// the socket is written outside of any lock.
+#[derive(Debug)]
+pub struct StreamIo {
+    stream: Box<dyn ByteStream>,
+    deframer: Deframer,
+    out: SendQueue,
+}
+
+impl StreamIo {
+    /// Takes over a stream at its start.
+    pub fn new(stream: Box<dyn ByteStream>, limits: Limits) -> Self {
+        Self {
+            stream,
+            deframer: Deframer::new(limits),
+            out: SendQueue::new(),
+        }
+    }
+
+    /// Our end of the connection.
+    ///
+    /// # Errors
+    /// When the system no longer knows it.
+    pub fn local_addr(&self) -> io::Result<SocketAddrV4> {
+        self.stream.local_addr()
+    }
+
+    /// Reads once, and gives what came to `handle`: the deframer, the chunk, and whether the
+    /// socket is drained (false: more may be waiting).
+    ///
+    /// While the payload of a large frame is incomplete, the bytes are read straight into its
+    /// buffer and the chunk is empty. Deframing belongs into the handler, so that it can run
+    /// outside or inside a lock as the driver likes.
+    ///
+    /// # Errors
+    /// The stream's error, which ends it.
+    pub fn poll_read_chunk<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        handle: impl FnOnce(&mut Deframer, &[u8], bool) -> R,
+    ) -> Poll<io::Result<Received<R>>> {
+        if let Some(mut body) = self.deframer.body() {
+            let room = body.remaining_mut();
+            let bytes = ready!(self.stream.poll_read_body(cx, &mut body))?;
+            return Poll::Ready(Ok(match bytes {
+                0 => Received::End,
+                _ => Received::Chunk {
+                    bytes,
+                    result: handle(&mut self.deframer, &[], bytes < room),
+                },
+            }));
+        }
+        with_scratch(|scratch| {
+            let bytes = ready!(self.stream.poll_read(cx, scratch))?;
+            Poll::Ready(Ok(match scratch.get(..bytes) {
+                None | Some([]) => Received::End,
+                Some(chunk) => Received::Chunk {
+                    bytes,
+                    result: handle(&mut self.deframer, chunk, bytes < scratch.len()),
+                },
+            }))
+        })
+    }
+
+    /// Takes the state machine's queue when ours is empty, leaving our empty one there. Returns
+    /// whether there is something to [flush](Self::poll_flush).
+    pub fn swap_in(&mut self, queue: &mut SendQueue) -> bool {
+        if self.out.is_empty() {
+            std::mem::swap(&mut self.out, queue);
+        }
+        !self.out.is_empty()
+    }
+
+    /// Bytes taken over and not yet written.
+    pub fn unsent(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes until everything is written or the socket is full; adds the bytes that went to
+    /// `sent`, also when it returns pending.
+    ///
+    /// # Errors
+    /// The stream's error, which ends it.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, sent: &mut usize) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut used = 0;
+            for (slot, slice) in slices.iter_mut().zip(self.out.slices()) {
+                *slot = IoSlice::new(slice);
+                used += 1;
+            }
+            let n = ready!(self.stream.poll_write_vectored(cx, &slices[..used]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out.advance(n);
+            *sent += n;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends our direction after what was written.
+    ///
+    /// # Errors
+    /// The stream's error, which ends it.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_shutdown(cx)
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// Lends the thread's receive buffer; a nested call gets a fresh one.
+pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buffer = SCRATCH
+        .take()
+        .unwrap_or_else(|| vec![0; CHUNK_LEN].into_boxed_slice());
+    let result = work(&mut buffer);
+    SCRATCH.set(Some(buffer));
+    result
+}

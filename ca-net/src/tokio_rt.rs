@@ -1,0 +1,314 @@
+//! The runtime for real sockets: tokio and socket2.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, IoSlice};
+use std::net::{SocketAddr, SocketAddrV4};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time;
+
+use bytes::BytesMut;
+use bytes::buf::Limit;
+use ca_proto::{Instant, Timestamp};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::runtime::{Handle, TryCurrentError};
+
+use crate::runtime::{
+    BoxFuture, ByteStream, DatagramSocket, Dial, Listener, Runtime, StreamOptions, Task,
+    TaskHandle, Timer, UdpOptions,
+};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 128;
+
+/// Real sockets and real time on a tokio runtime with I/O and time enabled.
+///
+/// # Examples
+/// ```
+/// use ca_net::{Runtime, TokioRuntime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let runtime = TokioRuntime::current().expect("this is an async main");
+/// let listener = runtime.listen("127.0.0.1:0".parse().unwrap(), &Default::default()).unwrap();
+/// assert_ne!(listener.local_addr().unwrap().port(), 0);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TokioRuntime {
+    handle: Handle,
+    start: time::Instant,
+}
+
+impl TokioRuntime {
+    /// Runs on the tokio runtime behind `handle`.
+    pub fn new(handle: Handle) -> Self {
+        Self {
+            handle,
+            start: time::Instant::now(),
+        }
+    }
+
+    /// Runs on the tokio runtime that the caller runs on.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn current() -> Result<Self, TryCurrentError> {
+        Handle::try_current().map(Self::new)
+    }
+}
+
+impl Runtime for TokioRuntime {
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.start.elapsed()
+    }
+
+    fn wall(&self) -> Timestamp {
+        let since_1970 = time::SystemTime::now().duration_since(time::UNIX_EPOCH);
+        Timestamp::from_unix_nanos(since_1970.unwrap_or_default().as_nanos())
+    }
+
+    fn entropy(&self) -> u64 {
+        // std seeds its hash maps from the system, once per thread, and counts on from there.
+        RandomState::new().hash_one(self.start)
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        Box::new(TokioTimer {
+            handle: self.handle.clone(),
+            start: self.start,
+            sleep: None,
+            armed: None,
+            wanted: None,
+        })
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) -> TaskHandle {
+        TaskHandle::new(TokioTask(self.handle.spawn(task)))
+    }
+
+    fn dial(&self, to: SocketAddrV4, options: &StreamOptions) -> Dial {
+        let options = *options;
+        Box::pin(async move {
+            let socket = TcpSocket::new_v4()?;
+            if !options.local.is_unspecified() {
+                socket.bind(SocketAddrV4::new(options.local, 0).into())?;
+            }
+            let stream = socket.connect(to.into()).await?;
+            tune(&stream, &options)?;
+            Ok(Box::new(TokioStream(stream)) as Box<dyn ByteStream>)
+        })
+    }
+
+    fn listen(
+        &self,
+        address: SocketAddrV4,
+        options: &StreamOptions,
+    ) -> io::Result<Box<dyn Listener>> {
+        let _context = self.handle.enter();
+        let socket = TcpSocket::new_v4()?;
+        // A restarted server gets its port back while old connections linger.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address.into())?;
+        Ok(Box::new(TokioListener {
+            listener: socket.listen(BACKLOG)?,
+            options: *options,
+        }))
+    }
+
+    fn bind_udp(&self, options: &UdpOptions) -> io::Result<Box<dyn DatagramSocket>> {
+        let _context = self.handle.enter();
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        if options.shared {
+            socket.set_reuse_address(true)?;
+            #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+            socket.set_reuse_port(true)?;
+        }
+        socket.set_broadcast(options.broadcast)?;
+        socket.set_multicast_ttl_v4(options.multicast_ttl)?;
+        if options.receive_buffer > 0 {
+            socket.set_recv_buffer_size(options.receive_buffer)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::from(options.address).into())?;
+        for group in &options.groups {
+            socket.join_multicast_v4(group, options.address.ip())?;
+        }
+        Ok(Box::new(TokioUdp(UdpSocket::from_std(socket.into())?)))
+    }
+}
+
+fn tune(stream: &TcpStream, options: &StreamOptions) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_keepalive(options.keep_alive)
+}
+
+fn v4(address: SocketAddr) -> io::Result<SocketAddrV4> {
+    match address {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+#[derive(Debug)]
+struct TokioTask(tokio::task::JoinHandle<()>);
+
+impl Task for TokioTask {
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    fn poll_join(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}
+
+/// Tokio's timers cost a lock to move. State machines move their deadline later with every
+/// message, so only an earlier deadline is passed on; a later one is looked at when the old fires.
+#[derive(Debug)]
+struct TokioTimer {
+    handle: Handle,
+    start: time::Instant,
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Deadline of `sleep`, while that has not fired.
+    armed: Option<Instant>,
+    wanted: Option<Instant>,
+}
+
+impl TokioTimer {
+    fn arm(&mut self, deadline: Instant) {
+        self.armed = Some(deadline);
+        let after_start = time::Duration::from_nanos(deadline.as_nanos());
+        let at = self
+            .start
+            .checked_add(after_start)
+            .unwrap_or_else(|| self.start + FAR);
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(at.into()),
+            None => {
+                let _context = self.handle.enter();
+                self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into())));
+            }
+        }
+    }
+}
+
+/// Thirty years, for deadlines that mean "never".
+const FAR: time::Duration = time::Duration::from_secs(30 * 365 * 86_400);
+
+impl Timer for TokioTimer {
+    fn reset(&mut self, deadline: Option<Instant>) {
+        self.wanted = deadline;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(wanted) = self.wanted else {
+            return Poll::Pending;
+        };
+        loop {
+            if self.armed.is_none_or(|armed| wanted < armed) {
+                self.arm(wanted);
+            }
+            let Some(sleep) = &mut self.sleep else {
+                return Poll::Pending;
+            };
+            ready!(sleep.as_mut().poll(cx));
+            self.armed = None;
+            if Instant::ZERO + self.start.elapsed() >= wanted {
+                self.wanted = None;
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct TokioStream(TcpStream);
+
+impl ByteStream for TokioStream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        // poll_read, unlike try_read, forgets readiness after a short read and so spares the
+        // read that would only bring EAGAIN.
+        let mut buf = ReadBuf::new(buf);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    fn poll_read_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Limit<&mut BytesMut>,
+    ) -> Poll<io::Result<usize>> {
+        // The future holds nothing but the two references, so it may be made anew for each poll.
+        pin!(self.0.read_buf(body)).poll(cx)
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddrV4> {
+        v4(self.0.local_addr()?)
+    }
+}
+
+#[derive(Debug)]
+struct TokioListener {
+    listener: TcpListener,
+    options: StreamOptions,
+}
+
+impl Listener for TokioListener {
+    fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Box<dyn ByteStream>, SocketAddrV4)>> {
+        let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
+        tune(&stream, &self.options)?;
+        Poll::Ready(Ok((Box::new(TokioStream(stream)), v4(peer)?)))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddrV4> {
+        v4(self.listener.local_addr()?)
+    }
+}
+
+#[derive(Debug)]
+struct TokioUdp(UdpSocket);
+
+impl DatagramSocket for TokioUdp {
+    fn poll_send_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        to: SocketAddrV4,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_send_to(cx, data, to.into()).map_ok(drop)
+    }
+
+    fn poll_recv_from(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddrV4)>> {
+        let mut buf = ReadBuf::new(buf);
+        let from = ready!(self.0.poll_recv_from(cx, &mut buf))?;
+        Poll::Ready(Ok((buf.filled().len(), v4(from)?)))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddrV4> {
+        v4(self.0.local_addr()?)
+    }
+}
