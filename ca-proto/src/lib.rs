@@ -4,8 +4,11 @@
 extern crate alloc;
 
 pub mod access;
+pub mod addr_list;
 pub mod alarm;
+pub mod config;
 pub mod dbr;
+pub mod env;
 pub mod ids;
 pub mod rng;
 pub mod status;

@@ -1,0 +1,339 @@
+//! Address lists of the environment and the destinations that follow from them.
+//!
+//! Names are resolved and interfaces are enumerated by the caller; this module holds the grammar and the
+//! rules of order and duplicates.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use nom::branch::alt;
+use nom::bytes::complete::take_while1;
+use nom::character::complete::{char, u8 as octet, u16 as port, u32 as raw_address};
+use nom::combinator::{all_consuming, map, opt, verify};
+use nom::sequence::preceded;
+use nom::{IResult, Parser};
+use thiserror::Error;
+
+/// One valid token of an address list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A numerical address.
+    Addr(SocketAddrV4),
+    /// A host name that the caller resolves to an IPv4 address.
+    Host {
+        /// The name, at most 511 bytes of ASCII letters, digits, `.`, `-` and `_`.
+        name: String,
+        /// UDP or TCP port.
+        port: u16,
+    },
+}
+
+/// The form that parses back to the same entry.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addr(addr) => write!(f, "{addr}"),
+            Self::Host { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+/// A token that is neither an address nor a host name, or a name that was not found.
+///
+/// Prints the reference's message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("Bad internet address or host name: '{0}'")]
+pub struct BadToken(pub String);
+
+/// A parsed address list: its tokens in order, good and bad.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AddrList(pub Vec<Result<Entry, BadToken>>);
+
+impl AddrList {
+    /// Parses a list separated by blanks, tabs, CR and LF. A comma does not separate (wire-and-server 1.3).
+    pub fn parse(text: &str, default_port: u16) -> Self {
+        let tokens = text
+            .split([' ', '\t', '\r', '\n'])
+            .filter(|token| !token.is_empty());
+        Self(
+            tokens
+                .map(|token| parse_token(token, default_port))
+                .collect(),
+        )
+    }
+
+    /// Addresses in order, host names looked up with `lookup`, and the tokens that gave none.
+    pub fn resolve(
+        &self,
+        mut lookup: impl FnMut(&str) -> Option<Ipv4Addr>,
+    ) -> (Vec<SocketAddrV4>, Vec<BadToken>) {
+        let (mut addrs, mut bad) = (Vec::new(), Vec::new());
+        for item in &self.0 {
+            match item {
+                Ok(Entry::Addr(addr)) => addrs.push(*addr),
+                Ok(Entry::Host { name, port }) => match lookup(name) {
+                    Some(ip) => addrs.push(SocketAddrV4::new(ip, *port)),
+                    None => bad.push(BadToken(name.clone())),
+                },
+                Err(token) => bad.push(token.clone()),
+            }
+        }
+        (addrs, bad)
+    }
+
+    /// The valid entries in order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().filter_map(|item| item.as_ref().ok())
+    }
+}
+
+impl FromIterator<SocketAddrV4> for AddrList {
+    fn from_iter<I: IntoIterator<Item = SocketAddrV4>>(addrs: I) -> Self {
+        Self(addrs.into_iter().map(Entry::Addr).map(Ok).collect())
+    }
+}
+
+/// The valid entries separated by blanks.
+impl fmt::Display for AddrList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, entry) in self.entries().enumerate() {
+            if n > 0 {
+                f.write_str(" ")?;
+            }
+            write!(f, "{entry}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Parses one token: `a.b.c.d`, a raw 32-bit decimal number or a host name, each with optional `:port`.
+///
+/// Octets are decimal also with leading zeros. Port 0 is accepted. Numbers with fewer than four parts
+/// (`1.2.3`), which the reference expands as `inet_aton` does, are taken for mistakes.
+///
+/// # Errors
+///
+/// [`BadToken`] with the token.
+pub fn parse_token(token: &str, default_port: u16) -> Result<Entry, BadToken> {
+    fn with_port<'a, T>(
+        host: impl Parser<&'a str, Output = T, Error = nom::error::Error<&'a str>>,
+    ) -> impl Parser<&'a str, Output = (T, Option<u16>), Error = nom::error::Error<&'a str>> {
+        all_consuming((host, opt(preceded(char(':'), port))))
+    }
+
+    let addr = |(ip, port): (Ipv4Addr, Option<u16>)| {
+        Entry::Addr(SocketAddrV4::new(ip, port.unwrap_or(default_port)))
+    };
+    let host = |(name, port): (&str, Option<u16>)| Entry::Host {
+        name: name.to_string(),
+        port: port.unwrap_or(default_port),
+    };
+    let mut entry = alt((
+        map(with_port(dotted), addr),
+        map(with_port(map(raw_address, Ipv4Addr::from_bits)), addr),
+        map(with_port(host_name), host),
+    ));
+    match entry.parse(token) {
+        Ok((_, entry)) => Ok(entry),
+        Err(_) => Err(BadToken(token.to_string())),
+    }
+}
+
+fn dotted(input: &str) -> IResult<&str, Ipv4Addr> {
+    let next = || preceded(char('.'), octet);
+    let (rest, (a, b, c, d)) = (octet, next(), next(), next()).parse(input)?;
+    Ok((rest, Ipv4Addr::new(a, b, c, d)))
+}
+
+fn host_name(input: &str) -> IResult<&str, &str> {
+    const MAX_LEN: usize = 511;
+    let name = take_while1(|c: char| c.is_ascii_alphanumeric() || ".-_".contains(c));
+    verify(name, |name: &str| {
+        name.len() <= MAX_LEN && name.contains(|c: char| !c.is_ascii_digit() && c != '.')
+    })
+    .parse(input)
+}
+
+/// An IPv4 address of a network interface, as the operating system reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interface {
+    /// Own address.
+    pub addr: Ipv4Addr,
+    /// The interface is up.
+    pub up: bool,
+    /// The interface is the loopback interface.
+    pub loopback: bool,
+    /// How to reach its neighbours.
+    pub reach: Reach,
+}
+
+/// How the neighbours on an interface are reached without knowing them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// By this broadcast address; 0.0.0.0 counts as none.
+    Broadcast(Ipv4Addr),
+    /// The only neighbour has this address.
+    PointToPoint(Ipv4Addr),
+    /// Not at all.
+    None,
+}
+
+impl Interface {
+    /// Destination that reaches the neighbours, if the interface can be used for that.
+    fn neighbours(&self) -> Option<Ipv4Addr> {
+        if !self.up || self.loopback {
+            return None;
+        }
+        match self.reach {
+            Reach::Broadcast(addr) => (!addr.is_unspecified()).then_some(addr),
+            Reach::PointToPoint(peer) => Some(peer),
+            Reach::None => None,
+        }
+    }
+}
+
+/// Datagram destinations and what was dropped on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Destinations {
+    /// Destinations in the order of sending, each once.
+    pub list: Vec<SocketAddrV4>,
+    /// Dropped entries, one per drop.
+    pub duplicates: Vec<SocketAddrV4>,
+    /// Listed interfaces that contribute no automatic destination.
+    pub unreachable: Vec<Ipv4Addr>,
+}
+
+impl Destinations {
+    /// Messages about dropped entries in the reference's words.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let unreachable = self.unreachable.iter().map(|addr| {
+            alloc::format!("Warning: Can't find broadcast address of interface {addr}")
+        });
+        let duplicates = self.duplicates.iter().map(|addr| {
+            alloc::format!("Warning: Duplicate EPICS CA Address list entry \"{addr}\" discarded")
+        });
+        unreachable.chain(duplicates)
+    }
+
+    /// Appends the user's list to the automatic one and drops duplicates, the first one wins.
+    fn join(auto: Vec<SocketAddrV4>, user: &[SocketAddrV4], unreachable: Vec<Ipv4Addr>) -> Self {
+        let mut list = Vec::with_capacity(auto.len() + user.len());
+        for addr in auto {
+            if !list.contains(&addr) {
+                list.push(addr);
+            }
+        }
+        let mut duplicates = Vec::new();
+        for &addr in user {
+            if list.contains(&addr) {
+                duplicates.push(addr);
+            } else {
+                list.push(addr);
+            }
+        }
+        Self {
+            list,
+            duplicates,
+            unreachable,
+        }
+    }
+}
+
+/// Destinations of name searches (client-and-tools 1.2).
+///
+/// The automatic part comes first: the broadcast or peer address of every interface that is up and not
+/// loopback, with `port`; 127.0.0.1 if there is none; duplicates in it are silent. The user's list
+/// extends it; its duplicates are reported.
+pub fn search_destinations(
+    auto: bool,
+    interfaces: &[Interface],
+    user: &[SocketAddrV4],
+    port: u16,
+) -> Destinations {
+    let mut found = Vec::new();
+    if auto {
+        found.extend(interfaces.iter().filter_map(Interface::neighbours));
+        if found.is_empty() {
+            found.push(Ipv4Addr::LOCALHOST);
+        }
+    }
+    Destinations::join(with_port(found, port), user, Vec::new())
+}
+
+/// Destinations of a server's beacons (wire-and-server 1.3).
+///
+/// `listed` are the addresses the server is bound to, empty or with 0.0.0.0 for all interfaces. Then every
+/// interface contributes as in [`search_destinations`], but without the fall-back to 127.0.0.1. Else only
+/// the listed ones do; 127.0.0.1 contributes itself. An empty result means that no beacons are sent.
+pub fn beacon_destinations(
+    auto: bool,
+    listed: &[Ipv4Addr],
+    interfaces: &[Interface],
+    user: &[SocketAddrV4],
+    port: u16,
+) -> Destinations {
+    let (mut found, mut unreachable) = (Vec::new(), Vec::new());
+    let wildcard = listed.iter().all(Ipv4Addr::is_unspecified);
+    if auto && wildcard {
+        found.extend(interfaces.iter().filter_map(Interface::neighbours));
+    } else if auto {
+        for &addr in listed {
+            let mut same = interfaces.iter().filter(|interface| interface.addr == addr);
+            match same.find_map(Interface::neighbours) {
+                Some(destination) => found.push(destination),
+                None if addr == Ipv4Addr::LOCALHOST => found.push(addr),
+                None => unreachable.push(addr),
+            }
+        }
+    }
+    Destinations::join(with_port(found, port), user, unreachable)
+}
+
+fn with_port(addrs: Vec<Ipv4Addr>, port: u16) -> Vec<SocketAddrV4> {
+    let addrs = addrs.into_iter();
+    addrs.map(|ip| SocketAddrV4::new(ip, port)).collect()
+}
+
+/// A server's interface list, sorted by use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BindAddrs {
+    /// Addresses to bind; 0.0.0.0 alone if the list names none.
+    pub bind: Vec<Ipv4Addr>,
+    /// Multicast groups to join on every UDP socket.
+    pub groups: Vec<Ipv4Addr>,
+}
+
+/// The interface list names all interfaces and single ones together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("0.0.0.0 cannot be combined with other addresses in the interface list")]
+pub struct AmbiguousInterfaces;
+
+impl BindAddrs {
+    /// Sorts the addresses of EPICS_CAS_INTF_ADDR_LIST; ports and repeated addresses are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`AmbiguousInterfaces`], a fatal mistake for the reference too (wire-and-server 1.3).
+    pub fn from_list(addrs: &[SocketAddrV4]) -> Result<Self, AmbiguousInterfaces> {
+        let mut sorted = Self::default();
+        for ip in addrs.iter().map(SocketAddrV4::ip) {
+            let target = if ip.is_multicast() {
+                &mut sorted.groups
+            } else {
+                &mut sorted.bind
+            };
+            if !target.contains(ip) {
+                target.push(*ip);
+            }
+        }
+        if sorted.bind.is_empty() {
+            sorted.bind.push(Ipv4Addr::UNSPECIFIED);
+        }
+        if sorted.bind.len() > 1 && sorted.bind.contains(&Ipv4Addr::UNSPECIFIED) {
+            return Err(AmbiguousInterfaces);
+        }
+        Ok(sorted)
+    }
+}
