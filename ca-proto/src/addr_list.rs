@@ -1,7 +1,7 @@
 //! Address lists of the environment and the destinations that follow from them.
 //!
-//! Names are resolved and interfaces are enumerated by the caller; this module holds the grammar and the
-//! rules of order and duplicates.
+//! Names are resolved and interfaces are enumerated by the caller; this module holds the grammar
+//! and the rules of order and duplicates.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -52,7 +52,8 @@ pub struct BadToken(pub String);
 pub struct AddrList(pub Vec<Result<Entry, BadToken>>);
 
 impl AddrList {
-    /// Parses a list separated by blanks, tabs, CR and LF. A comma does not separate (wire-and-server 1.3).
+    /// Parses a list separated by blanks, tabs, CR and LF. A comma does not separate
+    /// (wire-and-server 1.3).
     pub fn parse(text: &str, default_port: u16) -> Self {
         let tokens = text
             .split([' ', '\t', '\r', '\n'])
@@ -108,10 +109,11 @@ impl fmt::Display for AddrList {
     }
 }
 
-/// Parses one token: `a.b.c.d`, a raw 32-bit decimal number or a host name, each with optional `:port`.
+/// Parses one token: `a.b.c.d`, a raw 32-bit decimal number or a host name, each with optional
+/// `:port`.
 ///
-/// Octets are decimal also with leading zeros. Port 0 is accepted. Numbers with fewer than four parts
-/// (`1.2.3`), which the reference expands as `inet_aton` does, are taken for mistakes.
+/// Octets are decimal also with leading zeros. Port 0 is accepted. Numbers with fewer than four
+/// parts (`1.2.3`), which the reference expands as `inet_aton` does, are taken for mistakes.
 ///
 /// # Errors
 ///
@@ -243,9 +245,9 @@ impl Destinations {
 
 /// Destinations of name searches (client-and-tools 1.2).
 ///
-/// The automatic part comes first: the broadcast or peer address of every interface that is up and not
-/// loopback, with `port`; 127.0.0.1 if there is none; duplicates in it are silent. The user's list
-/// extends it; its duplicates are reported.
+/// The automatic part comes first: the broadcast or peer address of every interface that is up and
+/// not loopback, with `port`; 127.0.0.1 if there is none; duplicates in it are silent. The user's
+/// list extends it; its duplicates are reported.
 pub fn search_destinations(
     auto: bool,
     interfaces: &[Interface],
@@ -265,8 +267,9 @@ pub fn search_destinations(
 /// Destinations of a server's beacons (wire-and-server 1.3).
 ///
 /// `listed` are the addresses the server is bound to, empty or with 0.0.0.0 for all interfaces. Then every
-/// interface contributes as in [`search_destinations`], but without the fall-back to 127.0.0.1. Else only
-/// the listed ones do; 127.0.0.1 contributes itself. An empty result means that no beacons are sent.
+/// interface contributes as in [`search_destinations`], but without the fall-back to 127.0.0.1.
+/// Else only the listed ones do; 127.0.0.1 contributes itself. An empty result means that no
+/// beacons are sent.
 pub fn beacon_destinations(
     auto: bool,
     listed: &[Ipv4Addr],

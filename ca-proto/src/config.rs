@@ -1,7 +1,7 @@
 //! Parameters of the client and server state machines.
 //!
-//! Defaults are those of the reference implementation where it has the parameter. Each field has a setter of
-//! the same name that takes and returns the parameters.
+//! Defaults are those of the reference implementation where it has the parameter. Each field has a
+//! setter of the same name that takes and returns the parameters.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -71,42 +71,46 @@ params! {
         search_addrs: Vec<SocketAddrV4> = Vec::new();
         /// TCP name servers (EPICS_CA_NAME_SERVERS). Default: none.
         name_servers: Vec<SocketAddrV4> = Vec::new();
-        /// Port of searches and of servers that do not tell theirs (EPICS_CA_SERVER_PORT). Default: 5064.
+        /// Port of searches and of servers that do not tell theirs (EPICS_CA_SERVER_PORT). Default:
+        /// 5064.
         server_port: u16 = SERVER_PORT;
         /// Port of the local repeater (EPICS_CA_REPEATER_PORT). Default: 5065.
         repeater_port: u16 = REPEATER_PORT;
-        /// Silence on a circuit after which it is probed with ECHO (EPICS_CA_CONN_TMO). Default: 30 s.
+        /// Silence on a circuit after which it is probed with ECHO (EPICS_CA_CONN_TMO). Default: 30
+        /// s.
         connection_timeout: Duration = Duration::from_secs(30);
-        /// Time for the answer to an ECHO before the circuit is unresponsive; fixed in the reference
-        /// (client-and-tools 0). Default: 5 s.
+        /// Time for the answer to an ECHO before the circuit is unresponsive; fixed in the
+        /// reference (client-and-tools 0). Default: 5 s.
         echo_timeout: Duration = Duration::from_secs(5);
-        /// Time for a TCP connect. The reference waits as long as the operating system does. Default: 5 s.
+        /// Time for a TCP connect. The reference waits as long as the operating system does.
+        /// Default: 5 s.
         connect_timeout: Duration = Duration::from_secs(5);
-        /// Time for the answer to CREATE_CHAN before the channel is searched again. The reference waits
-        /// for ever. Default: 30 s.
+        /// Time for the answer to CREATE_CHAN before the channel is searched again. The reference
+        /// waits for ever. Default: 30 s.
         create_timeout: Duration = Duration::from_secs(30);
-        /// Ceiling of the search back-off (EPICS_CA_MAX_SEARCH_PERIOD); the setter raises it to at least
-        /// 60 s. Default: 300 s.
+        /// Ceiling of the search back-off (EPICS_CA_MAX_SEARCH_PERIOD); the setter raises it to at
+        /// least 60 s. Default: 300 s.
         max_search_period: Duration = Duration::from_secs(300), set v => v.max(MIN_SEARCH_PERIOD);
         /// Tick of the governor that delays the search for lost channels (client-and-tools 0).
         /// Default: 10 s.
         reconnect_delay: Duration = Duration::from_secs(10);
-        /// Array limit in bytes (EPICS_CA_MAX_ARRAY_BYTES with EPICS_CA_AUTO_ARRAY_BYTES=NO), `None` for
-        /// automatic sizes; see [`ClientParams::max_message_bytes`]. Default: `None`.
+        /// Array limit in bytes (EPICS_CA_MAX_ARRAY_BYTES with EPICS_CA_AUTO_ARRAY_BYTES=NO),
+        /// `None` for automatic sizes; see [`ClientParams::max_message_bytes`]. Default: `None`.
         max_array_bytes: Option<u32> = None;
-        /// Largest payload in bytes accepted with automatic sizes, a protection against broken peers.
-        /// Default: 256 MiB.
+        /// Largest payload in bytes accepted with automatic sizes, a protection against broken
+        /// peers. Default: 256 MiB.
         max_payload: u32 = DEFAULT_MAX_PAYLOAD;
         /// User name sent in CLIENT_NAME. Default: empty.
         user: String = String::new();
         /// Host name sent in HOST_NAME. Default: empty.
         host: String = String::new();
-        /// Circuit priority of channels that ask for none, 0..=99; the setter limits it. Default: 0.
+        /// Circuit priority of channels that ask for none, 0..=99; the setter limits it. Default:
+        /// 0.
         priority: u8 = 0, set v => v.min(MAX_PRIORITY);
         /// Seed of all random choices: the same seed and inputs give the same output. Default: 0.
         rng_seed: u64 = 0;
-        /// Bytes queued on a circuit from which on requests have to wait; the reference blocks its caller
-        /// there too (client-and-tools 0). Default: 256 KiB.
+        /// Bytes queued on a circuit from which on requests have to wait; the reference blocks its
+        /// caller there too (client-and-tools 0). Default: 256 KiB.
         send_high_water: usize = 256 << 10;
     }
 }
@@ -114,11 +118,11 @@ params! {
 params! {
     /// Parameters of a server and its circuits.
     ServerParams {
-        /// Array limit in bytes (EPICS_CA_MAX_ARRAY_BYTES with EPICS_CA_AUTO_ARRAY_BYTES=NO), `None` for
-        /// automatic sizes; see [`ServerParams::max_message_bytes`]. Default: `None`.
+        /// Array limit in bytes (EPICS_CA_MAX_ARRAY_BYTES with EPICS_CA_AUTO_ARRAY_BYTES=NO),
+        /// `None` for automatic sizes; see [`ServerParams::max_message_bytes`]. Default: `None`.
         max_array_bytes: Option<u32> = None;
-        /// Largest payload in bytes accepted with automatic sizes, a protection against broken peers.
-        /// Default: 256 MiB.
+        /// Largest payload in bytes accepted with automatic sizes, a protection against broken
+        /// peers. Default: 256 MiB.
         max_payload: u32 = DEFAULT_MAX_PAYLOAD;
         /// Steady pause between beacons (EPICS_CAS_BEACON_PERIOD). Default: 15 s.
         beacon_period: Duration = Duration::from_secs(15);
@@ -141,16 +145,16 @@ params! {
         /// Free entries at or below which an update replaces the queued one of its subscription
         /// (wire-and-server 6.7). Default: 36.
         replace_when_free: usize = 36;
-        /// Channels of one circuit; further CREATE_CHAN requests fail. The reference has no limit but
-        /// memory. Default: 1 000 000, an archiver's load.
+        /// Channels of one circuit; further CREATE_CHAN requests fail. The reference has no limit
+        /// but memory. Default: 1 000 000, an archiver's load.
         max_channels_per_circuit: usize = 1_000_000;
         /// Subscriptions of one circuit; further EVENT_ADD requests fail with ECA_ALLOCMEM.
         /// The reference has no limit but memory. Default: 1 000 000.
         max_subscriptions_per_circuit: usize = 1_000_000;
         /// Unfinished write-notify requests of one circuit. Default: 65 536.
         max_pending_puts_per_circuit: usize = 65_536;
-        /// Circuits from one IP address; further ones are closed. Default: 1 024, as each of the 100
-        /// priorities of each client program takes one.
+        /// Circuits from one IP address; further ones are closed. Default: 1 024, as each of the
+        /// 100 priorities of each client program takes one.
         max_circuits_per_host: usize = 1_024;
         /// Circuits in total; further ones are closed. Default: 16 384.
         max_circuits: usize = 16_384;
@@ -161,17 +165,18 @@ params! {
 }
 
 impl ClientParams {
-    /// Largest message accepted from a server in bytes, header included: the array limit plus 24 but at least
-    /// 16384 (wire-and-server 2.4), or [`ClientParams::max_payload`] plus 24 with automatic sizes.
+    /// Largest message accepted from a server in bytes, header included: the array limit plus 24
+    /// but at least 16384 (wire-and-server 2.4), or [`ClientParams::max_payload`] plus 24 with
+    /// automatic sizes.
     pub fn max_message_bytes(&self) -> u32 {
         max_message_bytes(self.max_array_bytes, self.max_payload)
     }
 }
 
 impl ServerParams {
-    /// Largest message accepted from or sent to a client in bytes, header included: the array limit plus
-    /// 24 but at least 16384 (wire-and-server 2.4), or [`ServerParams::max_payload`] plus 24 with
-    /// automatic sizes.
+    /// Largest message accepted from or sent to a client in bytes, header included: the array limit
+    /// plus 24 but at least 16384 (wire-and-server 2.4), or [`ServerParams::max_payload`] plus 24
+    /// with automatic sizes.
     pub fn max_message_bytes(&self) -> u32 {
         max_message_bytes(self.max_array_bytes, self.max_payload)
     }

@@ -1,8 +1,9 @@
 //! Configuration from the `EPICS_CA_*` and `EPICS_CAS_*` environment variables.
 //!
-//! The environment is a function argument. A variable that is set but empty counts as "no value" and also
-//! hides its default: lists are then empty, and numbers use their fallback with a warning. Rules and
-//! messages: wire-and-server 1.3, client-and-tools 1.1, messages checked against EPICS 7.0.10.
+//! The environment is a function argument. A variable that is set but empty counts as "no value"
+//! and also hides its default: lists are then empty, and numbers use their fallback with a warning.
+//! Rules and messages: wire-and-server 1.3, client-and-tools 1.1, messages checked against EPICS
+//! 7.0.10.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -157,8 +158,8 @@ impl EnvClient {
         }
     }
 
-    /// Parameters with these settings and the given final destinations; user and host name are left to the
-    /// caller.
+    /// Parameters with these settings and the given final destinations; user and host name are left
+    /// to the caller.
     pub fn params(
         &self,
         search_addrs: Vec<SocketAddrV4>,
@@ -215,8 +216,8 @@ pub struct EnvServer {
     pub max_array_bytes: Setting<u32>,
     /// EPICS_CA_MCAST_TTL: time to live of multicast beacons, in hops.
     pub mcast_ttl: Setting<u8>,
-    /// EPICS_IOC_IGNORE_SERVERS: false if it names `rsrv`, the Channel Access server, which is then not to
-    /// be started.
+    /// EPICS_IOC_IGNORE_SERVERS: false if it names `rsrv`, the Channel Access server, which is then
+    /// not to be started.
     pub enabled: Setting<bool>,
     /// Messages about values that could not be used; bad list entries are reported by
     /// [`AddrList::resolve`].
@@ -250,8 +251,8 @@ impl EnvServer {
         }
     }
 
-    /// Parameters with these settings and the given resolved addresses; the TCP port is the UDP port until
-    /// the caller finds it taken.
+    /// Parameters with these settings and the given resolved addresses; the TCP port is the UDP
+    /// port until the caller finds it taken.
     pub fn params(
         &self,
         beacon_addrs: Vec<SocketAddrV4>,

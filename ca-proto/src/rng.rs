@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn numbers_match_the_published_generator() {
-        // The first outputs of the algorithm with seed 42 and the default stream, by independent arithmetic.
+        // The first outputs of the algorithm with seed 42 and the default stream, by independent
+        // arithmetic.
         let mut rng = Pcg32::new(42);
         let first = [rng.next_u32(), rng.next_u32(), rng.next_u32()];
         assert_eq!(first, EXPECTED);

@@ -95,8 +95,8 @@ macro_rules! eca_table {
     };
 }
 
-// Numbers, names and severities: wire-and-server 5. Texts of the codes in use: client-and-tools 5.12,
-// spelling kept because compatible tools print them.
+// Numbers, names and severities: wire-and-server 5. Texts of the codes in use: client-and-tools
+// 5.12, spelling kept because compatible tools print them.
 eca_table! {
     0 NORMAL "ECA_NORMAL" Success "Normal successful completion",
     1 MAXIOC "ECA_MAXIOC" Error "Too many server connections at once",

@@ -8,9 +8,9 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// A point on a monotonic clock, in nanoseconds since an arbitrary start.
 ///
-/// The state machines never read a clock: the caller passes `now` with every input, from a real clock
-/// or from a simulated one. Arithmetic saturates, so that a far deadline is late and never in the past;
-/// `u64` nanoseconds reach 584 years.
+/// The state machines never read a clock: the caller passes `now` with every input, from a real
+/// clock or from a simulated one. Arithmetic saturates, so that a far deadline is late and never in
+/// the past; `u64` nanoseconds reach 584 years.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);
 
@@ -105,10 +105,11 @@ impl fmt::Debug for Instant {
     }
 }
 
-/// Time stamp of a value as the wire carries it: time since 1990-01-01 00:00:00 UTC, the EPICS epoch.
+/// Time stamp of a value as the wire carries it: time since 1990-01-01 00:00:00 UTC, the EPICS
+/// epoch.
 ///
-/// The fields hold what the peer sent, also a `nanos` outside 0..999 999 999; conversions carry such an
-/// excess into the seconds. The 32-bit seconds end in 2126. (wire-and-server 4.3)
+/// The fields hold what the peer sent, also a `nanos` outside 0..999 999 999; conversions carry
+/// such an excess into the seconds. The 32-bit seconds end in 2126. (wire-and-server 4.3)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     /// Seconds since the EPICS epoch.
@@ -132,7 +133,8 @@ impl Timestamp {
 
     /// Stamp of `secs` seconds and `nanos` nanoseconds since the Unix epoch.
     ///
-    /// Times before the EPICS epoch give [`Timestamp::UNDEFINED`], times after its end the last stamp.
+    /// Times before the EPICS epoch give [`Timestamp::UNDEFINED`], times after its end the last
+    /// stamp.
     pub fn from_unix(secs: i64, nanos: u32) -> Self {
         let total = i128::from(secs) * i128::from(NANOS_PER_SEC) + i128::from(nanos);
         Self::from_unix_nanos(u128::try_from(total).unwrap_or(0))
@@ -219,7 +221,8 @@ impl CivilTime {
     pub fn from_unix_secs(secs: i64) -> Self {
         const SECS_PER_DAY: i64 = 86_400;
         const DAYS_PER_400_YEARS: i64 = 146_097;
-        // 1970-01-01 counted in days from 0000-03-01. Years that start in March end with the leap day.
+        // 1970-01-01 counted in days from 0000-03-01. Years that start in March end with the leap
+        // day.
         const DAYS_TO_1970: i64 = 719_468;
 
         let second_of_day = secs.rem_euclid(SECS_PER_DAY);

@@ -16,11 +16,12 @@ pub enum RealKind {
 
 /// Text of a real number with the field's precision.
 ///
-/// Up to 8 digits and a magnitude of 10^7 the fraction is cut to one digit more than asked and rounded half
-/// away from zero. Larger magnitudes have at most 3 digits; more digits, and magnitudes above 10^16
-/// (from 10^8 for a float), have exponent form with leading blanks. A negative precision counts as a
-/// very large one, because the reference keeps it in an unsigned 16-bit number. For
-/// [`RealKind::Float`] the value must be one of an `f32`; any other is rounded to it first.
+/// Up to 8 digits and a magnitude of 10^7 the fraction is cut to one digit more than asked and
+/// rounded half away from zero. Larger magnitudes have at most 3 digits; more digits, and
+/// magnitudes above 10^16 (from 10^8 for a float), have exponent form with leading blanks. A
+/// negative precision counts as a very large one, because the reference keeps it in an unsigned
+/// 16-bit number. For [`RealKind::Float`] the value must be one of an `f32`; any other is rounded
+/// to it first.
 pub fn format_real(v: f64, precision: i16, kind: RealKind) -> Text40 {
     let v = match kind {
         RealKind::Double => v,
@@ -81,7 +82,8 @@ fn write_rounded(text: &mut Text40, v: f64, precision: usize, kind: RealKind) ->
     let scale = SCALES.get(precision).copied().unwrap_or(1);
     let magnitude = libm::fabs(v);
     let mut whole = libm::trunc(magnitude);
-    // The two multiplications are separate and of the field's type: their rounding shows in the text.
+    // The two multiplications are separate and of the field's type: their rounding shows in the
+    // text.
     let scaled = match kind {
         RealKind::Double => (magnitude - whole) * f64::from(scale) * 10.0,
         RealKind::Float => f64::from((magnitude - whole) as f32 * scale as f32 * 10.0),

@@ -1,7 +1,8 @@
 //! Text to numbers with the reference server's rules (wire-and-server 4.8).
 //!
-//! Common to all: leading white space is skipped, text behind the number is ignored, and the empty text
-//! gives 0. The last holds for scalar targets; for an array element the caller rejects an empty text.
+//! Common to all: leading white space is skipped, text behind the number is ignored, and the empty
+//! text gives 0. The last holds for scalar targets; for an array element the caller rejects an
+//! empty text.
 
 use thiserror::Error;
 
@@ -38,8 +39,8 @@ pub enum Base {
 ///
 /// # Errors
 ///
-/// [`NoDigits`]; [`OutOfRange`] for finite numbers above the range; [`Underflow`] for numbers that round to
-/// zero or lose digits as subnormal numbers, as `strtod` reports a range error for them.
+/// [`NoDigits`]; [`OutOfRange`] for finite numbers above the range; [`Underflow`] for numbers that
+/// round to zero or lose digits as subnormal numbers, as `strtod` reports a range error for them.
 pub fn strtod(text: &[u8]) -> Result<(f64, usize), ParseNumberError> {
     let (negative, start) = sign(text);
     let body = text.get(start..).unwrap_or_default();
@@ -73,9 +74,9 @@ pub fn parse_f64(text: &[u8]) -> Result<f64, ParseNumberError> {
 ///
 /// # Errors
 ///
-/// As [`strtod`], and also [`OutOfRange`] for finite magnitudes from `f32::MAX` on and [`Underflow`]
-/// up to `f32::MIN_POSITIVE`, both limits included (`epicsParseFloat`, which however lets small negative
-/// numbers pass; here both signs fail).
+/// As [`strtod`], and also [`OutOfRange`] for finite magnitudes from `f32::MAX` on and
+/// [`Underflow`] up to `f32::MIN_POSITIVE`, both limits included (`epicsParseFloat`, which however
+/// lets small negative numbers pass; here both signs fail).
 pub fn parse_f32(text: &[u8]) -> Result<f32, ParseNumberError> {
     let value = parse_f64(text)?;
     let magnitude = libm::fabs(value);
@@ -150,8 +151,8 @@ parse_integers! {
 
 /// Parses an unsigned integer of 32 bits: base ten, or a real number if the text has one.
 ///
-/// A real number is cut towards zero. The reference stores only the integer before the point of a real
-/// number that does not fit (`5e9` as 5); here that is an error.
+/// A real number is cut towards zero. The reference stores only the integer before the point of a
+/// real number that does not fit (`5e9` as 5); here that is an error.
 ///
 /// # Errors
 ///
@@ -190,8 +191,9 @@ pub fn parse_u64(text: &[u8]) -> Result<u64, ParseNumberError> {
 
 /// Finds the state number a text stands for.
 ///
-/// An exact, case-sensitive match of a state's text comes first; else a decimal number below the number of
-/// states, with nothing but white space around it. `None` otherwise, also for the empty text.
+/// An exact, case-sensitive match of a state's text comes first; else a decimal number below the
+/// number of states, with nothing but white space around it. `None` otherwise, also for the empty
+/// text.
 pub fn match_enum<'a, I>(text: &[u8], states: I) -> Option<u16>
 where
     I: IntoIterator<Item = &'a [u8]>,
@@ -411,8 +413,8 @@ fn integer(text: &[u8], base: Base) -> Result<(bool, u64, usize), ParseNumberErr
     Ok((negative, magnitude, len))
 }
 
-/// Wraps as `strtoul` and the reference's range check do: the value modulo 2^64 is accepted if it lies
-/// within `max` of either end of the 64-bit range.
+/// Wraps as `strtoul` and the reference's range check do: the value modulo 2^64 is accepted if it
+/// lies within `max` of either end of the 64-bit range.
 fn wrap_unsigned(negative: bool, magnitude: u64, max: u64) -> Result<u64, ParseNumberError> {
     let value = if negative {
         magnitude.wrapping_neg()
