@@ -266,7 +266,7 @@ pub fn search_destinations(
 
 /// Destinations of a server's beacons (wire-and-server 1.3).
 ///
-/// `listed` are the addresses the server is bound to, empty or with 0.0.0.0 for all interfaces. Then every
+/// `listed` are the addresses the server is bound to, empty or 0.0.0.0 for all interfaces. Then every
 /// interface contributes as in [`search_destinations`], but without the fall-back to 127.0.0.1.
 /// Else only the listed ones do; 127.0.0.1 contributes itself. An empty result means that no
 /// beacons are sent.

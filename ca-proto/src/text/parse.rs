@@ -353,7 +353,7 @@ fn hexadecimal(body: &[u8]) -> Result<Option<(f64, usize)>, ParseNumberError> {
     assemble(mantissa, sticky, exponent).map(|value| Some((value, end)))
 }
 
-/// `mantissa * 2^exponent`, rounded half to even; `sticky` tells of non-zero bits below the mantissa.
+/// `mantissa * 2^exponent`, rounded half to even; `sticky` tells of non-zero bits below it.
 fn assemble(mantissa: u64, sticky: bool, exponent: i64) -> Result<f64, ParseNumberError> {
     if mantissa == 0 {
         return Ok(0.0);

@@ -1,8 +1,8 @@
 //! The conversions `%e`, `%f`, `%g` and `%G` of C for real numbers, byte for byte as glibc prints
 //! them.
 //!
-//! `core::fmt` prints correctly rounded digits for any precision; this module adds C's exponent form,
-//! the `%g` rule and the minimum width. The one difference: a NaN with its sign bit set prints as
+//! `core::fmt` prints correctly rounded digits for any precision; this module adds C's exponent
+//! form, the `%g` rule and the minimum width. The one difference: a NaN with its sign bit set prints as
 //! `nan`.
 
 use alloc::format;
