@@ -16,6 +16,7 @@
 //! write until blocked, arm its one timer.
 
 pub mod budget;
+pub mod iface;
 pub mod runtime;
 pub mod stream;
 pub mod tokio_rt;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::buf::Limit;
 use bytes::{BufMut, BytesMut};
+use ca_proto::addr_list::Interface;
 use ca_proto::{Instant, Timestamp};
 
 /// A boxed future that may be sent to another thread.
@@ -51,6 +52,12 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
         address: SocketAddrV4,
         options: &StreamOptions,
     ) -> io::Result<Box<dyn Listener>>;
+
+    /// The IPv4 interfaces of this host, for automatic address lists.
+    ///
+    /// # Errors
+    /// When the system cannot enumerate them.
+    fn interfaces(&self) -> io::Result<Vec<Interface>>;
 
     /// Opens a UDP socket.
     ///

@@ -10,6 +10,7 @@ use std::time;
 
 use bytes::BytesMut;
 use bytes::buf::Limit;
+use ca_proto::addr_list::Interface;
 use ca_proto::{Instant, Timestamp};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -120,6 +121,10 @@ impl Runtime for TokioRuntime {
         }))
     }
 
+    fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        crate::iface::interfaces()
+    }
+
     fn bind_udp(&self, options: &UdpOptions) -> io::Result<Box<dyn DatagramSocket>> {
         let _context = self.handle.enter();
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
@@ -130,6 +135,9 @@ impl Runtime for TokioRuntime {
         }
         socket.set_broadcast(options.broadcast)?;
         socket.set_multicast_ttl_v4(options.multicast_ttl)?;
+        // Only groups that this socket joined, not those of the whole host (client-and-tools 1.4).
+        #[cfg(target_os = "linux")]
+        socket.set_multicast_all_v4(false)?;
         if options.receive_buffer > 0 {
             socket.set_recv_buffer_size(options.receive_buffer)?;
         }
