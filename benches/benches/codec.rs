@@ -1,0 +1,147 @@
+//! The wire in memory: how many frames per second can be split, parsed, encoded and printed.
+
+#![allow(missing_docs)] // Criterion's macros generate undocumented items.
+
+use std::hint::black_box;
+
+use ca_proto::EcaStatus;
+use ca_proto::dbr::DbrType;
+use ca_proto::ids::{Cid, SubId};
+use ca_proto::wire::message::{Data, SearchFlag, Text};
+use ca_proto::wire::{Deframer, Limits, Minor, SendQueue, datagram_frames, tcp, udp};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const LIMITS: Limits = Limits {
+    max_payload: 1 << 24,
+    extended: true,
+};
+/// Updates of 40 bytes that fill one chunk of 64 KiB, as a driver reads them.
+const PER_CHUNK: usize = 64 * 1024 / 40;
+
+fn update(n: u32) -> tcp::Response<'static> {
+    tcp::Response::EventAdd {
+        ty: DbrType(20),
+        count: 1,
+        status: EcaStatus::NORMAL,
+        subid: SubId(n),
+        data: Data(&[7; 24]),
+    }
+}
+
+fn chunk_of_updates() -> Vec<u8> {
+    let mut queue = SendQueue::new();
+    for n in 0..PER_CHUNK {
+        update(n as u32).encode(&mut queue);
+    }
+    queue.to_vec()
+}
+
+fn updates(c: &mut Criterion) {
+    let chunk = chunk_of_updates();
+    let mut group = c.benchmark_group("updates of 40 bytes");
+    group.throughput(Throughput::Elements(PER_CHUNK as u64));
+    group.bench_function("deframe", |b| {
+        let mut deframer = Deframer::new(LIMITS);
+        b.iter(|| {
+            let mut frames = deframer.frames(black_box(&chunk));
+            let mut sum = 0u32;
+            while let Some(Ok(frame)) = frames.next() {
+                sum = sum.wrapping_add(frame.header.p2);
+            }
+            sum
+        });
+    });
+    group.bench_function("deframe and parse", |b| {
+        let mut deframer = Deframer::new(LIMITS);
+        b.iter(|| {
+            let mut frames = deframer.frames(black_box(&chunk));
+            let mut sum = 0u32;
+            while let Some(Ok(frame)) = frames.next() {
+                if let Ok(tcp::Response::EventAdd { subid, .. }) = tcp::Response::parse(&frame) {
+                    sum = sum.wrapping_add(subid.0);
+                }
+            }
+            sum
+        });
+    });
+    group.bench_function("encode", |b| {
+        let mut queue = SendQueue::new();
+        b.iter(|| {
+            for n in 0..PER_CHUNK {
+                update(black_box(n as u32)).encode(&mut queue);
+            }
+            let len = queue.len();
+            queue.clear();
+            len
+        });
+    });
+    group.finish();
+}
+
+fn search(c: &mut Criterion) {
+    let mut datagram = Vec::new();
+    udp::Request::Version {
+        valid: 1,
+        minor: Minor::CURRENT,
+        sequence: 1,
+    }
+    .encode_into(&mut datagram);
+    for n in 0..21 {
+        let name = format!("facility:area:device{n:02}:field");
+        udp::Request::Search {
+            reply: SearchFlag::DONT_REPLY,
+            minor: Minor::CURRENT,
+            cid: Cid(n),
+            cid2: Cid(n),
+            name: Text::new(name.as_bytes()),
+        }
+        .encode_into(&mut datagram);
+    }
+    let mut group = c.benchmark_group("search datagram of 21 names");
+    group.throughput(Throughput::Elements(21));
+    group.bench_function("parse", |b| {
+        b.iter(|| {
+            let mut bytes = 0;
+            for frame in datagram_frames(black_box(&datagram)).flatten() {
+                if let Ok(udp::Request::Search { name, .. }) = udp::Request::parse(&frame) {
+                    bytes += name.as_bytes().len();
+                }
+            }
+            bytes
+        });
+    });
+    group.finish();
+}
+
+fn large_array(c: &mut Criterion) {
+    let mut stream = Vec::new();
+    let payload = vec![1; 8 << 20];
+    tcp::Response::EventAdd {
+        ty: DbrType(6),
+        count: 1 << 20,
+        status: EcaStatus::NORMAL,
+        subid: SubId(1),
+        data: Data(&payload),
+    }
+    .encode_into(&mut stream);
+    let mut group = c.benchmark_group("array of 8 MiB");
+    group.sample_size(20);
+    group.throughput(Throughput::Bytes(payload.len() as u64));
+    group.bench_function("deframe from chunks of 64 KiB", |b| {
+        let mut deframer = Deframer::new(LIMITS);
+        b.iter(|| {
+            let mut seen = 0;
+            for chunk in stream.chunks(64 * 1024) {
+                let mut frames = deframer.frames(black_box(chunk));
+                while let Some(Ok(frame)) = frames.next() {
+                    seen += frame.payload().len();
+                }
+            }
+            seen
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, updates, search, large_array);
+criterion_main!(benches);
