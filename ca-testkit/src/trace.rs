@@ -280,7 +280,10 @@ mod tests {
     fn a_diff_shows_what_changed_and_where() {
         let before = "a\nb\nc\nd\ne\nf\ng\n";
         let after = "a\nb\nc\nd\ne\nF\ng\nh\n";
-        assert_eq!(diff(before, after), "  …\n  c\n  d\n  e\n- f\n+ F\n  g\n+ h\n");
+        assert_eq!(
+            diff(before, after),
+            "  …\n  c\n  d\n  e\n- f\n+ F\n  g\n+ h\n"
+        );
         assert_eq!(diff(before, before), "");
     }
 

@@ -8,16 +8,10 @@ use ca_proto::Instant;
 
 use crate::net::ConnId;
 
-mod client;
-mod ioc;
 mod nasty;
-mod repeater;
 mod script;
 
-pub use client::{Answer, ClientHost, SubLog, UpdateLog};
-pub use ioc::IocHost;
 pub use nasty::NastyHost;
-pub use repeater::RepeaterHost;
 pub use script::{Received, ScriptHost};
 
 /// How a stream ended, as its reader sees it.

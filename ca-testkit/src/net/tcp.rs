@@ -46,6 +46,8 @@ struct Pipe {
     segments: VecDeque<(usize, Instant)>,
     /// When the last byte has left, for links with a bandwidth.
     busy_until: Instant,
+    /// Nothing arrives before this.
+    not_before: Instant,
     delivered: u64,
     /// The writer has ended its side.
     finished: bool,
@@ -225,7 +227,7 @@ impl SimNet {
         connection.ends[1].id = conn;
         connection.ends[1].alive = true;
         // Nothing that the server writes may overtake the answer to the dial.
-        connection.ends[1].pipe.busy_until = self.now;
+        connection.ends[1].pipe.not_before = at;
         self.by_end.insert((far, conn), (index, 1));
         self.push(at, Event::SynAck(index));
         let delivery = Delivery::Accepted {
@@ -340,8 +342,8 @@ impl SimNet {
             Duration::from_secs_f64(data.len() as f64 / rate as f64)
         });
         pipe.busy_until = start + sending;
-        let last = pipe.segments.back().map_or(Instant::ZERO, |(_, at)| *at);
-        let at = (pipe.busy_until + delay).max(last);
+        let at = (pipe.busy_until + delay).max(pipe.not_before);
+        pipe.not_before = at;
         pipe.bytes.extend(data);
         pipe.segments.push_back((data.len(), at));
         self.push(at, Event::Pipe(index, end));
@@ -386,8 +388,7 @@ impl SimNet {
         };
         let pipe = &mut connection.ends[end].pipe;
         pipe.finished = true;
-        let last = pipe.segments.back().map_or(now, |(_, at)| *at);
-        let at = last.max(now + delay);
+        let at = pipe.not_before.max(now + delay);
         self.push(at, Event::Pipe(index, end));
     }
 
