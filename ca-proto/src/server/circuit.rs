@@ -67,7 +67,12 @@ pub struct Circuit {
 impl Circuit {
     /// A circuit that was just accepted. Our version is queued at once, unasked
     /// (`wire-and-server` 3.1); clients of name servers wait for it.
-    pub fn new(params: Arc<ServerParams>, id: CircuitId, peer: SocketAddrV4, _now: Instant) -> Self {
+    pub fn new(
+        params: Arc<ServerParams>,
+        id: CircuitId,
+        peer: SocketAddrV4,
+        _now: Instant,
+    ) -> Self {
         let mut out = SendQueue::new();
         tcp::Response::Version {
             priority: 0,
@@ -170,7 +175,8 @@ impl Circuit {
             }
             Err(FrameError::Misaligned(header)) => {
                 let (command, len) = (header.command, header.payload_len);
-                let text = format_args!("{command} has {len} bytes of payload, not a multiple of 8");
+                let text =
+                    format_args!("{command} has {len} bytes of payload, not a multiple of 8");
                 self.error(&header, None, EcaStatus::INTERNAL, text);
                 Err(Violation::Misaligned { command, len })
             }
@@ -206,7 +212,9 @@ impl Circuit {
         }
         use tcp::Request;
         match Request::parse(frame) {
-            Ok(Request::Version { priority, minor, .. }) => self.version(priority, minor),
+            Ok(Request::Version {
+                priority, minor, ..
+            }) => self.version(priority, minor),
             Ok(Request::ReadNotify { .. }) => self.read_notify(header, db),
             Ok(Request::EventCancel { .. }) => self.event_cancel(header, db),
             Ok(Request::CreateChan { name, .. }) => self.create_chan(header, name, db),

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
+use super::bridge::put_value;
 use super::circuit::Circuit;
 use super::database::{Database, Put, PutId, PutOutcome, PutTicket};
 use super::error::Violation;
 use super::subscriptions::ChannelText;
-use crate::dbr::convert::{ConvertError, put_value};
+use crate::dbr::ConvertError;
 use crate::dbr::{DbrType, Family};
 use crate::ids::{Ioid, Sid, Slots};
 use crate::status::EcaStatus;
@@ -143,7 +144,7 @@ impl Circuit {
     }
 
     fn start_put(
-        &mut self,
+        &self,
         now: Instant,
         id: PutId,
         payload: &[u8],
@@ -159,7 +160,11 @@ impl Circuit {
             return PutOutcome::Done(EcaStatus::NOWTACCESS);
         }
         // Structured types are refused here though WRITE takes them, as in the reference.
-        if put.ty.family().is_some_and(|family| family != Family::Plain) {
+        if put
+            .ty
+            .family()
+            .is_some_and(|family| family != Family::Plain)
+        {
             return PutOutcome::Done(EcaStatus::PUTFAIL);
         }
         let value = match put_value(put.ty, put.count, payload) {

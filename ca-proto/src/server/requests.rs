@@ -221,8 +221,7 @@ impl Circuit {
         let channel = self.channel(header, Sid(header.p1))?;
         let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
         let room = Room::new(&self.params, self.minor);
-        let reply =
-            |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
+        let reply = |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
         let result = if readable {
             let snapshot = db.read(pv);
             let count = match header.count {
@@ -256,12 +255,22 @@ impl Circuit {
         let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
         if !ty.is_valid() {
             let text = alloc::format!("{}: there is no type {}", ChannelText(channel), ty.0);
-            self.error(header, Some(cid), EcaStatus::BADTYPE, format_args!("{text}"));
+            self.error(
+                header,
+                Some(cid),
+                EcaStatus::BADTYPE,
+                format_args!("{text}"),
+            );
             return self.check_type(header.command, ty);
         }
         if !readable {
             let text = alloc::format!("{}", ChannelText(channel));
-            self.error(header, Some(cid), EcaStatus::NORDACCESS, format_args!("{text}"));
+            self.error(
+                header,
+                Some(cid),
+                EcaStatus::NORDACCESS,
+                format_args!("{text}"),
+            );
             return Ok(());
         }
         let room = Room::new(&self.params, self.minor);

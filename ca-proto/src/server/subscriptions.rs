@@ -142,22 +142,10 @@ impl Circuit {
         let (sid, subid) = (Sid(header.p1), SubId(header.p2));
         let channel = self.channel(header, sid)?;
         let (cid, pv) = (channel.cid, channel.pv);
-        let is_meant = |&key: &SubKey| self.subs.get(key).is_some_and(|sub| sub.subid == subid);
-        let Some(index) = channel.subs.iter().position(is_meant) else {
-            let text = format_args!("{}", ChannelText(channel));
-            put_error(
-                &mut self.out,
-                self.minor,
-                header,
-                Some(cid),
-                EcaStatus::BADMONID,
-                text,
-            );
-            self.stats.errors += 1;
+        let Some(key) = self.take_subscription(sid, subid) else {
+            let text = format_args!("there is no subscription {subid}");
+            self.error(header, Some(cid), EcaStatus::BADMONID, text);
             return Err(Violation::UnknownSubscription { sid, subid });
-        };
-        let Some(key) = self.channels.get_mut(sid).map(|c| c.subs.remove(index)) else {
-            return Ok(());
         };
         if let Some(sub) = self.drop_subscription(key) {
             tcp::Response::EventAdd {
@@ -172,6 +160,15 @@ impl Circuit {
         let circuit = self.id;
         db.unsubscribe(pv, Subscriber { circuit, key });
         Ok(())
+    }
+
+    /// Takes the oldest subscription with this identifier off its channel.
+    fn take_subscription(&mut self, sid: Sid, subid: SubId) -> Option<SubKey> {
+        let keys = &mut self.channels.get_mut(sid)?.subs;
+        let index = keys
+            .iter()
+            .position(|&key| self.subs.get(key).is_some_and(|sub| sub.subid == subid))?;
+        Some(keys.remove(index))
     }
 
     pub(super) fn drop_subscription(&mut self, key: SubKey) -> Option<Subscription> {
@@ -265,9 +262,8 @@ fn send_update(
     posted: Posted,
     db: &(impl Database + ?Sized),
 ) -> Result<(), Refusal> {
-    let header = |count, status| {
-        data_header(Command::EVENT_ADD, sub.ty, count, status, sub.subid.0)
-    };
+    let header =
+        |count, status| data_header(Command::EVENT_ADD, sub.ty, count, status, sub.subid.0);
     if !channel.rights.can_read() {
         return room.put_failure(out, header(sub.count, EcaStatus::NORDACCESS));
     }
@@ -277,9 +273,7 @@ fn send_update(
         count => count,
     };
     match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot) {
-        Err(Refusal::NoConversion) => {
-            room.put_failure(out, header(sub.count, EcaStatus::GETFAIL))
-        }
+        Err(Refusal::NoConversion) => room.put_failure(out, header(sub.count, EcaStatus::GETFAIL)),
         result => result,
     }
 }
