@@ -94,9 +94,13 @@ impl Repeater {
             return;
         }
         // A client that asks through several addresses of the host is one client.
-        let known = self.clients.iter().find(|c| c.port() == from.port());
+        let known = self
+            .clients
+            .iter()
+            .copied()
+            .find(|c| c.port() == from.port());
         let client = match known {
-            Some(client) => *client,
+            Some(client) => client,
             None if self.clients.len() >= MAX_CLIENTS => return,
             None => {
                 self.clients.push(from);
