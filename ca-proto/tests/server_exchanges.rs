@@ -58,10 +58,7 @@ fn obsolete_read_answers_with_the_client_id_and_a_short_string() {
 fn write_has_no_answer() {
     let mut rig = Rig::new();
     rig.create(2, 1, "ival");
-    rig.exchange(
-        "00040008 00000001 00000002 00000001 31320000 00000000",
-        "",
-    );
+    rig.exchange("00040008 00000001 00000002 00000001 31320000 00000000", "");
     assert_eq!(rig.db.get("ival").now.value, 12i32.into());
 }
 

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::net::SocketAddrV4;
 
-use super::bridge::PutValue;
 use crate::access::AccessRights;
+use crate::dbr::PutValue;
 use crate::dbr::{NativeType, Snapshot};
 use crate::ids::{CircuitId, SlotKey};
 use crate::status::EcaStatus;

@@ -15,7 +15,6 @@
 //! that of the reference server (`wire-and-server` 3 and 6) without its defects (section 10).
 
 mod beacon;
-mod bridge;
 mod channels;
 mod circuit;
 mod database;
@@ -27,7 +26,6 @@ mod reply;
 mod requests;
 mod subscriptions;
 
-pub use bridge::PutValue;
 pub use circuit::{Circuit, CircuitStats};
 pub use database::{
     ChannelInfo, Database, Identity, Put, PutId, PutOutcome, PutTicket, PvId, SubKey, Subscriber,

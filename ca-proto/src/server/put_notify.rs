@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use super::bridge::put_value;
 use super::circuit::Circuit;
 use super::database::{Database, Put, PutId, PutOutcome, PutTicket};
 use super::error::Violation;
 use super::subscriptions::ChannelText;
 use crate::dbr::ConvertError;
+use crate::dbr::convert::put_value;
 use crate::dbr::{DbrType, Family};
 use crate::ids::{Ioid, Sid, Slots};
 use crate::status::EcaStatus;

@@ -111,7 +111,7 @@ impl Room {
             let start = flat.len();
             header.encode(flat);
             let meta = flat.len();
-            result = super::bridge::encode_shared(snapshot, ty, count, flat);
+            result = snapshot.encode_shared(ty, count, flat);
             written = flat.len() - meta;
             if result.is_err() {
                 flat.truncate(start);
@@ -142,7 +142,8 @@ impl Room {
         snapshot: &Snapshot,
     ) -> Result<(), Refusal> {
         let mut text = alloc::vec::Vec::new();
-        super::bridge::encode_shared(snapshot, DbrType(header.data_type), 1, &mut text)
+        snapshot
+            .encode(DbrType(header.data_type), 1, &mut text)
             .map_err(|_| Refusal::NoConversion)?;
         let len = text.iter().position(|&b| b == 0).unwrap_or(text.len());
         let padded = align8(len + 1);

@@ -1,5 +1,5 @@
 //! A circuit with a small database behind it, spoken to in hexadecimal.
-#![allow(dead_code)] // Each test binary uses its part.
+#![allow(dead_code, unreachable_pub)] // Each test binary uses its part.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -163,10 +163,9 @@ pub struct Rig {
 }
 
 pub fn params() -> ServerParams {
-    ServerParams {
-        tcp_port: 0x6378,
-        ..ServerParams::default()
-    }
+    let mut params = ServerParams::default();
+    params.tcp_port = 0x6378;
+    params
 }
 
 impl Rig {
@@ -309,7 +308,10 @@ pub fn bytes(text: &str) -> Vec<u8> {
         .map(|c| c.to_digit(16).expect("a hexadecimal digit") as u8)
         .collect();
     assert!(digits.len().is_multiple_of(2));
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    digits
+        .chunks(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect()
 }
 
 /// Bytes as words of 8 digits.
@@ -343,7 +345,11 @@ impl Message {
     }
     /// The text of an `ERROR`.
     pub fn text(&self) -> String {
-        let from = if self.payload[2..4] == [0xff, 0xff] { 24 } else { 16 };
+        let from = if self.payload[2..4] == [0xff, 0xff] {
+            24
+        } else {
+            16
+        };
         let text = &self.payload[from..];
         let end = text.iter().position(|&b| b == 0).unwrap();
         String::from_utf8(text[..end].to_vec()).unwrap()
