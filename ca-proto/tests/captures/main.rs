@@ -1,6 +1,7 @@
 //! Every byte that real EPICS put on the wire for the files in `tests/captures`: decoded, printed
 //! and encoded again.
 
+mod dbr;
 mod wire;
 
 use ca_proto::wire::dump::Direction;
