@@ -1,0 +1,277 @@
+//! One circuit, and the table of all (`client-and-tools` 4.1 to 4.3, 4.13).
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddrV4;
+use core::time::Duration;
+use hashbrown::HashMap;
+
+use super::flow::Flow;
+use super::liveness::Liveness;
+use super::types::{Action, Hangup};
+use crate::config::ClientParams;
+use crate::ids::{Cid, CircuitId, Slots};
+use crate::time::Instant;
+use crate::wire::message::Text;
+use crate::wire::{Minor, SendQueue, tcp};
+
+/// An orderly end that takes longer becomes an abort (4.1).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Being connected until the deadline.
+    Dialing(Instant),
+    Ready,
+    /// Ending, by abort from the deadline on; its channels are gone and its key is free.
+    Closing(Option<Instant>),
+}
+
+#[derive(Debug)]
+pub(super) struct Circuit {
+    pub(super) addr: SocketAddrV4,
+    pub(super) priority: u8,
+    pub(super) state: State,
+    /// The peer's version: assumed from the search reply until it announces its own.
+    pub(super) minor: Minor,
+    announced: bool,
+    /// Searches names for us; not closed with its last channel.
+    pub(super) name_server: bool,
+    woken: bool,
+    pub(super) channels: Vec<Cid>,
+    pub(super) queue: SendQueue,
+    /// Bytes queued and not reported as sent, wherever the driver holds them.
+    pub(super) unsent: usize,
+    pub(super) liveness: Liveness,
+    pub(super) flow: Flow,
+    /// Not later than the first deadline of a channel being created; `Instant::MAX` without any.
+    pub(super) create_due: Instant,
+}
+
+impl Circuit {
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// True if requests can be made and updates count.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_ready() && !self.liveness.is_unresponsive()
+    }
+
+    /// True if names may be searched over it (2.12): only after the server announced 4.12.
+    pub(super) fn is_searchable(&self) -> bool {
+        self.name_server && self.announced && self.minor.has_tcp_search() && self.is_live()
+    }
+
+    /// The server's own word about its version replaces what was assumed (4.4).
+    pub(super) const fn announce(&mut self, minor: Minor) {
+        self.minor = minor;
+        self.announced = true;
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Dialing(deadline) => Some(deadline),
+            State::Closing(deadline) => deadline,
+            State::Ready => {
+                let create = (self.create_due != Instant::MAX).then_some(self.create_due);
+                self.liveness.poll_timeout().into_iter().chain(create).min()
+            }
+        }
+    }
+}
+
+/// All circuits, with what they want from the driver.
+#[derive(Debug)]
+pub(super) struct Circuits {
+    slots: Slots<CircuitId, Circuit>,
+    /// Open circuits by server, one per priority.
+    directory: HashMap<SocketAddrV4, Vec<CircuitId>>,
+    woken: VecDeque<CircuitId>,
+    actions: VecDeque<Action>,
+    /// Not later than the first deadline of any circuit; `Instant::MAX` without any.
+    pub(super) due: Instant,
+}
+
+impl Circuits {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Slots::new(),
+            directory: HashMap::new(),
+            woken: VecDeque::new(),
+            actions: VecDeque::new(),
+            due: Instant::MAX,
+        }
+    }
+
+    /// The open circuit with this key.
+    pub(super) fn find(&self, addr: SocketAddrV4, priority: u8) -> Option<CircuitId> {
+        let of_priority = |&&c: &&CircuitId| self.get(c).is_some_and(|x| x.priority == priority);
+        self.directory.get(&addr)?.iter().find(of_priority).copied()
+    }
+
+    /// The open circuits to a server, oldest first.
+    pub(super) fn to_server(&self, addr: SocketAddrV4) -> &[CircuitId] {
+        self.directory.get(&addr).map_or(&[], Vec::as_slice)
+    }
+
+    /// Makes a circuit with its first messages and asks for the connection; `None` when the table is
+    /// full. The names of user and host are sent whatever version is assumed (defect 10.7): servers
+    /// below 4.1, which ignore them, are extinct.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        params: &ClientParams,
+        addr: SocketAddrV4,
+        priority: u8,
+        minor: Minor,
+    ) -> Option<CircuitId> {
+        let mut queue = SendQueue::new();
+        let version = tcp::Request::Version {
+            priority: u16::from(priority),
+            minor: Minor::CURRENT,
+            sequence: 0,
+        };
+        version.encode(&mut queue);
+        let name = Text::new(params.user.as_bytes());
+        tcp::Request::ClientName { name }.encode(&mut queue);
+        let name = Text::new(params.host.as_bytes());
+        tcp::Request::HostName { name }.encode(&mut queue);
+        let circuit = Circuit {
+            addr,
+            priority,
+            state: State::Dialing(now + params.connect_timeout),
+            minor,
+            announced: false,
+            name_server: false,
+            woken: false,
+            channels: Vec::new(),
+            unsent: queue.len(),
+            queue,
+            liveness: Liveness::new(now, params.connection_timeout, params.echo_timeout),
+            flow: Flow::default(),
+            create_due: Instant::MAX,
+        };
+        let c = self.slots.insert(circuit).ok()?;
+        self.directory.entry(addr).or_default().push(c);
+        self.actions.push_back(Action::Dial { circuit: c, addr });
+        self.refresh(c);
+        Some(c)
+    }
+
+    pub(super) fn get(&self, c: CircuitId) -> Option<&Circuit> {
+        self.slots.get(c)
+    }
+
+    /// After changes that can bring a deadline forward call [`refresh`](Self::refresh).
+    pub(super) fn get_mut(&mut self, c: CircuitId) -> Option<&mut Circuit> {
+        self.slots.get_mut(c)
+    }
+
+    /// Queues output and wakes the circuit's driver.
+    pub(super) fn send(&mut self, now: Instant, c: CircuitId, write: impl FnOnce(&mut SendQueue)) {
+        let Some(circuit) = self.slots.get_mut(c) else {
+            return;
+        };
+        let before = circuit.queue.len();
+        write(&mut circuit.queue);
+        let idle = circuit.unsent == 0;
+        circuit.unsent += circuit.queue.len() - before;
+        if circuit.is_ready() && idle {
+            circuit.liveness.started_sending(now);
+            self.refresh(c);
+        }
+        self.wake(c);
+    }
+
+    pub(super) fn wake(&mut self, c: CircuitId) {
+        if let Some(circuit) = self.slots.get_mut(c)
+            && !matches!(circuit.state, State::Dialing(_))
+            && !core::mem::replace(&mut circuit.woken, true)
+        {
+            self.woken.push_back(c);
+        }
+    }
+
+    pub(super) fn pop_woken(&mut self) -> Option<CircuitId> {
+        loop {
+            let c = self.woken.pop_front()?;
+            if let Some(circuit) = self.slots.get_mut(c) {
+                circuit.woken = false;
+                return Some(c);
+            }
+        }
+    }
+
+    pub(super) fn pop_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Brings the common deadline forward if this circuit needs it.
+    pub(super) fn refresh(&mut self, c: CircuitId) {
+        if let Some(at) = self.get(c).and_then(Circuit::poll_timeout) {
+            self.due = self.due.min(at);
+        }
+    }
+
+    /// The circuits whose deadline has come; costs nothing before the first one has.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<CircuitId> {
+        let mut due = Vec::new();
+        if self.due > now {
+            return due;
+        }
+        self.due = Instant::MAX;
+        for (c, circuit) in self.slots.iter() {
+            match circuit.poll_timeout() {
+                Some(at) if at <= now => due.push(c),
+                Some(at) => self.due = self.due.min(at),
+                None => {}
+            }
+        }
+        due
+    }
+
+    /// Asks the driver to close a circuit whose channels are gone. Its key is free at once; its
+    /// identifier when the driver has reported the end.
+    pub(super) fn hang_up(&mut self, now: Instant, c: CircuitId, how: Hangup) {
+        self.unlist(c);
+        let Some(circuit) = self.slots.get_mut(c) else {
+            return;
+        };
+        // A connection that does not exist yet has nothing to say.
+        let how = match circuit.state {
+            State::Dialing(_) => Hangup::Abort,
+            _ => how,
+        };
+        circuit.state = State::Closing(match how {
+            Hangup::Orderly => Some(now + CLOSE_TIMEOUT),
+            Hangup::Abort => None,
+        });
+        self.actions.push_back(Action::Hangup { circuit: c, how });
+        self.refresh(c);
+    }
+
+    /// Forgets a circuit.
+    pub(super) fn remove(&mut self, c: CircuitId) -> Option<Circuit> {
+        self.unlist(c);
+        self.slots.remove(c)
+    }
+
+    /// Open circuits in order of their identifiers' index.
+    pub(super) fn keys(&self) -> Vec<CircuitId> {
+        self.slots.keys().collect()
+    }
+
+    fn unlist(&mut self, c: CircuitId) {
+        let Some(circuit) = self.slots.get(c) else {
+            return;
+        };
+        let addr = circuit.addr;
+        if let Some(list) = self.directory.get_mut(&addr) {
+            list.retain(|&other| other != c);
+            if list.is_empty() {
+                self.directory.remove(&addr);
+            }
+        }
+    }
+}

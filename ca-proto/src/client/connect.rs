@@ -1,0 +1,437 @@
+//! Channels and circuits that come and go (`client-and-tools` 4.2, 4.8 to 4.10, 5.3).
+
+use super::Client;
+use super::NameServer;
+use super::channel::Phase;
+use super::circuit::State;
+use super::liveness::{Liveness, Step};
+use super::ops::{Op, OpKind};
+use super::subs::{self, Installed};
+use super::types::{CloseReason, Deliver, Event, Hangup, Lifecycle, Reply, Token, Trouble};
+use crate::ids::{Cid, CircuitId, Sid, SubId};
+use crate::time::Instant;
+use crate::wire::{Minor, tcp};
+
+impl Client {
+    /// The connection that [`Action::Dial`](super::Action::Dial) asked for exists.
+    pub fn handle_connected(&mut self, now: Instant, c: CircuitId) {
+        let Some(circuit) = self.circuits.get_mut(c) else {
+            return;
+        };
+        if !matches!(circuit.state, State::Dialing(_)) {
+            return;
+        }
+        circuit.state = State::Ready;
+        circuit.liveness = Liveness::new(
+            now,
+            self.params.connection_timeout,
+            self.params.echo_timeout,
+        );
+        circuit.liveness.started_sending(now);
+        let deadline = now + self.params.create_timeout;
+        for &cid in &circuit.channels {
+            if let Some(channel) = self.channels.get_mut(cid) {
+                channel.phase = Phase::Creating {
+                    circuit: c,
+                    deadline,
+                };
+                circuit.create_due = deadline;
+            }
+        }
+        self.circuits.refresh(c);
+        self.circuits.wake(c);
+    }
+
+    /// The connection of a circuit is gone, or did not come about. Forgets the circuit; its channels
+    /// are searched again after the governor's pause.
+    pub fn handle_closed(
+        &mut self,
+        now: Instant,
+        c: CircuitId,
+        why: CloseReason,
+        out: &mut impl Deliver,
+    ) {
+        let closing = |state| matches!(state, State::Closing(_));
+        if self.circuits.get(c).is_some_and(|x| !closing(x.state)) {
+            self.circuit_lost(now, c, why, out);
+        }
+        self.circuits.remove(c);
+    }
+
+    /// Tells everybody that a circuit is gone; afterwards it has no channels.
+    fn circuit_lost(
+        &mut self,
+        now: Instant,
+        c: CircuitId,
+        why: CloseReason,
+        out: &mut impl Deliver,
+    ) {
+        let Some(circuit) = self.circuits.get_mut(c) else {
+            return;
+        };
+        let addr = circuit.addr;
+        let live = circuit.is_live();
+        let channels = core::mem::take(&mut circuit.channels);
+        self.events.push_back(Event::CircuitClosed {
+            circuit: c,
+            addr,
+            why,
+        });
+        if self.circuits.to_server(addr).len() == 1 {
+            self.beacons.forget_timing(addr);
+        }
+        let retry = now + self.params.reconnect_delay;
+        for ns in &mut self.name_servers {
+            if ns.circuit == Some(c) {
+                ns.circuit = None;
+                ns.retry = retry;
+            }
+        }
+        for cid in channels {
+            self.channel_lost(now, cid, live, Trouble::Circuit(why), out);
+        }
+    }
+
+    /// Ends what a channel has on its circuit and hands it to the governor. The channel is already
+    /// out of the circuit's list. `live` is false when its user was told before.
+    fn channel_lost(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        live: bool,
+        why: Trouble,
+        out: &mut impl Deliver,
+    ) {
+        let Some(channel) = self.channels.get_mut(cid) else {
+            return;
+        };
+        let ready = matches!(channel.phase, Phase::Ready { .. });
+        channel.phase = Phase::Searching;
+        channel.trouble = Some(why);
+        let mut at = channel.subs.first();
+        while let Some(subid) = at {
+            if let Some(sub) = self.subs.get_mut(subid) {
+                sub.installed = Installed::No;
+            }
+            at = self.subs.after(subid);
+        }
+        if ready && live {
+            self.went_down(cid, why, out);
+        } else if !ready {
+            self.events.push_back(Event::NotConnected { cid, why });
+        }
+        self.search.hold(now, cid);
+    }
+
+    /// Answers the pending operations of a channel, then tells that it is down (5.4).
+    fn went_down(&mut self, cid: Cid, why: Trouble, out: &mut impl Deliver) {
+        let Some(channel) = self.channels.get_mut(cid) else {
+            return;
+        };
+        channel.trouble = Some(why);
+        while let Some(op) = self.ops.pop(&mut channel.ops) {
+            if matches!(op.kind, OpKind::Read | OpKind::Write) {
+                out.reply(op.token, Reply::Disconnected);
+            }
+        }
+        self.events.push_back(Event::Disconnected { cid, why });
+        let mut at = channel.subs.first();
+        while let Some(subid) = at {
+            if let Some(sub) = self.subs.get(subid) {
+                out.lifecycle(sub.token, Lifecycle::Disconnected);
+            }
+            at = self.subs.after(subid);
+        }
+    }
+
+    /// A created channel can be used from now on, for the first time or again: subscriptions that
+    /// the server does not know are installed, the others are refreshed (4.9, 5.3).
+    pub(super) fn came_up(&mut self, now: Instant, cid: Cid, out: &mut impl Deliver) {
+        let Some(channel) = self.channels.get_mut(cid) else {
+            return;
+        };
+        let Phase::Ready { circuit, sid, .. } = channel.phase else {
+            return;
+        };
+        self.events.push_back(Event::Connected { cid });
+        let mut at = channel.subs.first();
+        while let Some(subid) = at {
+            let Some(sub) = self.subs.get(subid) else {
+                return;
+            };
+            out.lifecycle(sub.token, Lifecycle::Connected);
+            match sub.installed {
+                Installed::On(..) => self.refresh(now, circuit, sid, cid, subid),
+                _ => self.install(now, cid, subid),
+            }
+            at = self.subs.after(subid);
+        }
+    }
+
+    /// Sends `EVENT_ADD` for a subscription of a connected channel.
+    pub(super) fn install(&mut self, now: Instant, cid: Cid, subid: SubId) {
+        let (Some(channel), Some(sub)) = (self.channels.get(cid), self.subs.get_mut(subid)) else {
+            return;
+        };
+        let Phase::Ready {
+            circuit,
+            sid,
+            native,
+            count,
+        } = channel.phase
+        else {
+            return;
+        };
+        let minor = self.circuits.get(circuit).map_or(Minor(0), |c| c.minor);
+        let Some((ty, count)) = subs::request(&sub.spec, native, count, minor) else {
+            return;
+        };
+        sub.installed = Installed::On(circuit, ty, count);
+        let add = tcp::Request::EventAdd {
+            ty,
+            count,
+            sid,
+            subid,
+            mask: sub.spec.mask,
+        };
+        self.circuits.send(now, circuit, |queue| add.encode(queue));
+    }
+
+    /// Reads the current value for a subscription that may have missed updates.
+    fn refresh(&mut self, now: Instant, circuit: CircuitId, sid: Sid, cid: Cid, subid: SubId) {
+        let (Some(channel), Some(sub)) = (self.channels.get_mut(cid), self.subs.get(subid)) else {
+            return;
+        };
+        let Installed::On(_, ty, count) = sub.installed else {
+            return;
+        };
+        let op = Op::new(Token(0), Instant::MAX, cid, circuit, OpKind::Refresh(subid));
+        // With a full table the next change brings the value.
+        let Some(ioid) = self.ops.insert(&mut channel.ops, op) else {
+            return;
+        };
+        let read = tcp::Request::ReadNotify {
+            ty,
+            count,
+            sid,
+            ioid,
+        };
+        self.circuits.send(now, circuit, |queue| read.encode(queue));
+    }
+
+    /// Takes a channel out of its circuit's list; without channels the circuit ends (4.13).
+    pub(super) fn leave_circuit(&mut self, now: Instant, c: CircuitId, position: u32) {
+        let Some(circuit) = self.circuits.get_mut(c) else {
+            return;
+        };
+        let position = position as usize;
+        if position < circuit.channels.len() {
+            circuit.channels.swap_remove(position);
+        }
+        let moved = circuit.channels.get(position);
+        if let Some(channel) = moved.and_then(|&cid| self.channels.get_mut(cid)) {
+            channel.position = position as u32;
+        }
+        if circuit.channels.is_empty() && !circuit.name_server {
+            let addr = circuit.addr;
+            if self.circuits.to_server(addr).len() == 1 {
+                self.beacons.forget_timing(addr);
+            }
+            self.circuits.hang_up(now, c, Hangup::Orderly);
+        }
+    }
+
+    /// A channel is lost while its circuit stays.
+    pub(super) fn drop_channel(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        why: Trouble,
+        out: &mut impl Deliver,
+    ) {
+        let Some(channel) = self.channels.get(cid) else {
+            return;
+        };
+        let Some(c) = channel.phase.circuit() else {
+            return;
+        };
+        let position = channel.position;
+        let live = self.circuits.get(c).is_some_and(|x| x.is_live());
+        self.channel_lost(now, cid, live, why, out);
+        self.leave_circuit(now, c, position);
+    }
+
+    /// Connects to the name servers whose time has come, or shares the circuit that exists.
+    pub(super) fn dial_name_servers(&mut self, now: Instant) {
+        for i in 0..self.name_servers.len() {
+            let NameServer {
+                addr,
+                circuit,
+                retry,
+            } = self.name_servers[i];
+            if circuit.is_some() || retry > now {
+                continue;
+            }
+            // The reference assumes 4.11 until the server says more (2.12).
+            let assumed = Minor(11);
+            let found = self
+                .circuits
+                .find(addr, 0)
+                .or_else(|| self.circuits.open(now, &self.params, addr, 0, assumed));
+            self.name_servers[i].circuit = found;
+            self.name_servers[i].retry = now + self.params.reconnect_delay;
+            let Some(c) = found else { continue };
+            if let Some(circuit) = self.circuits.get_mut(c) {
+                circuit.name_server = true;
+            }
+            self.name_server_ready(now, c);
+        }
+    }
+
+    /// A name server may be asked from now on: names that are tried rarely are tried soon.
+    pub(super) fn name_server_ready(&mut self, now: Instant, c: CircuitId) {
+        if self.circuits.get(c).is_none_or(|x| !x.is_searchable()) {
+            return;
+        }
+        if self.params.search_addrs.is_empty() {
+            self.search.restart(now);
+        } else {
+            self.search.boost(now);
+        }
+    }
+
+    pub(super) fn circuit_timeout(&mut self, now: Instant, c: CircuitId, out: &mut impl Deliver) {
+        let Some(circuit) = self.circuits.get(c) else {
+            return;
+        };
+        match circuit.state {
+            State::Dialing(_) => {
+                self.circuit_lost(now, c, CloseReason::DialTimeout, out);
+                self.circuits.hang_up(now, c, Hangup::Abort);
+            }
+            State::Closing(_) => self.circuits.hang_up(now, c, Hangup::Abort),
+            State::Ready => {
+                if circuit.create_due <= now {
+                    self.create_timeout(now, c, out);
+                }
+                while let Some(circuit) = self.circuits.get_mut(c)
+                    && circuit.is_ready()
+                    && circuit.liveness.poll_timeout().is_some_and(|at| at <= now)
+                {
+                    let step = circuit.liveness.handle_timeout(now);
+                    self.liveness_step(now, c, step, out);
+                }
+            }
+        }
+        self.circuits.refresh(c);
+    }
+
+    /// Channels whose creation was not answered are searched again (trap 46).
+    fn create_timeout(&mut self, now: Instant, c: CircuitId, out: &mut impl Deliver) {
+        let Some(circuit) = self.circuits.get_mut(c) else {
+            return;
+        };
+        circuit.create_due = Instant::MAX;
+        let mut late = alloc::vec::Vec::new();
+        for &cid in &circuit.channels {
+            match self.channels.get(cid).map(|channel| channel.phase) {
+                Some(Phase::Creating { deadline, .. }) if deadline <= now => late.push(cid),
+                Some(Phase::Creating { deadline, .. }) => {
+                    circuit.create_due = circuit.create_due.min(deadline);
+                }
+                _ => {}
+            }
+        }
+        for cid in late {
+            self.drop_channel(now, cid, Trouble::CreateTimeout, out);
+        }
+    }
+
+    pub(super) fn liveness_step(
+        &mut self,
+        now: Instant,
+        c: CircuitId,
+        step: Step,
+        out: &mut impl Deliver,
+    ) {
+        match step {
+            Step::Nothing => {}
+            Step::Probe => self.probe(now, c),
+            Step::Unresponsive => {
+                self.probe(now, c);
+                self.unresponsive(c, out);
+            }
+            Step::Responsive => self.responsive(now, c, out),
+        }
+        self.circuits.refresh(c);
+    }
+
+    /// Servers below 4.3 have no `ECHO` (4.4).
+    fn probe(&mut self, now: Instant, c: CircuitId) {
+        let has_echo = self.circuits.get(c).is_some_and(|x| x.minor.has_echo());
+        self.circuits.send(now, c, |queue| {
+            if has_echo {
+                echo().encode(queue);
+            } else {
+                read_sync().encode(queue);
+            }
+        });
+    }
+
+    fn unresponsive(&mut self, c: CircuitId, out: &mut impl Deliver) {
+        let Some(circuit) = self.circuits.get(c) else {
+            return;
+        };
+        let addr = circuit.addr;
+        self.events
+            .push_back(Event::Unresponsive { circuit: c, addr });
+        for cid in self.ready_channels(c) {
+            self.went_down(cid, Trouble::Unresponsive, out);
+        }
+    }
+
+    fn responsive(&mut self, now: Instant, c: CircuitId, out: &mut impl Deliver) {
+        let Some(circuit) = self.circuits.get(c) else {
+            return;
+        };
+        let addr = circuit.addr;
+        self.events
+            .push_back(Event::Responsive { circuit: c, addr });
+        for cid in self.ready_channels(c) {
+            self.came_up(now, cid, out);
+        }
+    }
+
+    fn ready_channels(&self, c: CircuitId) -> alloc::vec::Vec<Cid> {
+        let channels = self.circuits.get(c).map(|circuit| circuit.channels.iter());
+        let ready = |cid: &&Cid| {
+            let channel = self.channels.get(**cid);
+            channel.is_some_and(|channel| matches!(channel.phase, Phase::Ready { .. }))
+        };
+        channels
+            .into_iter()
+            .flatten()
+            .filter(ready)
+            .copied()
+            .collect()
+    }
+}
+
+fn echo() -> tcp::Request<'static> {
+    tcp::Request::Echo {
+        data_type: 0,
+        count: 0,
+        p1: 0,
+        p2: 0,
+        data: crate::wire::message::Data(&[]),
+    }
+}
+
+const fn read_sync() -> tcp::Request<'static> {
+    tcp::Request::ReadSync {
+        data_type: 0,
+        count: 0,
+        p1: 0,
+        p2: 0,
+    }
+}

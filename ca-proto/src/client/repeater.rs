@@ -1,0 +1,125 @@
+//! Registration with the repeater of this host (`client-and-tools` 3.5).
+//!
+//! Differences from the reference: the first attempt is made at once, and a confirmed registration
+//! is renewed, because a repeater that was restarted knows nobody (defect 10.6).
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// Pause between unanswered attempts.
+const RETRY: Duration = Duration::from_secs(1);
+/// Pause after a confirmation.
+const RENEW: Duration = Duration::from_secs(60);
+/// Unanswered attempts before the user is told (the reference's message comes with the 51st).
+const PATIENCE: u32 = 51;
+
+#[derive(Debug)]
+pub(super) struct Registration {
+    repeater: SocketAddrV4,
+    /// Next attempt; `None` when there is nobody to register with.
+    due: Option<Instant>,
+    /// An attempt is to be sent.
+    pending: bool,
+    unanswered: u32,
+    told: bool,
+    registered: bool,
+}
+
+impl Registration {
+    /// Starts registering with the repeater on a port of this host; port 0 means no repeater.
+    pub(super) fn new(now: Instant, port: u16) -> Self {
+        Self {
+            repeater: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            due: (port != 0).then_some(now),
+            pending: false,
+            unanswered: 0,
+            told: false,
+            registered: false,
+        }
+    }
+
+    /// Where the zero-length datagram that is due goes.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<SocketAddrV4> {
+        self.advance(now);
+        core::mem::take(&mut self.pending).then_some(self.repeater)
+    }
+
+    /// True once, when too many attempts stayed unanswered.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        self.advance(now);
+        let tell = self.unanswered >= PATIENCE && !self.told;
+        self.told |= tell;
+        tell
+    }
+
+    /// True for the first confirmation.
+    pub(super) fn confirmed(&mut self, now: Instant) -> bool {
+        self.unanswered = 0;
+        self.told = false;
+        self.due = self.due.map(|_| now + RENEW);
+        !core::mem::replace(&mut self.registered, true)
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.due = None;
+        self.pending = false;
+    }
+
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn advance(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = Some(now + RETRY);
+            self.pending = true;
+            self.unanswered = self.unanswered.saturating_add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(secs: u64) -> Instant {
+        Instant::from_nanos(secs * 1_000_000_000)
+    }
+
+    /// Trap 18 and defect 10.6.
+    #[test]
+    fn registers_until_confirmed_and_again_every_minute() {
+        let mut registration = Registration::new(at(0), 5065);
+        let repeater = Some("127.0.0.1:5065".parse().unwrap());
+        for secs in 0..3 {
+            assert_eq!(registration.poll(at(secs)), repeater);
+            assert_eq!(registration.poll(at(secs)), None);
+        }
+        assert!(registration.confirmed(at(2)));
+        assert!(!registration.confirmed(at(2)));
+        assert_eq!(registration.poll(at(3)), None);
+        assert_eq!(registration.poll_timeout(), Some(at(62)));
+        assert_eq!(registration.poll(at(62)), repeater);
+        assert_eq!(registration.poll_timeout(), Some(at(63)));
+    }
+
+    /// 3.5: "After 51 unanswered attempts a three-line warning is printed once, attempts go on."
+    #[test]
+    fn tells_once_that_there_is_no_repeater() {
+        let mut registration = Registration::new(at(0), 5065);
+        let told: alloc::vec::Vec<u64> = (0..200)
+            .filter(|&secs| registration.handle_timeout(at(secs)))
+            .collect();
+        assert_eq!(told, [50]);
+        assert!(registration.poll(at(200)).is_some());
+    }
+
+    #[test]
+    fn port_zero_means_no_repeater() {
+        let mut registration = Registration::new(at(0), 0);
+        assert_eq!(registration.poll(at(0)), None);
+        assert_eq!(registration.poll_timeout(), None);
+    }
+}

@@ -1,0 +1,281 @@
+//! What the user asks of a channel, and the checks before anything is sent (`client-and-tools` 5.5
+//! to 5.7).
+
+use alloc::vec::Vec;
+
+use super::Client;
+use super::channel::Phase;
+use super::error::OpError;
+use super::ops::{Op, OpKind};
+use super::subs::{Installed, SMALL_LIMIT};
+use super::types::{Deliver, ReadSpec, Reply, SubSpec, Token, TypeSpec, is_readable};
+use crate::access::AccessRights;
+use crate::dbr::{DbrType, NativeType, Value};
+use crate::ids::{Cid, CircuitId, Ioid, Sid, SubId};
+use crate::time::Instant;
+use crate::wire::message::EventMask;
+use crate::wire::{Minor, tcp};
+
+/// A connected channel.
+struct Target {
+    circuit: CircuitId,
+    sid: Sid,
+    native: NativeType,
+    count: u32,
+    rights: AccessRights,
+    minor: Minor,
+    unsent: usize,
+}
+
+impl Client {
+    /// Asks for a value once; the result comes through [`Deliver::reply`], also when the deadline
+    /// passes or the connection is lost.
+    ///
+    /// # Errors
+    /// [`OpError`]; nothing was sent and no reply will come.
+    pub fn read(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        spec: ReadSpec,
+        token: Token,
+        deadline: Option<Instant>,
+    ) -> Result<Ioid, OpError> {
+        let target = self.target(cid)?;
+        if !target.rights.can_read() {
+            return Err(OpError::NoReadAccess);
+        }
+        if spec.count > target.count {
+            return Err(OpError::BadCount {
+                asked: spec.count,
+                available: target.count,
+            });
+        }
+        let ty = readable(spec.ty, target.native)?;
+        // Trap 23: count 0 is for servers from 4.13 on.
+        let count = match spec.count {
+            0 if !target.minor.has_dynamic_count() => target.count,
+            count => count,
+        };
+        self.check_size(&target, ty.size(count))?;
+        let ioid = self.insert_op(cid, &target, OpKind::Read, token, deadline)?;
+        let request = tcp::Request::ReadNotify {
+            ty,
+            count,
+            sid: target.sid,
+            ioid,
+        };
+        self.circuits
+            .send(now, target.circuit, |queue| request.encode(queue));
+        Ok(ioid)
+    }
+
+    /// Writes a value; nothing comes back, but a failure may show as
+    /// [`Event::Exception`](super::Event::Exception). `ty` is the native type of `value`, or
+    /// `DBR_PUT_ACKT`, `DBR_PUT_ACKS` with one 16-bit integer.
+    ///
+    /// # Errors
+    /// [`OpError`]; nothing was sent.
+    pub fn write(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        ty: DbrType,
+        value: &Value,
+    ) -> Result<(), OpError> {
+        let target = self.write_target(cid, ty, value)?;
+        let sid = target.sid;
+        self.circuits.send(now, target.circuit, |queue| {
+            super::write::encode(queue, super::write::Kind::Write(cid), sid, ty, value);
+        });
+        Ok(())
+    }
+
+    /// Writes a value as [`write`](Self::write) does and asks for completion; the result comes
+    /// through [`Deliver::reply`].
+    ///
+    /// # Errors
+    /// [`OpError`]; nothing was sent and no reply will come.
+    pub fn write_notify(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        ty: DbrType,
+        value: &Value,
+        token: Token,
+        deadline: Option<Instant>,
+    ) -> Result<Ioid, OpError> {
+        let target = self.write_target(cid, ty, value)?;
+        let sid = target.sid;
+        let ioid = self.insert_op(cid, &target, OpKind::Write, token, deadline)?;
+        self.circuits.send(now, target.circuit, |queue| {
+            super::write::encode(queue, super::write::Kind::Notify(ioid), sid, ty, value);
+        });
+        Ok(ioid)
+    }
+
+    /// Forgets a read or put-notify: no reply will come. A put may still be executed.
+    pub fn cancel(&mut self, ioid: Ioid) {
+        let Some(op) = self.ops.get(ioid) else { return };
+        if matches!(op.kind, OpKind::Read | OpKind::Write)
+            && let Some(channel) = self.channels.get_mut(op.cid)
+        {
+            self.ops.abandon(&mut channel.ops, ioid);
+        }
+    }
+
+    /// Subscribes to a channel, connected or not. The subscription survives every loss of the
+    /// connection with the same identifier and token.
+    ///
+    /// # Errors
+    /// [`OpError`] for an empty mask, a type that cannot be read, a closed channel, a full table, a
+    /// full send queue.
+    pub fn subscribe(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        spec: SubSpec,
+        token: Token,
+    ) -> Result<SubId, OpError> {
+        if spec.mask == EventMask(0) {
+            return Err(OpError::BadMask);
+        }
+        readable(spec.ty, NativeType::Double)?;
+        let high_water = self.params.send_high_water;
+        let channel = self.channels.get_mut(cid).ok_or(OpError::NoSuchChannel)?;
+        let circuit = match channel.phase {
+            Phase::Ready { circuit, .. } => self.circuits.get(circuit),
+            _ => None,
+        };
+        let live = circuit.is_some_and(|circuit| circuit.is_live());
+        if let Some(circuit) = circuit.filter(|circuit| circuit.unsent > high_water) {
+            return Err(OpError::QueueFull(circuit.unsent));
+        }
+        let inserted = self.subs.insert(&mut channel.subs, cid, spec, token);
+        let subid = inserted.ok_or(OpError::TooManySubscriptions)?;
+        if live {
+            self.install(now, cid, subid);
+        }
+        Ok(subid)
+    }
+
+    /// Ends a subscription; no update is delivered from now on.
+    pub fn unsubscribe(&mut self, now: Instant, subid: SubId) {
+        let Some(sub) = self.subs.get(subid) else {
+            return;
+        };
+        let (cid, installed) = (sub.cid, sub.installed);
+        let Some(channel) = self.channels.get_mut(cid) else {
+            return;
+        };
+        match (installed, channel.phase) {
+            (Installed::Cancelled(_), _) => {}
+            (Installed::On(_, ty, count), Phase::Ready { circuit, sid, .. }) => {
+                self.subs.cancel(&mut channel.subs, subid, circuit);
+                let cancel = tcp::Request::EventCancel {
+                    ty,
+                    count,
+                    sid,
+                    subid,
+                };
+                self.circuits
+                    .send(now, circuit, |queue| cancel.encode(queue));
+            }
+            _ => self.subs.remove(&mut channel.subs, subid),
+        }
+    }
+
+    pub(super) fn expire_ops(&mut self, now: Instant, out: &mut impl Deliver) {
+        let expired: Vec<Ioid> = self.ops.expired(now);
+        for ioid in expired {
+            let Some(op) = self.ops.get(ioid) else {
+                continue;
+            };
+            let token = op.token;
+            if let Some(channel) = self.channels.get_mut(op.cid) {
+                self.ops.abandon(&mut channel.ops, ioid);
+                out.reply(token, Reply::TimedOut);
+            }
+        }
+    }
+
+    fn target(&self, cid: Cid) -> Result<Target, OpError> {
+        let channel = self.channels.get(cid).ok_or(OpError::NoSuchChannel)?;
+        let Phase::Ready {
+            circuit,
+            sid,
+            native,
+            count,
+        } = channel.phase
+        else {
+            return Err(OpError::NotConnected);
+        };
+        let entry = self.circuits.get(circuit).filter(|entry| entry.is_live());
+        let entry = entry.ok_or(OpError::NotConnected)?;
+        Ok(Target {
+            circuit,
+            sid,
+            native,
+            count,
+            rights: channel.rights,
+            minor: entry.minor,
+            unsent: entry.unsent,
+        })
+    }
+
+    fn write_target(&self, cid: Cid, ty: DbrType, value: &Value) -> Result<Target, OpError> {
+        let target = self.target(cid)?;
+        if !target.rights.can_write() {
+            return Err(OpError::NoWriteAccess);
+        }
+        if value.count() > target.count {
+            return Err(OpError::BadCount {
+                asked: value.count(),
+                available: target.count,
+            });
+        }
+        super::write::check(ty, value)?;
+        self.check_size(&target, ty.size(value.count()))?;
+        Ok(target)
+    }
+
+    /// Servers below 4.9 have neither large messages nor the header for them; larger answers than
+    /// the own limit would be skipped.
+    fn check_size(&self, target: &Target, bytes: u64) -> Result<(), OpError> {
+        let limit = if target.minor.has_extended_header() {
+            self.params.max_message_bytes()
+        } else {
+            SMALL_LIMIT
+        };
+        if bytes.next_multiple_of(8) > u64::from(limit) {
+            return Err(OpError::TooLarge { bytes, limit });
+        }
+        if target.unsent > self.params.send_high_water {
+            return Err(OpError::QueueFull(target.unsent));
+        }
+        Ok(())
+    }
+
+    fn insert_op(
+        &mut self,
+        cid: Cid,
+        target: &Target,
+        kind: OpKind,
+        token: Token,
+        deadline: Option<Instant>,
+    ) -> Result<Ioid, OpError> {
+        let channel = self.channels.get_mut(cid).ok_or(OpError::NoSuchChannel)?;
+        let deadline = deadline.unwrap_or(Instant::MAX);
+        let op = Op::new(token, deadline, cid, target.circuit, kind);
+        let inserted = self.ops.insert(&mut channel.ops, op);
+        inserted.ok_or(OpError::TooManyOps)
+    }
+}
+
+fn readable(spec: TypeSpec, native: NativeType) -> Result<DbrType, OpError> {
+    match spec {
+        TypeSpec::Exact(ty) if !is_readable(ty) => Err(OpError::BadType(ty)),
+        TypeSpec::Exact(ty) => Ok(ty),
+        TypeSpec::Family(family) => Ok(DbrType::new(family, native)),
+    }
+}

@@ -1,0 +1,417 @@
+//! When which name is searched (`client-and-tools` 2.3 to 2.8).
+//!
+//! Unresolved channels live in lanes; lane `i` is tried every `2^i` round trips and a name that is
+//! not answered moves one lane up. Differences from the reference, each for a faster or a fairer
+//! search: a lane without unanswered names starts at once instead of waiting for a free-running
+//! timer; a period never exceeds the configured maximum, also after slow answers; a name that cannot
+//! fit a datagram blocks nobody (defect 10.1).
+
+mod queues;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use self::queues::{Place, Queues};
+use crate::ids::Cid;
+use crate::time::Instant;
+use crate::wire::message::{SearchFlag, Text};
+use crate::wire::{MAX_UDP_SEND, Minor, align8, header::STANDARD_LEN, udp};
+
+/// Initial and smallest round trip estimate.
+const MIN_ROUND_TRIP: f64 = 0.032;
+/// Largest measurement that enters the estimate.
+const MAX_ROUND_TRIP: f64 = 30.0;
+/// Lanes for the longest period, 4194.304 s.
+const MAX_LANES: usize = 18;
+/// Lane in which channels land after a beacon anomaly; 8.192 s at the smallest round trip.
+const BOOST_LANE: usize = 8;
+/// Datagrams per try at most.
+const MAX_FRAMES: f64 = 64.0;
+#[derive(Debug)]
+struct Lane {
+    /// `None` while the lane is empty.
+    due: Option<Instant>,
+    /// Last firing, the start of the round trip measurement.
+    fired: Instant,
+    /// Datagrams of the try in progress that may still leave.
+    left: u32,
+    attempts: u32,
+    responses: u32,
+    frames: f64,
+    threshold: f64,
+    /// Sequence numbers of the last try, `begin` to before `end`.
+    begin: u32,
+    end: u32,
+}
+
+impl Lane {
+    fn adapt(&mut self) {
+        if self.attempts == 0 {
+            return;
+        }
+        if self.responses >= self.attempts {
+            if self.frames < self.threshold {
+                self.frames = (2.0 * self.frames).min(self.threshold);
+            } else {
+                self.frames += 1.0 / self.frames;
+            }
+            self.frames = self.frames.min(MAX_FRAMES);
+        } else {
+            self.threshold = self.frames / 2.0;
+            self.frames = 1.0;
+        }
+    }
+}
+
+/// Mean and deviation of the round trip, in seconds (2.6).
+#[derive(Debug)]
+struct RoundTrip {
+    mean: f64,
+    deviation: f64,
+}
+
+impl RoundTrip {
+    const fn estimate(&self) -> f64 {
+        self.mean + 4.0 * self.deviation
+    }
+
+    fn measured(&mut self, round_trip: Duration) {
+        let measured = round_trip
+            .as_secs_f64()
+            .clamp(MIN_ROUND_TRIP, MAX_ROUND_TRIP);
+        let error = measured - self.mean;
+        let distance = if error < 0.0 { -error } else { error };
+        self.mean += error / 8.0;
+        self.deviation += (distance - self.deviation) / 4.0;
+    }
+}
+
+/// The lanes, the governor and the congestion control of one client.
+///
+/// Costs 20 bytes per channel that was ever open at once, searching or not; every operation on one
+/// channel is O(1).
+#[derive(Debug)]
+pub(super) struct SearchScheduler {
+    lanes: Vec<Lane>,
+    queues: Queues,
+    start: Instant,
+    governor: Duration,
+    max_period: Duration,
+    /// When the held channels are released; `None` without any.
+    release: Option<Instant>,
+    round_trip: RoundTrip,
+    /// Sequence number of the next datagram.
+    sequence: u32,
+}
+
+impl SearchScheduler {
+    pub(super) fn new(now: Instant, max_period: Duration, governor: Duration) -> Self {
+        let mut count = 1;
+        while count < MAX_LANES && Duration::from_millis(32 << count) <= max_period {
+            count += 1;
+        }
+        let lanes = (0..count)
+            .map(|_| Lane {
+                due: None,
+                fired: now,
+                left: 0,
+                attempts: 0,
+                responses: 0,
+                frames: 1.0,
+                threshold: f64::INFINITY,
+                begin: 0,
+                end: 0,
+            })
+            .collect();
+        Self {
+            lanes,
+            queues: Queues::new(),
+            start: now,
+            governor: governor.max(Duration::from_millis(1)),
+            max_period: max_period.max(Duration::from_millis(32)),
+            release: None,
+            round_trip: RoundTrip {
+                mean: MIN_ROUND_TRIP,
+                deviation: 0.0,
+            },
+            sequence: 1,
+        }
+    }
+
+    /// Starts to search for a new channel.
+    pub(super) fn add(&mut self, now: Instant, cid: Cid) {
+        if let Some(index) = self.queues.find(cid) {
+            self.take(index);
+        }
+        let index = self.queues.insert(cid);
+        self.enter(index, 0, now);
+    }
+
+    /// Forgets a channel, wherever it is.
+    pub(super) fn remove(&mut self, now: Instant, cid: Cid) {
+        let Some(index) = self.queues.find(cid) else {
+            return;
+        };
+        let place = self.take(index);
+        if let Place::Waiting(i) = place {
+            // Not a miss: nobody wants the answer any more.
+            let lane = &mut self.lanes[usize::from(i)];
+            lane.attempts = lane.attempts.saturating_sub(1);
+            self.continue_at_once(now, usize::from(i));
+        }
+    }
+
+    /// Keeps a lost channel until the next tick of the governor, a free-running timer.
+    pub(super) fn hold(&mut self, now: Instant, cid: Cid) {
+        let Some(index) = self.queues.find(cid) else {
+            return;
+        };
+        self.take(index);
+        self.queues.node(index).attempts = 0;
+        self.queues.push(index, Place::Held);
+        if self.release.is_none() {
+            self.release = Some(self.next_tick(now, self.governor));
+        }
+    }
+
+    /// A reply came; `sequence` is that of the request if the reply's datagram repeats it.
+    pub(super) fn answered(&mut self, now: Instant, cid: Cid, sequence: Option<u32>) {
+        let Some(index) = self.queues.find(cid) else {
+            return;
+        };
+        let Place::Waiting(i) = self.take(index) else {
+            return;
+        };
+        let lane = &mut self.lanes[usize::from(i)];
+        let window = lane.end.wrapping_sub(lane.begin);
+        if sequence.is_none_or(|n| n.wrapping_sub(lane.begin) < window) {
+            self.round_trip.measured(now - lane.fired);
+            lane.responses += 1;
+            self.continue_at_once(now, usize::from(i));
+        }
+    }
+
+    /// A beacon anomaly: channels above the boost lane move down to it.
+    pub(super) fn boost(&mut self, now: Instant) {
+        let target = self.boost_lane();
+        let start = self.boost_start(now);
+        self.collect(target + 1, target, start);
+    }
+
+    /// Everything that is not found yet starts over in lane 0, because a new place to ask appeared.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.collect(1, 0, now);
+    }
+
+    /// Datagrams that carried this name since the channel was opened or lost.
+    pub(super) fn attempts(&self, cid: Cid) -> u32 {
+        self.queues.attempts(cid)
+    }
+
+    /// Releases held channels and starts the tries that are due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.release_held(now);
+        self.fire_due(now);
+    }
+
+    /// Releases held channels only, while there is nobody to ask.
+    pub(super) fn release_held(&mut self, now: Instant) {
+        if self.release.is_some_and(|at| at <= now) {
+            self.move_all(Place::Held, 0, now);
+            self.release = None;
+        }
+    }
+
+    /// Next time at which [`handle_timeout`](Self::handle_timeout) or [`poll`](Self::poll) has
+    /// something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let lanes = self.lanes.iter().filter_map(|lane| lane.due);
+        lanes.chain(self.release).min()
+    }
+
+    /// The governor's next tick alone, while there is nobody to ask.
+    pub(super) const fn poll_release(&self) -> Option<Instant> {
+        self.release
+    }
+
+    /// Writes the next datagram that is due into `buf`; false when there is none.
+    pub(super) fn poll<'n>(
+        &mut self,
+        now: Instant,
+        buf: &mut Vec<u8>,
+        name: impl Fn(Cid) -> Option<&'n [u8]>,
+    ) -> bool {
+        self.fire_due(now);
+        (0..self.lanes.len()).any(|i| self.lanes[i].left > 0 && self.fill(now, i, buf, &name))
+    }
+
+    /// Tries start in ascending order, so that what leaves one lane is sent with the next.
+    fn fire_due(&mut self, now: Instant) {
+        for i in 0..self.lanes.len() {
+            if self.lanes[i].due.is_some_and(|due| due <= now) {
+                self.fire(now, i);
+            }
+        }
+    }
+
+    /// The steps of 2.5 up to the sending.
+    fn fire(&mut self, now: Instant, i: usize) {
+        let again = now + self.period(i);
+        self.lanes[i].due = Some(again);
+        if self.lanes[i].left > 0 {
+            // The caller has not fetched the last try's datagrams.
+            return;
+        }
+        let up = (i + 1).min(self.lanes.len() - 1);
+        self.move_all(Place::Waiting(i as u8), up, now);
+        if i > self.boost_lane() && self.lanes[i].responses > 0 {
+            let start = self.boost_start(now);
+            self.move_all(Place::Pending(i as u8), self.boost_lane(), start);
+        }
+        let has_work = self.queues.head(Place::Pending(i as u8)).is_some();
+        let lane = &mut self.lanes[i];
+        lane.adapt();
+        lane.fired = now;
+        lane.attempts = 0;
+        lane.responses = 0;
+        lane.begin = self.sequence;
+        lane.end = self.sequence;
+        // 1 to 64.
+        lane.left = if has_work { lane.frames as u32 } else { 0 };
+        lane.due = has_work.then_some(again);
+    }
+
+    /// The sending steps of 2.5, one datagram at a time.
+    fn fill<'n>(
+        &mut self,
+        now: Instant,
+        i: usize,
+        buf: &mut Vec<u8>,
+        name: impl Fn(Cid) -> Option<&'n [u8]>,
+    ) -> bool {
+        buf.clear();
+        udp::Request::Version {
+            valid: 1,
+            minor: Minor::CURRENT,
+            sequence: self.sequence,
+        }
+        .encode_into(buf);
+        let (pending, waiting) = (Place::Pending(i as u8), Place::Waiting(i as u8));
+        let mut names = 0;
+        while let Some(index) = self.queues.head(pending) {
+            let cid = self.queues.node(index).cid;
+            let Some(name) = name(cid) else {
+                self.take(index);
+                continue;
+            };
+            let fits = buf.len() + STANDARD_LEN + align8(name.len() + 1) <= MAX_UDP_SEND;
+            if !fits && names > 0 {
+                break;
+            }
+            self.queues.unlink(index);
+            self.queues.push(index, waiting);
+            if !fits {
+                continue;
+            }
+            udp::Request::Search {
+                reply: SearchFlag::DONT_REPLY,
+                minor: Minor::CURRENT,
+                cid,
+                cid2: cid,
+                name: Text::new(name),
+            }
+            .encode_into(buf);
+            let node = self.queues.node(index);
+            node.attempts = node.attempts.saturating_add(1);
+            names += 1;
+        }
+        let more = self.queues.head(pending).is_some();
+        let lane = &mut self.lanes[i];
+        lane.attempts += names;
+        lane.left = if names > 0 && more {
+            lane.left.saturating_sub(1)
+        } else {
+            0
+        };
+        if names > 0 {
+            self.sequence = self.sequence.wrapping_add(1);
+            lane.end = self.sequence;
+        }
+        self.continue_at_once(now, i);
+        names > 0
+    }
+
+    fn boost_lane(&self) -> usize {
+        BOOST_LANE.min(self.lanes.len() - 1)
+    }
+
+    /// The boost lane starts in the phase of a free-running timer when it was idle: all clients that
+    /// heard the same beacon would search at the same moment otherwise.
+    fn boost_start(&self, now: Instant) -> Instant {
+        self.next_tick(now, self.period(self.boost_lane()))
+    }
+
+    fn period(&self, i: usize) -> Duration {
+        let seconds = self.round_trip.estimate() * f64::from(1_u32 << i);
+        Duration::from_secs_f64(seconds).min(self.max_period)
+    }
+
+    /// The first tick after `now` of a timer that runs since the start.
+    fn next_tick(&self, now: Instant, period: Duration) -> Instant {
+        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        let since = now.as_nanos().saturating_sub(self.start.as_nanos());
+        now + Duration::from_nanos(period - since % period)
+    }
+
+    /// Every name of the last try was answered and more are waiting: no pause (2.7).
+    fn continue_at_once(&mut self, now: Instant, i: usize) {
+        let more = self.queues.head(Place::Pending(i as u8)).is_some();
+        let lane = &mut self.lanes[i];
+        if more && lane.left == 0 && lane.responses >= lane.attempts {
+            lane.due = Some(now);
+        }
+    }
+
+    /// Moves everything in lanes `from..` to lane `target`.
+    fn collect(&mut self, from: usize, target: usize, start: Instant) {
+        for i in from..self.lanes.len() {
+            self.move_all(Place::Pending(i as u8), target, start);
+            self.move_all(Place::Waiting(i as u8), target, start);
+        }
+    }
+
+    fn move_all(&mut self, from: Place, target: usize, start: Instant) {
+        while let Some(index) = self.queues.head(from) {
+            self.take(index);
+            self.enter(index, target, start);
+        }
+    }
+
+    /// Appends a channel to a lane; an empty lane is then due at `start`.
+    fn enter(&mut self, index: u32, i: usize, start: Instant) {
+        let lane = &mut self.lanes[i];
+        lane.due = lane.due.or(Some(start));
+        self.queues.push(index, Place::Pending(i as u8));
+    }
+
+    /// Takes a channel out of its list; an empty lane has no timer.
+    fn take(&mut self, index: u32) -> Place {
+        let place = self.queues.unlink(index);
+        match place {
+            Place::Pending(i) | Place::Waiting(i) => {
+                let empty = self.queues.head(Place::Pending(i)).is_none()
+                    && self.queues.head(Place::Waiting(i)).is_none();
+                if empty {
+                    let lane = &mut self.lanes[usize::from(i)];
+                    lane.due = None;
+                    lane.left = 0;
+                }
+            }
+            Place::Held if self.queues.head(Place::Held).is_none() => self.release = None,
+            Place::Held | Place::Nowhere => {}
+        }
+        place
+    }
+}

@@ -1,0 +1,321 @@
+//! What goes into the client core and what comes out of it.
+
+use alloc::string::String;
+use core::fmt;
+use core::net::SocketAddrV4;
+
+use super::error::Violation;
+use crate::access::AccessRights;
+use crate::dbr::{DbrType, Family, NativeType};
+use crate::ids::{Cid, CircuitId};
+use crate::status::EcaStatus;
+use crate::wire::Frame;
+use crate::wire::message::EventMask;
+
+/// A number chosen by the caller of a request; it comes back with each result of that request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct Token(pub u64);
+
+/// In which DBR type to ask for a value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TypeSpec {
+    /// The channel's native type in this family, found anew at each connect.
+    Family(Family),
+    /// Exactly this type.
+    Exact(DbrType),
+}
+
+impl TypeSpec {
+    /// The type on the wire for a channel of type `native`; `None` for types that cannot be read.
+    pub(super) fn resolve(self, native: NativeType) -> Option<DbrType> {
+        let ty = match self {
+            Self::Family(family) => DbrType::new(family, native),
+            Self::Exact(ty) => ty,
+        };
+        is_readable(ty).then_some(ty)
+    }
+}
+
+/// True for the types in which values travel from a server: 0 to 34, 37 and 38.
+pub(super) const fn is_readable(ty: DbrType) -> bool {
+    ty.is_valid() && ty.0 != DbrType::PUT_ACKT.0 && ty.0 != DbrType::PUT_ACKS.0
+}
+
+/// What to read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReadSpec {
+    /// Type of the answer.
+    pub ty: TypeSpec,
+    /// Number of elements; 0 asks for the current length (servers below 4.13 are asked for the
+    /// channel's element count instead).
+    pub count: u32,
+}
+
+/// What to subscribe to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SubSpec {
+    /// Type of the updates.
+    pub ty: TypeSpec,
+    /// Number of elements; 0 follows the current length (servers below 4.13 are asked for the
+    /// channel's element count instead). More than the channel has becomes what it has.
+    pub count: u32,
+    /// Which changes cause an update.
+    pub mask: EventMask,
+}
+
+/// Whether the last read from the socket emptied it, as far as is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum More {
+    /// The read was short: nothing more is waiting.
+    Drained,
+    /// The buffer was filled: more may be waiting.
+    Maybe,
+}
+
+/// An update of a subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// Type of the structure in the frame.
+    pub ty: DbrType,
+    /// Elements in the structure; 0 is a valid length.
+    pub count: u32,
+    /// Anything but [`EcaStatus::NORMAL`] means: no value, ignore the frame's payload. The
+    /// subscription goes on (`ECA_NORDACCESS` while read access is missing).
+    pub status: EcaStatus,
+    /// The message. With a normal status its payload holds at least the structure; only the last
+    /// string may be shorter than 40 bytes.
+    pub frame: &'a Frame<'a>,
+}
+
+/// The result of a read or a put-notify.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Reply<'a> {
+    /// A value; the frame is as described for [`Update`].
+    Read {
+        /// Type of the structure in the frame.
+        ty: DbrType,
+        /// Elements in the structure.
+        count: u32,
+        /// The message.
+        frame: &'a Frame<'a>,
+    },
+    /// The put-notify is complete.
+    Written,
+    /// The server refused or failed. `ECA_TOLARGE` also when the answer was above the client's
+    /// limit, `ECA_BADTYPE` and `ECA_BADCOUNT` when the answer contradicts itself.
+    Failed(EcaStatus),
+    /// The circuit was lost or became unresponsive, or the server deleted the channel. A put may
+    /// have been executed.
+    Disconnected,
+    /// The deadline passed. A put may still be executed.
+    TimedOut,
+}
+
+/// A change in the life of a subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Lifecycle {
+    /// No updates will come for now.
+    Disconnected,
+    /// Updates will come, the first one at once.
+    Connected,
+}
+
+/// Receives what arrives, while it is decoded; payloads are borrowed from the receive buffer.
+///
+/// The methods are called inside the core's input methods. They must not block.
+pub trait Deliver {
+    /// An update of the subscription made with `token`.
+    fn update(&mut self, token: Token, update: Update<'_>);
+    /// The one result of the read or put-notify made with `token`. Cancelled requests and those of a
+    /// closed channel have none.
+    fn reply(&mut self, token: Token, reply: Reply<'_>);
+    /// The channel of the subscription made with `token` was connected or lost after the
+    /// subscription was made.
+    fn lifecycle(&mut self, token: Token, change: Lifecycle);
+}
+
+/// What became of a circuit's connection, as the driver saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The connection could not be made (refused, unreachable).
+    DialFailed,
+    /// The connection was not made within the connect time-out.
+    DialTimeout,
+    /// The peer ended the stream.
+    Eof,
+    /// Reading or writing failed (reset, keep-alive).
+    Reset,
+    /// The peer broke the protocol.
+    Violation,
+    /// This side hung up.
+    Hangup,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DialFailed => "connection refused or unreachable",
+            Self::DialTimeout => "no connection within the time-out",
+            Self::Eof => "closed by the peer",
+            Self::Reset => "connection lost",
+            Self::Violation => "the peer broke the protocol",
+            Self::Hangup => "hung up",
+        })
+    }
+}
+
+/// Why a channel is not connected, or was not for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Its circuit is gone, or never came about.
+    Circuit(CloseReason),
+    /// Its circuit does not answer; the connection is kept (`client-and-tools` 4.8).
+    Unresponsive,
+    /// The server answered the search, then refused to create the channel.
+    CreateFailed,
+    /// The server did not answer the request to create the channel.
+    CreateTimeout,
+    /// The server deleted the channel.
+    Deleted,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Circuit(why) => write!(f, "{why}"),
+            Self::Unresponsive => f.write_str("the server does not answer"),
+            Self::CreateFailed => f.write_str("the server refused to create the channel"),
+            Self::CreateTimeout => f.write_str("the server did not create the channel in time"),
+            Self::Deleted => f.write_str("the server deleted the channel"),
+        }
+    }
+}
+
+/// Changes of state and remarks, in the order in which they happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The channel can be used; its access rights are known.
+    Connected {
+        /// The channel.
+        cid: Cid,
+    },
+    /// The channel was connected and is not any more. All its pending operations were answered.
+    Disconnected {
+        /// The channel.
+        cid: Cid,
+        /// What happened.
+        why: Trouble,
+    },
+    /// A found channel did not come about; it is searched again after a pause.
+    NotConnected {
+        /// The channel.
+        cid: Cid,
+        /// What happened.
+        why: Trouble,
+    },
+    /// The rights of a connected channel changed.
+    AccessRights {
+        /// The channel.
+        cid: Cid,
+        /// The new rights.
+        rights: AccessRights,
+    },
+    /// A second server answered for the same name; the first one is kept.
+    Duplicate {
+        /// The channel.
+        cid: Cid,
+        /// Server in use.
+        kept: SocketAddrV4,
+        /// Server that is not used.
+        ignored: SocketAddrV4,
+    },
+    /// A server reported a failure that belongs to no pending request: of a plain write (with its
+    /// channel) or of anything else.
+    Exception {
+        /// The circuit it came on.
+        circuit: CircuitId,
+        /// The channel, if the server named one.
+        cid: Option<Cid>,
+        /// The server's status code.
+        status: EcaStatus,
+        /// The server's text, cut to 400 bytes.
+        text: String,
+    },
+    /// A server does not answer any more; its connection is kept.
+    Unresponsive {
+        /// The circuit.
+        circuit: CircuitId,
+        /// The server.
+        addr: SocketAddrV4,
+    },
+    /// An unresponsive server answered again.
+    Responsive {
+        /// The circuit.
+        circuit: CircuitId,
+        /// The server.
+        addr: SocketAddrV4,
+    },
+    /// A circuit is gone although it was wanted.
+    CircuitClosed {
+        /// The circuit; the identifier is free for use again.
+        circuit: CircuitId,
+        /// The server.
+        addr: SocketAddrV4,
+        /// What happened.
+        why: CloseReason,
+    },
+    /// A peer broke the protocol; its circuit is being closed.
+    Violation {
+        /// The circuit.
+        circuit: CircuitId,
+        /// The server.
+        addr: SocketAddrV4,
+        /// What it did.
+        violation: Violation,
+    },
+    /// A channel was opened, but there is neither a search address nor a name server.
+    NoSearchAddress,
+    /// No repeater answered 50 registrations; beacons may not arrive.
+    NoRepeater,
+}
+
+/// How to end a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hangup {
+    /// Send what is queued, shut down the write side, wait for the peer's end of stream.
+    Orderly,
+    /// At once; what is queued is lost.
+    Abort,
+}
+
+/// Something to be done with connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Connect; then `handle_connected` or `handle_closed`.
+    Dial {
+        /// The circuit.
+        circuit: CircuitId,
+        /// Where to.
+        addr: SocketAddrV4,
+    },
+    /// Close; then `handle_closed`.
+    Hangup {
+        /// The circuit.
+        circuit: CircuitId,
+        /// How.
+        how: Hangup,
+    },
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Destination {
+    /// To every address of `ClientParams::search_addrs`, in order.
+    Search,
+    /// To this address.
+    To(SocketAddrV4),
+}
