@@ -27,10 +27,13 @@ fn an_empty_text_is_zero_and_a_text_without_digits_fails() {
 }
 
 #[test]
-fn signed_integers_are_decimal_and_range_checked() {
-    assert_eq!(parse_i32(b"0x10"), Ok(0));
+fn signed_integers_have_a_base_prefix_and_are_range_checked() {
+    // The prefixes: EPICS 7.0.10, seen on the wire; see PROTOCOL.md.
+    assert_eq!(parse_i32(b"0x10"), Ok(16));
+    assert_eq!(parse_i16(b" -0x1F"), Ok(-31));
     assert_eq!(parse_i32(b"1.6e1"), Ok(1));
-    assert_eq!(parse_i32(b"010"), Ok(10));
+    assert_eq!(parse_i32(b"010"), Ok(8));
+    assert_eq!(parse_i32(b"08"), Ok(0));
     assert_eq!(parse_i8(b"-128"), Ok(-128));
     assert_eq!(parse_i8(b"-129"), Err(OutOfRange));
     assert_eq!(parse_i16(b"32767"), Ok(32767));
@@ -51,7 +54,8 @@ fn unsigned_integers_wrap_small_negative_numbers() {
     assert_eq!(parse_u16(b"-65535"), Ok(1));
     assert_eq!(parse_u16(b"-65536"), Err(OutOfRange));
     assert_eq!(parse_u16(b"65536"), Err(OutOfRange));
-    assert_eq!(parse_u16(b"0x10"), Ok(0));
+    assert_eq!(parse_u16(b"0x10"), Ok(16));
+    assert_eq!(parse_u8(b"-0x10"), Ok(240));
     assert_eq!(parse_u32(b"-1"), Ok(u32::MAX));
     assert_eq!(parse_u32(b"-4294967296"), Err(OutOfRange));
     assert_eq!(parse_u32(b"4294967296"), Err(OutOfRange));
@@ -185,7 +189,8 @@ fn enum_text_matches_a_state_or_is_its_number() {
         ("-1", None),
         ("1abc", None),
         ("1.0", None),
-        ("0x0", None),
+        ("0x1", Some(1)),
+        ("08", None),
         ("", None),
         (" ", None),
     ] {

@@ -3,7 +3,8 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::fmt;
 
-use super::layout::{MAX_STATES, STATE_LEN, UNITS_LEN};
+use super::layout::{self, Field, Limit, MAX_STATES, STATE_LEN, UNITS_LEN};
+use super::{DbrType, ValueRef, convert};
 
 /// Engineering units: at most 7 bytes, then NUL (`wire-and-server` 4.4).
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -85,6 +86,35 @@ pub struct Limits {
     pub control: Range,
 }
 
+impl Limits {
+    /// One limit.
+    pub(super) const fn get(&self, limit: Limit) -> f64 {
+        match limit {
+            Limit::UpperDisplay => self.display.upper,
+            Limit::LowerDisplay => self.display.lower,
+            Limit::UpperAlarm => self.alarm.upper,
+            Limit::UpperWarning => self.warning.upper,
+            Limit::LowerWarning => self.warning.lower,
+            Limit::LowerAlarm => self.alarm.lower,
+            Limit::UpperControl => self.control.upper,
+            Limit::LowerControl => self.control.lower,
+        }
+    }
+
+    const fn set(&mut self, limit: Limit, v: f64) {
+        match limit {
+            Limit::UpperDisplay => self.display.upper = v,
+            Limit::LowerDisplay => self.display.lower = v,
+            Limit::UpperAlarm => self.alarm.upper = v,
+            Limit::UpperWarning => self.warning.upper = v,
+            Limit::LowerWarning => self.warning.lower = v,
+            Limit::LowerAlarm => self.alarm.lower = v,
+            Limit::UpperControl => self.control.upper = v,
+            Limit::LowerControl => self.control.lower = v,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -160,7 +190,7 @@ impl fmt::Debug for EnumStates {
 }
 
 /// What a server knows about a PV beside its value; immutable and shared, replaced as a whole.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Metadata {
     /// Engineering units.
     pub units: Units,
@@ -174,21 +204,100 @@ pub struct Metadata {
     pub class: &'static str,
 }
 
-impl Default for Metadata {
-    fn default() -> Self {
-        Self {
-            units: Units::default(),
-            precision: 0,
-            limits: Limits::default(),
-            states: EnumStates::default(),
-            class: "",
-        }
-    }
-}
-
 impl Metadata {
     /// Shared metadata without content.
     pub fn none() -> Arc<Self> {
         Arc::new(Self::default())
     }
+}
+
+/// The bytes of a field of a structure.
+fn field(ty: DbrType, structure: &[u8], wanted: Field) -> Option<&[u8]> {
+    let (_, at, size) = layout::fields(ty).find(|(field, ..)| *field == wanted)?;
+    structure.get(at..at + size)
+}
+
+fn word(ty: DbrType, structure: &[u8], wanted: Field) -> Option<u16> {
+    Some(u16::from_be_bytes(
+        *field(ty, structure, wanted)?.first_chunk()?,
+    ))
+}
+
+fn long_word(ty: DbrType, structure: &[u8], wanted: Field) -> Option<u32> {
+    Some(u32::from_be_bytes(
+        *field(ty, structure, wanted)?.first_chunk()?,
+    ))
+}
+
+/// Status and severity.
+pub(super) fn alarm(ty: DbrType, structure: &[u8]) -> Option<(u16, u16)> {
+    let status = word(ty, structure, Field::Status)?;
+    Some((status, word(ty, structure, Field::Severity)?))
+}
+
+/// Seconds and nanoseconds.
+pub(super) fn timestamp(ty: DbrType, structure: &[u8]) -> Option<(u32, u32)> {
+    let secs = long_word(ty, structure, Field::Seconds)?;
+    Some((secs, long_word(ty, structure, Field::Nanoseconds)?))
+}
+
+/// ACKT and ACKS.
+pub(super) fn acknowledge(ty: DbrType, structure: &[u8]) -> Option<(u16, u16)> {
+    let transient = word(ty, structure, Field::AckTransient)?;
+    Some((transient, word(ty, structure, Field::AckSeverity)?))
+}
+
+pub(super) fn precision(ty: DbrType, structure: &[u8]) -> Option<i16> {
+    word(ty, structure, Field::Precision).map(u16::cast_signed)
+}
+
+pub(super) fn units(ty: DbrType, structure: &[u8]) -> Option<Units> {
+    let bytes = field(ty, structure, Field::Units)?;
+    bytes.first_chunk().copied().map(Units::from_wire)
+}
+
+/// The limits of `GR` and `CTRL`; control limits that are not there are undefined.
+pub(super) fn limits(ty: DbrType, structure: &[u8]) -> Option<Limits> {
+    field(ty, structure, Field::Limit(Limit::UpperDisplay))?;
+    let native = ty.native()?;
+    let mut limits = Limits {
+        control: Range::UNDEFINED,
+        ..Limits::default()
+    };
+    for (field, at, size) in layout::fields(ty) {
+        let Field::Limit(limit) = field else { continue };
+        let data = structure.get(at..at + size)?;
+        let one = ValueRef {
+            native,
+            count: 1,
+            data,
+        };
+        limits.set(limit, convert::to_f64(one)?);
+    }
+    Some(limits)
+}
+
+/// Number of state texts; never more than there is room for.
+fn state_count(ty: DbrType, structure: &[u8]) -> Option<usize> {
+    let count = word(ty, structure, Field::StateCount)?;
+    Some(usize::from(count).min(MAX_STATES))
+}
+
+/// One state text up to its NUL, or all 26 bytes without one.
+pub(super) fn state(ty: DbrType, structure: &[u8], index: u16) -> Option<&[u8]> {
+    let index = usize::from(index);
+    if index >= state_count(ty, structure)? {
+        return None;
+    }
+    let text = field(ty, structure, Field::States)?
+        .chunks_exact(STATE_LEN)
+        .nth(index)?;
+    text.split(|&b| b == 0).next()
+}
+
+pub(super) fn states(ty: DbrType, structure: &[u8]) -> Option<EnumStates> {
+    // At most 16.
+    let count = state_count(ty, structure)? as u16;
+    let texts = (0..count).map_while(|index| state(ty, structure, index));
+    Some(EnumStates::from_wire(texts.map(<[u8]>::to_vec).collect()))
 }

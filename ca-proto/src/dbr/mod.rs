@@ -9,11 +9,11 @@ pub mod value;
 
 use core::fmt;
 
-pub use convert::ConvertError;
+pub use convert::{ConvertError, PutValue};
 pub use meta::{EnumStates, Limits, Metadata, Range, Units};
-pub use reading::Reading;
+pub use reading::{Reading, ReadingError};
 pub use snapshot::{Acknowledge, Snapshot};
-pub use value::{Element, Payload, Value, ValueRef};
+pub use value::{Element, EnumIndex, Payload, Value, ValueRef};
 
 /// Bytes of one `DBR_STRING` element.
 pub const STRING_LEN: usize = 40;

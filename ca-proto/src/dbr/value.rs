@@ -166,6 +166,33 @@ impl<'a> ValueRef<'a> {
         Some(&rest[..rest.len().min(size)])
     }
 
+    /// Number of elements that are really there: `count`, or fewer if `data` is shorter.
+    pub fn held(self) -> u32 {
+        let size = self.native.size();
+        let there = match self.native {
+            NativeType::String => self.data.len().div_ceil(size),
+            _ => self.data.len() / size,
+        };
+        u32::try_from(there).map_or(self.count, |there| there.min(self.count))
+    }
+
+    /// The first `count` elements; the whole value if it has fewer.
+    pub fn truncated(self, count: u32) -> Self {
+        let count = count.min(self.count);
+        let len = (count as usize).saturating_mul(self.native.size());
+        Self {
+            count,
+            data: self.data.get(..len).unwrap_or(self.data),
+            ..self
+        }
+    }
+
+    /// The bytes of the [`held`](Self::held) elements, without any rest.
+    pub(super) fn held_data(self) -> &'a [u8] {
+        let len = self.held() as usize * self.native.size();
+        self.data.get(..len).unwrap_or(self.data)
+    }
+
     /// A string element up to its NUL (at most 40 bytes).
     pub fn string(self, index: u32) -> Option<&'a [u8]> {
         if self.native != NativeType::String {
@@ -256,6 +283,15 @@ impl Value {
             native,
             count: 0,
             data: Payload::copy_from(&[]),
+        }
+    }
+
+    /// A value whose payload holds `count` whole elements.
+    pub(super) const fn from_parts(native: NativeType, count: u32, data: Payload) -> Self {
+        Self {
+            native,
+            count,
+            data,
         }
     }
 

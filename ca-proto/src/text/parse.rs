@@ -125,6 +125,9 @@ macro_rules! parse_integers {
     ($($name:ident $ty:ident $how:ident $doc:literal,)+) => {$(
         #[doc = $doc]
         ///
+        /// The prefixes `0x` and `0` select base sixteen and eight, as in EPICS 7.0.10 (verified
+        /// on the wire).
+        ///
         /// # Errors
         ///
         /// [`NoDigits`] and [`OutOfRange`].
@@ -133,20 +136,20 @@ macro_rules! parse_integers {
         }
     )+};
     (@ signed $ty:ident $text:ident) => {
-        $ty::try_from(parse_signed($text, Base::Ten)?).map_err(|_| OutOfRange)
+        $ty::try_from(parse_signed($text, Base::Prefix)?).map_err(|_| OutOfRange)
     };
     (@ unsigned $ty:ident $text:ident) => {
-        $ty::try_from(parse_unsigned($text, Base::Ten, u64::from($ty::MAX))?).map_err(|_| OutOfRange)
+        $ty::try_from(parse_unsigned($text, Base::Prefix, u64::from($ty::MAX))?).map_err(|_| OutOfRange)
     };
 }
 
 parse_integers! {
-    parse_i8 i8 signed "Parses a signed integer of 8 bits, base ten.",
-    parse_i16 i16 signed "Parses a signed integer of 16 bits, base ten.",
-    parse_i32 i32 signed "Parses a signed integer of 32 bits, base ten.",
-    parse_i64 i64 signed "Parses a signed integer of 64 bits, base ten.",
-    parse_u8 u8 unsigned "Parses an unsigned integer of 8 bits, base ten.",
-    parse_u16 u16 unsigned "Parses an unsigned integer of 16 bits, base ten.",
+    parse_i8 i8 signed "Parses a signed integer of 8 bits.",
+    parse_i16 i16 signed "Parses a signed integer of 16 bits.",
+    parse_i32 i32 signed "Parses a signed integer of 32 bits.",
+    parse_i64 i64 signed "Parses a signed integer of 64 bits.",
+    parse_u8 u8 unsigned "Parses an unsigned integer of 8 bits.",
+    parse_u16 u16 unsigned "Parses an unsigned integer of 16 bits.",
 }
 
 /// Parses an unsigned integer of 32 bits: base ten, or a real number if the text has one.
@@ -191,9 +194,9 @@ pub fn parse_u64(text: &[u8]) -> Result<u64, ParseNumberError> {
 
 /// Finds the state number a text stands for.
 ///
-/// An exact, case-sensitive match of a state's text comes first; else a decimal number below the
-/// number of states, with nothing but white space around it. `None` otherwise, also for the empty
-/// text.
+/// An exact, case-sensitive match of a state's text comes first; else a number below the number of
+/// states, with a base prefix as in [`parse_u16`] and nothing but white space around it. `None`
+/// otherwise, also for the empty text.
 pub fn match_enum<'a, I>(text: &[u8], states: I) -> Option<u16>
 where
     I: IntoIterator<Item = &'a [u8]>,
@@ -208,7 +211,7 @@ where
         }
         count = count.checked_add(1)?;
     }
-    let (negative, magnitude, len) = integer(text, Base::Ten).ok()?;
+    let (negative, magnitude, len) = integer(text, Base::Prefix).ok()?;
     let alone = text.iter().skip(len).all(|&b| is_space(b));
     let number = wrap_unsigned(negative, magnitude, u64::from(u16::MAX)).ok()?;
     let number = u16::try_from(number).ok()?;

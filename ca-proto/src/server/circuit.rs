@@ -1,0 +1,402 @@
+//! One client connection.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddrV4;
+
+use super::channels::{Channel, Channels};
+use super::database::{Database, Identity, PvId};
+use super::error::Violation;
+use super::events::EventQueue;
+use super::put_notify::Puts;
+use super::reply::put_error;
+use super::subscriptions::Subscriptions;
+use crate::config::ServerParams;
+use crate::dbr::DbrType;
+use crate::ids::{Cid, CircuitId, Sid};
+use crate::status::EcaStatus;
+use crate::time::Instant;
+use crate::wire::{Command, Frame, FrameError, Header, Limits, Minor, SendQueue, tcp};
+
+/// What a [`Circuit`] did so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CircuitStats {
+    /// Messages received.
+    pub requests: u64,
+    /// `ERROR` replies queued.
+    pub errors: u64,
+    /// Updates that came from the database, first ones included.
+    pub updates_posted: u64,
+    /// Updates that took the place of an older one, which was never sent.
+    pub updates_replaced: u64,
+    /// Updates sent.
+    pub updates_sent: u64,
+}
+
+/// The server's side of one TCP connection.
+///
+/// # Bounds
+/// Channels, subscriptions and unfinished write-notifies have limits in [`ServerParams`]. Updates
+/// wait in rings of fixed size. Replies are not limited, so a driver must not hand in frames while
+/// [`is_readable`](Self::is_readable) is false; what one chunk of requests can add is still bounded,
+/// because values that have to be converted are refused (`ECA_ALLOCMEM`) once one message of the
+/// largest size is queued above the high-water mark.
+#[derive(Debug)]
+pub struct Circuit {
+    pub(super) params: Arc<ServerParams>,
+    pub(super) id: CircuitId,
+    /// Version of the client; 0 until it has announced one.
+    pub(super) minor: Minor,
+    pub(super) priority: u8,
+    pub(super) identity: Identity,
+    pub(super) channels: Channels,
+    pub(super) subs: Subscriptions,
+    pub(super) events: EventQueue,
+    pub(super) puts: Puts,
+    /// Bytes of values in `puts`.
+    pub(super) waiting_bytes: u64,
+    /// Some channel's `told` differs from its `rights`.
+    untold: bool,
+    /// The client broke the protocol; nothing it sends counts any more.
+    broken: bool,
+    pub(super) out: SendQueue,
+    pub(super) stats: CircuitStats,
+}
+
+impl Circuit {
+    /// A circuit that was just accepted. Our version is queued at once, unasked
+    /// (`wire-and-server` 3.1); clients of name servers wait for it.
+    pub fn new(
+        params: Arc<ServerParams>,
+        id: CircuitId,
+        peer: SocketAddrV4,
+        _now: Instant,
+    ) -> Self {
+        let mut out = SendQueue::new();
+        tcp::Response::Version {
+            priority: 0,
+            minor: Minor::CURRENT,
+        }
+        .encode(&mut out);
+        Self {
+            id,
+            minor: Minor(0),
+            priority: 0,
+            identity: Identity {
+                user: Vec::new(),
+                host: Vec::new(),
+                peer,
+            },
+            channels: Channels::new(),
+            subs: Subscriptions::new(),
+            events: EventQueue::new(&params),
+            params,
+            puts: Puts::new(),
+            waiting_bytes: 0,
+            untold: false,
+            broken: false,
+            out,
+            stats: CircuitStats::default(),
+        }
+    }
+
+    /// The circuit's identifier.
+    pub const fn id(&self) -> CircuitId {
+        self.id
+    }
+
+    /// The client's version: 4.0 until it has announced one, then the newest announced.
+    pub const fn minor(&self) -> Minor {
+        self.minor
+    }
+
+    /// The priority that the client asked for, 0 to 99. It has no effect inside a circuit.
+    pub const fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    /// Who the client says it is.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Number of channels.
+    pub const fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Number of subscriptions.
+    pub const fn subscription_count(&self) -> usize {
+        self.subs.len()
+    }
+
+    /// Counters since the circuit was accepted.
+    pub const fn stats(&self) -> CircuitStats {
+        self.stats
+    }
+
+    /// What the deframer may accept. To be asked again after each frame, because requests change
+    /// the client's version.
+    pub fn limits(&self) -> Limits {
+        let header = crate::wire::header::STANDARD_LEN as u32;
+        Limits {
+            max_payload: self.params.max_message_bytes().saturating_sub(header),
+            extended: self.minor.has_extended_header(),
+        }
+    }
+
+    /// Handles one message.
+    ///
+    /// # Errors
+    /// [`Violation`] if the circuit has to be closed. An error reply may have been queued: the
+    /// driver sends what [`transmit`](Self::transmit) gives, then closes. Further frames are
+    /// ignored.
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        frame: Result<Frame<'_>, FrameError>,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        if self.broken {
+            return Ok(());
+        }
+        self.stats.requests += 1;
+        let result = match frame {
+            Ok(frame) => self.dispatch(now, &frame, db),
+            Err(FrameError::TooLarge(header)) => {
+                let cid = self.subject(&header);
+                let text = format_args!(
+                    "{} of {} bytes exceeds the array limit of the server",
+                    header.command, header.payload_len
+                );
+                self.error(&header, cid, EcaStatus::TOLARGE, text);
+                Ok(())
+            }
+            Err(FrameError::Misaligned(header)) => {
+                let (command, len) = (header.command, header.payload_len);
+                let text =
+                    format_args!("{command} has {len} bytes of payload, not a multiple of 8");
+                self.error(&header, None, EcaStatus::INTERNAL, text);
+                Err(Violation::Misaligned { command, len })
+            }
+            // Only datagrams have other errors.
+            Err(_) => Ok(()),
+        };
+        self.broken = result.is_err();
+        result
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'_>,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let header = &frame.header;
+        if self.minor < Minor::OLDEST && header.command != Command::VERSION {
+            let text = format_args!("{} came before VERSION", header.command);
+            self.error(header, None, EcaStatus::DEFUNCT, text);
+            return Ok(());
+        }
+        // These need the payload in their own way.
+        match header.command {
+            Command::EVENT_ADD => return self.event_add(frame, db),
+            Command::WRITE => return self.write(now, frame, db),
+            Command::WRITE_NOTIFY => return self.write_notify(now, frame, db),
+            Command::ECHO => {
+                self.echo(frame);
+                return Ok(());
+            }
+            _ => {}
+        }
+        use tcp::Request;
+        match Request::parse(frame) {
+            Ok(Request::Version {
+                priority, minor, ..
+            }) => self.version(priority, minor),
+            Ok(Request::ReadNotify { .. }) => self.read_notify(header, db),
+            Ok(Request::EventCancel { .. }) => self.event_cancel(header, db),
+            Ok(Request::CreateChan { name, .. }) => self.create_chan(header, name, db),
+            Ok(Request::ClearChannel { .. }) => self.clear_channel(header, db),
+            Ok(Request::Search { minor, name, .. }) => self.search(header, minor, name, db),
+            Ok(Request::ClientName { name } | Request::HostName { name }) => {
+                self.name(header, name)
+            }
+            Ok(Request::EventsOff {}) => {
+                self.events.off();
+                Ok(())
+            }
+            Ok(Request::EventsOn {}) => {
+                self.events.on();
+                Ok(())
+            }
+            Ok(Request::Read { .. }) => self.read(header, db),
+            Ok(Request::ReadSync { .. }) => {
+                self.mirror(header);
+                Ok(())
+            }
+            _ => {
+                let text = format_args!("{} is no request", header.command);
+                self.error(header, None, EcaStatus::INTERNAL, text);
+                Err(Violation::UnknownCommand(header.command))
+            }
+        }
+    }
+
+    /// The channel a request speaks of; an unknown identifier is answered and ends the circuit.
+    pub(super) fn channel(&mut self, header: &Header, sid: Sid) -> Result<&Channel, Violation> {
+        if !self.channels.contains(sid) {
+            let text = format_args!("{} names unknown server id {sid}", header.command);
+            self.error(header, None, EcaStatus::INTERNAL, text);
+        }
+        self.channels.get(sid).ok_or(Violation::UnknownSid {
+            command: header.command,
+            sid,
+        })
+    }
+
+    pub(super) fn check_type(&self, command: Command, ty: DbrType) -> Result<(), Violation> {
+        match ty.is_valid() {
+            true => Ok(()),
+            false => Err(Violation::BadType { command, ty }),
+        }
+    }
+
+    /// The client's name of the channel that a request speaks of (`wire-and-server` 3.10).
+    fn subject(&self, header: &Header) -> Option<Cid> {
+        match header.command {
+            Command::EVENT_ADD
+            | Command::EVENT_CANCEL
+            | Command::READ
+            | Command::READ_NOTIFY
+            | Command::WRITE
+            | Command::WRITE_NOTIFY => self.channels.get(Sid(header.p1)).map(|c| c.cid),
+            Command::SEARCH => Some(Cid(header.p1)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn error(
+        &mut self,
+        request: &Header,
+        cid: Option<Cid>,
+        status: EcaStatus,
+        text: fmt::Arguments<'_>,
+    ) {
+        self.stats.errors += 1;
+        put_error(&mut self.out, self.minor, request, cid, status, text);
+    }
+
+    /// Asks for the rights of all channels again. Changed ones are told to the client, then each
+    /// subscription of those channels gets an update (`wire-and-server` 6.5).
+    pub fn rights_changed(&mut self, _now: Instant, db: &mut (impl Database + ?Sized)) {
+        let mut changed = Vec::new();
+        for (sid, channel) in self.channels.iter_mut() {
+            let rights = db.rights(channel.pv, &self.identity);
+            if core::mem::replace(&mut channel.rights, rights) != rights {
+                changed.push(sid);
+            }
+        }
+        self.untold |= !changed.is_empty();
+        self.tell_rights();
+        for sid in changed {
+            self.post_rights(sid, db);
+        }
+    }
+
+    /// Sends rights that the client does not know yet, as far as the queue has room: rights that
+    /// change while the client does not read are told once.
+    fn tell_rights(&mut self) {
+        if !self.untold {
+            return;
+        }
+        self.untold = false;
+        for (_, channel) in self.channels.iter_mut() {
+            if channel.told == channel.rights {
+                continue;
+            }
+            if self.out.len() >= self.params.send_high_water {
+                self.untold = true;
+                return;
+            }
+            channel.told = channel.rights;
+            tcp::Response::AccessRights {
+                cid: channel.cid,
+                rights: channel.rights.bits(),
+            }
+            .encode(&mut self.out);
+        }
+    }
+
+    /// Deletes every channel of a PV that is gone and tells the client (`SERVER_DISCONN`).
+    ///
+    /// # Errors
+    /// [`Violation::CannotDisconnectChannel`] for a client before 4.7, whose circuit has to be
+    /// closed instead.
+    pub fn pv_gone(
+        &mut self,
+        pv: PvId,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let gone: Vec<Sid> = (self.channels.iter())
+            .filter(|(_, channel)| channel.pv == pv)
+            .map(|(sid, _)| sid)
+            .collect();
+        if !gone.is_empty() && !self.minor.has_server_disconnect() {
+            self.broken = true;
+            return Err(Violation::CannotDisconnectChannel(self.minor));
+        }
+        for sid in gone {
+            if let Some(channel) = self.channels.get(sid) {
+                let cid = channel.cid;
+                self.drop_channel(sid, db);
+                tcp::Response::ServerDisconn { cid }.encode(&mut self.out);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be sent now. Updates are encoded as long as the queue is below
+    /// [`ServerParams::send_high_water`]; call again when it has drained.
+    pub fn transmit(&mut self, db: &(impl Database + ?Sized)) -> &mut SendQueue {
+        if !self.broken {
+            self.tell_rights();
+            if !self.untold {
+                self.deliver(db);
+            }
+        }
+        &mut self.out
+    }
+
+    /// False while replies do not drain: the driver stops reading, so that a client that sends but
+    /// does not read slows itself down.
+    pub fn is_readable(&self) -> bool {
+        self.out.len() < self.params.send_high_water
+    }
+
+    /// True if [`transmit`](Self::transmit) would give bytes.
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty() || (!self.broken && (self.untold || self.events.has_output()))
+    }
+
+    /// Nothing on a server's circuit happens by time; there is no inactivity time-out
+    /// (`wire-and-server` 6.4).
+    pub fn handle_timeout(&mut self, _now: Instant, _db: &mut (impl Database + ?Sized)) {}
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called: never.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Releases all channels and subscriptions; to be called once when the stream is gone.
+    /// Write-notifies that are with the database complete unheard.
+    pub fn close(&mut self, db: &mut (impl Database + ?Sized)) {
+        self.broken = true;
+        let sids: Vec<Sid> = self.channels.keys().collect();
+        for sid in sids {
+            self.drop_channel(sid, db);
+        }
+        self.out.clear();
+    }
+}

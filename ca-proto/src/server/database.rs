@@ -1,0 +1,132 @@
+//! What a server's circuits ask of the process variables behind them.
+
+use alloc::vec::Vec;
+use core::net::SocketAddrV4;
+
+use crate::access::AccessRights;
+use crate::dbr::PutValue;
+use crate::dbr::{NativeType, Snapshot};
+use crate::ids::{CircuitId, SlotKey};
+use crate::status::EcaStatus;
+use crate::time::Instant;
+use crate::wire::message::EventMask;
+
+/// Names an opened field or view of a PV inside a database; chosen by the database.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PvId(pub u32);
+
+/// What a client learns about a channel when it is created.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChannelInfo {
+    /// Type of the elements.
+    pub native: NativeType,
+    /// Largest number of elements; 1 for a scalar, 0 is possible.
+    pub count: u32,
+}
+
+/// Who a client says it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// User name from `CLIENT_NAME`; case counts. Empty if the client sent none.
+    pub user: Vec<u8>,
+    /// Host name from `HOST_NAME` in lower case (`wire-and-server` 3.18). Empty if the client sent
+    /// none.
+    pub host: Vec<u8>,
+    /// Address of the client's socket.
+    pub peer: SocketAddrV4,
+}
+
+macro_rules! slot_key {
+    ($(#[$doc:meta])* $name:ident, $bits:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub struct $name(pub u32);
+
+        impl SlotKey for $name {
+            const INDEX_BITS: u32 = $bits;
+            fn from_raw(raw: u32) -> Self {
+                Self(raw)
+            }
+            fn raw(self) -> u32 {
+                self.0
+            }
+        }
+    };
+}
+
+slot_key! {
+    /// Names a subscription inside its circuit; not the client's subscription id, which need not be
+    /// unique. A circuit holds at most 4 194 304 of them.
+    SubKey, 22
+}
+slot_key! {
+    /// Names an unfinished write-notify inside its circuit. A circuit holds at most 65 536 of them.
+    PutId, 16
+}
+
+/// Where the updates of a subscription go: [`Circuit::post`](super::Circuit::post).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Subscriber {
+    /// The circuit.
+    pub circuit: CircuitId,
+    /// The subscription inside the circuit.
+    pub key: SubKey,
+}
+
+/// Where the completion of a put goes: [`Circuit::complete_put`](super::Circuit::complete_put).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PutTicket {
+    /// The circuit.
+    pub circuit: CircuitId,
+    /// The write-notify inside the circuit.
+    pub id: PutId,
+}
+
+/// A write by a client that is allowed to write.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Put<'a> {
+    /// What is written to.
+    pub pv: PvId,
+    /// The value in the client's type; longer than the PV is legal and means that the rest is
+    /// ignored (`wire-and-server` 4.9).
+    pub value: PutValue<'a>,
+    /// Who writes.
+    pub who: &'a Identity,
+    /// Set if the client waits for completion; only then [`PutOutcome::Pending`] makes sense.
+    pub notify: Option<PutTicket>,
+}
+
+/// What became of a [`Put`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PutOutcome {
+    /// Finished: `NORMAL`, or why not (usually `PUTFAIL`).
+    Done(EcaStatus),
+    /// Accepted; [`Circuit::complete_put`](super::Circuit::complete_put) follows. Completions of
+    /// tickets whose channel or circuit is gone are ignored. Without a ticket it counts as done.
+    Pending,
+}
+
+/// The process variables behind a server.
+///
+/// Methods are called while a request is handled and must not block.
+pub trait Database {
+    /// Whether a search for this name is answered: record and field exist. Modifiers and filters
+    /// after the field name are not examined (`wire-and-server` 6.1).
+    fn serves(&self, name: &[u8]) -> bool;
+    /// Opens what a channel name means, modifiers included; `None` if there is no such thing.
+    fn open(&mut self, name: &[u8]) -> Option<PvId>;
+    /// Ends one successful [`open`](Self::open).
+    fn close(&mut self, pv: PvId);
+    /// Native type and element count.
+    fn info(&self, pv: PvId) -> ChannelInfo;
+    /// What this client may do. Read-only fields grant no write (`wire-and-server` 6.5).
+    fn rights(&self, pv: PvId, who: &Identity) -> AccessRights;
+    /// The state at this moment; valid also for a removed PV until it is closed.
+    fn read(&self, pv: PvId) -> Snapshot;
+    /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.
+    fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome;
+    /// Installs a subscription. The first update is not its business: the circuit makes it.
+    fn subscribe(&mut self, pv: PvId, who: Subscriber, mask: EventMask);
+    /// Removes a subscription.
+    fn unsubscribe(&mut self, pv: PvId, who: Subscriber);
+}

@@ -1,0 +1,34 @@
+//! Server state machines: name search and beacons ([`Endpoint`]), one client connection
+//! ([`Circuit`]), and what they need from the process variables behind them ([`Database`]).
+//!
+//! ```text
+//! datagrams ─► Endpoint ─► search replies, beacons
+//! frames    ─► Circuit  ─► SendQueue        database ─► post, complete_put, rights_changed
+//!                 │ ▲
+//!                 ▼ │
+//!              Database
+//! ```
+//!
+//! Nothing here reads a clock or a socket. A driver hands in frames and the time, asks
+//! [`Circuit::transmit`] for bytes when [`Circuit::has_output`], and stops reading (between two
+//! frames, keeping the rest of the chunk) while [`Circuit::is_readable`] is false. The behaviour is
+//! that of the reference server (`wire-and-server` 3 and 6) without its defects (section 10).
+
+mod beacon;
+mod channels;
+mod circuit;
+mod database;
+mod endpoint;
+mod error;
+mod events;
+mod put_notify;
+mod reply;
+mod requests;
+mod subscriptions;
+
+pub use circuit::{Circuit, CircuitStats};
+pub use database::{
+    ChannelInfo, Database, Identity, Put, PutId, PutOutcome, PutTicket, PvId, SubKey, Subscriber,
+};
+pub use endpoint::{Endpoint, EndpointStats};
+pub use error::Violation;

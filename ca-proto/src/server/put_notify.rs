@@ -1,0 +1,261 @@
+//! Writes, with and without completion.
+
+use bytes::Bytes;
+
+use super::circuit::Circuit;
+use super::database::{Database, Put, PutId, PutOutcome, PutTicket};
+use super::error::Violation;
+use super::subscriptions::ChannelText;
+use crate::dbr::ConvertError;
+use crate::dbr::convert::put_value;
+use crate::dbr::{DbrType, Family};
+use crate::ids::{Ioid, Sid, Slots};
+use crate::status::EcaStatus;
+use crate::time::Instant;
+use crate::wire::{Frame, Header, tcp};
+
+/// The unfinished write-notifies of one circuit.
+pub(super) type Puts = Slots<PutId, PendingPut>;
+
+#[derive(Debug)]
+pub(super) struct PendingPut {
+    sid: Sid,
+    ty: DbrType,
+    count: u32,
+    ioid: Ioid,
+    /// The value, while an earlier write-notify of the channel is unfinished.
+    waiting: Option<Bytes>,
+    /// The next write-notify of the channel.
+    next: Option<PutId>,
+}
+
+impl Circuit {
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'_>,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let header = &frame.header;
+        let ty = DbrType(header.data_type);
+        let channel = self.channel(header, Sid(header.p1))?;
+        let status = if !channel.rights.can_write() {
+            EcaStatus::NOWTACCESS
+        } else if !ty.is_valid() {
+            EcaStatus::BADTYPE
+        } else {
+            match put_value(ty, header.count, frame.payload()) {
+                Err(error) => put_status(error),
+                Ok(value) => {
+                    let put = Put {
+                        pv: channel.pv,
+                        value,
+                        who: &self.identity,
+                        notify: None,
+                    };
+                    match db.put(now, put) {
+                        PutOutcome::Done(status) => status,
+                        PutOutcome::Pending => EcaStatus::NORMAL,
+                    }
+                }
+            }
+        };
+        if !status.is_success() {
+            self.write_failed(header, status);
+        }
+        match status {
+            EcaStatus::BADTYPE => self.check_type(header.command, ty),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_failed(&mut self, header: &Header, status: EcaStatus) {
+        let Some(channel) = self.channels.get(Sid(header.p1)) else {
+            return;
+        };
+        let name = ChannelText(channel);
+        let (cid, ty) = (Some(channel.cid), DbrType(header.data_type));
+        let text = match status {
+            EcaStatus::BADCOUNT => alloc::format!(
+                "{name}: {} bytes are too few for {} elements of {ty}",
+                header.payload_len,
+                header.count
+            ),
+            EcaStatus::BADTYPE => alloc::format!("{name}: there is no type {}", ty.0),
+            _ => alloc::format!("{name}"),
+        };
+        self.error(header, cid, status, format_args!("{text}"));
+    }
+
+    pub(super) fn write_notify(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'_>,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let header = &frame.header;
+        let (ty, sid) = (DbrType(header.data_type), Sid(header.p1));
+        let behind = self.channel(header, sid)?.puts.map(|(_, last)| last);
+        let mut put = PendingPut {
+            sid,
+            ty,
+            count: header.count,
+            ioid: Ioid(header.p2),
+            waiting: None,
+            next: None,
+        };
+        if !ty.is_valid() {
+            self.answer(&put, EcaStatus::BADTYPE);
+            return self.check_type(header.command, ty);
+        }
+        let len = u64::from(header.payload_len);
+        if self.puts.len() >= self.params.max_pending_puts_per_circuit.min(Puts::CAPACITY)
+            || (behind.is_some() && self.waiting_bytes + len > self.max_waiting_bytes())
+        {
+            self.answer(&put, EcaStatus::PUTCBINPROG);
+            return Ok(());
+        }
+        if behind.is_some() {
+            put.waiting = Some(frame.to_bytes());
+            self.waiting_bytes += len;
+        }
+        // Below the capacity of the table, as checked above.
+        let Ok(id) = self.puts.insert(put) else {
+            return Ok(());
+        };
+        if let Some(channel) = self.channels.get_mut(sid) {
+            let first = channel.puts.map_or(id, |(first, _)| first);
+            channel.puts = Some((first, id));
+        }
+        if let Some(last) = behind {
+            if let Some(last) = self.puts.get_mut(last) {
+                last.next = Some(id);
+            }
+        } else if let PutOutcome::Done(status) = self.start_put(now, id, frame.payload(), db) {
+            self.finish_put(now, id, status, db);
+        }
+        Ok(())
+    }
+
+    /// The values that wait behind unfinished write-notifies together hold at most as much as one
+    /// message of the largest size.
+    fn max_waiting_bytes(&self) -> u64 {
+        u64::from(self.params.max_message_bytes())
+    }
+
+    fn start_put(
+        &self,
+        now: Instant,
+        id: PutId,
+        payload: &[u8],
+        db: &mut (impl Database + ?Sized),
+    ) -> PutOutcome {
+        let Some(put) = self.puts.get(id) else {
+            return PutOutcome::Pending;
+        };
+        let Some(channel) = self.channels.get(put.sid) else {
+            return PutOutcome::Pending;
+        };
+        if !channel.rights.can_write() {
+            return PutOutcome::Done(EcaStatus::NOWTACCESS);
+        }
+        // Structured types are refused here though WRITE takes them, as in the reference.
+        if put
+            .ty
+            .family()
+            .is_some_and(|family| family != Family::Plain)
+        {
+            return PutOutcome::Done(EcaStatus::PUTFAIL);
+        }
+        let value = match put_value(put.ty, put.count, payload) {
+            Ok(value) => value,
+            Err(error) => return PutOutcome::Done(put_status(error)),
+        };
+        let ticket = PutTicket {
+            circuit: self.id,
+            id,
+        };
+        let put = Put {
+            pv: channel.pv,
+            value,
+            who: &self.identity,
+            notify: Some(ticket),
+        };
+        db.put(now, put)
+    }
+
+    /// Answers the first write-notify of a channel and starts those behind it until one does not
+    /// finish at once.
+    fn finish_put(
+        &mut self,
+        now: Instant,
+        mut id: PutId,
+        mut status: EcaStatus,
+        db: &mut (impl Database + ?Sized),
+    ) {
+        loop {
+            let Some(put) = self.puts.remove(id) else {
+                return;
+            };
+            self.answer(&put, status);
+            let Some(channel) = self.channels.get_mut(put.sid) else {
+                return;
+            };
+            let Some(next) = put.next else {
+                channel.puts = None;
+                return;
+            };
+            channel.puts = channel.puts.map(|(_, last)| (next, last));
+            let waiting = self.puts.get_mut(next).and_then(|put| put.waiting.take());
+            let payload = waiting.unwrap_or_default();
+            self.waiting_bytes -= payload.len() as u64;
+            match self.start_put(now, next, &payload, db) {
+                PutOutcome::Done(outcome) => (id, status) = (next, outcome),
+                PutOutcome::Pending => return,
+            }
+        }
+    }
+
+    fn answer(&mut self, put: &PendingPut, status: EcaStatus) {
+        tcp::Response::WriteNotify {
+            ty: put.ty,
+            count: put.count,
+            status,
+            ioid: put.ioid,
+        }
+        .encode(&mut self.out);
+    }
+
+    /// Ends a write for which the database has said [`PutOutcome::Pending`]. Write-notifies that
+    /// wait behind it on the same channel are started. Unknown ids are those of channels that are
+    /// gone, and ignored.
+    pub fn complete_put(
+        &mut self,
+        now: Instant,
+        put: PutId,
+        status: EcaStatus,
+        db: &mut (impl Database + ?Sized),
+    ) {
+        // One that still waits was never given to the database.
+        if self.puts.get(put).is_some_and(|put| put.waiting.is_none()) {
+            self.finish_put(now, put, status, db);
+        }
+    }
+
+    /// Forgets the write-notifies of a channel that is deleted; they get no answer.
+    pub(super) fn drop_puts(&mut self, first: Option<PutId>) {
+        let mut next = first;
+        while let Some(put) = next.and_then(|id| self.puts.remove(id)) {
+            let waiting = put.waiting.map_or(0, |payload| payload.len() as u64);
+            self.waiting_bytes -= waiting;
+            next = put.next;
+        }
+    }
+}
+
+fn put_status(error: ConvertError) -> EcaStatus {
+    match error {
+        ConvertError::ShortPayload => EcaStatus::BADCOUNT,
+        _ => EcaStatus::PUTFAIL,
+    }
+}

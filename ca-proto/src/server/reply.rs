@@ -1,0 +1,202 @@
+//! Replies that carry values, and error replies.
+
+use alloc::string::String;
+use bytes::Bytes;
+use core::fmt::{self, Write as _};
+
+use crate::config::ServerParams;
+use crate::dbr::{DbrType, Snapshot};
+use crate::ids::Cid;
+use crate::status::EcaStatus;
+use crate::wire::header::EXTENDED_LEN;
+use crate::wire::message::{ErrorBody, NO_CHANNEL};
+use crate::wire::send_queue::SHARE_FROM;
+use crate::wire::{Header, Minor, SendQueue, align8, tcp};
+
+/// Zeros to share instead of writing out long paddings.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// Why a value cannot be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// The value has no form of this type; nothing was queued.
+    NoConversion,
+    /// The message would be larger than the limit, in bytes.
+    TooLarge(u64),
+    /// The message needs a long header, which the client's version does not know.
+    OldClient,
+    /// The value would have to be copied into a queue that is full already.
+    QueueFull,
+}
+
+impl Refusal {
+    pub(super) const fn status(self) -> EcaStatus {
+        match self {
+            Self::NoConversion => EcaStatus::GETFAIL,
+            Self::TooLarge(_) => EcaStatus::TOLARGE,
+            Self::OldClient => EcaStatus::ARRAY16KCLIENT,
+            Self::QueueFull => EcaStatus::ALLOCMEM,
+        }
+    }
+}
+
+/// How a failed request is explained: by its subject and, where the status does not say it all, the
+/// reason.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConversion | Self::OldClient => Ok(()),
+            Self::TooLarge(len) => write!(f, ": {len} bytes exceed the array limit of the server"),
+            Self::QueueFull => f.write_str(": too many replies are waiting to be read"),
+        }
+    }
+}
+
+/// What limits a message to this client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    minor: Minor,
+    /// Largest message with its header in bytes.
+    max_message: u64,
+    /// Queued bytes above which no large value is copied behind them.
+    max_queued: u64,
+}
+
+impl Room {
+    pub(super) fn new(params: &ServerParams, minor: Minor) -> Self {
+        let max_message = u64::from(params.max_message_bytes());
+        Self {
+            minor,
+            max_message,
+            max_queued: params.send_high_water as u64 + max_message,
+        }
+    }
+
+    /// Completes a header whose type and count are set with the payload size.
+    fn admit(&self, header: Header, payload: u64) -> Result<Header, Refusal> {
+        // 64 bits: neither the product of element size and count nor the padding can wrap.
+        let padded = payload.next_multiple_of(8);
+        let too_large = Refusal::TooLarge(padded);
+        let header = Header {
+            payload_len: u32::try_from(padded).map_err(|_| too_large)?,
+            ..header
+        };
+        if header.needs_extended() && !self.minor.has_extended_header() {
+            return Err(Refusal::OldClient);
+        }
+        if padded + header.encoded_len() as u64 > self.max_message.max(EXTENDED_LEN as u64) {
+            return Err(too_large);
+        }
+        Ok(header)
+    }
+
+    /// Queues a message with the value; the header says type and element count.
+    pub(super) fn put_value(
+        &self,
+        out: &mut SendQueue,
+        header: Header,
+        snapshot: &Snapshot,
+    ) -> Result<(), Refusal> {
+        let ty = DbrType(header.data_type);
+        let header = self.admit(header, ty.size(header.count))?;
+        // Whatever goes beyond the value is zero and is not written out.
+        let count = header.count.min(available(ty, snapshot));
+        let size = ty.size(count);
+        let sharable = ty.native() == Some(snapshot.value.native());
+        if !sharable && size >= SHARE_FROM as u64 && out.len() as u64 + size > self.max_queued {
+            return Err(Refusal::QueueFull);
+        }
+        let (mut result, mut written) = (Ok(None), 0);
+        out.put(|flat| {
+            let start = flat.len();
+            header.encode(flat);
+            let meta = flat.len();
+            result = snapshot.encode_shared(ty, count, flat);
+            written = flat.len() - meta;
+            if result.is_err() {
+                flat.truncate(start);
+            }
+        });
+        if let Some(elements) = result.map_err(|_| Refusal::NoConversion)? {
+            written += elements.len();
+            out.put_shared(elements);
+        }
+        put_zeros(out, (header.payload_len as usize).saturating_sub(written));
+        Ok(())
+    }
+
+    /// Queues a message whose payload is all zeros because the request failed; count 0 means the
+    /// metadata alone.
+    pub(super) fn put_failure(&self, out: &mut SendQueue, header: Header) -> Result<(), Refusal> {
+        let header = self.admit(header, DbrType(header.data_type).size(header.count))?;
+        out.put(|flat| header.encode(flat));
+        put_zeros(out, header.payload_len as usize);
+        Ok(())
+    }
+
+    /// Queues the obsolete reply with one string cut behind its NUL (`wire-and-server` 3.4).
+    pub(super) fn put_short_string(
+        &self,
+        out: &mut SendQueue,
+        header: Header,
+        snapshot: &Snapshot,
+    ) -> Result<(), Refusal> {
+        let mut text = alloc::vec::Vec::new();
+        snapshot
+            .encode(DbrType(header.data_type), 1, &mut text)
+            .map_err(|_| Refusal::NoConversion)?;
+        let len = text.iter().position(|&b| b == 0).unwrap_or(text.len());
+        let padded = align8(len + 1);
+        text.truncate(len);
+        text.resize(padded, 0);
+        // At most 40 bytes.
+        let header = self.admit(header, padded as u64)?;
+        out.put(|flat| {
+            header.encode(flat);
+            flat.extend_from_slice(&text);
+        });
+        Ok(())
+    }
+}
+
+/// Elements of a reply that can differ from zero.
+fn available(ty: DbrType, snapshot: &Snapshot) -> u32 {
+    match ty {
+        DbrType::CLASS_NAME => 1,
+        _ => snapshot.value.count(),
+    }
+}
+
+fn put_zeros(out: &mut SendQueue, mut n: usize) {
+    while n > 0 {
+        let step = n.min(ZEROS.len());
+        out.put_shared(Bytes::from_static(&ZEROS[..step]));
+        n -= step;
+    }
+}
+
+/// Queues an `ERROR`.
+pub(super) fn put_error(
+    out: &mut SendQueue,
+    minor: Minor,
+    request: &Header,
+    cid: Option<Cid>,
+    status: EcaStatus,
+    text: fmt::Arguments<'_>,
+) {
+    let mut request = *request;
+    if request.needs_extended() && !minor.has_extended_header() {
+        // A misaligned size of 65535 from an old client: the long header would confuse it.
+        request.payload_len = request.payload_len.min(0xfffe);
+        request.count = request.count.min(0xfffe);
+    }
+    let mut explanation = String::new();
+    // Writing to a String cannot fail.
+    let _ = explanation.write_fmt(text);
+    tcp::Response::Error {
+        cid: cid.unwrap_or(NO_CHANNEL),
+        status,
+        body: ErrorBody::new(request, &explanation),
+    }
+    .encode(out);
+}

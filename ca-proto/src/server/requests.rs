@@ -1,0 +1,299 @@
+//! Requests other than subscriptions and writes.
+
+use alloc::vec::Vec;
+use bytes::BufMut;
+
+use super::channels::{Channel, Channels};
+use super::circuit::Circuit;
+use super::database::{Database, Subscriber};
+use super::error::Violation;
+use super::reply::{Refusal, Room};
+use super::subscriptions::{ChannelText, data_header, dynamic_count};
+use crate::access::AccessRights;
+use crate::dbr::{DbrType, Family};
+use crate::ids::{Cid, Sid};
+use crate::status::EcaStatus;
+use crate::wire::message::{Port, SAME_ADDRESS, SearchFlag, Text};
+use crate::wire::{Command, Frame, Header, Minor, tcp};
+
+/// Highest priority a circuit can have (`wire-and-server` 3.1).
+const MAX_PRIORITY: u16 = 99;
+/// Longest client and host name in bytes, without NUL (`wire-and-server` 3.18).
+const MAX_IDENTITY: usize = 511;
+/// Largest element count that a client below 4.9 can be told (`wire-and-server` 2.2).
+const MAX_OLD_COUNT: u32 = 65_534;
+
+impl Circuit {
+    pub(super) fn version(&mut self, priority: u16, minor: Minor) -> Result<(), Violation> {
+        if priority > MAX_PRIORITY {
+            return Err(Violation::BadPriority(priority));
+        }
+        self.set_minor(minor)?;
+        // At most 99.
+        self.priority = priority as u8;
+        Ok(())
+    }
+
+    fn set_minor(&mut self, minor: Minor) -> Result<(), Violation> {
+        if minor < Minor::OLDEST {
+            return Err(Violation::UnsupportedVersion(minor));
+        }
+        self.minor = minor;
+        Ok(())
+    }
+
+    /// `CLIENT_NAME` and `HOST_NAME`.
+    pub(super) fn name(&mut self, header: &Header, name: Text<'_>) -> Result<(), Violation> {
+        let command = header.command;
+        if !self.channels.is_empty() {
+            let text = format_args!("{command} must come before the first channel");
+            self.error(header, None, EcaStatus::INTERNAL, text);
+            return Ok(());
+        }
+        let name_bytes = name.as_bytes();
+        if !name.terminated || name_bytes.len() > MAX_IDENTITY {
+            let text = format_args!(
+                "{command} needs a NUL-terminated name of at most {MAX_IDENTITY} bytes"
+            );
+            self.error(header, None, EcaStatus::INTERNAL, text);
+            return Err(Violation::BadName(command));
+        }
+        if command == Command::HOST_NAME {
+            self.identity.host = name_bytes.to_ascii_lowercase();
+        } else {
+            self.identity.user = name_bytes.to_vec();
+        }
+        Ok(())
+    }
+
+    pub(super) fn search(
+        &mut self,
+        header: &Header,
+        minor: Minor,
+        name: Text<'_>,
+        db: &(impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        if minor < Minor::OLDEST {
+            return Err(Violation::UnsupportedVersion(minor));
+        }
+        let name = name.as_bytes();
+        if name.is_empty() {
+            return Ok(());
+        }
+        if db.serves(name) {
+            tcp::Response::Search {
+                port: Port(self.params.tcp_port),
+                server: SAME_ADDRESS,
+                cid: Cid(header.p2),
+            }
+            .encode(&mut self.out);
+        } else if SearchFlag(header.data_type) == SearchFlag::DO_REPLY {
+            let reply = Header {
+                command: Command::NOT_FOUND,
+                payload_len: 0,
+                ..*header
+            };
+            self.out.put(|flat| reply.encode(flat));
+        }
+        Ok(())
+    }
+
+    pub(super) fn create_chan(
+        &mut self,
+        header: &Header,
+        name: Text<'_>,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let cid = Cid(header.p1);
+        self.set_minor(Minor(header.p2.min(0xffff) as u16))?;
+        let limit = self.params.max_channels_per_circuit;
+        if self.channels.len() >= limit.min(Channels::CAPACITY) {
+            let text = format_args!("the limit of {limit} channels per circuit is reached");
+            self.error(header, None, EcaStatus::ALLOCMEM, text);
+            self.create_failed(header, cid);
+            return Ok(());
+        }
+        let name = name.as_bytes();
+        let pv = if name.is_empty() { None } else { db.open(name) };
+        let Some(pv) = pv else {
+            self.create_failed(header, cid);
+            return Ok(());
+        };
+        let info = db.info(pv);
+        let rights = db.rights(pv, &self.identity);
+        let channel = Channel {
+            cid,
+            pv,
+            rights,
+            told: rights,
+            subs: Vec::new(),
+            puts: None,
+            name: name.into(),
+        };
+        // Below the capacity of the table, as checked above.
+        let Ok(sid) = self.channels.insert(channel) else {
+            db.close(pv);
+            return Ok(());
+        };
+        self.send_rights(cid, rights);
+        let count = match self.minor.has_extended_header() {
+            true => info.count,
+            false => info.count.min(MAX_OLD_COUNT),
+        };
+        tcp::Response::CreateChan {
+            ty: DbrType::new(Family::Plain, info.native),
+            count,
+            cid,
+            sid,
+        }
+        .encode(&mut self.out);
+        Ok(())
+    }
+
+    fn create_failed(&mut self, header: &Header, cid: Cid) {
+        if self.minor.has_create_fail() {
+            tcp::Response::CreateChFail { cid }.encode(&mut self.out);
+        } else {
+            let text = format_args!("there is no such channel");
+            self.error(header, None, EcaStatus::UKNCHAN, text);
+        }
+    }
+
+    pub(super) fn send_rights(&mut self, cid: Cid, rights: AccessRights) {
+        let rights = rights.bits();
+        tcp::Response::AccessRights { cid, rights }.encode(&mut self.out);
+    }
+
+    pub(super) fn clear_channel(
+        &mut self,
+        header: &Header,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let sid = Sid(header.p1);
+        self.channel(header, sid)?;
+        self.drop_channel(sid, db);
+        self.mirror(header);
+        Ok(())
+    }
+
+    /// Deletes a channel with its subscriptions and unfinished write-notifies.
+    pub(super) fn drop_channel(&mut self, sid: Sid, db: &mut (impl Database + ?Sized)) {
+        let Some(channel) = self.channels.remove(sid) else {
+            return;
+        };
+        let circuit = self.id;
+        for key in channel.subs {
+            self.drop_subscription(key);
+            db.unsubscribe(channel.pv, Subscriber { circuit, key });
+        }
+        self.drop_puts(channel.puts.map(|(first, _)| first));
+        db.close(channel.pv);
+    }
+
+    /// Sends a request's header back without its payload.
+    pub(super) fn mirror(&mut self, header: &Header) {
+        let reply = Header {
+            payload_len: 0,
+            ..*header
+        };
+        self.out.put(|flat| reply.encode(flat));
+    }
+
+    pub(super) fn echo(&mut self, frame: &Frame<'_>) {
+        self.out.put(|flat| {
+            frame.header.encode(flat);
+            if frame.shared().is_none() {
+                flat.put_slice(frame.payload());
+            }
+        });
+        if let Some(payload) = frame.shared() {
+            self.out.put_shared(payload.clone());
+        }
+    }
+
+    pub(super) fn read_notify(
+        &mut self,
+        header: &Header,
+        db: &(impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let ty = DbrType(header.data_type);
+        self.check_type(header.command, ty)?;
+        let channel = self.channel(header, Sid(header.p1))?;
+        let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
+        let room = Room::new(&self.params, self.minor);
+        let reply = |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
+        let result = if readable {
+            let snapshot = db.read(pv);
+            let count = match header.count {
+                0 => dynamic_count(ty, &snapshot, db.info(pv).count),
+                count => count,
+            };
+            room.put_value(&mut self.out, reply(count, EcaStatus::NORMAL), &snapshot)
+        } else {
+            room.put_failure(&mut self.out, reply(header.count, EcaStatus::NORDACCESS))
+        };
+        let result = match result {
+            Err(Refusal::NoConversion) => {
+                room.put_failure(&mut self.out, reply(header.count, EcaStatus::GETFAIL))
+            }
+            result => result,
+        };
+        if let Err(refusal) = result {
+            self.read_refused(header, cid, refusal);
+        }
+        Ok(())
+    }
+
+    /// The obsolete `READ`: the reply carries the client's channel id, failures come as `ERROR`.
+    pub(super) fn read(
+        &mut self,
+        header: &Header,
+        db: &(impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let ty = DbrType(header.data_type);
+        let channel = self.channel(header, Sid(header.p1))?;
+        let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
+        if !ty.is_valid() {
+            let text = alloc::format!("{}: there is no type {}", ChannelText(channel), ty.0);
+            self.error(
+                header,
+                Some(cid),
+                EcaStatus::BADTYPE,
+                format_args!("{text}"),
+            );
+            return self.check_type(header.command, ty);
+        }
+        if !readable {
+            let text = alloc::format!("{}", ChannelText(channel));
+            self.error(
+                header,
+                Some(cid),
+                EcaStatus::NORDACCESS,
+                format_args!("{text}"),
+            );
+            return Ok(());
+        }
+        let room = Room::new(&self.params, self.minor);
+        let reply = Header {
+            p1: cid.0,
+            ..*header
+        };
+        let snapshot = db.read(pv);
+        let result = if ty == DbrType(0) && header.count == 1 {
+            room.put_short_string(&mut self.out, reply, &snapshot)
+        } else {
+            room.put_value(&mut self.out, reply, &snapshot)
+        };
+        if let Err(refusal) = result {
+            self.read_refused(header, cid, refusal);
+        }
+        Ok(())
+    }
+
+    fn read_refused(&mut self, header: &Header, cid: Cid, refusal: Refusal) {
+        let channel = self.channels.get(Sid(header.p1));
+        let name = channel.map(|channel| alloc::format!("{}", ChannelText(channel)));
+        let text = format_args!("{}{refusal}", name.unwrap_or_default());
+        self.error(header, Some(cid), refusal.status(), text);
+    }
+}

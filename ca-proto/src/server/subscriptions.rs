@@ -1,0 +1,288 @@
+//! Subscriptions and their updates.
+
+use super::channels::Channel;
+use super::circuit::Circuit;
+use super::database::{Database, SubKey, Subscriber};
+use super::error::Violation;
+use super::events::{Place, Posted, Queued};
+use super::reply::{Refusal, Room, put_error};
+use crate::dbr::{DbrType, NativeType, Snapshot};
+use crate::ids::{Sid, Slots, SubId};
+use crate::status::EcaStatus;
+use crate::wire::message::{Data, EventMask};
+use crate::wire::{Command, Frame, Header, tcp};
+
+/// The subscriptions of one circuit.
+pub(super) type Subscriptions = Slots<SubKey, Subscription>;
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub sid: Sid,
+    /// The client's identifier; not unique, not even within a channel.
+    pub subid: SubId,
+    pub ty: DbrType,
+    /// Requested elements; 0 follows the current length.
+    pub count: u32,
+    /// The PV is a scalar of at most 8 bytes, whose values are copied when they are posted.
+    pub by_copy: bool,
+    pub place: Place,
+}
+
+impl Subscription {
+    /// Header of the request, to be repeated in error replies.
+    fn request(&self) -> Header {
+        Header {
+            payload_len: 16,
+            data_type: self.ty.0,
+            count: self.count,
+            p1: self.sid.0,
+            p2: self.subid.0,
+            ..Header::new(Command::EVENT_ADD)
+        }
+    }
+
+    fn posted(&self, snapshot: &Snapshot) -> Posted {
+        if self.by_copy {
+            Posted::copy_of(snapshot)
+        } else {
+            Posted::Reference
+        }
+    }
+}
+
+/// Header of an update or of a reply to a read: status in P1.
+pub(super) fn data_header(
+    command: Command,
+    ty: DbrType,
+    count: u32,
+    status: EcaStatus,
+    id: u32,
+) -> Header {
+    Header {
+        data_type: ty.0,
+        count,
+        p1: status.0,
+        p2: id,
+        ..Header::new(command)
+    }
+}
+
+/// Elements that count 0 stands for.
+pub(super) fn dynamic_count(ty: DbrType, snapshot: &Snapshot, native_count: u32) -> u32 {
+    match ty {
+        // The reference reports the length of the array, though only one string is filled.
+        DbrType::CLASS_NAME => native_count,
+        _ => snapshot.value.count(),
+    }
+}
+
+impl Circuit {
+    pub(super) fn event_add(
+        &mut self,
+        frame: &Frame<'_>,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        let header = &frame.header;
+        let (ty, sid) = (DbrType(header.data_type), Sid(header.p1));
+        self.check_type(header.command, ty)?;
+        let channel = self.channel(header, sid)?;
+        let (cid, pv) = (channel.cid, channel.pv);
+        let Ok(tcp::Request::EventAdd { mask, .. }) = tcp::Request::parse(frame) else {
+            let len = header.payload_len;
+            let text = format_args!("EVENT_ADD needs 16 bytes of payload, has {len}");
+            self.error(header, Some(cid), EcaStatus::INTERNAL, text);
+            return Err(Violation::ShortPayload {
+                command: header.command,
+                len,
+            });
+        };
+        if mask == EventMask(0) || mask.0 > 0xff {
+            let text = format_args!("the event mask must be 0x1 to 0xff, is {:#x}", mask.0);
+            self.error(header, Some(cid), EcaStatus::ALLOCMEM, text);
+            return Err(Violation::BadMask(mask));
+        }
+        let limit = self.params.max_subscriptions_per_circuit;
+        if self.subs.len() >= limit.min(Subscriptions::CAPACITY) {
+            let text = format_args!("the limit of {limit} subscriptions per circuit is reached");
+            self.error(header, Some(cid), EcaStatus::ALLOCMEM, text);
+            return Ok(());
+        }
+        let info = db.info(pv);
+        let mut sub = Subscription {
+            sid,
+            subid: SubId(header.p2),
+            ty,
+            count: header.count,
+            by_copy: info.count == 1 && info.native != NativeType::String,
+            place: self.events.join(),
+        };
+        // The first update tells how things stand, readable or not, whatever the mask says.
+        let first = sub.posted(&db.read(pv));
+        let events = &mut self.events;
+        let key = self.subs.insert_with(|key| {
+            events.post(key, &mut sub.place, first);
+            sub
+        });
+        // Below the capacity of the table, as checked above.
+        if let (Ok(key), Some(channel)) = (key, self.channels.get_mut(sid)) {
+            channel.subs.push(key);
+            self.stats.updates_posted += 1;
+            let circuit = self.id;
+            db.subscribe(pv, Subscriber { circuit, key }, mask);
+        }
+        Ok(())
+    }
+
+    pub(super) fn event_cancel(
+        &mut self,
+        header: &Header,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        // Type and count of the request do not matter; the reference client truncates the count.
+        let (sid, subid) = (Sid(header.p1), SubId(header.p2));
+        let channel = self.channel(header, sid)?;
+        let (cid, pv) = (channel.cid, channel.pv);
+        let Some(key) = self.take_subscription(sid, subid) else {
+            let text = format_args!("there is no subscription {subid}");
+            self.error(header, Some(cid), EcaStatus::BADMONID, text);
+            return Err(Violation::UnknownSubscription { sid, subid });
+        };
+        if let Some(sub) = self.drop_subscription(key) {
+            tcp::Response::EventAdd {
+                ty: sub.ty,
+                count: sub.count,
+                status: EcaStatus(sid.0),
+                subid,
+                data: Data(&[]),
+            }
+            .encode(&mut self.out);
+        }
+        let circuit = self.id;
+        db.unsubscribe(pv, Subscriber { circuit, key });
+        Ok(())
+    }
+
+    /// Takes the oldest subscription with this identifier off its channel.
+    fn take_subscription(&mut self, sid: Sid, subid: SubId) -> Option<SubKey> {
+        let keys = &mut self.channels.get_mut(sid)?.subs;
+        let index = keys
+            .iter()
+            .position(|&key| self.subs.get(key).is_some_and(|sub| sub.subid == subid))?;
+        Some(keys.remove(index))
+    }
+
+    pub(super) fn drop_subscription(&mut self, key: SubKey) -> Option<Subscription> {
+        self.events.leave(key, &mut self.subs);
+        self.subs.remove(key)
+    }
+
+    /// Queues an update for a subscription, by the rules of the reference's event queue
+    /// (`wire-and-server` 6.7). Subscriptions that do not exist, or whose channel is not readable at
+    /// the moment, are passed over. Ask [`has_output`](Self::has_output) afterwards.
+    pub fn post(&mut self, sub: SubKey, snapshot: &Snapshot) {
+        let Some(subscription) = self.subs.get_mut(sub) else {
+            return;
+        };
+        let readable = self
+            .channels
+            .get(subscription.sid)
+            .is_some_and(|channel| channel.rights.can_read());
+        if !readable {
+            return;
+        }
+        let posted = subscription.posted(snapshot);
+        self.stats.updates_posted += 1;
+        if self.events.post(sub, &mut subscription.place, posted) == Queued::Replaced {
+            self.stats.updates_replaced += 1;
+        }
+    }
+
+    /// Queues the update that every subscription of a channel gets when its rights have changed.
+    pub(super) fn post_rights(&mut self, sid: Sid, db: &(impl Database + ?Sized)) {
+        let Some(channel) = self.channels.get(sid) else {
+            return;
+        };
+        let readable = channel.rights.can_read();
+        let snapshot = readable.then(|| db.read(channel.pv));
+        for &key in &channel.subs {
+            if !readable {
+                // What is queued may not be seen any more.
+                self.events.purge(key, &mut self.subs);
+            }
+            let Some(sub) = self.subs.get_mut(key) else {
+                continue;
+            };
+            let posted = match &snapshot {
+                Some(snapshot) => sub.posted(snapshot),
+                None => Posted::Reference,
+            };
+            self.stats.updates_posted += 1;
+            if self.events.post(key, &mut sub.place, posted) == Queued::Replaced {
+                self.stats.updates_replaced += 1;
+            }
+        }
+    }
+
+    /// Encodes queued updates as long as the send queue is below its high-water mark.
+    pub(super) fn deliver(&mut self, db: &(impl Database + ?Sized)) {
+        let room = Room::new(&self.params, self.minor);
+        while self.out.len() < self.params.send_high_water {
+            let Some((key, posted)) = self.events.pop(&mut self.subs) else {
+                break;
+            };
+            let Some(sub) = self.subs.get(key) else {
+                continue;
+            };
+            let Some(channel) = self.channels.get(sub.sid) else {
+                continue;
+            };
+            self.stats.updates_sent += 1;
+            if let Err(refusal) = send_update(&room, &mut self.out, sub, channel, posted, db) {
+                let text = format_args!("{}{refusal}", ChannelText(channel));
+                let (minor, cid) = (self.minor, Some(channel.cid));
+                put_error(
+                    &mut self.out,
+                    minor,
+                    &sub.request(),
+                    cid,
+                    refusal.status(),
+                    text,
+                );
+                self.stats.errors += 1;
+            }
+        }
+    }
+}
+
+fn send_update(
+    room: &Room,
+    out: &mut crate::wire::SendQueue,
+    sub: &Subscription,
+    channel: &Channel,
+    posted: Posted,
+    db: &(impl Database + ?Sized),
+) -> Result<(), Refusal> {
+    let header =
+        |count, status| data_header(Command::EVENT_ADD, sub.ty, count, status, sub.subid.0);
+    if !channel.rights.can_read() {
+        return room.put_failure(out, header(sub.count, EcaStatus::NORDACCESS));
+    }
+    let snapshot = posted.apply(db.read(channel.pv));
+    let count = match sub.count {
+        0 => dynamic_count(sub.ty, &snapshot, db.info(channel.pv).count),
+        count => count,
+    };
+    match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot) {
+        Err(Refusal::NoConversion) => room.put_failure(out, header(sub.count, EcaStatus::GETFAIL)),
+        result => result,
+    }
+}
+
+/// The name of a channel in an error text.
+pub(super) struct ChannelText<'a>(pub &'a Channel);
+
+impl core::fmt::Display for ChannelText<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        crate::wire::name::write_text(f, &self.0.name)
+    }
+}

@@ -1,0 +1,615 @@
+//! The virtual network: datagrams, byte streams, and everything that can go wrong with them.
+//!
+//! One heap of events keyed by time and sequence number, so that ties have an order, and one seeded
+//! generator: the same seed and the same inputs give the same bytes at the same times.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+use ca_proto::Instant;
+use ca_proto::rng::Pcg32;
+
+use crate::host::{CloseKind, HostOutput};
+use crate::trace::Trace;
+
+mod tcp;
+
+use tcp::Connection;
+pub use tcp::Segmentation;
+
+/// A host in the [`World`](crate::World).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HostId(pub(crate) usize);
+
+impl HostId {
+    /// Position of the host in the order of creation.
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// One end of a stream, as one host knows it: numbers below 2^32 are chosen by the host that dials,
+/// numbers from there on by the network for streams it accepts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConnId(pub u64);
+
+/// First number of accepted streams.
+const ACCEPTED_FROM: u64 = 1 << 32;
+/// First local port of dialled streams.
+const DIAL_PORTS_FROM: u16 = 52_000;
+/// Time after which an unsent segment is sent again once the link is back, as a retransmission
+/// timer would.
+const RETRANSMIT: Duration = Duration::from_millis(200);
+
+/// How one direction between two hosts behaves.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Link {
+    /// Time from sending to arrival.
+    pub latency: Duration,
+    /// Up to this much is added at random.
+    pub jitter: Duration,
+    /// Probability that a datagram is lost.
+    pub loss: f64,
+    /// Probability that a datagram arrives twice.
+    pub duplicate: f64,
+    /// Probability that a datagram is overtaken by others (by up to 20 latencies).
+    pub reorder: f64,
+    /// Bytes per second of streams; `None` for no limit.
+    pub bandwidth: Option<u64>,
+    /// Largest datagram in bytes; larger ones are lost.
+    pub max_datagram: usize,
+    /// Black hole: datagrams are lost, streams stand still without an error until it is healed.
+    pub down: bool,
+    /// Everything is kept on its way until released.
+    pub held: bool,
+    /// Streams cannot be opened: the dial fails at once.
+    pub refuse: bool,
+}
+
+impl Default for Link {
+    /// One millisecond, no faults.
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(1),
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            duplicate: 0.0,
+            reorder: 0.0,
+            bandwidth: None,
+            max_datagram: ca_proto::wire::MAX_UDP_RECV,
+            down: false,
+            held: false,
+            refuse: false,
+        }
+    }
+}
+
+/// What the network hands to a host.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Delivery {
+    Datagram {
+        port: u16,
+        from: SocketAddrV4,
+        data: Vec<u8>,
+    },
+    Accepted {
+        conn: ConnId,
+        port: u16,
+        peer: SocketAddrV4,
+        window: usize,
+    },
+    Connected {
+        conn: ConnId,
+        window: usize,
+    },
+    Data {
+        conn: ConnId,
+        data: Vec<u8>,
+        full: bool,
+    },
+    Writable {
+        conn: ConnId,
+        window: usize,
+    },
+    Closed {
+        conn: ConnId,
+        how: CloseKind,
+    },
+}
+
+#[derive(Clone, PartialEq, Debug)]
+enum Event {
+    Datagram {
+        src: HostId,
+        dst: HostId,
+        port: u16,
+        from: SocketAddrV4,
+        data: Vec<u8>,
+    },
+    /// A dial arrives at the host it is for.
+    Syn(usize),
+    /// The answer arrives at the host that dialled.
+    SynAck(usize),
+    Refused(usize),
+    /// Bytes or an end may be due at the far side of this pipe.
+    Pipe(usize, usize),
+    /// An abort arrives at the far side of this end.
+    Reset(usize, usize),
+    /// Tell the end that it may write again.
+    Writable(usize, usize),
+}
+
+struct Scheduled {
+    at: Instant,
+    seq: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+impl Scheduled {
+    const fn key(&self) -> (Instant, u64) {
+        (self.at, self.seq)
+    }
+}
+
+#[derive(Debug)]
+struct Machine {
+    addr: Ipv4Addr,
+    up: bool,
+    udp: BTreeSet<u16>,
+    listening: BTreeSet<u16>,
+    next_accepted: u64,
+    next_port: u16,
+}
+
+/// Counters of the network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NetStats {
+    /// Datagrams sent, broadcasts counted once.
+    pub datagrams: u64,
+    /// Datagrams lost on purpose.
+    pub lost: u64,
+    /// Streams dialled.
+    pub dials: u64,
+    /// Stream bytes delivered.
+    pub bytes: u64,
+    /// Events delivered to hosts.
+    pub events: u64,
+}
+
+/// The virtual network.
+pub struct SimNet {
+    now: Instant,
+    heap: BinaryHeap<Reverse<Scheduled>>,
+    seq: u64,
+    rng: Pcg32,
+    machines: Vec<Machine>,
+    links: BTreeMap<(HostId, HostId), Link>,
+    default_link: Link,
+    /// Events that came due on a held or dead link, in order.
+    parked: BTreeMap<(HostId, HostId), VecDeque<Event>>,
+    connections: Vec<Option<Connection>>,
+    by_end: BTreeMap<(HostId, ConnId), (usize, usize)>,
+    /// How streams are cut into the chunks that a host receives.
+    pub segmentation: Segmentation,
+    /// Largest chunk that a host receives, in bytes; the size of a driver's read.
+    pub read_size: usize,
+    /// Bytes that fit between a writer and its reader.
+    pub send_buffer: usize,
+    /// Counters.
+    pub stats: NetStats,
+}
+
+impl std::fmt::Debug for SimNet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimNet")
+            .field("now", &self.now)
+            .field("events", &self.heap.len())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SimNet {
+    /// A network without hosts.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            now: Instant::ZERO,
+            heap: BinaryHeap::new(),
+            seq: 0,
+            rng: Pcg32::new(seed),
+            machines: Vec::new(),
+            links: BTreeMap::new(),
+            default_link: Link::default(),
+            parked: BTreeMap::new(),
+            connections: Vec::new(),
+            by_end: BTreeMap::new(),
+            segmentation: Segmentation::Whole,
+            read_size: 64 * 1024,
+            send_buffer: 256 * 1024,
+            stats: NetStats::default(),
+        }
+    }
+
+    pub(crate) fn add_host(&mut self, addr: Ipv4Addr) -> HostId {
+        self.machines.push(Machine {
+            addr,
+            up: true,
+            udp: BTreeSet::new(),
+            listening: BTreeSet::new(),
+            next_accepted: ACCEPTED_FROM,
+            next_port: DIAL_PORTS_FROM,
+        });
+        HostId(self.machines.len() - 1)
+    }
+
+    /// Address of a host.
+    pub fn addr(&self, host: impl Into<HostId>) -> Ipv4Addr {
+        self.machines[host.into().0].addr
+    }
+
+    /// Gives a host another address; its streams are silently dead from then on.
+    pub fn set_addr(&mut self, host: impl Into<HostId>, addr: Ipv4Addr) {
+        let host = host.into();
+        self.crash(host);
+        self.machines[host.0].addr = addr;
+        self.machines[host.0].up = true;
+    }
+
+    /// The behaviour of links that were not set one by one.
+    pub const fn default_link_mut(&mut self) -> &mut Link {
+        &mut self.default_link
+    }
+
+    /// The direction from `from` to `to`.
+    pub fn link(&self, from: impl Into<HostId>, to: impl Into<HostId>) -> &Link {
+        self.links
+            .get(&(from.into(), to.into()))
+            .unwrap_or(&self.default_link)
+    }
+
+    /// Changes the direction from `from` to `to`; what waited and may go now, goes.
+    pub fn set_link(
+        &mut self,
+        from: impl Into<HostId>,
+        to: impl Into<HostId>,
+        change: impl FnOnce(&mut Link),
+    ) {
+        let key = (from.into(), to.into());
+        let default = &self.default_link;
+        let link = self.links.entry(key).or_insert_with(|| default.clone());
+        let was_down = link.down;
+        change(link);
+        if !link.down && !link.held {
+            let again = if was_down { RETRANSMIT } else { Duration::ZERO };
+            self.unpark(key, again);
+        }
+    }
+
+    /// Changes both directions between two hosts.
+    pub fn set_links(
+        &mut self,
+        a: impl Into<HostId>,
+        b: impl Into<HostId>,
+        change: impl Fn(&mut Link),
+    ) {
+        let (a, b) = (a.into(), b.into());
+        self.set_link(a, b, &change);
+        self.set_link(b, a, &change);
+    }
+
+    /// Keeps everything from `from` to `to` on its way.
+    pub fn hold(&mut self, from: impl Into<HostId>, to: impl Into<HostId>) {
+        self.set_link(from, to, |link| link.held = true);
+    }
+
+    /// Lets everything that was held go on, in order.
+    pub fn release(&mut self, from: impl Into<HostId>, to: impl Into<HostId>) {
+        self.set_link(from, to, |link| link.held = false);
+    }
+
+    /// Cuts (or mends) both directions between two hosts: datagrams are lost, streams stand still.
+    pub fn partition(&mut self, a: impl Into<HostId>, b: impl Into<HostId>, down: bool) {
+        self.set_links(a, b, |link| link.down = down);
+    }
+
+    /// Ends all faults on all links.
+    pub fn heal(&mut self) {
+        let default = self.default_link.clone();
+        let keys: Vec<_> = self.links.keys().copied().collect();
+        for (from, to) in keys {
+            self.set_link(from, to, |link| *link = default.clone());
+        }
+    }
+
+    /// Breaks every stream between two hosts: both ends see a reset.
+    pub fn reset(&mut self, a: impl Into<HostId>, b: impl Into<HostId>) {
+        let (a, b) = (a.into(), b.into());
+        for index in 0..self.connections.len() {
+            let Some(connection) = &self.connections[index] else {
+                continue;
+            };
+            let hosts = [connection.host(0), connection.host(1)];
+            if hosts == [a, b] || hosts == [b, a] {
+                self.push(self.now, Event::Reset(index, 0));
+                self.push(self.now, Event::Reset(index, 1));
+            }
+        }
+    }
+
+    /// The power fails: sockets are gone without a word to anybody.
+    pub(crate) fn crash(&mut self, host: HostId) {
+        let machine = &mut self.machines[host.0];
+        machine.up = false;
+        machine.udp.clear();
+        machine.listening.clear();
+        for index in 0..self.connections.len() {
+            for end in 0..2 {
+                if self.end_of(index, end) == Some(host) {
+                    self.forget_end(index, end);
+                }
+            }
+        }
+    }
+
+    /// The process ends: the system closes its sockets. Both a stop and the end of a crash.
+    pub(crate) fn close_all(&mut self, host: HostId) {
+        let machine = &mut self.machines[host.0];
+        machine.udp.clear();
+        machine.listening.clear();
+        for index in 0..self.connections.len() {
+            for end in 0..2 {
+                if self.end_of(index, end) == Some(host) {
+                    self.abort(index, end);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn power_up(&mut self, host: HostId) {
+        self.machines[host.0].up = true;
+    }
+
+    /// Streams that are open at a host, half-open ones included.
+    pub fn open_streams(&self, host: impl Into<HostId>) -> usize {
+        let host = host.into();
+        self.by_end.keys().filter(|(h, _)| *h == host).count()
+    }
+
+    /// When the next event is due.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(next)| next.at)
+    }
+
+    /// True while something travels, held things not counted.
+    pub fn in_flight(&self) -> bool {
+        !self.heap.is_empty()
+    }
+
+    fn push(&mut self, at: Instant, event: Event) {
+        self.seq += 1;
+        let seq = self.seq;
+        self.heap.push(Reverse(Scheduled { at, seq, event }));
+    }
+
+    fn delay(&mut self, from: HostId, to: HostId) -> Duration {
+        let link = self.link(from, to);
+        let (latency, jitter) = (link.latency, link.jitter);
+        if jitter.is_zero() {
+            latency
+        } else {
+            latency + jitter.mul_f64(self.rng.f64())
+        }
+    }
+
+    fn unpark(&mut self, key: (HostId, HostId), after: Duration) {
+        for event in self.parked.remove(&key).unwrap_or_default() {
+            self.push(self.now + after, event);
+        }
+    }
+
+    /// Which way an event travels, for held and dead links.
+    fn route(&self, event: &Event) -> Option<(HostId, HostId)> {
+        let connection = |index: usize| self.connections.get(index)?.as_ref();
+        match *event {
+            Event::Datagram { src, dst, .. } => Some((src, dst)),
+            Event::Syn(index) => {
+                let connection = connection(index)?;
+                Some((connection.host(0), connection.host(1)))
+            }
+            Event::SynAck(index) | Event::Refused(index) => {
+                let connection = connection(index)?;
+                Some((connection.host(1), connection.host(0)))
+            }
+            Event::Pipe(index, end) | Event::Reset(index, end) => {
+                let connection = connection(index)?;
+                Some((connection.host(end), connection.host(1 - end)))
+            }
+            Event::Writable(..) => None,
+        }
+    }
+
+    /// Handles the next event; what a host gets from it, if anything.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<(HostId, Delivery)> {
+        self.now = now;
+        let Reverse(Scheduled { event, .. }) = self.heap.pop()?;
+        if let Some(key) = self.route(&event) {
+            let link = self.link(key.0, key.1);
+            let datagram = matches!(event, Event::Datagram { .. });
+            if link.held || (link.down && !datagram) {
+                self.parked.entry(key).or_default().push_back(event);
+                return None;
+            }
+            if link.down {
+                self.stats.lost += 1;
+                return None;
+            }
+        }
+        let delivery = match event {
+            Event::Datagram {
+                dst,
+                port,
+                from,
+                data,
+                ..
+            } => {
+                let machine = &self.machines[dst.0];
+                (machine.up && machine.udp.contains(&port))
+                    .then_some((dst, Delivery::Datagram { port, from, data }))
+            }
+            event => self.pop_stream(event),
+        };
+        self.stats.events += u64::from(delivery.is_some());
+        delivery
+    }
+
+    /// Carries out what a host asked for.
+    pub(crate) fn apply(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        output: HostOutput,
+        trace: &mut Trace,
+    ) {
+        self.now = now;
+        match output {
+            HostOutput::Bind { port } => {
+                self.machines[host.0].udp.insert(port);
+            }
+            HostOutput::Unbind { port } => {
+                self.machines[host.0].udp.remove(&port);
+            }
+            HostOutput::Listen { port } => {
+                self.machines[host.0].listening.insert(port);
+            }
+            HostOutput::Unlisten { port } => {
+                self.machines[host.0].listening.remove(&port);
+            }
+            HostOutput::Datagram { port, to, data } => {
+                self.send_datagram(host, port, to, data, trace);
+            }
+            HostOutput::Dial { conn, to } => self.dial(host, conn, to),
+            HostOutput::Send { conn, data } => self.send_stream(host, conn, &data, trace),
+            HostOutput::Shutdown { conn } => self.shutdown(host, conn),
+            HostOutput::Close { conn } => self.close(host, conn),
+            HostOutput::Abort { conn } => {
+                if let Some(&(index, end)) = self.by_end.get(&(host, conn)) {
+                    self.abort(index, end);
+                }
+            }
+            HostOutput::Read { conn, enabled } => self.set_reading(host, conn, enabled),
+        }
+    }
+
+    fn send_datagram(
+        &mut self,
+        src: HostId,
+        port: u16,
+        to: SocketAddrV4,
+        data: Vec<u8>,
+        trace: &mut Trace,
+    ) {
+        self.stats.datagrams += 1;
+        let ip = to.ip();
+        let own = self.machines[src.0].addr;
+        let broadcast = ip.is_broadcast() || ip.octets()[3] == 255;
+        let targets: Vec<HostId> = (0..self.machines.len())
+            .filter(|&at| {
+                let addr = self.machines[at].addr;
+                if ip.is_loopback() {
+                    addr == own
+                } else if ip.is_broadcast() {
+                    same_subnet(addr, own)
+                } else if broadcast {
+                    same_subnet(addr, *ip)
+                } else {
+                    addr == *ip
+                }
+            })
+            .filter(|&at| self.machines[at].udp.contains(&to.port()))
+            .map(HostId)
+            .collect();
+        // Several sockets on one port: a unicast datagram reaches the last one bound
+        // (`wire-and-server` 6.2), a broadcast all of them.
+        let targets = match (broadcast, targets.as_slice()) {
+            (false, [.., last]) => vec![*last],
+            _ => targets,
+        };
+        let from = if ip.is_loopback() {
+            SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
+        } else {
+            SocketAddrV4::new(own, port)
+        };
+        let mut lost = Vec::new();
+        for &dst in &targets {
+            if !self.carry(src, dst, to.port(), from, &data) {
+                lost.push(dst);
+            }
+        }
+        let target = (!broadcast).then(|| targets.first().copied()).flatten();
+        trace.datagram(self.now, src, to, target, &data, &lost);
+    }
+
+    /// Puts one datagram on its way; false if it is lost.
+    fn carry(
+        &mut self,
+        src: HostId,
+        dst: HostId,
+        port: u16,
+        from: SocketAddrV4,
+        data: &[u8],
+    ) -> bool {
+        let link = self.link(src, dst);
+        let (loss, duplicate, reorder) = (link.loss, link.duplicate, link.reorder);
+        if link.down || data.len() > link.max_datagram || self.chance(loss) {
+            self.stats.lost += 1;
+            return false;
+        }
+        let copies = if self.chance(duplicate) { 2 } else { 1 };
+        for _ in 0..copies {
+            let mut delay = self.delay(src, dst);
+            if self.chance(reorder) {
+                delay += delay.mul_f64(20.0 * self.rng.f64());
+            }
+            let data = data.to_vec();
+            self.push(
+                self.now + delay,
+                Event::Datagram {
+                    src,
+                    dst,
+                    port,
+                    from,
+                    data,
+                },
+            );
+        }
+        true
+    }
+
+    /// Draws only when the fault is switched on, so that a fault changes nothing else.
+    fn chance(&mut self, p: f64) -> bool {
+        p > 0.0 && self.rng.chance(p)
+    }
+}
+
+/// Subnets are 24 bits wide.
+fn same_subnet(a: Ipv4Addr, b: Ipv4Addr) -> bool {
+    a.octets()[..3] == b.octets()[..3]
+}
