@@ -1,5 +1,8 @@
 //! What a client sees of a structure that a server wrote, and of anything else.
 
+// The values are those of the specification.
+#![allow(clippy::approx_constant)]
+
 use std::sync::Arc;
 
 use ca_proto::dbr::value::{EnumIndex, INLINE_LEN};
@@ -343,7 +346,10 @@ proptest! {
         owned in any::<bool>(),
     ) {
         let bytes = payload.clone().into();
-        let frame = if owned { Frame::owned(header(), bytes) } else { Frame::new(header(), &payload) };
+        let frame = match owned {
+            true => Frame::owned(header(), bytes),
+            false => Frame::new(header(), &payload),
+        };
         let ty = DbrType(ty);
         match Reading::from_frame(ty, count, &frame) {
             Ok(reading) => {
