@@ -57,6 +57,7 @@ pub struct World {
     now: Instant,
     seed: u64,
     hosts: Vec<Slot>,
+    //    pub(crate) iocs: BTreeMap<IocId, IocSetup>,
     /// The network: faults are set here.
     pub net: SimNet,
     /// Every frame as text.
@@ -72,6 +73,7 @@ impl World {
             now: Instant::ZERO,
             seed,
             hosts: Vec::new(),
+            //            iocs: BTreeMap::new(),
             net: SimNet::new(seed),
             trace: Trace::default(),
             wrong: None,

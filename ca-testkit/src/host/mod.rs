@@ -8,10 +8,14 @@ use ca_proto::Instant;
 
 use crate::net::ConnId;
 
+mod client;
 mod nasty;
+mod repeater;
 mod script;
 
+pub use client::{Answer, ClientHost, SubLog, UpdateLog};
 pub use nasty::NastyHost;
+pub use repeater::RepeaterHost;
 pub use script::{Received, ScriptHost};
 
 /// How a stream ended, as its reader sees it.
