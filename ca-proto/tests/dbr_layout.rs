@@ -1,5 +1,8 @@
 //! DBR structures against literal bytes of the wire and against an independent layout.
 
+// The values are those of the captures.
+#![allow(clippy::approx_constant)]
+
 use std::sync::Arc;
 
 use ca_proto::dbr::value::EnumIndex;

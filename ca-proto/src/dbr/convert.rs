@@ -1,8 +1,12 @@
 //! Conversions between native types as the reference server makes them.
 //!
-//! Both directions share one table; [`Rules`] holds the three places where they differ. One
-//! deviation from the reference is deliberate: a real number outside the range of an integer type
-//! saturates and NaN gives 0, where the result of C is undefined (`wire-and-server` 10, D13).
+//! Both directions share one table. They differ in the digits of a real number as text, in the text
+//! of an enum (the state's for a client, its number for a string field), and in texts to enums,
+//! which only exist on writes.
+//!
+//! One deviation from the reference is deliberate: a real number outside the range of an integer
+//! type saturates, where the result of C is undefined (`wire-and-server` 10, D13). NaN gives what
+//! C gives on x86-64: the smallest `LONG`, and 0 for narrower types.
 
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes};
@@ -300,9 +304,10 @@ macro_rules! numeric {
 
 numeric! {
     i16: |v| Number::Int(i32::from(v)), |v: i32| v as i16, |v: f64| v as i16;
-    i32: Number::Int, |v| v, |v: f64| v as i32;
+    i32: Number::Int, |v| v, |v: f64| if v.is_nan() { Self::MIN } else { v as Self };
     u8: |v| Number::Int(i32::from(v)), |v: i32| v as u8, real_to_byte;
-    EnumIndex: |v: EnumIndex| Number::Int(i32::from(v.0)), |v: i32| EnumIndex(v as u16), |v: f64| EnumIndex(v as u16);
+    EnumIndex: |v: EnumIndex| Number::Int(v.0.into()), |v| EnumIndex(v as u16),
+        |v| EnumIndex(v as u16);
     f32: |v| Number::Real(f64::from(v)), |v: i32| v as f32, real_to_single;
     f64: Number::Real, f64::from, |v| v;
 }

@@ -277,27 +277,20 @@ pub(super) fn limits(ty: DbrType, structure: &[u8]) -> Option<Limits> {
     Some(limits)
 }
 
-/// Number of state texts; never more than there is room for.
-fn state_count(ty: DbrType, structure: &[u8]) -> Option<usize> {
-    let count = word(ty, structure, Field::StateCount)?;
-    Some(usize::from(count).min(MAX_STATES))
-}
-
 /// One state text up to its NUL, or all 26 bytes without one.
 pub(super) fn state(ty: DbrType, structure: &[u8], index: u16) -> Option<&[u8]> {
-    let index = usize::from(index);
-    if index >= state_count(ty, structure)? {
+    if index >= word(ty, structure, Field::StateCount)? {
         return None;
     }
     let text = field(ty, structure, Field::States)?
         .chunks_exact(STATE_LEN)
-        .nth(index)?;
+        .nth(index.into())?;
     text.split(|&b| b == 0).next()
 }
 
 pub(super) fn states(ty: DbrType, structure: &[u8]) -> Option<EnumStates> {
-    // At most 16.
-    let count = state_count(ty, structure)? as u16;
+    let count = word(ty, structure, Field::StateCount)?;
+    // Ends after the 16th, whatever the count says.
     let texts = (0..count).map_while(|index| state(ty, structure, index));
     Some(EnumStates::from_wire(texts.map(<[u8]>::to_vec).collect()))
 }

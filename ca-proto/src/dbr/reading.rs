@@ -47,6 +47,28 @@ pub enum ReadingError {
 /// `STS` or more, [`timestamp`](Self::timestamp) `TIME`, [`units`](Self::units) and
 /// [`limits`](Self::limits) `GR` or `CTRL` of a number, [`states`](Self::states) those of an enum.
 /// Element accessors give `None` beyond the last element and for a type that does not fit.
+///
+/// # Examples
+/// ```
+/// use ca_proto::AlarmSeverity;
+/// use ca_proto::dbr::{DbrType, Reading};
+/// use ca_proto::wire::{Command, Frame, Header};
+///
+/// // A reply of type TIME_LONG with one element.
+/// let payload = [
+///     0, 3, 0, 2, 0x45, 0x61, 0x65, 0x2b, 0, 0, 0, 0, 0, 0, 0, 42,
+/// ];
+/// let frame = Frame::new(Header::new(Command::READ_NOTIFY), &payload);
+/// let reading = Reading::from_frame(DbrType(19), 1, &frame)?;
+/// assert_eq!(reading.get_f64(0), Some(42.0));
+/// assert_eq!(reading.to_string(), "42");
+/// let alarm = reading.alarm().expect("TIME types carry it");
+/// assert_eq!(alarm.severity, AlarmSeverity::MAJOR);
+/// let stamp = reading.timestamp().expect("TIME types carry it");
+/// assert_eq!(stamp.to_string(), "2026-11-20T08:19:55.000000000Z");
+/// assert_eq!(reading.units(), None);
+/// # Ok::<(), ca_proto::dbr::ReadingError>(())
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct Reading {
     ty: DbrType,

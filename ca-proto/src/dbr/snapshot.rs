@@ -153,7 +153,11 @@ impl Snapshot {
                 Field::Nanoseconds => out.put_u32(self.stamp.nanos),
                 Field::Precision => out.put_i16(if real { meta.precision } else { 0 }),
                 Field::Units => put_text(meta.units.as_bytes(), UNITS_LEN - 1, UNITS_LEN, out),
-                Field::Limit(limit) => convert::put_number(meta.limits.get(limit), native, out),
+                Field::Limit(limit) => match meta.limits.get(limit) {
+                    // Undefined limits are 0 in integer types (`wire-and-server` 4.7).
+                    v if v.is_nan() && !native.is_real() => convert::put_number(0.0, native, out),
+                    v => convert::put_number(v, native, out),
+                },
                 // At most 16.
                 Field::StateCount => {
                     out.put_u16(states.map_or(0, |s| s.len().min(MAX_STATES) as u16));

@@ -286,7 +286,7 @@ impl Value {
         }
     }
 
-    /// A value whose payload holds `count` whole elements.
+    /// A value of `count` elements; only a last string may be short in `data`.
     pub(super) const fn from_parts(native: NativeType, count: u32, data: Payload) -> Self {
         Self {
             native,
