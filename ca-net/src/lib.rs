@@ -16,6 +16,7 @@
 //! write until blocked, arm its one timer.
 
 pub mod budget;
+pub mod identity;
 pub mod iface;
 pub mod runtime;
 pub mod stream;
