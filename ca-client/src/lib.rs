@@ -1,1 +1,63 @@
-//! EPICS Channel Access client
+//! EPICS Channel Access client.
+//!
+//! ```no_run
+//! use ca_client::{Client, Monitor, SubSpec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder().build()?; // reads EPICS_CA_ADDR_LIST and the like
+//! let motor = client.channel("m1").await?;
+//!
+//! let position: f64 = motor.read().await?; // the server converts
+//! motor.write_notify(position + 1.0).await?; // returns when the motor has arrived
+//!
+//! let mut monitor = motor.subscribe(SubSpec::time())?;
+//! while let Some(item) = monitor.next().await {
+//!     match item {
+//!         Monitor::Update { reading, skipped } => {
+//!             println!("{:?} {:?}, {skipped} skipped", reading.timestamp(), reading.get_f64(0));
+//!         }
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The protocol lives in `ca_proto::client`, a state machine without I/O. Here one task per client
+//! and one per circuit move its bytes; handles lock it for the moment of a request, and results are
+//! put where their future finds them, so neither channels nor operations need tasks, queues of
+//! messages or allocations of their own.
+//!
+//! Errors name the PV, the server, how far it came and how long it took. Every future may be
+//! dropped at any time; what that means stands in its section "Cancel safety".
+
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod channel;
+mod circuit;
+mod client;
+mod config;
+mod convert;
+mod endpoint;
+mod error;
+mod ops;
+mod shared;
+mod subscription;
+mod waits;
+
+pub use ca_proto::access::AccessRights;
+pub use ca_proto::client::{
+    ChannelState, CloseReason, Connection, OpError, OpenError, Overflow, ReadSpec, Trouble,
+    TypeSpec,
+};
+pub use ca_proto::dbr::{DbrType, EnumIndex, Family, NativeType, Reading, Value};
+pub use ca_proto::wire::message::EventMask;
+pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Timestamp};
+
+pub use channel::{Channel, ChannelInfo};
+pub use client::Client;
+pub use config::{ClientBuilder, EffectiveConfig};
+pub use convert::{EnumState, FromReading, IntoValue, LongString, Stamped, Strings, ValueError};
+pub use error::{BuildError, ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
+pub use subscription::{Monitor, SubSpec, Subscription};

@@ -1,0 +1,335 @@
+//! The same client for programs without an async runtime.
+//!
+//! A background thread runs the tasks of the [async client](crate::Client), so circuits, echoes
+//! and monitors live on between calls. Calls work on the shared state from the caller's thread and
+//! sleep until their answer is there; there is no second protocol stack and no hand-over between
+//! threads.
+//!
+//! ```no_run
+//! use ca_client::blocking::Client;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::from_env()?;
+//! let current: f64 = client.channel("ring:current")?.read()?;
+//! println!("{current} mA");
+//! # Ok(())
+//! # }
+//! ```
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use ca_net::TokioRuntime;
+use ca_proto::client::ReadSpec;
+use ca_proto::dbr::{DbrType, Reading};
+use tokio::sync::oneshot;
+
+use crate::channel::ChannelInfo;
+use crate::config::{ClientBuilder, EffectiveConfig};
+use crate::convert::{EnumState, FromReading, IntoValue};
+use crate::error::{BuildError, ConnectError, ReadError, SubscribeError, WriteError};
+use crate::subscription::{Monitor, SubSpec};
+
+/// Wakes a thread that waits in [`block_on`].
+#[derive(Debug)]
+struct Unpark {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        if !self.woken.swap(true, Ordering::Release) {
+            self.thread.unpark();
+        }
+    }
+}
+
+thread_local! {
+    static UNPARK: Arc<Unpark> = Arc::new(Unpark {
+        thread: thread::current(),
+        woken: AtomicBool::new(false),
+    });
+}
+
+/// Runs one of our futures on this thread; they need no runtime, only a waker.
+fn block_on<F: Future>(future: F) -> F::Output {
+    poll_until(pin!(future), None).expect("without a deadline it waits for the output")
+}
+
+/// As [`block_on`], but gives up at a deadline.
+fn poll_until<F: Future>(mut future: Pin<&mut F>, deadline: Option<Instant>) -> Option<F::Output> {
+    let unpark = UNPARK.with(Clone::clone);
+    let waker = Waker::from(unpark.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Some(output);
+        }
+        while !unpark.woken.swap(false, Ordering::Acquire) {
+            match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => thread::park(),
+                Some(Duration::ZERO) => return None,
+                Some(left) => thread::park_timeout(left),
+            }
+        }
+    }
+}
+
+/// A client with a thread of its own; see [`Client`](crate::Client) for what the methods do.
+/// Dropping it shuts it down and waits for the thread.
+///
+/// # Panics
+/// Methods called from within an async task block its thread; none panics.
+#[derive(Debug)]
+pub struct Client {
+    client: Option<crate::Client>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Client {
+    /// A client as the environment says.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn from_env() -> Result<Self, BuildError> {
+        Self::build(ClientBuilder::new())
+    }
+
+    /// Makes a client from a configuration; its runtime is replaced by the background thread.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn build(builder: ClientBuilder) -> Result<Self, BuildError> {
+        let failed = |error: std::io::Error| BuildError::Thread {
+            reason: error.to_string(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let handle = TokioRuntime::new(runtime.handle().clone());
+        let client = builder.runtime(Arc::new(handle)).build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("ca-client".to_owned())
+            .spawn(move || {
+                // Ends when the client says so or is gone.
+                let _ = runtime.block_on(stopped);
+            })
+            .map_err(failed)?;
+        Ok(Self {
+            client: Some(client),
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    fn inner(&self) -> &crate::Client {
+        self.client.as_ref().expect("it is taken in drop only")
+    }
+
+    /// The configuration in use; it prints itself.
+    pub fn effective_config(&self) -> &EffectiveConfig {
+        self.inner().effective_config()
+    }
+
+    /// Opens a channel and waits until it is connected.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn channel(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
+        block_on(self.inner().channel(name)).map(Channel)
+    }
+
+    /// Opens a channel and returns at once.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn open(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
+        self.inner().open(name).map(Channel)
+    }
+
+    /// Reads many PVs at once under one deadline: each gives its value or its own error.
+    pub fn get_many<T: FromReading>(
+        &self,
+        names: &[impl AsRef<[u8]>],
+        timeout: Duration,
+    ) -> Vec<Result<T, ReadError>> {
+        block_on(self.inner().get_many(names, timeout))
+    }
+
+    /// Writes many PVs at once under one deadline: each gives its own result.
+    pub fn put_many<V: IntoValue>(
+        &self,
+        values: impl IntoIterator<Item = (impl AsRef<[u8]>, V)>,
+        timeout: Duration,
+    ) -> Vec<Result<(), WriteError>> {
+        block_on(self.inner().put_many(values, timeout))
+    }
+
+    /// Shuts the client down in order and waits for its thread, as dropping does.
+    pub fn close(self) {}
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            block_on(client.close());
+        }
+        if let Some(stop) = self.stop.take() {
+            // An error means that the thread has ended already.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The way to one PV; see [`Channel`](crate::Channel) for what the methods do.
+#[derive(Clone, Debug)]
+pub struct Channel(crate::Channel);
+
+impl Channel {
+    /// A handle whose operations have another time-out.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self(self.0.with_timeout(timeout))
+    }
+
+    /// Name of the PV.
+    pub fn name(&self) -> String {
+        self.0.name()
+    }
+
+    /// What is known about the channel at this moment.
+    pub fn info(&self) -> Option<ChannelInfo> {
+        self.0.info()
+    }
+
+    /// Waits until the channel can be used.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn connected(&self) -> Result<(), ConnectError> {
+        block_on(self.0.connected())
+    }
+
+    /// Reads the value as a `T`; the server converts.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read<T: FromReading>(&self) -> Result<T, ReadError> {
+        block_on(self.0.read())
+    }
+
+    /// Reads in any DBR type or family, with any element count.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
+        block_on(self.0.read_with(spec))
+    }
+
+    /// Reads the whole value in the PV's native type, with alarm and time stamp.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn reading(&self) -> Result<Reading, ReadError> {
+        block_on(self.0.reading())
+    }
+
+    /// Reads units, precision, limits and state texts.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn metadata(&self) -> Result<Reading, ReadError> {
+        block_on(self.0.metadata())
+    }
+
+    /// Reads the state of an enum: index and text.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_enum(&self) -> Result<EnumState, ReadError> {
+        block_on(self.0.read_enum())
+    }
+
+    /// Writes a value and does not wait for the server.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write(&self, value: impl IntoValue) -> Result<(), WriteError> {
+        block_on(self.0.write(value))
+    }
+
+    /// As [`write`](Self::write), in a given type.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
+        block_on(self.0.write_as(ty, value))
+    }
+
+    /// Writes a value and waits for completion.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write_notify(&self, value: impl IntoValue) -> Result<(), WriteError> {
+        block_on(self.0.write_notify(value))
+    }
+
+    /// As [`write_notify`](Self::write_notify), in a given type.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write_notify_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
+        block_on(self.0.write_notify_as(ty, value))
+    }
+
+    /// Subscribes to changes.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn subscribe(&self, spec: SubSpec) -> Result<Subscription, SubscribeError> {
+        self.0.subscribe(spec).map(Subscription)
+    }
+}
+
+/// Changes of a PV, as an iterator that waits; see [`Subscription`](crate::Subscription). It ends
+/// when the client is closed.
+#[derive(Debug)]
+pub struct Subscription(crate::Subscription);
+
+impl Subscription {
+    /// Waits for the next item, at most this long; `None` when the time is up or the client was
+    /// closed.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Monitor> {
+        let deadline = Instant::now().checked_add(timeout);
+        poll_until(pin!(self.0.next()), deadline).flatten()
+    }
+
+    /// The next item, if one is waiting.
+    pub fn try_next(&mut self) -> Option<Monitor> {
+        self.0.try_next()
+    }
+
+    /// The newest of the waiting items; the older ones are dropped.
+    pub fn latest(&mut self) -> Option<Monitor> {
+        self.0.latest()
+    }
+}
+
+impl Iterator for Subscription {
+    type Item = Monitor;
+    fn next(&mut self) -> Option<Monitor> {
+        block_on(self.0.next())
+    }
+}

@@ -1,0 +1,461 @@
+//! A channel: the way to one PV.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ca_proto::Instant;
+use ca_proto::access::AccessRights;
+use ca_proto::client::{
+    ChannelState, ChannelView, Connection, OpError, ReadSpec, Trouble, TypeSpec,
+};
+use ca_proto::dbr::{DbrType, Family, Reading};
+use ca_proto::ids::Cid;
+use ca_proto::wire::PvName;
+
+use crate::client::Handle;
+use crate::convert::{EnumState, FromReading, IntoValue, read_spec};
+use crate::error::{ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
+use crate::ops::{Failure, Operation, Request, WaitFor};
+use crate::shared::State;
+use crate::subscription::{SubSpec, Subscription};
+
+/// What the handles of a channel share; the channel is closed with the last of them.
+#[derive(Debug)]
+pub(crate) struct ChannelInner {
+    pub(crate) client: Handle,
+    pub(crate) cid: Cid,
+}
+
+impl Drop for ChannelInner {
+    fn drop(&mut self) {
+        let cid = self.cid;
+        let shared = &self.client.shared;
+        shared.with(|state, now, _| state.core.close_channel(now, cid));
+    }
+}
+
+/// The way to one PV. Clones are further handles of the same channel; it is closed when the last
+/// handle and the last [`Subscription`] are dropped.
+///
+/// A lost channel comes back by itself. Operations on a channel that is not connected wait for
+/// the connection, within the same time-out that holds for their answer; once a request was sent
+/// it is never repeated.
+///
+/// # Cancel safety
+/// Each method may be dropped at any time: what was not sent will not be sent, an answer that
+/// still comes is ignored. A write that was sent may still be processed by the server.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    pub(crate) inner: Arc<ChannelInner>,
+    timeout: Duration,
+}
+
+/// What is known about a channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// Name of the PV.
+    pub name: PvName,
+    /// Priority of its circuit, 0 to 99.
+    pub priority: u8,
+    /// Where it is on its way to a server, and what is known when it is connected: server,
+    /// protocol version, native type, element count, access rights.
+    pub state: ChannelState,
+    /// Searches sent since the channel was opened or lost.
+    pub search_attempts: u32,
+    /// What last kept it from being connected.
+    pub trouble: Option<Trouble>,
+}
+
+impl ChannelInfo {
+    fn new(view: ChannelView<'_>) -> Self {
+        Self {
+            name: view.name.clone(),
+            priority: view.priority,
+            state: view.state,
+            search_attempts: view.search_attempts,
+            trouble: view.trouble,
+        }
+    }
+
+    /// The connection, when the channel can be used.
+    pub const fn connection(&self) -> Option<&Connection> {
+        match &self.state {
+            ChannelState::Connected(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// The server, as far as one is known.
+    pub const fn server(&self) -> Option<SocketAddrV4> {
+        server(&self.state)
+    }
+
+    /// True when the channel can be used.
+    pub const fn is_connected(&self) -> bool {
+        self.connection().is_some()
+    }
+
+    /// What the server allows; nothing while the channel is not connected.
+    pub fn rights(&self) -> AccessRights {
+        self.connection().map_or(AccessRights::NONE, |c| c.rights)
+    }
+}
+
+const fn server(state: &ChannelState) -> Option<SocketAddrV4> {
+    match state {
+        ChannelState::Connecting { server } | ChannelState::Creating { server } => Some(*server),
+        ChannelState::Connected(connection) | ChannelState::Unresponsive(connection) => {
+            Some(connection.server)
+        }
+        _ => None,
+    }
+}
+
+fn is_connected(state: &State, cid: Cid) -> bool {
+    let view = state.core.channel(cid);
+    view.is_some_and(|view| view.connection().is_some())
+}
+
+impl Channel {
+    pub(crate) const fn new(inner: Arc<ChannelInner>, timeout: Duration) -> Self {
+        Self { inner, timeout }
+    }
+
+    /// A handle whose operations have another time-out.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            timeout,
+        }
+    }
+
+    /// Name of the PV; bytes that are not UTF-8 become U+FFFD.
+    pub fn name(&self) -> String {
+        self.view(|view| view.name.to_text()).unwrap_or_default()
+    }
+
+    /// What is known about the channel at this moment; `None` once the client was closed.
+    pub fn info(&self) -> Option<ChannelInfo> {
+        self.view(ChannelInfo::new)
+    }
+
+    /// Where the channel is on its way to a server; `None` once the client was closed.
+    pub fn state(&self) -> Option<ChannelState> {
+        self.view(|view| view.state)
+    }
+
+    /// True when the channel can be used.
+    pub fn is_connected(&self) -> bool {
+        self.inner
+            .client
+            .shared
+            .peek(|state| is_connected(state, self.inner.cid))
+    }
+
+    fn view<R>(&self, look: impl FnOnce(ChannelView<'_>) -> R) -> Option<R> {
+        let shared = &self.inner.client.shared;
+        shared.peek(|state| state.core.channel(self.inner.cid).map(look))
+    }
+
+    /// Waits until the channel can be used.
+    ///
+    /// # Errors
+    /// [`ConnectError::TimedOut`] says how far the channel came; it goes on trying.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn connected(&self) -> Result<(), ConnectError> {
+        let cid = self.inner.cid;
+        let (started, deadline) = self.times();
+        if self
+            .wait(deadline, move |state| is_connected(state, cid))
+            .await
+        {
+            return Ok(());
+        }
+        let context = self.context(started);
+        Err(match context.phase {
+            Phase::Closed => ConnectError::Closed(context),
+            _ => ConnectError::TimedOut(context),
+        })
+    }
+
+    /// Waits, without limit, until the channel satisfies a condition: connected or not, with or
+    /// without a right, on another server. False when the client was closed before.
+    ///
+    /// Only the state at the times when the task runs is looked at; a quick change back and forth
+    /// may go unnoticed. [`Subscription`]s have connects and disconnects among their items.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(channel: ca_client::Channel) {
+    /// channel.wait_for(|info| info.rights().can_write()).await;
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn wait_for(&self, condition: impl Fn(&ChannelInfo) -> bool) -> bool {
+        let cid = self.inner.cid;
+        let condition = |state: &State| {
+            let view = state.core.channel(cid);
+            view.is_some_and(|view| condition(&ChannelInfo::new(view)))
+        };
+        self.wait(Instant::MAX, condition).await
+    }
+
+    fn wait<F: FnMut(&State) -> bool + Unpin>(
+        &self,
+        deadline: Instant,
+        condition: F,
+    ) -> WaitFor<'_, F> {
+        WaitFor {
+            channel: &self.inner,
+            deadline,
+            condition,
+            key: None,
+        }
+    }
+
+    fn times(&self) -> (Instant, Instant) {
+        let now = self.inner.client.shared.runtime.now();
+        (now, now + self.timeout)
+    }
+
+    /// Reads the value as a `T`; the server converts.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn read<T: FromReading>(&self) -> Result<T, ReadError> {
+        let (started, deadline) = self.times();
+        self.read_until(started, deadline).await
+    }
+
+    pub(crate) async fn read_until<T: FromReading>(
+        &self,
+        started: Instant,
+        deadline: Instant,
+    ) -> Result<T, ReadError> {
+        let reading = self.request(read_spec::<T>(), started, deadline).await?;
+        T::from_reading(&reading).map_err(|reason| ReadError::Value {
+            context: self.context(started),
+            reason,
+        })
+    }
+
+    /// Reads in any DBR type or family, with any element count.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
+        let (started, deadline) = self.times();
+        self.request(spec, started, deadline).await
+    }
+
+    /// Reads the whole value in the PV's native type, with alarm and time stamp (`TIME` family).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn reading(&self) -> Result<Reading, ReadError> {
+        self.read_with(native(Family::Time, 0)).await
+    }
+
+    /// Reads units, precision, limits and state texts (`CTRL` family, one element).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn metadata(&self) -> Result<Reading, ReadError> {
+        self.read_with(native(Family::Ctrl, 1)).await
+    }
+
+    /// Reads the state of an enum: index and text, in one request.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn read_enum(&self) -> Result<EnumState, ReadError> {
+        self.read().await
+    }
+
+    async fn request(
+        &self,
+        spec: ReadSpec,
+        started: Instant,
+        deadline: Instant,
+    ) -> Result<Reading, ReadError> {
+        let operation = Operation::new(&self.inner, Request::Read(spec), deadline);
+        let failure = match operation.await {
+            Ok(Some(reading)) => return Ok(reading),
+            // Reads are answered with readings.
+            Ok(None) => Failure::Disconnected,
+            Err(failure) => failure,
+        };
+        let context = self.context(started);
+        Err(match failure {
+            Failure::NotConnected => ReadError::NotConnected(context),
+            Failure::Refused(OpError::NoReadAccess) => ReadError::NoAccess(context),
+            Failure::Refused(OpError::NoSuchChannel) | Failure::Closed => {
+                ReadError::Closed(context)
+            }
+            Failure::Refused(reason) => ReadError::BadRequest { context, reason },
+            Failure::Failed(status) => ReadError::Failed { context, status },
+            Failure::Disconnected => ReadError::Disconnected(context),
+            Failure::TimedOut => ReadError::TimedOut(context),
+        })
+    }
+
+    /// Writes a value and does not wait for the server: when this returns, the request is on its
+    /// way behind all earlier ones. A refusal by the server only appears in the log.
+    ///
+    /// # Errors
+    /// [`WriteError`] for what can be known here: no connection in time, no access, a value that
+    /// does not fit.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it returns, nothing was sent.
+    pub async fn write(&self, value: impl IntoValue) -> Result<(), WriteError> {
+        self.put(None, value, Request::Write, self.times()).await
+    }
+
+    /// As [`write`](Self::write), in a given type: plain types 0 to 6,
+    /// [`PUT_ACKT`](DbrType::PUT_ACKT) and [`PUT_ACKS`](DbrType::PUT_ACKS).
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it returns, nothing was sent.
+    pub async fn write_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
+        self.put(Some(ty), value, Request::Write, self.times())
+            .await
+    }
+
+    /// Writes a value and waits until the server has completed what follows from it
+    /// (put-notify): a motor has moved, a chain of records is processed.
+    ///
+    /// # Errors
+    /// [`WriteError`], with the server's status.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the value may or may not be written.
+    pub async fn write_notify(&self, value: impl IntoValue) -> Result<(), WriteError> {
+        self.put(None, value, Request::WriteNotify, self.times())
+            .await
+    }
+
+    /// As [`write_notify`](Self::write_notify), in a given type.
+    ///
+    /// # Errors
+    /// [`WriteError`], with the server's status.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the value may or may not be written.
+    pub async fn write_notify_as(
+        &self,
+        ty: DbrType,
+        value: impl IntoValue,
+    ) -> Result<(), WriteError> {
+        self.put(Some(ty), value, Request::WriteNotify, self.times())
+            .await
+    }
+
+    pub(crate) async fn put<V: IntoValue>(
+        &self,
+        ty: Option<DbrType>,
+        value: V,
+        request: fn(DbrType, ca_proto::dbr::Value) -> Request,
+        (started, deadline): (Instant, Instant),
+    ) -> Result<(), WriteError> {
+        let value = value.into_value().map_err(|reason| WriteError::Value {
+            pv: self.name(),
+            reason,
+        })?;
+        let ty = ty.unwrap_or_else(|| DbrType::new(Family::Plain, value.native()));
+        let operation = Operation::new(&self.inner, request(ty, value), deadline);
+        let Err(failure) = operation.await else {
+            return Ok(());
+        };
+        let context = self.context(started);
+        Err(match failure {
+            Failure::NotConnected => WriteError::NotConnected(context),
+            Failure::Refused(OpError::NoWriteAccess) => WriteError::NoAccess(context),
+            Failure::Refused(OpError::NoSuchChannel) | Failure::Closed => {
+                WriteError::Closed(context)
+            }
+            Failure::Refused(reason) => WriteError::BadRequest { context, reason },
+            Failure::Failed(status) => WriteError::Failed { context, status },
+            Failure::Disconnected => WriteError::Disconnected(context),
+            Failure::TimedOut => WriteError::TimedOut(context),
+        })
+    }
+
+    /// Subscribes to changes. Works on channels that are not connected too: the first update
+    /// comes when they are.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] when the request makes no sense or the client was closed.
+    pub fn subscribe(&self, spec: SubSpec) -> Result<Subscription, SubscribeError> {
+        let started = self.inner.client.shared.runtime.now();
+        Subscription::start(self.inner.clone(), spec).map_err(|reason| {
+            let context = self.context(started);
+            match reason {
+                OpError::NoSuchChannel => SubscribeError::Closed(context),
+                reason => SubscribeError::BadRequest { context, reason },
+            }
+        })
+    }
+
+    /// What an error says about the channel, as it is now.
+    pub(crate) fn context(&self, started: Instant) -> Box<Context> {
+        let shared = &self.inner.client.shared;
+        let elapsed = shared.runtime.now().saturating_duration_since(started);
+        let params = shared.config.params();
+        let known = self.info().map(|info| {
+            let phase = match info.state {
+                ChannelState::Connecting { .. } => Phase::Connecting,
+                ChannelState::Creating { .. } => Phase::Creating,
+                ChannelState::Connected(_) => Phase::Connected,
+                ChannelState::Unresponsive(_) => Phase::Unresponsive,
+                _ => Phase::Searching {
+                    udp: params.search_addrs.clone(),
+                    name_servers: params.name_servers.clone(),
+                    attempts: info.search_attempts,
+                    trouble: info.trouble,
+                },
+            };
+            (info.name.to_text(), info.server(), phase)
+        });
+        let (pv, peer, phase) =
+            known.unwrap_or_else(|| ("a closed channel".to_owned(), None, Phase::Closed));
+        Box::new(Context {
+            pv,
+            peer,
+            phase,
+            elapsed,
+        })
+    }
+}
+
+const fn native(family: Family, count: u32) -> ReadSpec {
+    ReadSpec {
+        ty: TypeSpec::Family(family),
+        count,
+    }
+}

@@ -1,0 +1,211 @@
+//! The task of a circuit: dial, then read and write until either side ends it.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ca_net::{Budget, ByteStream, Received, StreamIo, StreamOptions, Timer, WakerList};
+use ca_proto::client::{CloseReason, Hangup, More};
+use ca_proto::ids::CircuitId;
+use ca_proto::wire::SendQueue;
+
+use crate::shared::{Shared, Work};
+
+/// Time that an orderly end may take: flushing what is queued, and the peer's end of stream.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Runs a circuit from dialling to its end.
+pub(crate) async fn run(shared: Arc<Shared>, id: CircuitId, address: SocketAddrV4) {
+    let mut end = End {
+        shared,
+        id,
+        why: CloseReason::Hangup,
+    };
+    end.why = match dial(&end.shared, id, address).await {
+        Ok(stream) => {
+            let mut circuit = Circuit::new(end.shared.clone(), id, stream);
+            poll_fn(|cx| circuit.poll(cx)).await
+        }
+        Err(why) => why,
+    };
+}
+
+/// Tells the state machine that the circuit has ended, also when the task is dropped.
+struct End {
+    shared: Arc<Shared>,
+    id: CircuitId,
+    why: CloseReason,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let (id, why) = (self.id, self.why);
+        self.shared.with(|state, now, wakers| {
+            state.forget_circuit(id);
+            let (core, mut sink) = state.split(wakers);
+            core.handle_closed(now, id, why, &mut sink);
+            state.task_ended(wakers);
+        });
+    }
+}
+
+async fn dial(
+    shared: &Shared,
+    id: CircuitId,
+    address: SocketAddrV4,
+) -> Result<Box<dyn ByteStream>, CloseReason> {
+    let options = StreamOptions {
+        local: shared.local,
+        ..StreamOptions::default()
+    };
+    let mut dial = shared.runtime.dial(address, &options);
+    poll_fn(|cx| {
+        if shared
+            .with(|state, _, _| state.poll_unwanted(id, cx.waker()))
+            .is_ready()
+        {
+            return Poll::Ready(Err(CloseReason::Hangup));
+        }
+        dial.as_mut().poll(cx).map_err(|error| {
+            tracing::debug!("cannot connect to {address}: {error}");
+            CloseReason::DialFailed
+        })
+    })
+    .await
+}
+
+struct Circuit {
+    shared: Arc<Shared>,
+    id: CircuitId,
+    io: StreamIo,
+    wakers: WakerList,
+    /// Bytes written that the state machine has not heard of.
+    sent: usize,
+    /// Set while the circuit is being ended in order.
+    linger: Option<Box<dyn Timer>>,
+}
+
+impl Circuit {
+    fn new(shared: Arc<Shared>, id: CircuitId, stream: Box<dyn ByteStream>) -> Self {
+        let limits = shared.with(|state, now, _| {
+            state.core.handle_connected(now, id);
+            state.core.limits(id)
+        });
+        Self {
+            shared,
+            id,
+            io: StreamIo::new(stream, limits),
+            wakers: WakerList::new(),
+            sent: 0,
+            linger: None,
+        }
+    }
+
+    /// Reads, handles, writes, until there is nothing to do or the budget is used up.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        if let Some(timer) = &mut self.linger {
+            return match timer.poll(cx) {
+                Poll::Ready(()) => Poll::Ready(CloseReason::Hangup),
+                Poll::Pending => self.poll_end(cx),
+            };
+        }
+        let mut budget = Budget::default();
+        loop {
+            let (progress, exhausted) = match self.read(cx) {
+                Poll::Ready(Ok(bytes)) => (true, !budget.spend(bytes)),
+                Poll::Ready(Err(why)) => return Poll::Ready(why),
+                Poll::Pending => (false, false),
+            };
+            if let Work::Hangup(how) = self.work(cx.waker()) {
+                return self.hang_up(cx, how);
+            }
+            // A full socket wakes the task when there is room, a parked one when there is work.
+            let wrote = match self.io.poll_flush(cx, &mut self.sent) {
+                Poll::Ready(Err(_)) => return Poll::Ready(CloseReason::Reset),
+                Poll::Ready(Ok(())) => self.sent > 0,
+                Poll::Pending => false,
+            };
+            if exhausted {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !progress && !wrote {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads once; the bytes that came.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
+        let (shared, id, wakers) = (&self.shared, self.id, &mut self.wakers);
+        let received = self.io.poll_read_chunk(cx, |deframer, chunk, drained| {
+            let more = if drained { More::Drained } else { More::Maybe };
+            shared.with_list(wakers, |state, now, wakers| {
+                let (core, mut sink) = state.split(wakers);
+                core.handle_chunk(now, id, deframer, chunk, more, &mut sink)
+            })
+        });
+        received.map(|received| match received {
+            Ok(Received::Chunk { bytes, result }) => match result {
+                Ok(()) => Ok(bytes),
+                Err(_) => Err(CloseReason::Violation),
+            },
+            Ok(Received::End) => Err(CloseReason::Eof),
+            Err(_) => Err(CloseReason::Reset),
+        })
+    }
+
+    /// Takes output over, or parks.
+    fn work(&mut self, waker: &Waker) -> Work {
+        let (id, io) = (self.id, &mut self.io);
+        let sent = std::mem::take(&mut self.sent);
+        let blocked = io.unsent() > 0;
+        self.shared
+            .with_list(&mut self.wakers, |state, now, wakers| {
+                if sent > 0 {
+                    state.core.handle_sent(now, id, sent);
+                }
+                let swap = |queue: &mut SendQueue| !blocked && io.swap_in(queue);
+                let filled = state.core.transmit(now, id).is_some_and(swap);
+                state.circuit_work(id, blocked || filled, waker, wakers)
+            })
+    }
+
+    fn hang_up(&mut self, cx: &mut Context<'_>, how: Hangup) -> Poll<CloseReason> {
+        if how == Hangup::Abort {
+            return Poll::Ready(CloseReason::Hangup);
+        }
+        let runtime = &self.shared.runtime;
+        let mut timer = runtime.timer();
+        timer.reset(Some(runtime.now() + LINGER));
+        let armed = timer.poll(cx);
+        self.linger = Some(timer);
+        match armed {
+            Poll::Ready(()) => Poll::Ready(CloseReason::Hangup),
+            Poll::Pending => self.poll_end(cx),
+        }
+    }
+
+    /// Flushes, ends our direction, and waits for the end of the other.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let ended = self.try_end(cx);
+        ended.map(|_| CloseReason::Hangup)
+    }
+
+    fn try_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.io.poll_flush(cx, &mut self.sent))?;
+        std::task::ready!(self.io.poll_shutdown(cx))?;
+        loop {
+            match std::task::ready!(self.io.poll_read_chunk(cx, |deframer, chunk, _| {
+                let mut frames = deframer.frames(chunk);
+                while frames.next().is_some() {}
+            }))? {
+                Received::Chunk { .. } => {}
+                Received::End => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A client: the context in which channels live.
+
+use std::net::Ipv4Addr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use ca_net::{Runtime, UdpIo};
+use ca_proto::Instant;
+use ca_proto::client::OpenError;
+use ca_proto::wire::PvName;
+use futures_util::future::join_all;
+
+use crate::channel::{Channel, ChannelInner};
+use crate::config::{ClientBuilder, EffectiveConfig};
+use crate::convert::{FromReading, IntoValue};
+use crate::endpoint::Endpoint;
+use crate::error::{BuildError, ConnectError, Context, Phase, ReadError, WriteError};
+use crate::ops::Request;
+use crate::shared::Shared;
+use crate::waits::{Until, WaitKey};
+
+/// A share of a client; with the last one it is shut down.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle(Arc<Guard>);
+
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Deref for Handle {
+    type Target = Guard;
+    fn deref(&self) -> &Guard {
+        &self.0
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shared
+            .with(|state, now, wakers| state.close(now, wakers));
+    }
+}
+
+/// A Channel Access client. Clones are further handles of the same client.
+///
+/// It runs one task for searches and deadlines and one per circuit; channels and subscriptions
+/// have none. It is shut down in the background when the last handle, channel and subscription
+/// is dropped; [`close`](Self::close) does it now and waits.
+///
+/// # Examples
+/// ```no_run
+/// use ca_client::Client;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder().build()?;
+/// let current = client.channel("ring:current").await?;
+/// let milliamperes: f64 = current.read().await?;
+/// println!("{milliamperes} mA");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    handle: Handle,
+}
+
+impl Client {
+    /// Configures a client, starting from the environment (`EPICS_CA_ADDR_LIST` and the like).
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// A client as the environment says.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::build`].
+    pub fn from_env() -> Result<Self, BuildError> {
+        Self::builder().build()
+    }
+
+    pub(crate) fn start(
+        runtime: Arc<dyn Runtime>,
+        config: EffectiveConfig,
+        udp: UdpIo,
+        local: Ipv4Addr,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(runtime, config, local));
+        let endpoint = Endpoint::new(shared.clone(), udp);
+        shared.runtime.spawn(Box::pin(endpoint));
+        Self {
+            handle: Handle(Arc::new(Guard { shared })),
+        }
+    }
+
+    /// The configuration in use; it prints itself.
+    pub fn effective_config(&self) -> &EffectiveConfig {
+        &self.handle.shared.config
+    }
+
+    /// Opens a channel and waits until it is connected, at most the client's
+    /// [time-out](ClientBuilder::timeout).
+    ///
+    /// # Errors
+    /// [`ConnectError`], which says how far it came.
+    ///
+    /// # Cancel safety
+    /// Safe: the channel is closed again.
+    pub async fn channel(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
+        let channel = self.open(name)?;
+        channel.connected().await?;
+        Ok(channel)
+    }
+
+    /// Opens a channel and returns at once; it connects in the background.
+    ///
+    /// # Errors
+    /// [`ConnectError`] for names that cannot be one, and for a closed client.
+    pub fn open(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
+        self.open_with(name, self.effective_config().params().priority)
+    }
+
+    /// As [`open`](Self::open), on a circuit of this priority, 0 to 99.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and for priorities above 99.
+    pub fn open_with(&self, name: impl AsRef<[u8]>, priority: u8) -> Result<Channel, ConnectError> {
+        let name = name.as_ref();
+        let text = || String::from_utf8_lossy(name).into_owned();
+        let valid =
+            PvName::new(name).map_err(|reason| ConnectError::BadName { pv: text(), reason })?;
+        let shared = &self.handle.shared;
+        let opened = shared.with(|state, now, _| state.core.open_channel(now, valid, priority));
+        match opened {
+            Ok(cid) => {
+                let client = self.handle.clone();
+                let inner = Arc::new(ChannelInner { client, cid });
+                Ok(Channel::new(inner, shared.config.timeout()))
+            }
+            Err(OpenError::ShutDown) => Err(ConnectError::Closed(Box::new(Context {
+                pv: text(),
+                peer: None,
+                phase: Phase::Closed,
+                elapsed: Duration::ZERO,
+            }))),
+            Err(reason) => Err(ConnectError::Refused { pv: text(), reason }),
+        }
+    }
+
+    /// Reads many PVs at once under one deadline: each gives its value or its own error, in the
+    /// order of the names.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn get_many<T: FromReading>(
+        &self,
+        names: &[impl AsRef<[u8]>],
+        timeout: Duration,
+    ) -> Vec<Result<T, ReadError>> {
+        let started = self.now();
+        let reads = names.iter().map(|name| {
+            // Opened before the first one is waited for, so that searches share datagrams.
+            let channel = self.open(name);
+            async move { channel?.read_until(started, started + timeout).await }
+        });
+        join_all(reads).await
+    }
+
+    /// Writes many PVs at once under one deadline and waits for their completion: each gives its
+    /// own result, in the order of the pairs.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, each value may or may not be written.
+    pub async fn put_many<V: IntoValue>(
+        &self,
+        values: impl IntoIterator<Item = (impl AsRef<[u8]>, V)>,
+        timeout: Duration,
+    ) -> Vec<Result<(), WriteError>> {
+        let started = self.now();
+        let writes = values.into_iter().map(|(name, value)| {
+            let channel = self.open(name);
+            async move {
+                let times = (started, started + timeout);
+                channel?.put(None, value, Request::WriteNotify, times).await
+            }
+        });
+        join_all(writes).await
+    }
+
+    fn now(&self) -> Instant {
+        self.handle.shared.runtime.now()
+    }
+
+    /// Shuts the client down and waits until all its circuits are closed and its tasks have
+    /// ended. What waits for an answer ends with an error; subscriptions end.
+    ///
+    /// # Cancel safety
+    /// The shutdown goes on without the waiting.
+    pub async fn close(&self) {
+        let shared = &self.handle.shared;
+        shared.with(|state, now, wakers| state.close(now, wakers));
+        let mut wait = WaitClosed { shared, key: None };
+        std::future::poll_fn(|cx| wait.poll(cx.waker())).await;
+    }
+}
+
+struct WaitClosed<'a> {
+    shared: &'a Shared,
+    key: Option<WaitKey>,
+}
+
+impl WaitClosed<'_> {
+    fn poll(&mut self, waker: &Waker) -> Poll<()> {
+        let key = &mut self.key;
+        self.shared.with(|state, _, _| {
+            if let Some(key) = key.take() {
+                state.waits.remove(key);
+            }
+            if state.is_ended() {
+                return Poll::Ready(());
+            }
+            *key = state.waits.add(Until::Closed, Instant::MAX, waker.clone());
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for WaitClosed<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            let _waker = self.shared.with(|state, _, _| state.waits.remove(key));
+        }
+    }
+}

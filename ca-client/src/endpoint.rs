@@ -1,0 +1,116 @@
+//! The task of a client: searches, beacons, and all deadlines.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ca_net::{Budget, Timer, UdpIo, WakerList};
+use ca_proto::client::Destination;
+
+use crate::circuit;
+use crate::shared::Shared;
+
+/// One poll loop: receive, handle what is due, start circuits, send, arm the timer.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    shared: Arc<Shared>,
+    udp: UdpIo,
+    timer: Box<dyn Timer>,
+    wakers: WakerList,
+}
+
+impl Endpoint {
+    pub(crate) fn new(shared: Arc<Shared>, udp: UdpIo) -> Self {
+        shared.with(|state, _, _| state.task_started());
+        Self {
+            timer: shared.runtime.timer(),
+            shared,
+            udp,
+            wakers: WakerList::new(),
+        }
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Poll<()> {
+        let (shared, wakers) = (&self.shared, &mut self.wakers);
+        self.udp.poll_recv(cx, budget, |from, data| {
+            shared.with_list(wakers, |state, now, wakers| {
+                let (core, mut sink) = state.split(wakers);
+                core.handle_datagram(now, from, data, &mut sink);
+            });
+        })
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (shared, wakers) = (&self.shared, &mut self.wakers);
+        let load = |data: &mut Vec<u8>, to: &mut Vec<_>| {
+            let destination =
+                shared.with_list(wakers, |state, now, _| state.core.poll_transmit(now, data));
+            match destination {
+                Some(Destination::Search) => {
+                    to.extend_from_slice(&shared.config.params().search_addrs);
+                }
+                Some(Destination::To(address)) => to.push(address),
+                None => return false,
+            }
+            true
+        };
+        self.udp.poll_send(cx, load, |failure| {
+            tracing::warn!("cannot send UDP to {}: {}", failure.to, failure.error);
+        })
+    }
+
+    /// Handles what is due and starts circuits; true when everything has ended.
+    fn advance(&mut self) -> bool {
+        let (dials, done) = self
+            .shared
+            .with_list(&mut self.wakers, |state, now, wakers| {
+                state.handle_timeouts(now, wakers);
+                (state.take_dials(), state.endpoint_is_done())
+            });
+        for (id, address) in dials {
+            let task = circuit::run(self.shared.clone(), id, address);
+            self.shared.runtime.spawn(Box::pin(task));
+        }
+        done
+    }
+}
+
+impl Future for Endpoint {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let mut budget = Budget::default();
+        loop {
+            let exhausted = this.receive(cx, &mut budget).is_ready();
+            if this.advance() {
+                return Poll::Ready(());
+            }
+            let blocked = this.send(cx).is_pending();
+            if exhausted || !budget.spend(0) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let next = this.shared.with_list(&mut this.wakers, |state, now, _| {
+                let next = state.park_endpoint(cx.waker());
+                // While the socket is full, what is due for sending does not matter.
+                next.filter(|&due| !blocked || due > now)
+            });
+            this.timer.reset(next);
+            if this.timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.shared.with(|state, now, wakers| {
+            // Also when the runtime goes away first: nobody shall wait for ever.
+            state.close(now, wakers);
+            state.task_ended(wakers);
+        });
+    }
+}

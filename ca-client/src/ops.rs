@@ -1,0 +1,220 @@
+//! Reads and writes as futures over the shared state; no allocation per operation.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use ca_proto::client::{OpError, ReadSpec};
+use ca_proto::dbr::{DbrType, Reading, Value};
+use ca_proto::ids::Ioid;
+use ca_proto::{EcaStatus, Instant};
+
+use crate::channel::ChannelInner;
+use crate::shared::{Op, OpKey, Outcome, State};
+use crate::waits::{Until, WaitKey};
+
+/// What is asked of the server.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Read(ReadSpec),
+    /// Without an answer: done when it is queued.
+    Write(DbrType, Value),
+    WriteNotify(DbrType, Value),
+}
+
+/// Why it did not work, before the words are found for it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    NotConnected,
+    Refused(OpError),
+    Failed(EcaStatus),
+    Disconnected,
+    TimedOut,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Start,
+    /// Waits for the connection or for room in the queue; without a key it polls.
+    Wait(Option<WaitKey>),
+    Sent(OpKey, Ioid),
+    Done,
+}
+
+/// One read or write on its way. Dropping it takes it back, as far as it was not sent.
+#[derive(Debug)]
+pub(crate) struct Operation<'a> {
+    channel: &'a ChannelInner,
+    request: Request,
+    deadline: Instant,
+    step: Step,
+}
+
+/// A reading for reads, nothing for writes.
+type Answer = Result<Option<Reading>, Failure>;
+
+impl<'a> Operation<'a> {
+    pub(crate) const fn new(
+        channel: &'a ChannelInner,
+        request: Request,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            channel,
+            request,
+            deadline,
+            step: Step::Start,
+        }
+    }
+
+    /// Takes the answer, if it has come.
+    fn poll_answer(state: &mut State, key: OpKey, current: &Waker) -> Poll<Answer> {
+        if let Some(Op::Waiting(waker)) = state.results.ops.get_mut(key) {
+            waker.clone_from(current);
+            return Poll::Pending;
+        }
+        Poll::Ready(match state.results.ops.remove(key) {
+            Some(Op::Done(Outcome::Read(reading))) => Ok(Some(reading)),
+            Some(Op::Done(Outcome::Written)) => Ok(None),
+            Some(Op::Done(Outcome::Failed(status))) => Err(Failure::Failed(status)),
+            Some(Op::Done(Outcome::Disconnected)) => Err(Failure::Disconnected),
+            Some(Op::Done(Outcome::TimedOut)) => Err(Failure::TimedOut),
+            Some(Op::Done(Outcome::Closed) | Op::Waiting(_)) | None => Err(Failure::Closed),
+        })
+    }
+
+    /// Hands the request to the state machine.
+    fn send(
+        &self,
+        state: &mut State,
+        now: Instant,
+        waker: &Waker,
+    ) -> Result<Option<(OpKey, Ioid)>, OpError> {
+        let (cid, deadline) = (self.channel.cid, Some(self.deadline));
+        if let Request::Write(ty, value) = &self.request {
+            return state.core.write(now, cid, *ty, value).map(|()| None);
+        }
+        let waiting = Op::Waiting(waker.clone());
+        let Ok(key) = state.results.ops.insert(waiting) else {
+            return Err(OpError::TooManyOps);
+        };
+        let token = key.token();
+        let core = &mut state.core;
+        let sent = match &self.request {
+            Request::Read(spec) => core.read(now, cid, *spec, token, deadline),
+            Request::Write(ty, value) | Request::WriteNotify(ty, value) => {
+                core.write_notify(now, cid, *ty, value, token, deadline)
+            }
+        };
+        if sent.is_err() {
+            state.results.ops.remove(key);
+        }
+        Ok(Some((key, sent?)))
+    }
+
+    fn advance(&mut self, state: &mut State, now: Instant, waker: &Waker) -> Poll<Answer> {
+        match self.step {
+            Step::Sent(key, _) => return Self::poll_answer(state, key, waker),
+            Step::Wait(Some(key)) => drop(state.waits.remove(key)),
+            Step::Wait(None) | Step::Start | Step::Done => {}
+        }
+        self.step = Step::Start;
+        if state.is_closing() {
+            return Poll::Ready(Err(Failure::Closed));
+        }
+        let until = match self.send(state, now, waker) {
+            Ok(None) => return Poll::Ready(Ok(None)),
+            Ok(Some((key, ioid))) => {
+                self.step = Step::Sent(key, ioid);
+                return Poll::Pending;
+            }
+            Err(OpError::NotConnected) if now >= self.deadline => {
+                return Poll::Ready(Err(Failure::NotConnected));
+            }
+            Err(OpError::NotConnected) => Until::Channel(self.channel.cid),
+            Err(OpError::QueueFull(_) | OpError::TooManyOps) if now < self.deadline => Until::Room,
+            Err(error) => return Poll::Ready(Err(Failure::Refused(error))),
+        };
+        let key = state.waits.add(until, self.deadline, waker.clone());
+        self.step = Step::Wait(key);
+        Poll::Pending
+    }
+}
+
+impl Future for Operation<'_> {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let this = self.get_mut();
+        let shared = &this.channel.client.shared;
+        let answer = shared.with(|state, now, _| this.advance(state, now, cx.waker()));
+        if answer.is_ready() {
+            this.step = Step::Done;
+        }
+        answer
+    }
+}
+
+impl Drop for Operation<'_> {
+    fn drop(&mut self) {
+        let step = std::mem::replace(&mut self.step, Step::Done);
+        match step {
+            Step::Sent(key, ioid) => {
+                // The slot holds a waker, which must not be dropped under the lock: it may own
+                // the task that drops us.
+                let _slot = self.channel.client.shared.with(|state, _, _| {
+                    state.core.cancel(ioid);
+                    state.results.ops.remove(key)
+                });
+            }
+            Step::Wait(Some(key)) => {
+                let shared = &self.channel.client.shared;
+                let _waker = shared.with(|state, _, _| state.waits.remove(key));
+            }
+            Step::Start | Step::Wait(None) | Step::Done => {}
+        }
+    }
+}
+
+/// Waits until a channel satisfies a condition; false when the time is up before.
+#[derive(Debug)]
+pub(crate) struct WaitFor<'a, F> {
+    pub(crate) channel: &'a ChannelInner,
+    pub(crate) deadline: Instant,
+    pub(crate) condition: F,
+    pub(crate) key: Option<WaitKey>,
+}
+
+impl<F: FnMut(&State) -> bool + Unpin> Future for WaitFor<'_, F> {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = self.get_mut();
+        let (condition, key) = (&mut this.condition, &mut this.key);
+        let (deadline, cid) = (this.deadline, this.channel.cid);
+        this.channel.client.shared.with(|state, now, _| {
+            if let Some(key) = key.take() {
+                state.waits.remove(key);
+            }
+            if condition(state) {
+                return Poll::Ready(true);
+            }
+            if now >= deadline || state.is_closing() {
+                return Poll::Ready(false);
+            }
+            let waker = cx.waker().clone();
+            *key = state.waits.add(Until::Channel(cid), deadline, waker);
+            Poll::Pending
+        })
+    }
+}
+
+impl<F> Drop for WaitFor<'_, F> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            let shared = &self.channel.client.shared;
+            let _waker = shared.with(|state, _, _| state.waits.remove(key));
+        }
+    }
+}

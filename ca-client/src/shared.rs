@@ -1,0 +1,427 @@
+//! The one object behind a client's handles: the state machine under its lock, and who waits.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use ca_net::{Runtime, WakerList};
+use ca_proto::client::{
+    Action, Client as Core, Deliver, Event, Hangup, Lifecycle, Reply, Token, Update,
+};
+use ca_proto::dbr::Reading;
+use ca_proto::ids::{CircuitId, SlotKey, Slots};
+use ca_proto::{EcaStatus, Instant};
+
+use crate::config::EffectiveConfig;
+use crate::subscription::SubSlot;
+use crate::waits::{Until, Waits};
+
+/// Names a read or put-notify that waits for its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OpKey(u32);
+
+/// Names a subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SubKey(u32);
+
+macro_rules! slot_key {
+    ($($name:ident)*) => {$(
+        impl SlotKey for $name {
+            const INDEX_BITS: u32 = 24;
+            fn from_raw(raw: u32) -> Self {
+                Self(raw)
+            }
+            fn raw(self) -> u32 {
+                self.0
+            }
+        }
+
+        impl $name {
+            /// The token that brings results back to this slot.
+            pub(crate) fn token(self) -> Token {
+                Token(self.0.into())
+            }
+
+            fn from_token(token: Token) -> Self {
+                // Our tokens are 32 bits wide.
+                Self(token.0 as u32)
+            }
+        }
+    )*};
+}
+
+slot_key! { OpKey SubKey }
+
+/// What became of a read or put-notify.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Read(Reading),
+    Written,
+    Failed(EcaStatus),
+    Disconnected,
+    TimedOut,
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) enum Op {
+    Waiting(Waker),
+    Done(Outcome),
+}
+
+/// Where results are put; what the state machine delivers into.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) ops: Slots<OpKey, Op>,
+    pub(crate) subs: Slots<SubKey, Arc<SubSlot>>,
+}
+
+/// A circuit's task, as far as others have to do with it.
+#[derive(Debug, Default)]
+struct Link {
+    /// The task's waker while it has nothing to do.
+    waker: Option<Waker>,
+    hangup: Option<Hangup>,
+}
+
+/// What a circuit's task finds when it looks whether there is something to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work {
+    /// The connection is to be ended.
+    Hangup(Hangup),
+    /// Nothing but what it has at hand; it will be woken when there is more.
+    Parked,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) core: Core,
+    pub(crate) results: Results,
+    pub(crate) waits: Waits,
+    links: BTreeMap<CircuitId, Link>,
+    /// Circuits that the endpoint's task has to start.
+    dials: Vec<(CircuitId, SocketAddrV4)>,
+    /// The endpoint task's waker while it has nothing to do.
+    endpoint: Option<Waker>,
+    /// When the endpoint's task wakes by itself.
+    armed: Instant,
+    /// Tasks that have not ended.
+    tasks: usize,
+    closing: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) config: EffectiveConfig,
+    /// Address that circuits leave from.
+    pub(crate) local: Ipv4Addr,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, config: EffectiveConfig, local: Ipv4Addr) -> Self {
+        let core = Core::new(config.params().clone(), runtime.now());
+        Self {
+            runtime,
+            config,
+            local,
+            state: Mutex::new(State {
+                core,
+                results: Results::default(),
+                waits: Waits::default(),
+                links: BTreeMap::new(),
+                dials: Vec::new(),
+                endpoint: None,
+                armed: Instant::MAX,
+                tasks: 0,
+                closing: false,
+            }),
+        }
+    }
+
+    /// Works on the state under its lock, then wakes whoever has something to do because of it.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut State, Instant, &mut WakerList) -> R) -> R {
+        self.with_list(&mut WakerList::new(), work)
+    }
+
+    /// As [`with`](Self::with), with a list that the caller keeps for the next time.
+    pub(crate) fn with_list<R>(
+        &self,
+        wakers: &mut WakerList,
+        work: impl FnOnce(&mut State, Instant, &mut WakerList) -> R,
+    ) -> R {
+        let mut state = self.lock();
+        // Read under the lock: the state machine wants a clock that never goes back, and two
+        // threads could otherwise come in the wrong order.
+        let now = self.runtime.now();
+        let result = work(&mut state, now, wakers);
+        state.settle(wakers);
+        drop(state);
+        wakers.wake_all();
+        result
+    }
+
+    /// Looks at the state without changing it.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a defect of ours; the other channels may go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The state machine, and where it delivers to.
+    pub(crate) fn split<'a>(&'a mut self, wakers: &'a mut WakerList) -> (&'a mut Core, Sink<'a>) {
+        let sink = Sink {
+            results: &mut self.results,
+            wakers,
+        };
+        (&mut self.core, sink)
+    }
+
+    /// Collects what the state machine wants done by others.
+    fn settle(&mut self, wakers: &mut WakerList) {
+        while let Some(circuit) = self.core.poll_woken() {
+            self.wake_circuit(circuit, wakers);
+        }
+        while let Some(action) = self.core.poll_action() {
+            self.act(action, wakers);
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.tell(&event, wakers);
+        }
+        let earlier = self.next_timeout().is_some_and(|next| next < self.armed);
+        if earlier || !self.dials.is_empty() {
+            wakers.extend(self.endpoint.take());
+        }
+    }
+
+    fn act(&mut self, action: Action, wakers: &mut WakerList) {
+        match action {
+            Action::Dial { circuit, addr } => {
+                self.links.insert(circuit, Link::default());
+                self.dials.push((circuit, addr));
+            }
+            Action::Hangup { circuit, how } => {
+                if let Some(link) = self.links.get_mut(&circuit) {
+                    link.hangup = Some(how);
+                    wakers.extend(link.waker.take());
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &Event, wakers: &mut WakerList) {
+        match event {
+            Event::Connected { cid }
+            | Event::Disconnected { cid, .. }
+            | Event::NotConnected { cid, .. }
+            | Event::AccessRights { cid, .. } => self.waits.wake(Until::Channel(*cid), wakers),
+            Event::Duplicate { cid, kept, ignored } => {
+                let name = self.core.channel(*cid).map(|c| c.name.to_text());
+                let name = name.unwrap_or_default();
+                tracing::warn!("\"{name}\" is on {kept} and on {ignored}; the first one is used");
+            }
+            Event::Exception {
+                cid, status, text, ..
+            } => {
+                let channel = cid.and_then(|cid| self.core.channel(cid));
+                let name = channel.map(|c| c.name.to_text()).unwrap_or_default();
+                tracing::warn!("exception from the server of \"{name}\": {status}: {text}");
+            }
+            Event::Violation {
+                addr, violation, ..
+            } => {
+                tracing::warn!("{addr} broke the protocol, its circuit is closed: {violation}");
+            }
+            Event::Unresponsive { addr, .. } => tracing::warn!("{addr} does not answer any more"),
+            Event::Responsive { addr, .. } => tracing::info!("{addr} answers again"),
+            Event::CircuitClosed { addr, why, .. } => {
+                tracing::info!("circuit to {addr}: {why}");
+                // Those who waited for room in its queue have to look again.
+                self.waits.wake(Until::Room, wakers);
+            }
+            Event::NoSearchAddress => tracing::warn!("there is nowhere to search for PVs"),
+            Event::NoRepeater => tracing::warn!("no repeater answers; beacons are not heard"),
+            other => tracing::debug!("{other:?}"),
+        }
+    }
+
+    fn wake_circuit(&mut self, circuit: CircuitId, wakers: &mut WakerList) {
+        if let Some(link) = self.links.get_mut(&circuit) {
+            wakers.extend(link.waker.take());
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let core = self.core.poll_timeout();
+        let waits = self.waits.next_deadline();
+        core.into_iter().chain(waits).min()
+    }
+
+    /// Lets everything end that has to do with time.
+    pub(crate) fn handle_timeouts(&mut self, now: Instant, wakers: &mut WakerList) {
+        if self.core.poll_timeout().is_some_and(|due| due <= now) {
+            let (core, mut sink) = self.split(wakers);
+            core.handle_timeout(now, &mut sink);
+        }
+        self.waits.expire(now, wakers);
+    }
+
+    /// Circuits to be started, each counted as a task already.
+    pub(crate) fn take_dials(&mut self) -> Vec<(CircuitId, SocketAddrV4)> {
+        self.tasks += self.dials.len();
+        std::mem::take(&mut self.dials)
+    }
+
+    /// The endpoint's task has nothing to do until the deadline that this returns.
+    pub(crate) fn park_endpoint(&mut self, waker: &Waker) -> Option<Instant> {
+        let next = self.next_timeout();
+        self.armed = next.unwrap_or(Instant::MAX);
+        self.endpoint = Some(waker.clone());
+        next
+    }
+
+    /// What a circuit's task has to do beside writing, `busy` if there is something to write;
+    /// remembers how to wake it.
+    pub(crate) fn circuit_work(
+        &mut self,
+        circuit: CircuitId,
+        busy: bool,
+        waker: &Waker,
+        wakers: &mut WakerList,
+    ) -> Work {
+        if busy {
+            self.waits.wake(Until::Room, wakers);
+        }
+        let Some(link) = self.links.get_mut(&circuit) else {
+            return Work::Hangup(Hangup::Abort);
+        };
+        match link.hangup {
+            Some(Hangup::Abort) => Work::Hangup(Hangup::Abort),
+            Some(how) if !busy => Work::Hangup(how),
+            _ => {
+                link.waker = Some(waker.clone());
+                Work::Parked
+            }
+        }
+    }
+
+    /// Whether a circuit that is being dialled is no longer wanted; else its task will be woken.
+    pub(crate) fn poll_unwanted(&mut self, circuit: CircuitId, waker: &Waker) -> Poll<()> {
+        match self.links.get_mut(&circuit) {
+            Some(link) if link.hangup.is_none() => {
+                link.waker = Some(waker.clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// The circuit's task is about to end.
+    pub(crate) fn forget_circuit(&mut self, circuit: CircuitId) {
+        self.links.remove(&circuit);
+    }
+
+    pub(crate) fn task_started(&mut self) {
+        self.tasks += 1;
+    }
+
+    pub(crate) fn task_ended(&mut self, wakers: &mut WakerList) {
+        self.tasks = self.tasks.saturating_sub(1);
+        if self.tasks <= 1 {
+            // The endpoint's task ends last.
+            wakers.extend(self.endpoint.take());
+        }
+        if self.is_ended() {
+            self.waits.wake(Until::Closed, wakers);
+        }
+    }
+
+    /// Starts an orderly end: channels are cleared, circuits flushed and closed, waiting futures
+    /// end with an error.
+    pub(crate) fn close(&mut self, now: Instant, wakers: &mut WakerList) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
+        self.core.shutdown(now);
+        for (_, op) in self.results.ops.iter_mut() {
+            if let Op::Waiting(_) = op
+                && let Op::Waiting(waker) = std::mem::replace(op, Op::Done(Outcome::Closed))
+            {
+                wakers.push(waker);
+            }
+        }
+        for (_, sub) in self.results.subs.iter() {
+            sub.end(wakers);
+        }
+        self.waits.wake_all(wakers);
+        wakers.extend(self.endpoint.take());
+    }
+
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether the endpoint's task may end.
+    pub(crate) fn endpoint_is_done(&self) -> bool {
+        self.closing && self.tasks <= 1 && self.dials.is_empty()
+    }
+
+    /// Whether all tasks have ended.
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.closing && self.tasks == 0
+    }
+}
+
+/// Puts results where their owners find them.
+#[derive(Debug)]
+pub(crate) struct Sink<'a> {
+    results: &'a mut Results,
+    wakers: &'a mut WakerList,
+}
+
+impl Deliver for Sink<'_> {
+    fn update(&mut self, token: Token, update: Update<'_>) {
+        let Some(slot) = self.results.subs.get(SubKey::from_token(token)) else {
+            return;
+        };
+        let item = match update.status {
+            EcaStatus::NORMAL => Reading::from_frame(update.ty, update.count, update.frame)
+                .map_err(|_| EcaStatus::BADCOUNT),
+            status => Err(status),
+        };
+        slot.push(item, self.wakers);
+    }
+
+    fn reply(&mut self, token: Token, reply: Reply<'_>) {
+        let Some(op) = self.results.ops.get_mut(OpKey::from_token(token)) else {
+            return;
+        };
+        let outcome = match reply {
+            Reply::Read { ty, count, frame } => match Reading::from_frame(ty, count, frame) {
+                Ok(reading) => Outcome::Read(reading),
+                Err(_) => Outcome::Failed(EcaStatus::BADCOUNT),
+            },
+            Reply::Written => Outcome::Written,
+            Reply::Failed(status) => Outcome::Failed(status),
+            Reply::Disconnected => Outcome::Disconnected,
+            Reply::TimedOut => Outcome::TimedOut,
+            _ => Outcome::Failed(EcaStatus::INTERNAL),
+        };
+        if let Op::Waiting(waker) = std::mem::replace(op, Op::Done(outcome)) {
+            self.wakers.push(waker);
+        }
+    }
+
+    fn lifecycle(&mut self, token: Token, change: Lifecycle) {
+        if let Some(slot) = self.results.subs.get(SubKey::from_token(token)) {
+            slot.mark(change, self.wakers);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Subscriptions: changes of a PV as a stream.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use ca_net::WakerList;
+use ca_proto::EcaStatus;
+use ca_proto::client::{self as proto, Item, Lifecycle, MonitorQueue, OpError, Overflow, TypeSpec};
+use ca_proto::dbr::{DbrType, Family, Reading};
+use ca_proto::ids::SubId;
+use ca_proto::wire::message::EventMask;
+use futures_core::Stream;
+
+use crate::channel::{Channel, ChannelInner};
+use crate::convert::FromReading;
+use crate::shared::SubKey;
+
+/// Updates that wait for their reader before the overflow policy takes effect.
+const DEFAULT_DEPTH: usize = 4;
+
+/// What to subscribe to, and how updates wait for their reader.
+///
+/// # Examples
+/// ```
+/// use ca_client::{EventMask, Overflow, SubSpec};
+///
+/// let every_value_logged = SubSpec::time().mask(EventMask::LOG).depth(1000);
+/// let a_gui = SubSpec::of::<f64>().overflow(Overflow::LatestOnly);
+/// # let _ = (every_value_logged, a_gui);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct SubSpec {
+    wire: proto::SubSpec,
+    depth: usize,
+    overflow: Overflow,
+}
+
+impl SubSpec {
+    const fn new(ty: TypeSpec) -> Self {
+        Self {
+            wire: proto::SubSpec {
+                ty,
+                count: 0,
+                mask: EventMask::VALUE.union(EventMask::ALARM),
+            },
+            depth: DEFAULT_DEPTH,
+            overflow: Overflow::Squash,
+        }
+    }
+
+    /// The native type with alarm and time stamp, the whole array, changes of value and alarm.
+    pub const fn time() -> Self {
+        Self::family(Family::Time)
+    }
+
+    /// The native type in a family.
+    pub const fn family(family: Family) -> Self {
+        Self::new(TypeSpec::Family(family))
+    }
+
+    /// Exactly this type.
+    pub const fn exact(ty: DbrType) -> Self {
+        Self::new(TypeSpec::Exact(ty))
+    }
+
+    /// The type that a `T` is read from, converted by the server, with alarm and time stamp; one
+    /// element for scalars.
+    pub fn of<T: FromReading>() -> Self {
+        let family = match T::FAMILY {
+            Family::Plain => Family::Time,
+            family => family,
+        };
+        let spec = match T::NATIVE {
+            Some(native) => Self::exact(DbrType::new(family, native)),
+            None => Self::family(family),
+        };
+        spec.count(T::COUNT)
+    }
+
+    /// Number of elements; 0 follows the current length. Default: 0.
+    pub const fn count(mut self, count: u32) -> Self {
+        self.wire.count = count;
+        self
+    }
+
+    /// Which changes cause an update. Default: value and alarm.
+    pub const fn mask(mut self, mask: EventMask) -> Self {
+        self.wire.mask = mask;
+        self
+    }
+
+    /// Updates that may wait for their reader, at least 1. Default: 4.
+    pub const fn depth(mut self, depth: usize) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// What happens with an update that finds the queue full. Default: it replaces the newest.
+    pub const fn overflow(mut self, policy: Overflow) -> Self {
+        self.overflow = policy;
+        self
+    }
+}
+
+impl Default for SubSpec {
+    fn default() -> Self {
+        Self::time()
+    }
+}
+
+/// What a subscription tells.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Monitor {
+    /// The PV's state after a change, or at the start.
+    Update {
+        /// What came.
+        reading: Reading,
+        /// Updates that were lost here, between the one before and this one, because the reader
+        /// was slower than the PV.
+        skipped: u64,
+    },
+    /// The channel was lost; no updates come until it is back.
+    Disconnected,
+    /// The channel is back; its present state follows.
+    Connected,
+    /// The server refuses updates for now, mostly `ECA_NORDACCESS`; they go on when it has a
+    /// reason to.
+    Failed(EcaStatus),
+}
+
+impl Monitor {
+    /// The reading of an update.
+    pub const fn reading(&self) -> Option<&Reading> {
+        match self {
+            Self::Update { reading, .. } => Some(reading),
+            _ => None,
+        }
+    }
+
+    /// The value of an update as a `T`; `None` for other items and for values that do not
+    /// convert.
+    pub fn value<T: FromReading>(&self) -> Option<T> {
+        self.reading()
+            .and_then(|reading| T::from_reading(reading).ok())
+    }
+}
+
+/// A subscription's queue and its reader: a leaf lock, taken for a push or a pop only.
+#[derive(Debug)]
+pub(crate) struct SubSlot(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: MonitorQueue<Result<Reading, EcaStatus>>,
+    waker: Option<Waker>,
+    /// The client was closed; the stream ends when the queue is empty.
+    ended: bool,
+}
+
+impl SubSlot {
+    fn new(spec: &SubSpec) -> Self {
+        Self(Mutex::new(Inner {
+            queue: MonitorQueue::new(spec.depth, spec.overflow),
+            waker: None,
+            ended: false,
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn push(&self, item: Result<Reading, EcaStatus>, wakers: &mut WakerList) {
+        let mut inner = self.lock();
+        inner.queue.push(item);
+        wakers.extend(inner.waker.take());
+    }
+
+    pub(crate) fn mark(&self, change: Lifecycle, wakers: &mut WakerList) {
+        let mut inner = self.lock();
+        inner.queue.mark(change);
+        wakers.extend(inner.waker.take());
+    }
+
+    pub(crate) fn end(&self, wakers: &mut WakerList) {
+        let mut inner = self.lock();
+        inner.ended = true;
+        wakers.extend(inner.waker.take());
+    }
+
+    fn pop(&self) -> Option<Monitor> {
+        self.lock().pop()
+    }
+
+    /// The waker is only there while the reader waits for an empty queue, so a reader is woken
+    /// once however many updates come.
+    fn poll_pop(&self, waker: &Waker) -> Poll<Option<Monitor>> {
+        let mut inner = self.lock();
+        if let Some(item) = inner.pop() {
+            return Poll::Ready(Some(item));
+        }
+        if inner.ended {
+            return Poll::Ready(None);
+        }
+        let old = inner.waker.replace(waker.clone());
+        drop(inner);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl Inner {
+    fn pop(&mut self) -> Option<Monitor> {
+        Some(match self.queue.pop()? {
+            Item::Value {
+                value: Ok(reading),
+                skipped,
+            } => Monitor::Update { reading, skipped },
+            Item::Value {
+                value: Err(status), ..
+            } => Monitor::Failed(status),
+            Item::Lifecycle(Lifecycle::Disconnected) => Monitor::Disconnected,
+            Item::Lifecycle(Lifecycle::Connected) => Monitor::Connected,
+        })
+    }
+}
+
+/// Changes of a PV, as a [`Stream`] or with [`next`](Self::next). Dropping it cancels the
+/// subscription. It ends when the client is closed.
+#[derive(Debug)]
+pub struct Subscription {
+    channel: Arc<ChannelInner>,
+    slot: Arc<SubSlot>,
+    key: SubKey,
+    id: SubId,
+}
+
+impl Subscription {
+    pub(crate) fn start(channel: Arc<ChannelInner>, spec: SubSpec) -> Result<Self, OpError> {
+        let slot = Arc::new(SubSlot::new(&spec));
+        let cid = channel.cid;
+        let (key, id) = channel.client.shared.with(|state, now, _| {
+            if state.is_closing() {
+                return Err(OpError::NoSuchChannel);
+            }
+            let inserted = state.results.subs.insert(slot.clone());
+            let key = inserted.map_err(|_| OpError::TooManySubscriptions)?;
+            match state.core.subscribe(now, cid, spec.wire, key.token()) {
+                Ok(id) => Ok((key, id)),
+                Err(error) => {
+                    state.results.subs.remove(key);
+                    Err(error)
+                }
+            }
+        })?;
+        Ok(Self {
+            channel,
+            slot,
+            key,
+            id,
+        })
+    }
+
+    /// The channel, as a handle of its own.
+    pub fn channel(&self) -> Channel {
+        let timeout = self.channel.client.shared.config.timeout();
+        Channel::new(self.channel.clone(), timeout)
+    }
+
+    /// Waits for the next item; `None` after the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: no item is lost.
+    pub async fn next(&mut self) -> Option<Monitor> {
+        poll_fn(|cx| self.slot.poll_pop(cx.waker())).await
+    }
+
+    /// The next item, if one is waiting.
+    pub fn try_next(&mut self) -> Option<Monitor> {
+        self.slot.pop()
+    }
+
+    /// The newest of the waiting items; the older ones are dropped, their updates counted as
+    /// skipped.
+    pub fn latest(&mut self) -> Option<Monitor> {
+        let mut inner = self.slot.lock();
+        let mut newest = inner.pop()?;
+        let mut dropped: u64 = 0;
+        loop {
+            if let Monitor::Update { skipped, .. } = &newest {
+                dropped = dropped.saturating_add(*skipped).saturating_add(1);
+            }
+            match inner.pop() {
+                Some(item) => newest = item,
+                None => break,
+            }
+        }
+        if let Monitor::Update { skipped, .. } = &mut newest {
+            *skipped = dropped - 1;
+        }
+        Some(newest)
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Monitor;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Monitor>> {
+        self.slot.poll_pop(cx.waker())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let (key, id) = (self.key, self.id);
+        self.channel.client.shared.with(|state, now, _| {
+            state.core.unsubscribe(now, id);
+            // Our own reference keeps it from being dropped under the lock.
+            state.results.subs.remove(key);
+        });
+    }
+}

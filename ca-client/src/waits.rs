@@ -1,0 +1,116 @@
+//! Futures that wait for something else than an answer: for a channel to change, or for room in a
+//! queue.
+
+use std::collections::BTreeSet;
+use std::task::Waker;
+
+use ca_net::WakerList;
+use ca_proto::Instant;
+use ca_proto::ids::{Cid, SlotKey, Slots};
+
+/// What a future waits for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Until {
+    /// Something about this channel changes: its connection or its access rights.
+    Channel(Cid),
+    /// Some circuit has sent what was queued.
+    Room,
+    /// The client is closed and all its tasks have ended.
+    Closed,
+}
+
+/// Names a waiting future.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct WaitKey(u32);
+
+impl SlotKey for WaitKey {
+    const INDEX_BITS: u32 = 24;
+    fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+    fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+#[derive(Debug)]
+struct Wait {
+    until: Until,
+    deadline: Instant,
+    /// Taken when the future is woken; it sets a new one if it goes on waiting.
+    waker: Option<Waker>,
+}
+
+/// The waiting futures of a client, in the order in which they came; at most 2^24, further ones
+/// are woken at once and so poll.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    slots: Slots<WaitKey, Wait>,
+    reasons: BTreeSet<(Until, WaitKey)>,
+    deadlines: BTreeSet<(Instant, WaitKey)>,
+}
+
+impl Waits {
+    /// Starts to wait.
+    pub(crate) fn add(&mut self, until: Until, deadline: Instant, waker: Waker) -> Option<WaitKey> {
+        let wait = Wait {
+            until,
+            deadline,
+            waker: Some(waker),
+        };
+        match self.slots.insert(wait) {
+            Ok(key) => {
+                self.reasons.insert((until, key));
+                self.deadlines.insert((deadline, key));
+                Some(key)
+            }
+            Err(wait) => {
+                wait.waker.inspect(Waker::wake_by_ref);
+                None
+            }
+        }
+    }
+
+    /// Stops to wait. The waker, if it was not woken, is better dropped outside of the lock.
+    pub(crate) fn remove(&mut self, key: WaitKey) -> Option<Waker> {
+        let wait = self.slots.remove(key)?;
+        self.reasons.remove(&(wait.until, key));
+        self.deadlines.remove(&(wait.deadline, key));
+        wait.waker
+    }
+
+    /// Wakes everybody who waits for this.
+    pub(crate) fn wake(&mut self, until: Until, wakers: &mut WakerList) {
+        if self.reasons.is_empty() {
+            return;
+        }
+        let all = (until, WaitKey(0))..=(until, WaitKey(u32::MAX));
+        for &(_, key) in self.reasons.range(all) {
+            let wait = self.slots.get_mut(key);
+            wakers.extend(wait.and_then(|wait| wait.waker.take()));
+        }
+    }
+
+    /// Wakes everybody.
+    pub(crate) fn wake_all(&mut self, wakers: &mut WakerList) {
+        for (_, wait) in self.slots.iter_mut() {
+            wakers.extend(wait.waker.take());
+        }
+    }
+
+    /// Wakes those whose time is up.
+    pub(crate) fn expire(&mut self, now: Instant, wakers: &mut WakerList) {
+        while let Some(&(deadline, key)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.deadlines.pop_first();
+            let wait = self.slots.get_mut(key);
+            wakers.extend(wait.and_then(|wait| wait.waker.take()));
+        }
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(deadline, _)| deadline)
+    }
+}
