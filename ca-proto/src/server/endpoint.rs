@@ -116,6 +116,9 @@ impl Endpoint {
         frame: &Frame<'_>,
         db: &(impl Database + ?Sized),
     ) -> Option<()> {
+        if !frame.header.payload_len.is_multiple_of(8) {
+            return None;
+        }
         // A datagram that does not begin with VERSION gets no answer; nothing is remembered from
         // one datagram to the next.
         if search.minor < Minor::OLDEST && frame.header.command != Command::VERSION {
