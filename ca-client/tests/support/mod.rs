@@ -179,6 +179,11 @@ impl Server {
 
     /// Starts on a given UDP address, to come back where an earlier server was.
     pub fn start_on(pvs: Vec<Pv>, udp: SocketAddrV4) -> Self {
+        Self::start_lying(pvs, udp, None)
+    }
+
+    /// Starts and announces another TCP port than it has.
+    pub fn start_lying(pvs: Vec<Pv>, udp: SocketAddrV4, announced: Option<u16>) -> Self {
         let runtime = Arc::new(TokioRuntime::current().unwrap());
         let mut listener = runtime.listen(LOOPBACK, &StreamOptions::default()).unwrap();
         let tcp = listener.local_addr().unwrap();
@@ -189,7 +194,11 @@ impl Server {
         let mut socket = UdpIo::new(runtime.bind_udp(&options).unwrap());
         let udp = socket.local_addr().unwrap();
         let params = Arc::new(ServerParams::default());
-        let endpoint = Endpoint::new(params.clone(), tcp.port(), runtime.now());
+        let endpoint = Endpoint::new(
+            params.clone(),
+            announced.unwrap_or(tcp.port()),
+            runtime.now(),
+        );
         let inner = Arc::new(Mutex::new(Inner {
             db: Db {
                 pvs,
@@ -379,7 +388,8 @@ async fn serve(
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if !progress && !(filled && sent > 0) {
+            let wrote = filled && sent > 0;
+            if !progress && !wrote {
                 return Poll::Pending;
             }
         }

@@ -1,0 +1,155 @@
+//! Bad servers, churn and several threads, over real sockets on loopback.
+
+mod support;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use ca_client::{Client, CloseReason, ConnectError, Context, Monitor, Phase, SubSpec, Trouble};
+use futures_util::future::join_all;
+use support::{Server, pvs};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const SECOND: Duration = Duration::from_secs(1);
+const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+
+async fn fails_to_connect(server: &Server) -> Box<Context> {
+    let builder = Client::builder().isolated([server.udp]);
+    let client = builder.timeout(SECOND / 3).build().unwrap();
+    let error = client.channel("t:analog").await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("cannot connect \"t:analog\""), "{text}");
+    client.close().await;
+    match error {
+        ConnectError::TimedOut(context) => context,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_connections_is_named_as_the_reason() {
+    let closed = TcpListener::bind(LOOPBACK).await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let context = fails_to_connect(&server).await;
+    let Phase::Searching { trouble, .. } = &context.phase else {
+        panic!("{context:?}");
+    };
+    assert_eq!(*trouble, Some(Trouble::Circuit(CloseReason::DialFailed)));
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_named_with_its_address() {
+    let silent = TcpListener::bind(LOOPBACK).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let context = fails_to_connect(&server).await;
+    assert_eq!(context.phase, Phase::Creating);
+    let peer = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    assert_eq!(context.peer, Some(peer));
+}
+
+#[tokio::test]
+async fn garbage_ends_the_circuit_and_nothing_else() {
+    let rude = TcpListener::bind(LOOPBACK).await.unwrap();
+    let port = rude.local_addr().unwrap().port();
+    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let garbage = async {
+        let (mut stream, _) = rude.accept().await.unwrap();
+        stream.write_all(&[0xa5; 4096]).await.unwrap();
+        // The client ends the connection.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    };
+    let (context, ()) = tokio::join!(fails_to_connect(&server), garbage);
+    assert!(matches!(
+        context.phase,
+        Phase::Searching {
+            trouble: Some(Trouble::Circuit(CloseReason::Violation)),
+            ..
+        }
+    ));
+}
+
+#[tokio::test]
+async fn reads_are_answered_beside_a_stream_of_large_arrays() {
+    let server = Server::start(pvs());
+    let client = server.client();
+    let large = client.channel("t:large").await.unwrap();
+    let analog = client.channel("t:analog").await.unwrap();
+    let mut frames = 0;
+    let flood = async {
+        // 8 MB each, on the same circuit.
+        for _ in 0..10 {
+            large.reading().await.unwrap();
+            frames += 1;
+        }
+    };
+    let reads = async {
+        for _ in 0..20 {
+            analog.read::<f64>().await.unwrap();
+        }
+    };
+    tokio::join!(flood, reads);
+    assert_eq!(frames, 10);
+}
+
+#[cfg(target_os = "linux")]
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn connecting_and_leaving_again_and_again_leaks_no_descriptor() {
+    let server = Server::start(pvs());
+    let client = server.client();
+    let mut peak = 0;
+    let before = open_files();
+    for _ in 0..100 {
+        let analog = client.channel("t:analog").await.unwrap();
+        let mut monitor = analog.subscribe(SubSpec::time()).unwrap();
+        let first = monitor.next().await.unwrap();
+        assert!(matches!(first, Monitor::Update { .. }));
+        drop((analog, monitor));
+        server.reaches((0, 0, 0)).await;
+        peak = peak.max(open_files());
+    }
+    // The other tests of this file run beside this one.
+    assert!(
+        peak < before + 60,
+        "{before} files before, {peak} at the peak"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_tasks_on_several_threads_share_a_client() {
+    let server = Server::start(pvs());
+    let client = server.client();
+    let names = ["t:analog", "t:fixed", "t:wave", "t:text"];
+    let tasks = (0..16).map(|n| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            for round in 0..40 {
+                let channel = client
+                    .channel(names[(n + round) % names.len()])
+                    .await
+                    .unwrap();
+                let mut monitor = channel.subscribe(SubSpec::time()).unwrap();
+                let reads = (0..5).map(|_| channel.reading());
+                for reading in join_all(reads).await {
+                    assert!(reading.unwrap().count() > 0);
+                }
+                let first = monitor.next().await.unwrap();
+                assert!(first.reading().is_some(), "{first:?}");
+            }
+        })
+    });
+    for task in join_all(tasks).await {
+        task.unwrap();
+    }
+    server.reaches((0, 0, 0)).await;
+    client.close().await;
+}
