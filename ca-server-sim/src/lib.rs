@@ -1,1 +1,57 @@
-//! Simulated EPICS IOC in the process of its user
+//! A simulated EPICS IOC in the process of its user.
+//!
+//! [`Ioc`] is a state machine without sockets or clock: it runs in tests with a virtual clock, and
+//! the same object serves real clients. PVs are described by [`PvSpec`] and have the fields, alarms,
+//! dead-bands and put rules of EPICS records; signals let them move by themselves.
+//!
+//! # Examples
+//! An IOC that answers a search, without any socket:
+//! ```
+//! use ca_proto::{Instant, Timestamp};
+//! use ca_server_sim::{Ioc, PvSpec, signals::Sine};
+//! use std::time::Duration;
+//!
+//! let second = Duration::from_secs(1);
+//! let mut ioc = Ioc::builder()
+//!     .pv("sim:sine", PvSpec::double(0.0).units("mm").signal(Sine::new(-1.0, 1.0, second), second / 4))
+//!     .pv("sim:note", PvSpec::string("hello"))
+//!     .build()?;
+//! ioc.start(Instant::ZERO, Timestamp::from_unix(1_800_000_000, 0), 5064);
+//! ioc.handle_timeout(Instant::ZERO + second / 4);
+//! assert!((ioc.number("sim:sine")? - 1.0).abs() < 1e-12);
+//! ioc.post(Instant::ZERO + second / 4, "sim:note", "good bye")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod signals;
+pub mod text;
+
+mod access;
+mod alarm;
+mod builder;
+mod change;
+mod control;
+mod db;
+mod deadband;
+mod error;
+mod field;
+mod hook;
+mod ioc;
+mod name;
+mod process;
+mod put;
+mod pv;
+mod record;
+mod scan;
+mod view;
+
+pub use alarm::LimitSeverities;
+pub use builder::IocBuilder;
+pub use control::PvRef;
+pub use db::PvHandle;
+pub use error::{BuildError, PostError};
+pub use hook::{PutDecision, PutRequest};
+pub use ioc::Ioc;
+pub use pv::PvSpec;
+pub use record::{Completion, RecordType};
+pub use signals::Signal;

@@ -1,0 +1,359 @@
+//! What the program does with the PVs of its IOC.
+
+use std::time::Duration;
+
+use ca_proto::access::AccessRights;
+use ca_proto::dbr::{ConvertError, Snapshot, Value, convert};
+use ca_proto::rng::Pcg32;
+use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
+
+use crate::builder::MIN_PERIOD;
+use crate::change::number_of;
+use crate::db::{Db, PvHandle};
+use crate::error::{BuildError, PostError};
+use crate::field::Field;
+use crate::ioc::Ioc;
+use crate::pv::PvSpec;
+use crate::record::Completion;
+use crate::scan::Member;
+
+/// A PV by its name or its handle. A name may have a field, as in `"X.HIHI"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PvRef<'a> {
+    /// Found by name each time.
+    Name(&'a str),
+    /// Found at once.
+    Handle(PvHandle),
+}
+
+impl<'a> From<&'a str> for PvRef<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl<'a> From<&'a String> for PvRef<'a> {
+    fn from(name: &'a String) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<PvHandle> for PvRef<'_> {
+    fn from(handle: PvHandle) -> Self {
+        Self::Handle(handle)
+    }
+}
+
+impl PvRef<'_> {
+    fn unknown(self) -> PostError {
+        PostError::UnknownPv {
+            name: match self {
+                Self::Name(name) => name.to_owned(),
+                Self::Handle(handle) => format!("#{}", handle.0),
+            },
+        }
+    }
+}
+
+impl Db {
+    fn lookup(&self, pv: PvRef<'_>) -> Result<(PvHandle, Field), PostError> {
+        let found = match pv {
+            PvRef::Name(name) => self.resolve(name),
+            PvRef::Handle(handle) => self.record(handle).map(|_| (handle, Field::Val)),
+        };
+        found.ok_or_else(|| pv.unknown())
+    }
+
+    /// The value in the PV's native type.
+    pub(crate) fn fit(&self, handle: PvHandle, value: Value) -> Result<Value, PostError> {
+        let Some(record) = self.record(handle) else {
+            return Err(PvRef::Handle(handle).unknown());
+        };
+        let name = || record.name.clone().into();
+        let (from, to) = (value.native(), record.native());
+        let value = if from == to {
+            Ok(value)
+        } else {
+            convert::write(value.as_ref(), to, &record.snapshot.meta)
+        };
+        let value = value.map_err(|reason| PostError::Convert {
+            name: name(),
+            from,
+            to,
+            reason,
+        })?;
+        let (given, capacity) = (value.count(), record.capacity);
+        if given > capacity || (given == 0 && !record.is_array()) {
+            return Err(PostError::TooManyElements {
+                name: name(),
+                given,
+                capacity,
+            });
+        }
+        Ok(value)
+    }
+}
+
+impl Ioc {
+    /// Number of PVs.
+    pub fn pv_count(&self) -> usize {
+        self.db.len()
+    }
+
+    /// Names of the PVs, in the order of their slots.
+    pub fn pv_names(&self) -> impl Iterator<Item = &str> {
+        self.db.records().map(|(_, record)| &*record.name)
+    }
+
+    /// The handle of a PV, to reach it without its name.
+    pub fn handle(&self, name: &str) -> Option<PvHandle> {
+        self.db.find(name.as_bytes())
+    }
+
+    /// Sets the value of a PV, or of one of its fields, and processes it: alarms, time stamp,
+    /// updates. Hooks and drive limits are for clients only.
+    ///
+    /// # Errors
+    /// [`PostError`] if there is no such PV, or the value does not fit it.
+    pub fn post<'a>(
+        &mut self,
+        now: Instant,
+        pv: impl Into<PvRef<'a>>,
+        value: impl Into<Value>,
+    ) -> Result<(), PostError> {
+        let (pv, value) = (pv.into(), value.into());
+        let (handle, field) = self.db.lookup(pv)?;
+        if field == Field::Val {
+            let value = self.db.fit(handle, value)?;
+            self.db.process(now, handle, Some(value), Alarm::NONE);
+        } else {
+            let stored = self.db.put_field(now, handle, field, value.as_ref());
+            stored.map_err(|reason| self.field_error(handle, field, pv, &value, reason))?;
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    fn field_error(
+        &self,
+        handle: PvHandle,
+        field: Field,
+        pv: PvRef<'_>,
+        value: &Value,
+        reason: ConvertError,
+    ) -> PostError {
+        let name = match pv {
+            PvRef::Name(name) => name.to_owned(),
+            PvRef::Handle(handle) => format!("#{}", handle.0),
+        };
+        match (reason, self.db.record(handle)) {
+            (ConvertError::WrongDirection, _) | (_, None) => PostError::ReadOnlyField { name },
+            (reason, Some(record)) => PostError::Convert {
+                name,
+                from: value.native(),
+                to: field.native(record),
+                reason,
+            },
+        }
+    }
+
+    /// Like [`post`](Self::post) of a value, with a time stamp of its own.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub fn post_stamped<'a>(
+        &mut self,
+        now: Instant,
+        pv: impl Into<PvRef<'a>>,
+        value: impl Into<Value>,
+        stamp: Timestamp,
+    ) -> Result<(), PostError> {
+        let (handle, _) = self.db.lookup(pv.into())?;
+        let value = self.db.fit(handle, value.into())?;
+        self.db.process(now, handle, Some(value), Alarm::NONE);
+        if let Some(record) = self.db.record_mut(handle) {
+            record.snapshot.stamp = stamp;
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// The state of a PV or of one of its fields.
+    ///
+    /// # Errors
+    /// [`PostError::UnknownPv`].
+    pub fn read<'a>(&self, pv: impl Into<PvRef<'a>>) -> Result<Snapshot, PostError> {
+        let (handle, field) = self.db.lookup(pv.into())?;
+        let record = self.db.record(handle);
+        let record = record.ok_or_else(|| PvRef::Handle(handle).unknown())?;
+        let mut snapshot = record.snapshot.clone();
+        if field != Field::Val {
+            snapshot.value = record.field(field);
+        }
+        Ok(snapshot)
+    }
+
+    /// The value of a PV or field as a number (its first element); NaN for texts.
+    ///
+    /// # Errors
+    /// [`PostError::UnknownPv`].
+    pub fn number<'a>(&self, pv: impl Into<PvRef<'a>>) -> Result<f64, PostError> {
+        let value = self.read(pv)?.value;
+        Ok(number_of(value.as_ref()).unwrap_or(f64::NAN))
+    }
+
+    /// Puts a PV in alarm, beside the alarms that follow from its value: the worse one shows. It
+    /// stays until it is replaced; [`Alarm::NONE`] clears it.
+    ///
+    /// # Errors
+    /// [`PostError::UnknownPv`].
+    pub fn set_alarm<'a>(
+        &mut self,
+        now: Instant,
+        pv: impl Into<PvRef<'a>>,
+        alarm: Alarm,
+    ) -> Result<(), PostError> {
+        let (handle, _) = self.db.lookup(pv.into())?;
+        if let Some(record) = self.db.record_mut(handle) {
+            record.extra_mut().forced = alarm;
+        }
+        self.db.process(now, handle, None, Alarm::NONE);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Changes what clients may do with a PV; they are told at once (`wire-and-server` 6.5).
+    ///
+    /// # Errors
+    /// [`PostError::UnknownPv`].
+    pub fn set_rights<'a>(
+        &mut self,
+        now: Instant,
+        pv: impl Into<PvRef<'a>>,
+        rights: AccessRights,
+    ) -> Result<(), PostError> {
+        let (handle, _) = self.db.lookup(pv.into())?;
+        let changed = self.db.record_mut(handle).is_some_and(|record| {
+            std::mem::replace(&mut record.rights, rights) != rights && record.open > 0
+        });
+        if changed {
+            self.rights_changed(now);
+        }
+        Ok(())
+    }
+
+    /// Changes when later writes with completion are answered.
+    ///
+    /// # Errors
+    /// [`PostError::UnknownPv`].
+    pub fn set_completion<'a>(
+        &mut self,
+        pv: impl Into<PvRef<'a>>,
+        completion: Completion,
+    ) -> Result<(), PostError> {
+        let (handle, _) = self.db.lookup(pv.into())?;
+        if let Some(record) = self.db.record_mut(handle) {
+            record.extra_mut().completion = completion;
+        }
+        Ok(())
+    }
+
+    /// Answers the write with completion that a PV is busy with, before its time. Returns whether
+    /// there was one.
+    ///
+    /// # Errors
+    /// [`PostError::UnknownPv`].
+    pub fn finish_put<'a>(
+        &mut self,
+        now: Instant,
+        pv: impl Into<PvRef<'a>>,
+        status: EcaStatus,
+    ) -> Result<bool, PostError> {
+        let (handle, _) = self.db.lookup(pv.into())?;
+        let found = self.db.finish_put(now, handle, status);
+        self.settle(now);
+        Ok(found)
+    }
+
+    /// Adds a PV, also while clients are connected.
+    ///
+    /// # Errors
+    /// [`BuildError`] for a name that is taken or impossible, or a value that does not fit.
+    pub fn add(&mut self, now: Instant, name: &str, spec: PvSpec) -> Result<PvHandle, BuildError> {
+        let defined = !spec.undefined;
+        let handle = self.insert_at(now, name, spec)?;
+        if defined && self.is_running() {
+            self.db.process(now, handle, None, Alarm::NONE);
+        }
+        Ok(handle)
+    }
+
+    pub(crate) fn insert(&mut self, name: &str, spec: PvSpec) -> Result<PvHandle, BuildError> {
+        self.insert_at(Instant::ZERO, name, spec)
+    }
+
+    fn insert_at(
+        &mut self,
+        now: Instant,
+        name: &str,
+        mut spec: PvSpec,
+    ) -> Result<PvHandle, BuildError> {
+        let signal = spec.signal.take();
+        if let Some((_, period)) = signal
+            && period < MIN_PERIOD
+        {
+            let name = name.to_owned();
+            return Err(BuildError::BadPeriod { name, period });
+        }
+        let pv = self.db.add(name, spec)?;
+        if let Some((signal, period)) = signal {
+            let rng = Pcg32::new(self.seed ^ fnv1a(name.as_bytes()));
+            self.follow(now, period, Member { pv, signal, rng });
+        }
+        Ok(pv)
+    }
+
+    fn follow(&mut self, now: Instant, period: Duration, member: Member) {
+        self.scans.add(period, member, now);
+    }
+
+    /// Removes a PV. Clients are told that its channels are gone (`SERVER_DISCONN`); those older
+    /// than 4.7 lose their circuit. Returns whether there was one.
+    pub fn remove<'a>(&mut self, now: Instant, pv: impl Into<PvRef<'a>>) -> bool {
+        let Ok((handle, Field::Val)) = self.db.lookup(pv.into()) else {
+            return false;
+        };
+        let Some(record) = self.db.record(handle) else {
+            return false;
+        };
+        if record.open > 0 {
+            let views = record.extra.iter().flat_map(|extra| &extra.views);
+            let nodes: Vec<PvHandle> = views.copied().chain([handle]).collect();
+            self.disconnect(&nodes);
+        }
+        self.db.remove(handle);
+        self.settle(now);
+        true
+    }
+
+    /// Removes a PV, if it exists, and adds it anew: how a PV gets another type.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add); the old PV is gone then.
+    pub fn replace(
+        &mut self,
+        now: Instant,
+        name: &str,
+        spec: PvSpec,
+    ) -> Result<PvHandle, BuildError> {
+        self.remove(now, name);
+        self.add(now, name, spec)
+    }
+}
+
+/// FNV-1a: gives each PV random numbers of its own, whatever else the IOC has.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,460 @@
+//! The PVs of an IOC: a slab of records and of views on them, and the names.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use ca_proto::access::AccessRights;
+use ca_proto::dbr::{Limits, Metadata, Snapshot};
+use ca_proto::ids::{SlotKey, Slots};
+use ca_proto::server::{
+    ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, Subscriber,
+};
+use ca_proto::wire::message::EventMask;
+use ca_proto::{EcaStatus, Instant, Timestamp};
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::access::AccessRule;
+use crate::error::BuildError;
+use crate::field::Field;
+use crate::name::{ChannelName, Modifiers};
+use crate::pv::PvSpec;
+use crate::record::{Record, RecordType, Subscribers};
+use crate::view::View;
+
+/// Names a PV of an [`Ioc`](crate::Ioc) without a look-up by name. It stays valid until the PV is
+/// removed, and is never mistaken for a later PV (within 256 changes of the same slot).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PvHandle(pub(crate) u32);
+
+impl SlotKey for PvHandle {
+    const INDEX_BITS: u32 = 24;
+    fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+    fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// What an identifier stands for: a record (and its value field), or an opened view on one. Both
+/// share one slab, so that a channel's [`PvId`] is the number of its handle.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Record(Record),
+    View(View),
+}
+
+/// The records with everything that hangs on them.
+#[derive(Debug, Default)]
+pub(crate) struct Db {
+    pub nodes: Slots<PvHandle, Node>,
+    names: HashTable<PvHandle>,
+    hasher: DefaultHashBuilder,
+    /// Metadata of the PV that was added last: series of PVs that look alike share it.
+    last_meta: Option<Arc<Metadata>>,
+    pub clock: Clock,
+    pub access: Option<AccessRule>,
+    /// Nodes whose subscribers are to be told, and of what.
+    pub posts: Vec<(PvHandle, EventMask)>,
+    /// Puts that are complete.
+    pub completed: Vec<(PutTicket, EcaStatus)>,
+    /// Completions to come.
+    pub due: BTreeSet<(Instant, PvHandle)>,
+    /// Records with an unfinished put.
+    pub busy: BTreeSet<PvHandle>,
+}
+
+/// What time stamp belongs to which instant.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    pub now: Instant,
+    pub wall: Timestamp,
+}
+
+impl Clock {
+    pub(crate) fn stamp(&self, now: Instant) -> Timestamp {
+        self.wall + (now - self.now)
+    }
+}
+
+impl Db {
+    /// The record of this name, without field.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<PvHandle> {
+        let hash = self.hasher.hash_one(name);
+        let is_it = |&handle: &PvHandle| {
+            self.record(handle)
+                .is_some_and(|record| record.name.as_bytes() == name)
+        };
+        self.names.find(hash, is_it).copied()
+    }
+
+    pub(crate) fn record(&self, handle: PvHandle) -> Option<&Record> {
+        match self.nodes.get(handle) {
+            Some(Node::Record(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn record_mut(&mut self, handle: PvHandle) -> Option<&mut Record> {
+        match self.nodes.get_mut(handle) {
+            Some(Node::Record(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The record behind an opened channel, and what the channel sees of it.
+    pub(crate) fn target(&self, pv: PvId) -> Option<(PvHandle, &Record, Option<&View>)> {
+        let handle = PvHandle(pv.0);
+        match self.nodes.get(handle)? {
+            Node::Record(record) => Some((handle, record, None)),
+            Node::View(view) => Some((view.record, self.record(view.record)?, Some(view))),
+        }
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = (PvHandle, &Record)> {
+        self.nodes.iter().filter_map(|(handle, node)| match node {
+            Node::Record(record) => Some((handle, record)),
+            Node::View(_) => None,
+        })
+    }
+
+    /// Number of records.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(crate) fn reserve(&mut self, records: usize) {
+        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        let hash = |handle: &PvHandle| hash_of(nodes, hasher, *handle);
+        self.names.reserve(records, hash);
+    }
+
+    /// Adds a record; the signal of the description is the caller's business.
+    pub(crate) fn add(&mut self, name: &str, spec: PvSpec) -> Result<PvHandle, BuildError> {
+        check_name(name)?;
+        let name = || name.to_owned();
+        if self.find(name().as_bytes()).is_some() {
+            return Err(BuildError::Duplicate { name: name() });
+        }
+        let record = self.build(name().into(), spec)?;
+        let handle = self.nodes.insert(Node::Record(record));
+        let handle = handle.map_err(|_| BuildError::Full { name: name() })?;
+        let hash = hash_of(&self.nodes, &self.hasher, handle);
+        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        self.names
+            .insert_unique(hash, handle, |&handle| hash_of(nodes, hasher, handle));
+        Ok(handle)
+    }
+
+    fn build(&mut self, name: Box<str>, mut spec: PvSpec) -> Result<Record, BuildError> {
+        let capacity = if spec.array { spec.capacity } else { 1 };
+        check_capacity(&name, &spec, capacity)?;
+        let kind = spec.record_type.unwrap_or_else(|| {
+            let states = spec.meta.states.len();
+            RecordType::fitting(spec.native(), spec.array, states, spec.rights.can_write())
+        });
+        spec.meta.class = kind.name();
+        if !spec.control && !kind.has_drive_limits() {
+            spec.meta.limits.control = spec.meta.limits.display;
+        }
+        let mut record = Record {
+            name,
+            capacity,
+            open: 0,
+            rights: spec.rights,
+            kind,
+            undefined: spec.undefined,
+            subs: Subscribers::default(),
+            extra: None,
+            snapshot: Snapshot {
+                meta: self.share(std::mem::take(&mut spec.meta)),
+                value: spec.value.clone(),
+                alarm: ca_proto::Alarm::UNDEFINED,
+                stamp: Timestamp::UNDEFINED,
+                ack: Default::default(),
+            },
+        };
+        record.configure(spec);
+        Ok(record)
+    }
+
+    /// One copy of equal metadata, as far as PVs that look alike are added in a row.
+    fn share(&mut self, meta: Metadata) -> Arc<Metadata> {
+        match &self.last_meta {
+            Some(last) if is_same(last, &meta) => Arc::clone(last),
+            _ => Arc::clone(self.last_meta.insert(Arc::new(meta))),
+        }
+    }
+
+    /// Forgets a record and its views. Their channels must be closed.
+    pub(crate) fn remove(&mut self, handle: PvHandle) -> Option<Record> {
+        let hash = hash_of(&self.nodes, &self.hasher, handle);
+        let Some(Node::Record(record)) = self.nodes.remove(handle) else {
+            return None;
+        };
+        if let Ok(entry) = self.names.find_entry(hash, |&other| other == handle) {
+            entry.remove();
+        }
+        for &view in record.extra.iter().flat_map(|extra| &extra.views) {
+            self.nodes.remove(view);
+        }
+        self.busy.remove(&handle);
+        self.due.retain(|&(_, pv)| pv != handle);
+        Some(record)
+    }
+
+    /// The subscribers of a node with a mask that matches, and what they see.
+    pub(crate) fn audience(
+        &self,
+        node: PvHandle,
+        mask: EventMask,
+    ) -> Option<(Snapshot, impl Iterator<Item = Subscriber>)> {
+        let (subs, snapshot) = match self.nodes.get(node)? {
+            Node::Record(record) => (&record.subs, record.snapshot.clone()),
+            Node::View(view) => (&view.subs, view.read(self.record(view.record)?)),
+        };
+        Some((snapshot, subs.matching(mask)))
+    }
+
+    /// Announces an event on some fields of a record.
+    pub(crate) fn post_fields(
+        &mut self,
+        handle: PvHandle,
+        mask: EventMask,
+        wanted: impl Fn(Field) -> bool,
+    ) {
+        // Taken out so that the slab can be looked at; no allocation.
+        let mut posts = std::mem::take(&mut self.posts);
+        if let Some(record) = self.record(handle) {
+            if wanted(Field::Val) && !record.subs.is_empty() {
+                posts.push((handle, mask));
+            }
+            for &view in record.extra.iter().flat_map(|extra| &extra.views) {
+                if let Some(Node::View(view_node)) = self.nodes.get(view)
+                    && wanted(view_node.field)
+                    && !view_node.subs.is_empty()
+                {
+                    posts.push((view, mask));
+                }
+            }
+        }
+        self.posts = posts;
+    }
+
+    fn find_field(&self, name: &ChannelName<'_>) -> Option<(PvHandle, Field)> {
+        let handle = self.find(name.record)?;
+        let record = self.record(handle)?;
+        Some((
+            handle,
+            Field::find(record.kind, record.native(), name.field)?,
+        ))
+    }
+
+    /// Record and field of a name without modifiers.
+    pub(crate) fn resolve(&self, name: &str) -> Option<(PvHandle, Field)> {
+        let name = ChannelName::split(name.as_bytes());
+        match name.modifiers {
+            [] => self.find_field(&name),
+            _ => None,
+        }
+    }
+
+    fn open_view(
+        &mut self,
+        handle: PvHandle,
+        field: Field,
+        modifiers: Modifiers,
+    ) -> Option<PvHandle> {
+        let record = self.record(handle)?;
+        let views = record.extra.as_ref().map_or(&[][..], |extra| &extra.views);
+        let same = views.iter().copied().find(|&view| {
+            matches!(self.nodes.get(view), Some(Node::View(view))
+                if view.field == field && view.modifiers == modifiers)
+        });
+        let found = match same {
+            Some(found) => found,
+            None => {
+                let view = View::new(handle, record, field, modifiers)?;
+                let new = self.nodes.insert(Node::View(view)).ok()?;
+                self.record_mut(handle)?.extra_mut().views.push(new);
+                new
+            }
+        };
+        if let Some(Node::View(view)) = self.nodes.get_mut(found) {
+            view.open += 1;
+        }
+        Some(found)
+    }
+}
+
+impl Database for Db {
+    fn serves(&self, name: &[u8]) -> bool {
+        self.find_field(&ChannelName::split(name)).is_some()
+    }
+
+    fn open(&mut self, name: &[u8]) -> Option<PvId> {
+        let name = ChannelName::split(name);
+        let modifiers = Modifiers::parse(name.modifiers)?;
+        let (handle, field) = self.find_field(&name)?;
+        let node = if field == Field::Val && modifiers == Modifiers::default() {
+            handle
+        } else {
+            self.open_view(handle, field, modifiers)?
+        };
+        self.record_mut(handle)?.open += 1;
+        Some(PvId(node.0))
+    }
+
+    fn close(&mut self, pv: PvId) {
+        let node = PvHandle(pv.0);
+        let mut handle = node;
+        if let Some(Node::View(view)) = self.nodes.get_mut(node) {
+            handle = view.record;
+            view.open -= 1;
+            if view.open == 0 {
+                self.nodes.remove(node);
+                if let Some(record) = self.record_mut(handle) {
+                    record.extra_mut().views.retain(|&other| other != node);
+                }
+            }
+        }
+        if let Some(record) = self.record_mut(handle) {
+            record.open -= 1;
+        }
+    }
+
+    fn info(&self, pv: PvId) -> ChannelInfo {
+        match self.target(pv) {
+            Some((_, record, None)) => ChannelInfo {
+                native: record.native(),
+                count: record.capacity,
+            },
+            Some((_, record, Some(view))) => view.info(record),
+            // The circuit asks only for what it has opened.
+            None => ChannelInfo {
+                native: ca_proto::dbr::NativeType::Char,
+                count: 0,
+            },
+        }
+    }
+
+    fn rights(&self, pv: PvId, who: &Identity) -> AccessRights {
+        let Some((_, record, view)) = self.target(pv) else {
+            return AccessRights::NONE;
+        };
+        let mut rights = record.rights;
+        if let Some(rule) = &self.access {
+            rights = both(rights, rule.rights(&record.name, who));
+        }
+        match view {
+            Some(view) if !view.field.is_writable() => both(rights, AccessRights::READ),
+            _ => rights,
+        }
+    }
+
+    fn read(&self, pv: PvId) -> Snapshot {
+        match self.target(pv) {
+            Some((_, record, None)) => record.snapshot.clone(),
+            Some((_, record, Some(view))) => view.read(record),
+            None => Snapshot {
+                value: ca_proto::dbr::Value::empty(ca_proto::dbr::NativeType::Char),
+                alarm: ca_proto::Alarm::UNDEFINED,
+                stamp: Timestamp::UNDEFINED,
+                ack: Default::default(),
+                meta: Metadata::none(),
+            },
+        }
+    }
+
+    fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
+        self.client_put(now, &put)
+    }
+
+    fn subscribe(&mut self, pv: PvId, who: Subscriber, mask: EventMask) {
+        match self.nodes.get_mut(PvHandle(pv.0)) {
+            Some(Node::Record(record)) => record.subs.insert(who, mask),
+            Some(Node::View(view)) => view.subs.insert(who, mask),
+            None => {}
+        }
+    }
+
+    fn unsubscribe(&mut self, pv: PvId, who: Subscriber) {
+        match self.nodes.get_mut(PvHandle(pv.0)) {
+            Some(Node::Record(record)) => record.subs.remove(who),
+            Some(Node::View(view)) => view.subs.remove(who),
+            None => {}
+        }
+    }
+}
+
+const fn both(a: AccessRights, b: AccessRights) -> AccessRights {
+    AccessRights::from_bits(a.bits() & b.bits())
+}
+
+fn hash_of(nodes: &Slots<PvHandle, Node>, hasher: &DefaultHashBuilder, handle: PvHandle) -> u64 {
+    match nodes.get(handle) {
+        Some(Node::Record(record)) => hasher.hash_one(record.name.as_bytes()),
+        _ => 0,
+    }
+}
+
+/// Longest record name in bytes (`wire-and-server` 7).
+const MAX_RECORD_NAME: usize = 60;
+
+fn check_name(name: &str) -> Result<(), BuildError> {
+    let reason = if name.is_empty() {
+        "a name has at least one character"
+    } else if name.len() > MAX_RECORD_NAME {
+        "a record name has at most 60 bytes; shorten it"
+    } else if name.contains('.') {
+        "a record name has no dot, which begins a field; use ':' or '-' to separate parts"
+    } else if name
+        .bytes()
+        .any(|b| b.is_ascii_control() || b" \"'".contains(&b))
+    {
+        "a record name has no blanks, quotes or control characters; remove them"
+    } else {
+        return Ok(());
+    };
+    let name = name.to_owned();
+    Err(BuildError::BadName { name, reason })
+}
+
+/// Largest array in bytes; what fits a message with the default limits of clients and servers.
+const MAX_ARRAY_BYTES: u32 = ca_proto::config::DEFAULT_MAX_PAYLOAD - 1024;
+
+fn check_capacity(name: &str, spec: &PvSpec, capacity: u32) -> Result<(), BuildError> {
+    let name = || name.to_owned();
+    // Sizes of elements are at most 40.
+    let limit = MAX_ARRAY_BYTES / spec.native().size() as u32;
+    if capacity == 0 || capacity > limit {
+        return Err(BuildError::BadCapacity {
+            name: name(),
+            capacity,
+            limit,
+        });
+    }
+    let given = spec.value.count();
+    if given > capacity {
+        return Err(BuildError::TooManyElements {
+            name: name(),
+            given,
+            capacity,
+        });
+    }
+    Ok(())
+}
+
+/// Equality in which an undefined limit (NaN) equals another.
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    let bits = |limits: &Limits| {
+        [limits.display, limits.alarm, limits.warning, limits.control]
+            .map(|range| (range.lower.to_bits(), range.upper.to_bits()))
+    };
+    a.units == b.units
+        && a.precision == b.precision
+        && a.class == b.class
+        && bits(&a.limits) == bits(&b.limits)
+        && a.states == b.states
+}

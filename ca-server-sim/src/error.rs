@@ -1,0 +1,105 @@
+//! What can be wrong with a description of PVs, or with a value that is posted.
+
+use std::time::Duration;
+
+use ca_proto::dbr::{ConvertError, NativeType};
+use thiserror::Error;
+
+/// Why an IOC, or one of its PVs, cannot be built.
+#[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The name cannot be one of a record.
+    #[error("PV name \"{name}\": {reason}")]
+    BadName {
+        /// The refused name.
+        name: String,
+        /// What is wrong with it, and the remedy.
+        reason: &'static str,
+    },
+    /// Two PVs have the same name.
+    #[error("PV \"{name}\" exists already; give each PV its own name, or remove the old one first")]
+    Duplicate {
+        /// The name that came twice.
+        name: String,
+    },
+    /// A value has more elements than the PV has room for.
+    #[error(
+        "PV \"{name}\": {given} elements do not fit a capacity of {capacity}; raise the capacity"
+    )]
+    TooManyElements {
+        /// The PV.
+        name: String,
+        /// Elements of the initial value.
+        given: u32,
+        /// Capacity in elements.
+        capacity: u32,
+    },
+    /// A capacity of 0, or one above the largest payload.
+    #[error("PV \"{name}\": a capacity of {capacity} elements is not possible, it is 1 to {limit}")]
+    BadCapacity {
+        /// The PV.
+        name: String,
+        /// Capacity in elements.
+        capacity: u32,
+        /// Largest possible capacity of the PV's type in elements.
+        limit: u32,
+    },
+    /// A signal with a period that a scan cannot have.
+    #[error("PV \"{name}\": a signal period of {period:?} is too short, use at least 100 us")]
+    BadPeriod {
+        /// The PV.
+        name: String,
+        /// The refused period.
+        period: Duration,
+    },
+    /// More PVs than identifiers.
+    #[error("PV \"{name}\": the database is full")]
+    Full {
+        /// The PV that found no room.
+        name: String,
+    },
+    /// A text that describes a PV cannot be understood.
+    #[error(transparent)]
+    Text(#[from] crate::text::PvTextError),
+}
+
+/// Why a PV could not be read, written or changed from the program.
+#[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
+pub enum PostError {
+    /// There is no such PV or field (any more).
+    #[error("no PV or field \"{name}\" in this IOC")]
+    UnknownPv {
+        /// The name, or the handle's number.
+        name: String,
+    },
+    /// The value cannot be converted to the PV's type.
+    #[error("PV \"{name}\": cannot convert {from} to {to}: {reason}")]
+    Convert {
+        /// The PV.
+        name: String,
+        /// Type of the value.
+        from: NativeType,
+        /// Type of the PV.
+        to: NativeType,
+        /// Why.
+        reason: ConvertError,
+    },
+    /// The value has more elements than the PV has room for.
+    #[error("PV \"{name}\": {given} elements do not fit a capacity of {capacity}")]
+    TooManyElements {
+        /// The PV.
+        name: String,
+        /// Elements of the value.
+        given: u32,
+        /// Capacity in elements.
+        capacity: u32,
+    },
+    /// The field cannot be changed.
+    #[error("field \"{name}\" cannot be changed")]
+    ReadOnlyField {
+        /// PV and field.
+        name: String,
+    },
+}

@@ -1,0 +1,465 @@
+//! The IOC as one state machine without I/O.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use ca_proto::config::ServerParams;
+use ca_proto::ids::{CircuitId, Slots};
+use ca_proto::server::{Circuit, CircuitStats, Endpoint, EndpointStats, PvId, Violation};
+use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
+use ca_proto::{Alarm, Instant, Timestamp};
+use hashbrown::HashMap;
+
+use crate::builder::IocBuilder;
+use crate::db::{Clock, Db, PvHandle};
+use crate::scan::Scans;
+
+/// A simulated IOC: PVs, name search, beacons and any number of circuits, without sockets or clock.
+///
+/// A driver passes in datagrams, frames and the time, and takes out datagrams, the bytes of each
+/// circuit and the next deadline. Everything that comes out follows from the seed, the times and the
+/// bytes that went in.
+///
+/// ```text
+///   handle_datagram ─► poll_transmit                 datagrams
+///   accept, handle_frame, handle_closed ─► transmit  circuits; poll_woken names those with output
+///   handle_timeout ◄─ poll_timeout                   signals, completions, beacons
+/// ```
+///
+/// After a circuit's frames were handled, and for each circuit that [`poll_woken`](Self::poll_woken)
+/// names, the driver sends what [`transmit`](Self::transmit) gives.
+#[derive(Debug)]
+pub struct Ioc {
+    pub(crate) params: Arc<ServerParams>,
+    pub(crate) seed: u64,
+    pub(crate) db: Db,
+    pub(crate) scans: Scans,
+    endpoints: Vec<Endpoint>,
+    circuits: Slots<CircuitId, Connection>,
+    /// Circuits per peer address; only ever asked for one address, so its order does not matter.
+    hosts: HashMap<Ipv4Addr, usize>,
+    /// Circuits with output; each at most once, see [`Connection::woken`].
+    woken: VecDeque<CircuitId>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    circuit: Circuit,
+    host: Ipv4Addr,
+    woken: bool,
+    /// The circuit cannot go on; the driver is to send what is queued and close it.
+    broken: bool,
+}
+
+impl Ioc {
+    /// Begins the description of an IOC.
+    pub fn builder() -> IocBuilder {
+        IocBuilder::new()
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self {
+            params: Arc::default(),
+            seed: 0,
+            db: Db::default(),
+            scans: Scans::default(),
+            endpoints: Vec::new(),
+            circuits: Slots::new(),
+            hosts: HashMap::new(),
+            woken: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn with_params(mut self, params: ServerParams) -> Self {
+        self.params = Arc::new(params);
+        self
+    }
+
+    /// Limits and ports of the server.
+    pub fn params(&self) -> &ServerParams {
+        &self.params
+    }
+
+    /// Replaces limits and ports; counts from the next [`start`](Self::start).
+    pub fn set_params(&mut self, params: ServerParams) {
+        self.params = Arc::new(params);
+    }
+
+    /// Starts, or starts again: search replies announce `tcp_port`, beacons and signals begin, every
+    /// PV is processed once. `wall` is the time stamp that belongs to `now`. Circuits that are still
+    /// open end; the driver closes their connections.
+    pub fn start(&mut self, now: Instant, wall: Timestamp, tcp_port: u16) {
+        self.start_interfaces(now, wall, tcp_port, 1);
+    }
+
+    /// Like [`start`](Self::start) for a server with several UDP sockets, one for each interface.
+    /// Beacons leave through the first.
+    pub fn start_interfaces(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        tcp_port: u16,
+        interfaces: usize,
+    ) {
+        self.stop(now);
+        let silent = Arc::new((*self.params).clone().beacon_addrs(Vec::new()));
+        let endpoint = |index| {
+            let params = if index == 0 { &self.params } else { &silent };
+            Endpoint::new(Arc::clone(params), tcp_port, now)
+        };
+        self.endpoints = (0..interfaces.max(1)).map(endpoint).collect();
+        self.db.clock = Clock { now, wall };
+        self.scans.start(now);
+        let defined = |(handle, record): (PvHandle, &crate::record::Record)| {
+            (!record.undefined).then_some(handle)
+        };
+        let handles: Vec<PvHandle> = self.db.records().filter_map(defined).collect();
+        for handle in handles {
+            self.db.process(now, handle, None, Alarm::NONE);
+        }
+    }
+
+    /// Ends all circuits, the search and the beacons, as when the process is killed: nothing more is
+    /// said to anyone. The values of the PVs stay.
+    pub fn stop(&mut self, now: Instant) {
+        self.endpoints.clear();
+        self.scans.stop();
+        let circuits: Vec<CircuitId> = self.circuits.keys().collect();
+        for circuit in circuits {
+            self.handle_closed(now, circuit);
+        }
+        self.woken.clear();
+    }
+
+    /// True between [`start`](Self::start) and [`stop`](Self::stop).
+    pub fn is_running(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
+
+    /// Says anew which time stamp belongs to `now`, should the clocks have drifted apart.
+    pub const fn set_wall(&mut self, now: Instant, wall: Timestamp) {
+        self.db.clock = Clock { now, wall };
+    }
+
+    /// Takes a datagram from the (first) UDP socket.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddrV4, data: &[u8]) {
+        self.handle_datagram_on(0, now, from, data);
+    }
+
+    /// Takes a datagram from the UDP socket of the given interface.
+    pub fn handle_datagram_on(
+        &mut self,
+        interface: usize,
+        now: Instant,
+        from: SocketAddrV4,
+        data: &[u8],
+    ) {
+        if let Some(endpoint) = self.endpoints.get_mut(interface) {
+            endpoint.handle_datagram(now, from, data, &self.db);
+        }
+    }
+
+    /// Writes the next datagram of the (first) UDP socket into `buf`, which is cleared first, and
+    /// returns its destination.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<SocketAddrV4> {
+        self.poll_transmit_on(0, now, buf)
+    }
+
+    /// Like [`poll_transmit`](Self::poll_transmit) for the UDP socket of the given interface.
+    pub fn poll_transmit_on(
+        &mut self,
+        interface: usize,
+        now: Instant,
+        buf: &mut Vec<u8>,
+    ) -> Option<SocketAddrV4> {
+        self.endpoints.get_mut(interface)?.poll_transmit(now, buf)
+    }
+
+    /// A new circuit for a connection from `peer`; `None` if the IOC is not running or has as many
+    /// circuits as it may, in all or from this host: the driver closes the connection.
+    pub fn accept(&mut self, now: Instant, peer: SocketAddrV4) -> Option<CircuitId> {
+        let host = *peer.ip();
+        let from_host = self.hosts.get(&host).copied().unwrap_or(0);
+        if !self.is_running()
+            || self.circuits.len() >= self.params.max_circuits
+            || from_host >= self.params.max_circuits_per_host
+        {
+            return None;
+        }
+        let params = &self.params;
+        let id = self.circuits.insert_with(|id| Connection {
+            circuit: Circuit::new(Arc::clone(params), id, peer, now),
+            host,
+            woken: false,
+            broken: false,
+        });
+        let id = id.ok()?;
+        self.hosts.insert(host, from_host + 1);
+        self.wake(id);
+        Some(id)
+    }
+
+    /// What the deframer of a circuit may accept; to be asked again after each frame.
+    pub fn limits(&self, circuit: CircuitId) -> Limits {
+        match self.circuits.get(circuit) {
+            Some(connection) => connection.circuit.limits(),
+            None => Limits {
+                max_payload: 0,
+                extended: false,
+            },
+        }
+    }
+
+    /// Handles one message of a circuit.
+    ///
+    /// # Errors
+    /// [`Violation`] if the circuit has to be closed: the driver sends what
+    /// [`transmit`](Self::transmit) gives, closes, and calls [`handle_closed`](Self::handle_closed).
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        circuit: CircuitId,
+        frame: Result<Frame<'_>, FrameError>,
+    ) -> Result<(), Violation> {
+        let Some(connection) = self.circuits.get_mut(circuit) else {
+            return Ok(());
+        };
+        let result = connection.circuit.handle_frame(now, frame, &mut self.db);
+        connection.broken |= result.is_err();
+        self.settle(now);
+        self.wake(circuit);
+        result
+    }
+
+    /// Handles a received chunk: every frame that is complete with it.
+    ///
+    /// # Errors
+    /// As [`handle_frame`](Self::handle_frame); frames behind the violation are dropped.
+    pub fn handle_chunk(
+        &mut self,
+        now: Instant,
+        circuit: CircuitId,
+        deframer: &mut Deframer,
+        chunk: &[u8],
+    ) -> Result<(), Violation> {
+        self.handle_while(now, circuit, deframer, chunk, |_| true)
+            .map(drop)
+    }
+
+    /// Like [`handle_chunk`](Self::handle_chunk), but stops when the replies have to drain first
+    /// ([`is_readable`](Self::is_readable)). Returns the bytes of the chunk that were handled; the
+    /// driver keeps the rest and hands it in when the circuit is readable again.
+    ///
+    /// # Errors
+    /// As [`handle_frame`](Self::handle_frame).
+    pub fn handle_readable(
+        &mut self,
+        now: Instant,
+        circuit: CircuitId,
+        deframer: &mut Deframer,
+        chunk: &[u8],
+    ) -> Result<usize, Violation> {
+        self.handle_while(now, circuit, deframer, chunk, |ioc| {
+            ioc.is_readable(circuit)
+        })
+    }
+
+    fn handle_while(
+        &mut self,
+        now: Instant,
+        circuit: CircuitId,
+        deframer: &mut Deframer,
+        chunk: &[u8],
+        go_on: impl Fn(&Self) -> bool,
+    ) -> Result<usize, Violation> {
+        let mut frames = deframer.frames(chunk);
+        while go_on(self) {
+            frames.set_limits(self.limits(circuit));
+            let Some(frame) = frames.next() else { break };
+            self.handle_frame(now, circuit, frame)?;
+        }
+        Ok(chunk.len() - frames.remaining())
+    }
+
+    /// False while the replies of a circuit do not drain: the driver stops reading from it.
+    pub fn is_readable(&self, circuit: CircuitId) -> bool {
+        let connection = self.circuits.get(circuit);
+        connection.is_some_and(|connection| connection.circuit.is_readable())
+    }
+
+    /// True if the driver has to close the circuit once its output is sent: it violated the
+    /// protocol, cannot be told that a PV is gone, or does not exist any more.
+    pub fn is_broken(&self, circuit: CircuitId) -> bool {
+        self.circuits.get(circuit).is_none_or(|c| c.broken)
+    }
+
+    /// What is to be sent on a circuit now; `None` if the circuit is gone. Call again when it has
+    /// drained, as updates wait until there is room.
+    pub fn transmit(&mut self, circuit: CircuitId) -> Option<&mut SendQueue> {
+        let connection = self.circuits.get_mut(circuit)?;
+        connection.woken = false;
+        Some(connection.circuit.transmit(&self.db))
+    }
+
+    /// A circuit that has got output since it was last named or [transmitted](Self::transmit).
+    pub fn poll_woken(&mut self) -> Option<CircuitId> {
+        loop {
+            let id = self.woken.pop_front()?;
+            // Those that were transmitted meanwhile have been served.
+            if let Some(connection) = self.circuits.get_mut(id)
+                && std::mem::take(&mut connection.woken)
+            {
+                return Some(id);
+            }
+        }
+    }
+
+    fn wake(&mut self, id: CircuitId) {
+        if let Some(connection) = self.circuits.get_mut(id)
+            && !connection.woken
+            && (connection.broken || connection.circuit.has_output())
+        {
+            connection.woken = true;
+            self.woken.push_back(id);
+        }
+    }
+
+    /// Forgets a circuit whose connection is gone.
+    pub fn handle_closed(&mut self, now: Instant, circuit: CircuitId) {
+        let Some(mut connection) = self.circuits.remove(circuit) else {
+            return;
+        };
+        connection.circuit.close(&mut self.db);
+        if let Some(count) = self.hosts.get_mut(&connection.host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&connection.host);
+            }
+        }
+        self.db.forget_circuit(now, circuit);
+        self.settle(now);
+    }
+
+    /// Does what is due: samples of signals, completions of puts, beacons.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for endpoint in &mut self.endpoints {
+            endpoint.handle_timeout(now);
+        }
+        let mut scans = std::mem::take(&mut self.scans);
+        scans.run(now, |t, members| self.tick(now, t, members));
+        self.scans = scans;
+        self.db.complete_due(now);
+        self.settle(now);
+    }
+
+    fn tick(
+        &mut self,
+        now: Instant,
+        t: std::time::Duration,
+        members: &mut Vec<crate::scan::Member>,
+    ) {
+        members.retain_mut(|member| {
+            if self.db.record(member.pv).is_none() {
+                return false;
+            }
+            let sample = member.signal.0.sample(t, &mut member.rng);
+            // A sample that the PV cannot hold changes nothing.
+            if let Ok(value) = self.db.fit(member.pv, sample) {
+                self.db.process(now, member.pv, Some(value), Alarm::NONE);
+            }
+            true
+        });
+        self.settle(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called. May change with every call
+    /// that changes anything.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let endpoints = self.endpoints.iter().filter_map(Endpoint::poll_timeout);
+        let completion = self.db.due.first().map(|&(at, _)| at);
+        endpoints
+            .chain(self.scans.poll_timeout())
+            .chain(completion)
+            .min()
+    }
+
+    /// Carries what the database has to say to the circuits.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        while !self.db.posts.is_empty() || !self.db.completed.is_empty() {
+            self.publish();
+            for (ticket, status) in std::mem::take(&mut self.db.completed) {
+                if let Some(connection) = self.circuits.get_mut(ticket.circuit) {
+                    let circuit = &mut connection.circuit;
+                    circuit.complete_put(now, ticket.id, status, &mut self.db);
+                    self.wake(ticket.circuit);
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        // Swapped back, so that a steady stream of updates allocates nothing.
+        let mut posts = std::mem::take(&mut self.db.posts);
+        for (node, mask) in posts.drain(..) {
+            let Some((snapshot, audience)) = self.db.audience(node, mask) else {
+                continue;
+            };
+            for who in audience {
+                if let Some(connection) = self.circuits.get_mut(who.circuit) {
+                    connection.circuit.post(who.key, &snapshot);
+                    if !connection.woken && connection.circuit.has_output() {
+                        connection.woken = true;
+                        self.woken.push_back(who.circuit);
+                    }
+                }
+            }
+        }
+        self.db.posts = posts;
+    }
+
+    /// Asks for the rights of every channel again, after an access rule has changed its mind.
+    pub fn rights_changed(&mut self, now: Instant) {
+        let circuits: Vec<CircuitId> = self.circuits.keys().collect();
+        for id in circuits {
+            if let Some(connection) = self.circuits.get_mut(id) {
+                connection.circuit.rights_changed(now, &mut self.db);
+            }
+            self.wake(id);
+        }
+    }
+
+    /// Tells the clients of a node that it is gone.
+    pub(crate) fn disconnect(&mut self, nodes: &[PvHandle]) {
+        let circuits: Vec<CircuitId> = self.circuits.keys().collect();
+        for id in circuits {
+            if let Some(connection) = self.circuits.get_mut(id) {
+                for node in nodes {
+                    let gone = connection.circuit.pv_gone(PvId(node.0), &mut self.db);
+                    connection.broken |= gone.is_err();
+                }
+            }
+            self.wake(id);
+        }
+    }
+
+    /// Open circuits, in the order of their identifiers.
+    pub fn circuits(&self) -> impl Iterator<Item = CircuitId> {
+        self.circuits.keys()
+    }
+
+    /// A circuit's state machine, to look at.
+    pub fn circuit(&self, id: CircuitId) -> Option<&Circuit> {
+        self.circuits.get(id).map(|connection| &connection.circuit)
+    }
+
+    /// Counters of a circuit.
+    pub fn circuit_stats(&self, id: CircuitId) -> Option<CircuitStats> {
+        self.circuit(id).map(Circuit::stats)
+    }
+
+    /// Counters of the (first) UDP socket.
+    pub fn endpoint_stats(&self) -> Option<EndpointStats> {
+        self.endpoints.first().map(Endpoint::stats)
+    }
+}

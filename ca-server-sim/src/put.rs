@@ -1,0 +1,275 @@
+//! Puts by clients: conversion, hooks, limits, and when they complete.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ca_proto::dbr::convert::PutValue;
+use ca_proto::dbr::{ConvertError, NativeType, Value, ValueRef, convert};
+use ca_proto::server::{Identity, Put, PutOutcome, PutTicket};
+use ca_proto::wire::message::EventMask;
+use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant};
+
+use crate::change::{number_of, string_of};
+use crate::db::{Db, PvHandle};
+use crate::field::Field;
+use crate::hook::{PutDecision, PutRequest};
+use crate::record::{Busy, Completion, QueuedPut, Record};
+
+const DONE: PutOutcome = PutOutcome::Done(EcaStatus::NORMAL);
+const FAILED: PutOutcome = PutOutcome::Done(EcaStatus::PUTFAIL);
+
+impl Db {
+    /// Carries out a client's put on whatever its channel is open on.
+    pub(crate) fn client_put(&mut self, now: Instant, put: &Put<'_>) -> PutOutcome {
+        let Some((handle, _, view)) = self.target(put.pv) else {
+            return FAILED;
+        };
+        let field = view.map_or(Field::Val, |view| view.field);
+        let long = view.is_some_and(|view| view.modifiers.long);
+        match put.value {
+            PutValue::AckTransient(transient) => {
+                self.acknowledge(handle, |record| record.set_ack_transient(transient));
+                DONE
+            }
+            PutValue::AckSeverity(severity) => {
+                self.acknowledge(handle, |record| record.acknowledge(severity));
+                DONE
+            }
+            PutValue::Value(value) if field == Field::Val => {
+                // A range does not count for puts (wire-and-server 7.2).
+                self.put_value(now, handle, value, long, put)
+            }
+            PutValue::Value(value) => match self.put_field(now, handle, field, value) {
+                Ok(()) => DONE,
+                Err(_) => FAILED,
+            },
+        }
+    }
+
+    fn put_value(
+        &mut self,
+        now: Instant,
+        handle: PvHandle,
+        value: ValueRef<'_>,
+        long: bool,
+        put: &Put<'_>,
+    ) -> PutOutcome {
+        let Some(record) = self.record(handle) else {
+            return FAILED;
+        };
+        if value.count == 0 && !record.is_array() {
+            // Nothing to store; the record processes and says so (wire-and-server 4.9).
+            let link = Alarm::new(AlarmStatus::LINK, AlarmSeverity::INVALID);
+            self.process(now, handle, None, link);
+            return DONE;
+        }
+        let meta = &record.snapshot.meta;
+        let converted = if long && value.native == NativeType::Char {
+            string_of(value, meta)
+        } else {
+            convert::write(value.truncated(record.capacity), record.native(), meta)
+        };
+        let Ok(value) = converted else { return FAILED };
+        let Some(ticket) = put.notify else {
+            return PutOutcome::Done(match self.apply(now, handle, value, put.who) {
+                Ok(()) => EcaStatus::NORMAL,
+                Err(status) => status,
+            });
+        };
+        if let Some(busy) = self.busy_mut(handle) {
+            busy.queue.push_back(QueuedPut {
+                ticket,
+                value,
+                who: put.who.clone(),
+            });
+            return PutOutcome::Pending;
+        }
+        match self.start(now, handle, ticket, value, put.who) {
+            Some(status) => PutOutcome::Done(status),
+            None => PutOutcome::Pending,
+        }
+    }
+
+    /// Begins a put with completion on a record that is not busy; `Some` if it is complete at once.
+    fn start(
+        &mut self,
+        now: Instant,
+        handle: PvHandle,
+        ticket: PutTicket,
+        value: Value,
+        who: &Identity,
+    ) -> Option<EcaStatus> {
+        if let Err(status) = self.apply(now, handle, value, who) {
+            return Some(status);
+        }
+        let completion = self.record(handle)?.extra.as_ref();
+        let until = match completion.map_or(Completion::Now, |extra| extra.completion) {
+            Completion::Now | Completion::After(Duration::ZERO) => return Some(EcaStatus::NORMAL),
+            Completion::After(time) => Some(now + time),
+            Completion::Never => None,
+        };
+        let busy = &mut self.record_mut(handle)?.extra_mut().busy;
+        let busy = busy.get_or_insert_with(|| {
+            Box::new(Busy {
+                holder: None,
+                until: None,
+                queue: VecDeque::new(),
+            })
+        });
+        busy.holder = Some(ticket);
+        busy.until = until;
+        self.busy.insert(handle);
+        if let Some(until) = until {
+            self.due.insert((until, handle));
+        }
+        None
+    }
+
+    /// Ends the put that a record is busy with, and begins those that wait until one stays.
+    /// Returns whether there was one.
+    pub(crate) fn finish_put(&mut self, now: Instant, handle: PvHandle, status: EcaStatus) -> bool {
+        let Some(busy) = self.busy_mut(handle) else {
+            return false;
+        };
+        let until = busy.until.take();
+        let holder = busy.holder.take();
+        if let Some(until) = until {
+            self.due.remove(&(until, handle));
+        }
+        self.completed.extend(holder.map(|ticket| (ticket, status)));
+        while let Some(next) = self
+            .busy_mut(handle)
+            .and_then(|busy| busy.queue.pop_front())
+        {
+            match self.start(now, handle, next.ticket, next.value, &next.who) {
+                Some(status) => self.completed.push((next.ticket, status)),
+                None => return true,
+            }
+        }
+        if let Some(extra) = self.record_mut(handle).and_then(|r| r.extra.as_mut()) {
+            extra.busy = None;
+        }
+        self.busy.remove(&handle);
+        true
+    }
+
+    /// Completes the puts whose time has come.
+    pub(crate) fn complete_due(&mut self, now: Instant) {
+        while let Some(&(at, handle)) = self.due.first()
+            && at <= now
+        {
+            self.due.pop_first();
+            self.finish_put(now, handle, EcaStatus::NORMAL);
+        }
+    }
+
+    /// Drops the puts of a circuit that is gone: those that wait, and those that would never end. A
+    /// put under way goes on to its end, unheard.
+    pub(crate) fn forget_circuit(&mut self, now: Instant, circuit: ca_proto::ids::CircuitId) {
+        let busy: Vec<PvHandle> = self.busy.iter().copied().collect();
+        for handle in busy {
+            let Some(busy) = self.busy_mut(handle) else {
+                continue;
+            };
+            busy.queue.retain(|put| put.ticket.circuit != circuit);
+            let is_its = busy.holder.is_some_and(|ticket| ticket.circuit == circuit);
+            if is_its && busy.until.is_none() {
+                busy.holder = None;
+                self.finish_put(now, handle, EcaStatus::NORMAL);
+            }
+        }
+    }
+
+    fn busy_mut(&mut self, handle: PvHandle) -> Option<&mut Busy> {
+        self.record_mut(handle)?.extra.as_mut()?.busy.as_deref_mut()
+    }
+
+    /// Hooks, drive limits, storing and processing.
+    fn apply(
+        &mut self,
+        now: Instant,
+        handle: PvHandle,
+        value: Value,
+        who: &Identity,
+    ) -> Result<(), EcaStatus> {
+        let record = self.record_mut(handle).ok_or(EcaStatus::PUTFAIL)?;
+        let value = record.ask_hooks(now, value, who)?;
+        let value = record.drive(value);
+        self.process(now, handle, Some(value), Alarm::NONE);
+        Ok(())
+    }
+
+    /// Stores a field other than the value, tells its subscribers, and processes the record if the
+    /// field is one that makes it.
+    pub(crate) fn put_field(
+        &mut self,
+        now: Instant,
+        handle: PvHandle,
+        field: Field,
+        value: ValueRef<'_>,
+    ) -> Result<(), ConvertError> {
+        let Some(record) = self.record_mut(handle) else {
+            return Ok(());
+        };
+        record.set_field(field, value)?;
+        // Posted even if nothing has changed (wire-and-server 6.7).
+        let mask = EventMask::VALUE | EventMask::LOG;
+        self.post_fields(handle, mask, |other| other == field);
+        if field.is_property() {
+            self.post_fields(handle, EventMask::PROPERTY, |_| true);
+        }
+        if field.processes() {
+            self.process(now, handle, None, Alarm::NONE);
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    fn ask_hooks(
+        &mut self,
+        now: Instant,
+        mut value: Value,
+        who: &Identity,
+    ) -> Result<Value, EcaStatus> {
+        let Some(extra) = &mut self.extra else {
+            return Ok(value);
+        };
+        for hook in &mut extra.hooks {
+            let request = PutRequest {
+                now,
+                name: &self.name,
+                value: &value,
+                before: &self.snapshot,
+                who,
+            };
+            match hook.call(&request) {
+                PutDecision::Accept => {}
+                PutDecision::Reject(status) => return Err(status),
+                PutDecision::Replace(other) => {
+                    let (native, meta) = (self.snapshot.value.native(), &self.snapshot.meta);
+                    let other = other.as_ref().truncated(self.capacity);
+                    value = convert::write(other, native, meta).map_err(|_| EcaStatus::PUTFAIL)?;
+                }
+            }
+        }
+        Ok(value)
+    }
+
+    /// Moves a value into the drive limits of an output, if it has any.
+    fn drive(&self, value: Value) -> Value {
+        let range = self.snapshot.meta.limits.control;
+        let Some(number) = number_of(value.as_ref()) else {
+            return value;
+        };
+        // NaN, as a value or as a limit, is outside of nothing.
+        let limited = self.kind.has_drive_limits() && range.lower < range.upper;
+        let outside = number < range.lower || number > range.upper;
+        if !limited || !outside {
+            return value;
+        }
+        let number = Value::scalar(number.clamp(range.lower, range.upper));
+        // A number always becomes a number.
+        convert::write(number.as_ref(), self.native(), &self.snapshot.meta).unwrap_or(value)
+    }
+}

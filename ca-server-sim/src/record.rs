@@ -1,0 +1,267 @@
+//! Record types and the state of one PV.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ca_proto::access::AccessRights;
+use ca_proto::dbr::{NativeType, Snapshot, Value};
+use ca_proto::server::{Identity, PutTicket, Subscriber};
+use ca_proto::wire::message::EventMask;
+use ca_proto::{Alarm, AlarmSeverity, Instant};
+
+use crate::alarm::LimitSeverities;
+use crate::db::PvHandle;
+use crate::deadband::Deadband;
+use crate::hook::Hook;
+
+/// The record types of EPICS that PVs pose as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum RecordType {
+    /// Analogue input.
+    Ai,
+    /// Analogue output.
+    Ao,
+    /// Integer input.
+    LongIn,
+    /// Integer output.
+    LongOut,
+    /// Two-state input.
+    Bi,
+    /// Two-state output.
+    Bo,
+    /// Multi-state input.
+    MbbI,
+    /// Multi-state output.
+    MbbO,
+    /// String input.
+    StringIn,
+    /// String output.
+    StringOut,
+    /// Array.
+    Waveform,
+}
+
+impl RecordType {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Ai,
+        Self::Ao,
+        Self::LongIn,
+        Self::LongOut,
+        Self::Bi,
+        Self::Bo,
+        Self::MbbI,
+        Self::MbbO,
+        Self::StringIn,
+        Self::StringOut,
+        Self::Waveform,
+    ];
+
+    /// The name that RTYP and `DBR_CLASS_NAME` report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ai => "ai",
+            Self::Ao => "ao",
+            Self::LongIn => "longin",
+            Self::LongOut => "longout",
+            Self::Bi => "bi",
+            Self::Bo => "bo",
+            Self::MbbI => "mbbi",
+            Self::MbbO => "mbbo",
+            Self::StringIn => "stringin",
+            Self::StringOut => "stringout",
+            Self::Waveform => "waveform",
+        }
+    }
+
+    /// The type that fits a PV: output types for PVs that can be written, inputs for the others.
+    pub(crate) const fn fitting(
+        native: NativeType,
+        array: bool,
+        states: usize,
+        writable: bool,
+    ) -> Self {
+        match (native, writable) {
+            _ if array => Self::Waveform,
+            (NativeType::String, true) => Self::StringOut,
+            (NativeType::String, false) => Self::StringIn,
+            (NativeType::Enum, true) if states <= 2 => Self::Bo,
+            (NativeType::Enum, false) if states <= 2 => Self::Bi,
+            (NativeType::Enum, true) => Self::MbbO,
+            (NativeType::Enum, false) => Self::MbbI,
+            (NativeType::Float | NativeType::Double, true) => Self::Ao,
+            (NativeType::Float | NativeType::Double, false) => Self::Ai,
+            (_, true) => Self::LongOut,
+            (_, false) => Self::LongIn,
+        }
+    }
+
+    /// Scalars with limits, dead-bands and units.
+    pub(crate) const fn is_numeric(self) -> bool {
+        matches!(self, Self::Ai | Self::Ao | Self::LongIn | Self::LongOut)
+    }
+
+    /// Numeric outputs, which have drive limits.
+    pub(crate) const fn has_drive_limits(self) -> bool {
+        matches!(self, Self::Ao | Self::LongOut)
+    }
+
+    pub(crate) const fn is_array(self) -> bool {
+        matches!(self, Self::Waveform)
+    }
+
+    pub(crate) const fn is_two_state(self) -> bool {
+        matches!(self, Self::Bi | Self::Bo)
+    }
+
+    pub(crate) const fn is_multi_state(self) -> bool {
+        matches!(self, Self::MbbI | Self::MbbO)
+    }
+}
+
+/// When a write with completion is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Completion {
+    /// At once.
+    #[default]
+    Now,
+    /// After this time; further writes with completion queue behind, first in, first out
+    /// (`wire-and-server` 6.9).
+    After(Duration),
+    /// Not by itself: only by [`Ioc::finish_put`](crate::Ioc::finish_put).
+    Never,
+}
+
+/// A subscription on a record or on one of its fields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Subscription {
+    pub who: Subscriber,
+    pub mask: EventMask,
+}
+
+/// Subscriptions in order of circuit and key, so that the order of updates follows from what is
+/// subscribed, and not from the history.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers(Vec<Subscription>);
+
+impl Subscribers {
+    pub(crate) fn insert(&mut self, who: Subscriber, mask: EventMask) {
+        match self.0.binary_search_by_key(&who, |sub| sub.who) {
+            Ok(at) => self.0[at].mask = mask,
+            Err(at) => self.0.insert(at, Subscription { who, mask }),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, who: Subscriber) {
+        if let Ok(at) = self.0.binary_search_by_key(&who, |sub| sub.who) {
+            self.0.remove(at);
+        }
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those whose mask has a bit in common with `mask`.
+    pub(crate) fn matching(&self, mask: EventMask) -> impl Iterator<Item = Subscriber> {
+        let wanted = move |sub: &&Subscription| sub.mask.intersects(mask);
+        self.0.iter().filter(wanted).map(|sub| sub.who)
+    }
+}
+
+/// A PV. What few PVs need is in [`Extra`], so that a plain one stays small.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub name: Box<str>,
+    pub snapshot: Snapshot,
+    /// Elements there is room for.
+    pub capacity: u32,
+    /// Channels that are open on the record and its fields.
+    pub open: u32,
+    pub rights: AccessRights,
+    pub kind: RecordType,
+    /// The value was never set nor processed (UDF).
+    pub undefined: bool,
+    pub subs: Subscribers,
+    pub extra: Option<Box<Extra>>,
+}
+
+impl Record {
+    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    pub(crate) const fn native(&self) -> NativeType {
+        self.snapshot.value.native()
+    }
+
+    pub(crate) const fn is_array(&self) -> bool {
+        self.kind.is_array()
+    }
+}
+
+/// The rarer properties of a PV.
+#[derive(Debug)]
+pub(crate) struct Extra {
+    pub description: Box<[u8]>,
+    pub severities: LimitSeverities,
+    /// HYST.
+    pub hysteresis: f64,
+    /// LALM: the limit in alarm.
+    pub last_alarm: f64,
+    /// MDEL.
+    pub value_band: Deadband,
+    /// ADEL.
+    pub archive_band: Deadband,
+    /// Severities of enum states by index; missing ones carry no alarm.
+    pub state_severities: Vec<AlarmSeverity>,
+    /// Alarm raised by the program, until it is cleared.
+    pub forced: Alarm,
+    pub hooks: Vec<Hook>,
+    pub completion: Completion,
+    pub busy: Option<Box<Busy>>,
+    /// Opened fields and views of this record.
+    pub views: Vec<PvHandle>,
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Self {
+            description: Box::default(),
+            severities: LimitSeverities::default(),
+            hysteresis: 0.0,
+            last_alarm: f64::NAN,
+            value_band: Deadband::default(),
+            archive_band: Deadband::default(),
+            state_severities: Vec::new(),
+            forced: Alarm::NONE,
+            hooks: Vec::new(),
+            completion: Completion::Now,
+            busy: None,
+            views: Vec::new(),
+        }
+    }
+}
+
+/// A put that is not complete, and those that wait for it.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    pub holder: Option<PutTicket>,
+    /// When it completes; `None` for never.
+    pub until: Option<Instant>,
+    /// Bounded by the pending puts of all circuits.
+    pub queue: VecDeque<QueuedPut>,
+}
+
+/// A put that waits until the one before it is complete.
+#[derive(Debug)]
+pub(crate) struct QueuedPut {
+    pub ticket: PutTicket,
+    /// In the PV's native type.
+    pub value: Value,
+    pub who: Identity,
+}

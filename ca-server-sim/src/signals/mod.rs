@@ -1,0 +1,83 @@
+//! Signals: values that change with time by themselves.
+//!
+//! A signal is attached to a PV with a period ([`PvSpec::signal`](crate::PvSpec::signal)); every
+//! period it is sampled, and the PV is processed with the sample. Any closure
+//! `FnMut(Duration, &mut Pcg32) -> Value` is a signal too. A sample follows from the time and the
+//! PV's own random numbers alone, so runs with the same seed are the same.
+
+mod image;
+mod noise;
+mod trace;
+mod wave;
+
+use std::fmt;
+use std::time::Duration;
+
+use ca_proto::dbr::Value;
+use ca_proto::rng::Pcg32;
+
+pub use image::Camera;
+pub use noise::{Noise, RandomWalk};
+pub use trace::Scope;
+pub use wave::{Ramp, Sine, Square, Triangle};
+
+/// Something that gives a value for every point in time.
+pub trait Signal {
+    /// The value `t` after the start of the IOC. Called in order of time.
+    fn sample(&mut self, t: Duration, rng: &mut Pcg32) -> Value;
+}
+
+impl<F: FnMut(Duration, &mut Pcg32) -> Value> Signal for F {
+    fn sample(&mut self, t: Duration, rng: &mut Pcg32) -> Value {
+        self(t, rng)
+    }
+}
+
+/// The same value every time; each sample is a processing with a new time stamp.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Constant(pub Value);
+
+impl Signal for Constant {
+    fn sample(&mut self, _: Duration, _: &mut Pcg32) -> Value {
+        self.0.clone()
+    }
+}
+
+/// Counts samples: `start`, `start + step`, …; wraps like a 32-bit number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counter {
+    /// The next sample.
+    pub next: i32,
+    /// Difference of two samples.
+    pub step: i32,
+}
+
+impl Counter {
+    /// Counts from 0 in steps of 1.
+    pub const fn new() -> Self {
+        Self { next: 0, step: 1 }
+    }
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Signal for Counter {
+    fn sample(&mut self, _: Duration, _: &mut Pcg32) -> Value {
+        let value = self.next;
+        self.next = value.wrapping_add(self.step);
+        Value::scalar(value)
+    }
+}
+
+/// A signal of any kind.
+pub(crate) struct BoxedSignal(pub Box<dyn Signal + Send>);
+
+impl fmt::Debug for BoxedSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signal")
+    }
+}

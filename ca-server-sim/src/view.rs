@@ -1,0 +1,193 @@
+//! What a channel sees when it is opened on something else than the plain value of a record.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ca_proto::dbr::value::EnumIndex;
+use ca_proto::dbr::{Metadata, NativeType, STRING_LEN, Snapshot, Value};
+use ca_proto::server::ChannelInfo;
+
+use crate::db::PvHandle;
+use crate::field::{Field, element_type};
+use crate::name::{Modifiers, Slice};
+use crate::record::{Record, Subscribers};
+
+/// A field of a record, perhaps as a long string or a part of an array. Channels that are opened
+/// with the same name share it.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub record: PvHandle,
+    pub field: Field,
+    pub modifiers: Modifiers,
+    /// Channels that are open on it.
+    pub open: u32,
+    pub subs: Subscribers,
+    /// `None` when the record's own metadata describe the field too.
+    meta: Option<Arc<Metadata>>,
+}
+
+impl View {
+    /// `None` if the modifiers do not fit the field: `$` wants a single string.
+    pub(crate) fn new(
+        handle: PvHandle,
+        record: &Record,
+        field: Field,
+        modifiers: Modifiers,
+    ) -> Option<Self> {
+        let is_string = field.native(record) == NativeType::String
+            && (field != Field::Val || !record.is_array());
+        if modifiers.long && !is_string {
+            return None;
+        }
+        let own = (!field.shares_metadata()).then(|| Arc::new(field.metadata(record.kind)));
+        Some(Self {
+            record: handle,
+            field,
+            modifiers,
+            open: 0,
+            subs: Subscribers::default(),
+            meta: own,
+        })
+    }
+
+    pub(crate) fn info(&self, record: &Record) -> ChannelInfo {
+        let (native, count) = if self.modifiers.long {
+            (NativeType::Char, self.field.text_size())
+        } else if self.field == Field::Val {
+            (record.native(), record.capacity)
+        } else {
+            (self.field.native(record), 1)
+        };
+        let is_array = record.is_array() || self.modifiers.long;
+        let count = match self.modifiers.range {
+            // A part of `count` elements has at most as many.
+            Some(range) if is_array => range.of(count).2 as u32,
+            _ => count,
+        };
+        ChannelInfo { native, count }
+    }
+
+    pub(crate) fn read(&self, record: &Record) -> Snapshot {
+        let mut value = if self.modifiers.long {
+            long_string(&record.text(self.field))
+        } else {
+            record.field(self.field)
+        };
+        if let Some(range) = self.modifiers.range {
+            if self.modifiers.long {
+                value = cut_text(&value, range);
+            } else if record.is_array() && self.field == Field::Val {
+                value = cut(&value, range);
+            }
+        }
+        let meta = self.meta.as_ref().unwrap_or(&record.snapshot.meta);
+        Snapshot {
+            value,
+            meta: Arc::clone(meta),
+            ..record.snapshot
+        }
+    }
+}
+
+/// The text with its NUL.
+fn long_string(text: &[u8]) -> Value {
+    let mut bytes = text.to_vec();
+    bytes.push(0);
+    Value::from(bytes)
+}
+
+/// A part of an array; shares its buffer when the elements are adjacent.
+fn cut(value: &Value, range: Slice) -> Value {
+    let (start, step, count) = range.of(value.count());
+    let (native, size) = (value.native(), value.native().size());
+    let bytes = value.payload().to_bytes();
+    if step == 1 {
+        let part = bytes.slice(start * size..(start + count) * size);
+        return Value::from_wire(native, part);
+    }
+    let mut part = Vec::with_capacity(count * size);
+    for at in (0..count).map(|n| (start + n * step) * size) {
+        part.extend_from_slice(&bytes[at..at + size]);
+    }
+    Value::from_wire(native, Bytes::from(part))
+}
+
+/// A part of a long string; its last element becomes NUL (`wire-and-server` 7.2).
+fn cut_text(value: &Value, range: Slice) -> Value {
+    let part = cut(value, range);
+    let mut bytes = part.as_ref().data.to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last = 0;
+    }
+    Value::from(bytes)
+}
+
+impl Record {
+    /// The value of a field in its native type.
+    pub(crate) fn field(&self, field: Field) -> Value {
+        let (meta, limits) = (&self.snapshot.meta, &self.snapshot.meta.limits);
+        let extra = self.extra.as_deref();
+        let severities = extra.map(|extra| extra.severities).unwrap_or_default();
+        let number = |number: f64| match field.native(self) {
+            NativeType::Double => Value::scalar(number),
+            // Saturates; NaN, an undefined limit, is 0 (wire-and-server 4.7).
+            _ => Value::scalar(number as i32),
+        };
+        let choice = |index: u16| Value::scalar(EnumIndex(index));
+        match field {
+            Field::Val => self.snapshot.value.clone(),
+            Field::Name | Field::Desc | Field::Rtyp | Field::Egu | Field::StateText(_) => {
+                Value::string(self.text(field))
+            }
+            Field::Sevr => choice(self.snapshot.alarm.severity.0),
+            Field::Stat => choice(self.snapshot.alarm.status.0),
+            Field::Acks => choice(self.snapshot.ack.severity.0),
+            Field::Ackt => choice(u16::from(self.snapshot.ack.transient)),
+            Field::Udf => Value::scalar(u8::from(self.undefined)),
+            Field::Proc => Value::scalar(0u8),
+            Field::Prec => Value::scalar(meta.precision),
+            Field::Hopr => number(limits.display.upper),
+            Field::Lopr => number(limits.display.lower),
+            Field::Hihi => number(limits.alarm.upper),
+            Field::High => number(limits.warning.upper),
+            Field::Low => number(limits.warning.lower),
+            Field::Lolo => number(limits.alarm.lower),
+            Field::Drvh => number(limits.control.upper),
+            Field::Drvl => number(limits.control.lower),
+            Field::Hhsv => choice(severities.hihi.0),
+            Field::Hsv => choice(severities.high.0),
+            Field::Lsv => choice(severities.low.0),
+            Field::Llsv => choice(severities.lolo.0),
+            Field::Hyst => number(extra.map_or(0.0, |extra| extra.hysteresis)),
+            Field::Mdel => number(extra.map_or(0.0, |extra| extra.value_band.width)),
+            Field::Adel => number(extra.map_or(0.0, |extra| extra.archive_band.width)),
+            Field::Nord => Value::scalar(f64::from(self.snapshot.value.count())),
+            Field::Nelm => Value::scalar(f64::from(self.capacity)),
+            Field::Ftvl => choice(element_type(self.native())),
+            Field::StateSeverity(index) => {
+                let severities = extra.map_or(&[][..], |extra| &extra.state_severities);
+                choice(severities.get(usize::from(index)).map_or(0, |s| s.0))
+            }
+        }
+    }
+
+    /// The text of a string field, without NUL.
+    pub(crate) fn text(&self, field: Field) -> Vec<u8> {
+        let meta = &self.snapshot.meta;
+        match field {
+            Field::Name => self.name.as_bytes().to_vec(),
+            Field::Desc => match &self.extra {
+                Some(extra) => extra.description.to_vec(),
+                None => Vec::new(),
+            },
+            Field::Rtyp => self.kind.name().into(),
+            Field::Egu => meta.units.as_bytes().to_vec(),
+            Field::StateText(index) => meta.states.get(u16::from(index)).unwrap_or(&[]).to_vec(),
+            _ => {
+                let value = self.snapshot.value.as_ref();
+                let text = value.string(0).unwrap_or(&[]);
+                text[..text.len().min(STRING_LEN - 1)].to_vec()
+            }
+        }
+    }
+}
