@@ -17,6 +17,7 @@ use crate::config::{ClientBuilder, EffectiveConfig};
 use crate::convert::{FromReading, IntoValue};
 use crate::endpoint::Endpoint;
 use crate::error::{BuildError, ConnectError, Context, Phase, ReadError, WriteError};
+use crate::events::Events;
 use crate::ops::Request;
 use crate::shared::Shared;
 use crate::waits::{Until, WaitKey};
@@ -192,6 +193,18 @@ impl Client {
 
     fn now(&self) -> Instant {
         self.handle.shared.runtime.now()
+    }
+
+    /// Listens to connects and disconnects of all channels, and to what servers report that
+    /// belongs to no operation.
+    pub fn events(&self) -> Events {
+        self.handle.shared.with(|state, _, wakers| {
+            let events = state.listeners.add();
+            if state.is_closing() {
+                state.listeners.end(wakers);
+            }
+            events
+        })
     }
 
     /// Shuts the client down and waits until all its circuits are closed and its tasks have

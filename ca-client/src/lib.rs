@@ -41,6 +41,7 @@ mod config;
 mod convert;
 mod endpoint;
 mod error;
+mod events;
 mod ops;
 mod shared;
 mod subscription;
@@ -49,7 +50,7 @@ mod waits;
 pub use ca_proto::access::AccessRights;
 pub use ca_proto::client::{
     ChannelState, CloseReason, Connection, OpError, OpenError, Overflow, ReadSpec, Trouble,
-    TypeSpec,
+    TypeSpec, Violation,
 };
 pub use ca_proto::dbr::{DbrType, EnumIndex, Family, NativeType, Reading, Value};
 pub use ca_proto::wire::message::EventMask;
@@ -60,4 +61,5 @@ pub use client::Client;
 pub use config::{ClientBuilder, EffectiveConfig};
 pub use convert::{EnumState, FromReading, IntoValue, LongString, Stamped, Strings, ValueError};
 pub use error::{BuildError, ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
+pub use events::{ClientEvent, Events};
 pub use subscription::{Monitor, SubSpec, Subscription};

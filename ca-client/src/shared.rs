@@ -14,6 +14,7 @@ use ca_proto::ids::{CircuitId, SlotKey, Slots};
 use ca_proto::{EcaStatus, Instant};
 
 use crate::config::EffectiveConfig;
+use crate::events::Listeners;
 use crate::subscription::SubSlot;
 use crate::waits::{Until, Waits};
 
@@ -99,6 +100,7 @@ pub(crate) struct State {
     pub(crate) core: Core,
     pub(crate) results: Results,
     pub(crate) waits: Waits,
+    pub(crate) listeners: Listeners,
     links: BTreeMap<CircuitId, Link>,
     /// Circuits that the endpoint's task has to start.
     dials: Vec<(CircuitId, SocketAddrV4)>,
@@ -131,6 +133,7 @@ impl Shared {
                 core,
                 results: Results::default(),
                 waits: Waits::default(),
+                listeners: Listeners::default(),
                 links: BTreeMap::new(),
                 dials: Vec::new(),
                 endpoint: None,
@@ -193,7 +196,7 @@ impl State {
             self.act(action, wakers);
         }
         while let Some(event) = self.core.poll_event() {
-            self.tell(&event, wakers);
+            self.tell(event, wakers);
         }
         let earlier = self.next_timeout().is_some_and(|next| next < self.armed);
         if earlier || !self.dials.is_empty() {
@@ -216,40 +219,17 @@ impl State {
         }
     }
 
-    fn tell(&mut self, event: &Event, wakers: &mut WakerList) {
-        match event {
+    fn tell(&mut self, event: Event, wakers: &mut WakerList) {
+        match &event {
             Event::Connected { cid }
             | Event::Disconnected { cid, .. }
             | Event::NotConnected { cid, .. }
             | Event::AccessRights { cid, .. } => self.waits.wake(Until::Channel(*cid), wakers),
-            Event::Duplicate { cid, kept, ignored } => {
-                let name = self.core.channel(*cid).map(|c| c.name.to_text());
-                let name = name.unwrap_or_default();
-                tracing::warn!("\"{name}\" is on {kept} and on {ignored}; the first one is used");
-            }
-            Event::Exception {
-                cid, status, text, ..
-            } => {
-                let channel = cid.and_then(|cid| self.core.channel(cid));
-                let name = channel.map(|c| c.name.to_text()).unwrap_or_default();
-                tracing::warn!("exception from the server of \"{name}\": {status}: {text}");
-            }
-            Event::Violation {
-                addr, violation, ..
-            } => {
-                tracing::warn!("{addr} broke the protocol, its circuit is closed: {violation}");
-            }
-            Event::Unresponsive { addr, .. } => tracing::warn!("{addr} does not answer any more"),
-            Event::Responsive { addr, .. } => tracing::info!("{addr} answers again"),
-            Event::CircuitClosed { addr, why, .. } => {
-                tracing::info!("circuit to {addr}: {why}");
-                // Those who waited for room in its queue have to look again.
-                self.waits.wake(Until::Room, wakers);
-            }
-            Event::NoSearchAddress => tracing::warn!("there is nowhere to search for PVs"),
-            Event::NoRepeater => tracing::warn!("no repeater answers; beacons are not heard"),
-            other => tracing::debug!("{other:?}"),
+            // Those who waited for room in its queue have to look again.
+            Event::CircuitClosed { .. } => self.waits.wake(Until::Room, wakers),
+            _ => {}
         }
+        self.listeners.tell(event, &self.core, wakers);
     }
 
     fn wake_circuit(&mut self, circuit: CircuitId, wakers: &mut WakerList) {
@@ -361,6 +341,7 @@ impl State {
             sub.end(wakers);
         }
         self.waits.wake_all(wakers);
+        self.listeners.end(wakers);
         wakers.extend(self.endpoint.take());
     }
 

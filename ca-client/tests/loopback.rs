@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ca_client::{
-    AccessRights, ChannelState, Client, ConnectError, DbrType, EcaStatus, EnumIndex, EnumState,
-    EventMask, Family, Monitor, NativeType, Overflow, Phase, ReadError, ReadSpec, Stamped, SubSpec,
-    Subscription, TypeSpec, Value, ValueError, WriteError,
+    AccessRights, ChannelState, Client, ClientEvent, CloseReason, ConnectError, DbrType, EcaStatus,
+    EnumIndex, EnumState, EventMask, Family, Monitor, NativeType, Overflow, Phase, ReadError,
+    ReadSpec, Stamped, SubSpec, Subscription, Trouble, TypeSpec, Value, ValueError, WriteError,
 };
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -412,4 +412,51 @@ async fn dropping_the_last_handle_clears_the_channels_at_the_server() {
     server.reaches((1, 1, 1)).await;
     drop(monitor);
     server.reaches((0, 0, 0)).await;
+}
+
+#[tokio::test]
+async fn events_tell_what_belongs_to_no_operation() {
+    let server = Server::start(pvs());
+    let client = server.client();
+    let mut events = client.events();
+    let analog = client.channel("t:analog").await.unwrap();
+    let pv = || "t:analog".to_owned();
+    assert_eq!(
+        events.next().await,
+        Some(ClientEvent::Connected { pv: pv() })
+    );
+    // Fire and forget: the refusal comes as an exception.
+    analog.write("no number").await.unwrap();
+    let Some(ClientEvent::Exception {
+        pv: named, status, ..
+    }) = events.next().await
+    else {
+        panic!("the server refuses the write");
+    };
+    assert_eq!((named, status), (Some(pv()), EcaStatus::PUTFAIL));
+    server.set_rights("t:analog", AccessRights::READ);
+    let rights = AccessRights::READ;
+    assert_eq!(
+        events.next().await,
+        Some(ClientEvent::AccessRights { pv: pv(), rights })
+    );
+    let address = server.tcp;
+    server.stop().await;
+    let rest: Vec<ClientEvent> = (&mut events).take(2).collect().await;
+    let why = CloseReason::Eof;
+    assert!(
+        rest.contains(&ClientEvent::CircuitClosed {
+            server: address,
+            why
+        }),
+        "{rest:?}"
+    );
+    let why = Trouble::Circuit(why);
+    assert!(
+        rest.contains(&ClientEvent::Disconnected { pv: pv(), why }),
+        "{rest:?}"
+    );
+    client.close().await;
+    assert_eq!(events.next().await, None);
+    assert_eq!(events.lost(), 0);
 }

@@ -1,0 +1,290 @@
+//! News of a client that belong to no single operation, as a stream.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::net::SocketAddrV4;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use ca_net::WakerList;
+use ca_proto::EcaStatus;
+use ca_proto::access::AccessRights;
+use ca_proto::client::{Client as Core, CloseReason, Event, Trouble, Violation};
+use ca_proto::ids::Cid;
+use futures_core::Stream;
+
+/// Events that wait for their reader; the oldest make room for new ones.
+const MAX_WAITING: usize = 1024;
+
+/// News of a client that belong to no single operation. They are also in the log, except for
+/// the first three.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// A channel can be used.
+    Connected {
+        /// Name of the PV.
+        pv: String,
+    },
+    /// A channel was lost, or did not come about after a server was found; it is searched again.
+    Disconnected {
+        /// Name of the PV.
+        pv: String,
+        /// What happened.
+        why: Trouble,
+    },
+    /// The rights of a connected channel changed.
+    AccessRights {
+        /// Name of the PV.
+        pv: String,
+        /// The new rights.
+        rights: AccessRights,
+    },
+    /// A second server has the same PV.
+    Duplicate {
+        /// Name of the PV.
+        pv: String,
+        /// Server in use.
+        kept: SocketAddrV4,
+        /// Server that is not used.
+        ignored: SocketAddrV4,
+    },
+    /// A server reported a failure that belongs to nothing that waits, mostly of a write without
+    /// completion.
+    Exception {
+        /// Name of the PV, if the server named one.
+        pv: Option<String>,
+        /// The server's status.
+        status: EcaStatus,
+        /// The server's text.
+        text: String,
+    },
+    /// A server does not answer any more; its connection is kept.
+    Unresponsive {
+        /// The server.
+        server: SocketAddrV4,
+    },
+    /// An unresponsive server answered again.
+    Responsive {
+        /// The server.
+        server: SocketAddrV4,
+    },
+    /// A circuit was lost.
+    CircuitClosed {
+        /// The server.
+        server: SocketAddrV4,
+        /// What happened.
+        why: CloseReason,
+    },
+    /// A server broke the protocol; its circuit is closed.
+    Violation {
+        /// The server.
+        server: SocketAddrV4,
+        /// What it did.
+        violation: Violation,
+    },
+    /// There is neither a search address nor a name server.
+    NoSearchAddress,
+    /// No repeater answers; beacons are not heard, and restarted servers are found later.
+    NoRepeater,
+}
+
+impl ClientEvent {
+    fn new(event: Event, core: &Core) -> Option<Self> {
+        let name = |cid: Cid| core.channel(cid).map(|view| view.name.to_text());
+        let known = |cid| name(cid).unwrap_or_default();
+        Some(match event {
+            Event::Connected { cid } => Self::Connected { pv: known(cid) },
+            Event::Disconnected { cid, why } | Event::NotConnected { cid, why } => {
+                let pv = known(cid);
+                Self::Disconnected { pv, why }
+            }
+            Event::AccessRights { cid, rights } => {
+                let pv = known(cid);
+                Self::AccessRights { pv, rights }
+            }
+            Event::Duplicate { cid, kept, ignored } => Self::Duplicate {
+                pv: known(cid),
+                kept,
+                ignored,
+            },
+            Event::Exception {
+                cid, status, text, ..
+            } => Self::Exception {
+                pv: cid.and_then(name),
+                status,
+                text,
+            },
+            Event::Unresponsive { addr, .. } => Self::Unresponsive { server: addr },
+            Event::Responsive { addr, .. } => Self::Responsive { server: addr },
+            Event::CircuitClosed { addr, why, .. } => Self::CircuitClosed { server: addr, why },
+            Event::Violation {
+                addr, violation, ..
+            } => Self::Violation {
+                server: addr,
+                violation,
+            },
+            Event::NoSearchAddress => Self::NoSearchAddress,
+            Event::NoRepeater => Self::NoRepeater,
+            _ => return None,
+        })
+    }
+
+    /// Channels come and go by the thousand; that is no news for a log.
+    const fn is_about_a_channel(event: &Event) -> bool {
+        matches!(
+            event,
+            Event::Connected { .. }
+                | Event::Disconnected { .. }
+                | Event::NotConnected { .. }
+                | Event::AccessRights { .. }
+        )
+    }
+}
+
+impl fmt::Display for ClientEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected { pv } => write!(f, "\"{pv}\" is connected"),
+            Self::Disconnected { pv, why } => write!(f, "\"{pv}\" is not connected: {why}"),
+            Self::AccessRights { pv, rights } => write!(f, "\"{pv}\" has the rights {rights:?}"),
+            Self::Duplicate { pv, kept, ignored } => {
+                write!(f, "\"{pv}\" is on {kept}, which is used, and on {ignored}")
+            }
+            Self::Exception { pv, status, text } => {
+                f.write_str("a server reports ")?;
+                if let Some(pv) = pv {
+                    write!(f, "for \"{pv}\" ")?;
+                }
+                write!(f, "{status}: {text}")
+            }
+            Self::Unresponsive { server } => write!(f, "{server} does not answer any more"),
+            Self::Responsive { server } => write!(f, "{server} answers again"),
+            Self::CircuitClosed { server, why } => write!(f, "circuit to {server}: {why}"),
+            Self::Violation { server, violation } => {
+                write!(
+                    f,
+                    "{server} broke the protocol, its circuit is closed: {violation}"
+                )
+            }
+            Self::NoSearchAddress => f.write_str("there is nowhere to search for PVs"),
+            Self::NoRepeater => f.write_str("no repeater answers; beacons are not heard"),
+        }
+    }
+}
+
+/// Who listens to a client.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners(Vec<Weak<Slot>>);
+
+impl Listeners {
+    pub(crate) fn add(&mut self) -> Events {
+        let slot = Arc::<Slot>::default();
+        self.0.push(Arc::downgrade(&slot));
+        Events(slot)
+    }
+
+    /// Logs an event and hands it on.
+    pub(crate) fn tell(&mut self, event: Event, core: &Core, wakers: &mut WakerList) {
+        let log = !ClientEvent::is_about_a_channel(&event);
+        if !log && self.0.is_empty() {
+            return;
+        }
+        let Some(event) = ClientEvent::new(event, core) else {
+            return;
+        };
+        match event {
+            _ if !log => {}
+            ClientEvent::Responsive { .. } | ClientEvent::CircuitClosed { .. } => {
+                tracing::info!("{event}");
+            }
+            _ => tracing::warn!("{event}"),
+        }
+        self.0.retain(|listener| {
+            let slot = listener.upgrade();
+            slot.is_some_and(|slot| slot.push(event.clone(), wakers))
+        });
+    }
+
+    pub(crate) fn end(&mut self, wakers: &mut WakerList) {
+        for slot in self.0.drain(..).filter_map(|slot| slot.upgrade()) {
+            let mut inner = slot.lock();
+            inner.ended = true;
+            wakers.extend(inner.waker.take());
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: VecDeque<ClientEvent>,
+    waker: Option<Waker>,
+    lost: u64,
+    ended: bool,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Always true: the listener is there.
+    fn push(&self, event: ClientEvent, wakers: &mut WakerList) -> bool {
+        let mut inner = self.lock();
+        if inner.queue.len() >= MAX_WAITING {
+            inner.queue.pop_front();
+            inner.lost += 1;
+        }
+        inner.queue.push_back(event);
+        wakers.extend(inner.waker.take());
+        true
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<Option<ClientEvent>> {
+        let mut inner = self.lock();
+        if let Some(event) = inner.queue.pop_front() {
+            return Poll::Ready(Some(event));
+        }
+        if inner.ended {
+            return Poll::Ready(None);
+        }
+        let old = inner.waker.replace(waker.clone());
+        drop(inner);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+/// The events of a client from the call of [`Client::events`](crate::Client::events) on, as a
+/// [`Stream`] or with [`next`](Self::next). At most 1024 wait for their reader. It ends when the
+/// client is closed, and does not keep it open.
+#[derive(Debug)]
+pub struct Events(Arc<Slot>);
+
+impl Events {
+    /// Waits for the next event; `None` after the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: no event is lost.
+    pub async fn next(&mut self) -> Option<ClientEvent> {
+        poll_fn(|cx| self.0.poll(cx.waker())).await
+    }
+
+    /// Events that were dropped because they were not read.
+    pub fn lost(&self) -> u64 {
+        self.0.lock().lost
+    }
+}
+
+impl Stream for Events {
+    type Item = ClientEvent;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ClientEvent>> {
+        self.0.poll(cx.waker())
+    }
+}
