@@ -286,6 +286,10 @@ pub fn create(cid: u32, name: &str) -> String {
     format!("0012{len:04x} 00000000 {cid:08x} 0000000d {text}")
 }
 
+pub fn read_notify(ty: u16, count: u16, sid: u32, ioid: u32) -> String {
+    format!("000f0000 {ty:04x}{count:04x} {sid:08x} {ioid:08x}")
+}
+
 pub fn event_add(ty: u16, count: u16, sid: u32, subid: u32, mask: u16) -> String {
     format!(
         "00010010 {ty:04x}{count:04x} {sid:08x} {subid:08x} 00000000 00000000 00000000 {mask:04x}0000"
@@ -388,4 +392,42 @@ impl Rig {
         self.send(text).unwrap();
         self.take_messages()
     }
+}
+
+/// A circuit with one channel `big` of doubles.
+pub fn with_array(elements: usize) -> Rig {
+    let mut rig = Rig::new();
+    rig.db
+        .add("big", vec![1.5; elements].into(), elements as u32);
+    rig.create(0, 1, "big");
+    rig
+}
+
+pub const VALUE: EventMask = EventMask::VALUE;
+
+/// A circuit with `n` channels of `ival`-like PVs, one LONG subscription on each, ids from 0.
+pub fn subscribed(n: usize) -> Rig {
+    let mut rig = Rig::new();
+    for sid in 0..n as u32 {
+        let name: &'static str = format!("pv{sid}").leak();
+        rig.db.add(name, (-1i32).into(), 1);
+        rig.create(sid, sid, name);
+        rig.ask(&event_add(5, 1, sid, sid, 1));
+    }
+    rig
+}
+
+/// `(subscription id, value)` of each update.
+pub fn updates(rig: &mut Rig) -> Vec<(u32, i32)> {
+    let all = rig.take_messages();
+    all.iter()
+        .map(|m| {
+            assert_eq!((m.command, m.p1), (1, 1));
+            (m.p2, m.i32(0))
+        })
+        .collect()
+}
+
+pub fn values(rig: &mut Rig) -> Vec<i32> {
+    updates(rig).into_iter().map(|(_, value)| value).collect()
 }
