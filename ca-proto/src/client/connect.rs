@@ -1,13 +1,14 @@
 //! Channels and circuits that come and go (`client-and-tools` 4.2, 4.8 to 4.10, 5.3).
 
-use super::Client;
-use super::NameServer;
+use core::time::Duration;
+
 use super::channel::Phase;
 use super::circuit::State;
-use super::liveness::{Liveness, Step};
+use super::liveness::Liveness;
 use super::ops::{Op, OpKind};
 use super::subs::{self, Installed};
 use super::types::{CloseReason, Deliver, Event, Hangup, Lifecycle, Reply, Token, Trouble};
+use super::{Client, NameServer};
 use crate::ids::{Cid, CircuitId, Sid, SubId};
 use crate::time::Instant;
 use crate::wire::{Minor, tcp};
@@ -59,7 +60,7 @@ impl Client {
     }
 
     /// Tells everybody that a circuit is gone; afterwards it has no channels.
-    fn circuit_lost(
+    pub(super) fn circuit_lost(
         &mut self,
         now: Instant,
         c: CircuitId,
@@ -80,7 +81,7 @@ impl Client {
         if self.circuits.to_server(addr).len() == 1 {
             self.beacons.forget_timing(addr);
         }
-        let retry = now + self.params.reconnect_delay;
+        let retry = now + self.name_server_pause();
         for ns in &mut self.name_servers {
             if ns.circuit == Some(c) {
                 ns.circuit = None;
@@ -124,7 +125,7 @@ impl Client {
     }
 
     /// Answers the pending operations of a channel, then tells that it is down (5.4).
-    fn went_down(&mut self, cid: Cid, why: Trouble, out: &mut impl Deliver) {
+    pub(super) fn went_down(&mut self, cid: Cid, why: Trouble, out: &mut impl Deliver) {
         let Some(channel) = self.channels.get_mut(cid) else {
             return;
         };
@@ -261,6 +262,11 @@ impl Client {
         self.leave_circuit(now, c, position);
     }
 
+    /// Pause before a name server is tried again; the reference waits EPICS_CA_CONN_TMO (2.12).
+    fn name_server_pause(&self) -> Duration {
+        self.params.reconnect_delay.max(Duration::from_millis(1))
+    }
+
     /// Connects to the name servers whose time has come, or shares the circuit that exists.
     pub(super) fn dial_name_servers(&mut self, now: Instant) {
         for i in 0..self.name_servers.len() {
@@ -279,7 +285,7 @@ impl Client {
                 .find(addr, 0)
                 .or_else(|| self.circuits.open(now, &self.params, addr, 0, assumed));
             self.name_servers[i].circuit = found;
-            self.name_servers[i].retry = now + self.params.reconnect_delay;
+            self.name_servers[i].retry = now + self.name_server_pause();
             let Some(c) = found else { continue };
             if let Some(circuit) = self.circuits.get_mut(c) {
                 circuit.name_server = true;
@@ -298,140 +304,5 @@ impl Client {
         } else {
             self.search.boost(now);
         }
-    }
-
-    pub(super) fn circuit_timeout(&mut self, now: Instant, c: CircuitId, out: &mut impl Deliver) {
-        let Some(circuit) = self.circuits.get(c) else {
-            return;
-        };
-        match circuit.state {
-            State::Dialing(_) => {
-                self.circuit_lost(now, c, CloseReason::DialTimeout, out);
-                self.circuits.hang_up(now, c, Hangup::Abort);
-            }
-            State::Closing(_) => self.circuits.hang_up(now, c, Hangup::Abort),
-            State::Ready => {
-                if circuit.create_due <= now {
-                    self.create_timeout(now, c, out);
-                }
-                while let Some(circuit) = self.circuits.get_mut(c)
-                    && circuit.is_ready()
-                    && circuit.liveness.poll_timeout().is_some_and(|at| at <= now)
-                {
-                    let step = circuit.liveness.handle_timeout(now);
-                    self.liveness_step(now, c, step, out);
-                }
-            }
-        }
-        self.circuits.refresh(c);
-    }
-
-    /// Channels whose creation was not answered are searched again (trap 46).
-    fn create_timeout(&mut self, now: Instant, c: CircuitId, out: &mut impl Deliver) {
-        let Some(circuit) = self.circuits.get_mut(c) else {
-            return;
-        };
-        circuit.create_due = Instant::MAX;
-        let mut late = alloc::vec::Vec::new();
-        for &cid in &circuit.channels {
-            match self.channels.get(cid).map(|channel| channel.phase) {
-                Some(Phase::Creating { deadline, .. }) if deadline <= now => late.push(cid),
-                Some(Phase::Creating { deadline, .. }) => {
-                    circuit.create_due = circuit.create_due.min(deadline);
-                }
-                _ => {}
-            }
-        }
-        for cid in late {
-            self.drop_channel(now, cid, Trouble::CreateTimeout, out);
-        }
-    }
-
-    pub(super) fn liveness_step(
-        &mut self,
-        now: Instant,
-        c: CircuitId,
-        step: Step,
-        out: &mut impl Deliver,
-    ) {
-        match step {
-            Step::Nothing => {}
-            Step::Probe => self.probe(now, c),
-            Step::Unresponsive => {
-                self.probe(now, c);
-                self.unresponsive(c, out);
-            }
-            Step::Responsive => self.responsive(now, c, out),
-        }
-        self.circuits.refresh(c);
-    }
-
-    /// Servers below 4.3 have no `ECHO` (4.4).
-    fn probe(&mut self, now: Instant, c: CircuitId) {
-        let has_echo = self.circuits.get(c).is_some_and(|x| x.minor.has_echo());
-        self.circuits.send(now, c, |queue| {
-            if has_echo {
-                echo().encode(queue);
-            } else {
-                read_sync().encode(queue);
-            }
-        });
-    }
-
-    fn unresponsive(&mut self, c: CircuitId, out: &mut impl Deliver) {
-        let Some(circuit) = self.circuits.get(c) else {
-            return;
-        };
-        let addr = circuit.addr;
-        self.events
-            .push_back(Event::Unresponsive { circuit: c, addr });
-        for cid in self.ready_channels(c) {
-            self.went_down(cid, Trouble::Unresponsive, out);
-        }
-    }
-
-    fn responsive(&mut self, now: Instant, c: CircuitId, out: &mut impl Deliver) {
-        let Some(circuit) = self.circuits.get(c) else {
-            return;
-        };
-        let addr = circuit.addr;
-        self.events
-            .push_back(Event::Responsive { circuit: c, addr });
-        for cid in self.ready_channels(c) {
-            self.came_up(now, cid, out);
-        }
-    }
-
-    fn ready_channels(&self, c: CircuitId) -> alloc::vec::Vec<Cid> {
-        let channels = self.circuits.get(c).map(|circuit| circuit.channels.iter());
-        let ready = |cid: &&Cid| {
-            let channel = self.channels.get(**cid);
-            channel.is_some_and(|channel| matches!(channel.phase, Phase::Ready { .. }))
-        };
-        channels
-            .into_iter()
-            .flatten()
-            .filter(ready)
-            .copied()
-            .collect()
-    }
-}
-
-fn echo() -> tcp::Request<'static> {
-    tcp::Request::Echo {
-        data_type: 0,
-        count: 0,
-        p1: 0,
-        p2: 0,
-        data: crate::wire::message::Data(&[]),
-    }
-}
-
-const fn read_sync() -> tcp::Request<'static> {
-    tcp::Request::ReadSync {
-        data_type: 0,
-        count: 0,
-        p1: 0,
-        p2: 0,
     }
 }

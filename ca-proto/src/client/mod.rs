@@ -28,6 +28,7 @@ mod channel;
 mod circuit;
 mod connect;
 mod datagram;
+mod dispatch;
 mod error;
 mod flow;
 mod liveness;
@@ -39,6 +40,7 @@ mod requests;
 mod search;
 mod subs;
 mod types;
+mod watch;
 mod write;
 
 use alloc::collections::VecDeque;

@@ -6,6 +6,7 @@
 //! timer; a period never exceeds the configured maximum, also after slow answers; a name that cannot
 //! fit a datagram blocks nobody (defect 10.1).
 
+mod lane;
 mod queues;
 #[cfg(test)]
 mod tests;
@@ -13,81 +14,17 @@ mod tests;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use self::lane::{Lane, RoundTrip};
 use self::queues::{Place, Queues};
 use crate::ids::Cid;
 use crate::time::Instant;
 use crate::wire::message::{SearchFlag, Text};
 use crate::wire::{MAX_UDP_SEND, Minor, align8, header::STANDARD_LEN, udp};
 
-/// Initial and smallest round trip estimate.
-const MIN_ROUND_TRIP: f64 = 0.032;
-/// Largest measurement that enters the estimate.
-const MAX_ROUND_TRIP: f64 = 30.0;
 /// Lanes for the longest period, 4194.304 s.
 const MAX_LANES: usize = 18;
 /// Lane in which channels land after a beacon anomaly; 8.192 s at the smallest round trip.
 const BOOST_LANE: usize = 8;
-/// Datagrams per try at most.
-const MAX_FRAMES: f64 = 64.0;
-#[derive(Debug)]
-struct Lane {
-    /// `None` while the lane is empty.
-    due: Option<Instant>,
-    /// Last firing, the start of the round trip measurement.
-    fired: Instant,
-    /// Datagrams of the try in progress that may still leave.
-    left: u32,
-    attempts: u32,
-    responses: u32,
-    frames: f64,
-    threshold: f64,
-    /// Sequence numbers of the last try, `begin` to before `end`.
-    begin: u32,
-    end: u32,
-}
-
-impl Lane {
-    fn adapt(&mut self) {
-        if self.attempts == 0 {
-            return;
-        }
-        if self.responses >= self.attempts {
-            if self.frames < self.threshold {
-                self.frames = (2.0 * self.frames).min(self.threshold);
-            } else {
-                self.frames += 1.0 / self.frames;
-            }
-            self.frames = self.frames.min(MAX_FRAMES);
-        } else {
-            self.threshold = self.frames / 2.0;
-            self.frames = 1.0;
-        }
-    }
-}
-
-/// Mean and deviation of the round trip, in seconds (2.6).
-#[derive(Debug)]
-struct RoundTrip {
-    mean: f64,
-    deviation: f64,
-}
-
-impl RoundTrip {
-    const fn estimate(&self) -> f64 {
-        self.mean + 4.0 * self.deviation
-    }
-
-    fn measured(&mut self, round_trip: Duration) {
-        let measured = round_trip
-            .as_secs_f64()
-            .clamp(MIN_ROUND_TRIP, MAX_ROUND_TRIP);
-        let error = measured - self.mean;
-        let distance = if error < 0.0 { -error } else { error };
-        self.mean += error / 8.0;
-        self.deviation += (distance - self.deviation) / 4.0;
-    }
-}
-
 /// The lanes, the governor and the congestion control of one client.
 ///
 /// Costs 20 bytes per channel that was ever open at once, searching or not; every operation on one
@@ -112,19 +49,7 @@ impl SearchScheduler {
         while count < MAX_LANES && Duration::from_millis(32 << count) <= max_period {
             count += 1;
         }
-        let lanes = (0..count)
-            .map(|_| Lane {
-                due: None,
-                fired: now,
-                left: 0,
-                attempts: 0,
-                responses: 0,
-                frames: 1.0,
-                threshold: f64::INFINITY,
-                begin: 0,
-                end: 0,
-            })
-            .collect();
+        let lanes = (0..count).map(|_| Lane::new(now)).collect();
         Self {
             lanes,
             queues: Queues::new(),
@@ -132,10 +57,7 @@ impl SearchScheduler {
             governor: governor.max(Duration::from_millis(1)),
             max_period: max_period.max(Duration::from_millis(32)),
             release: None,
-            round_trip: RoundTrip {
-                mean: MIN_ROUND_TRIP,
-                deviation: 0.0,
-            },
+            round_trip: RoundTrip::new(),
             sequence: 1,
         }
     }

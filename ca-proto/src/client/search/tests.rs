@@ -327,9 +327,9 @@ proptest::proptest! {
         }
         bench.sent.clear();
         bench.run_until(now + 600_000);
-        for n in 0..20 {
-            let sent = !bench.times_of(Cid(n as u32)).is_empty();
-            proptest::prop_assert_eq!(sent, searching[n], "{}", n);
+        for (cid, searching) in (0..).map(Cid).zip(searching) {
+            let sent = !bench.times_of(cid).is_empty();
+            proptest::prop_assert_eq!(sent, searching, "{}", cid);
         }
     }
 }
