@@ -214,21 +214,23 @@ impl Circuits {
         }
     }
 
-    /// The circuits whose deadline has come; costs nothing before the first one has.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<CircuitId> {
-        let mut due = Vec::new();
+    /// The circuits whose deadline has come; costs nothing before the first one has. Afterwards the
+    /// caller handles them and calls [`settle`](Self::settle).
+    pub(super) fn take_due(&self, now: Instant) -> Vec<CircuitId> {
         if self.due > now {
-            return due;
+            return Vec::new();
         }
-        self.due = Instant::MAX;
-        for (c, circuit) in self.slots.iter() {
-            match circuit.poll_timeout() {
-                Some(at) if at <= now => due.push(c),
-                Some(at) => self.due = self.due.min(at),
-                None => {}
-            }
+        let is_due = |circuit: &Circuit| circuit.poll_timeout().is_some_and(|at| at <= now);
+        let due = self.slots.iter().filter(|(_, circuit)| is_due(circuit));
+        due.map(|(c, _)| c).collect()
+    }
+
+    /// Finds the next deadline once those that came were handled.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if self.due <= now {
+            let next = self.slots.iter().filter_map(|(_, x)| x.poll_timeout());
+            self.due = next.min().unwrap_or(Instant::MAX);
         }
-        due
     }
 
     /// Asks the driver to close a circuit whose channels are gone. Its key is free at once; its
@@ -254,7 +256,11 @@ impl Circuits {
     /// Forgets a circuit.
     pub(super) fn remove(&mut self, c: CircuitId) -> Option<Circuit> {
         self.unlist(c);
-        self.slots.remove(c)
+        let removed = self.slots.remove(c);
+        if self.slots.is_empty() {
+            self.due = Instant::MAX;
+        }
+        removed
     }
 
     /// Open circuits in order of their identifiers' index.

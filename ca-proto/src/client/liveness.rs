@@ -115,6 +115,7 @@ impl Liveness {
             Phase::Probing { .. } => {
                 self.phase = Phase::Quiet;
                 self.heard = now;
+                self.trust_beacons = true;
                 if core::mem::take(&mut self.unresponsive) {
                     Step::Responsive
                 } else {

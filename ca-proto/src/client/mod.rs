@@ -282,6 +282,7 @@ impl Client {
         for c in self.circuits.take_due(now) {
             self.circuit_timeout(now, c, out);
         }
+        self.circuits.settle(now);
         self.dial_name_servers(now);
         if self.can_search() {
             self.search.handle_timeout(now);

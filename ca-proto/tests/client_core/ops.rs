@@ -1,0 +1,592 @@
+//! Reads, writes, put-notifies, and what servers say about them (`client-and-tools` 5.5, 5.6, 5.8,
+//! 5.10).
+
+use bytes::Bytes;
+use ca_proto::EcaStatus;
+use ca_proto::client::{CloseReason, Event, More, OpError, ReadSpec, Token, TypeSpec, Violation};
+use ca_proto::dbr::{DbrType, Family, NativeType, Value};
+use ca_proto::ids::{Cid, CircuitId, Ioid};
+use ca_proto::wire::message::{Data, ErrorBody, NO_CHANNEL};
+use ca_proto::wire::{Command, Header, tcp};
+
+use crate::rig::*;
+
+const fn spec(ty: TypeSpec, count: u32) -> ReadSpec {
+    ReadSpec { ty, count }
+}
+
+const PLAIN: TypeSpec = TypeSpec::Family(Family::Plain);
+
+/// A connected channel of this type and count with sid 0x14.
+fn channel(ty: u16, count: u32, minor: u16) -> (Rig, Cid, CircuitId) {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.circuit("X", SERVER);
+    rig.feed(
+        c,
+        &[version(minor), rights(cid, 3), create(cid, 0x14, ty, count)],
+    );
+    rig.events();
+    (rig, cid, c)
+}
+
+/// 5.5: `000f ffff 0014 0000 <sid> <ioid> 00000000 00030d40`; trap 35, 12 (13).
+#[test]
+fn trap_35_a_large_count_needs_the_extended_header() {
+    let (mut rig, cid, c) = channel(6, 200_000, 13);
+    let ty = TypeSpec::Family(Family::Time);
+    let read = |rig: &mut Rig, count| {
+        let token = Token(0);
+        rig.client
+            .read(rig.now, cid, spec(ty, count), token, None)
+            .unwrap()
+    };
+    read(&mut rig, 200_000);
+    assert_eq!(
+        rig.bytes(c),
+        hex("000f ffff 0014 0000 00000014 00000000 00000000 00030d40")
+    );
+    read(&mut rig, 65_535);
+    assert_eq!(rig.bytes(c).len(), 24);
+    read(&mut rig, 65_534);
+    assert_eq!(rig.bytes(c).len(), 16);
+}
+
+/// 4.4 and 12 (11): count 0 only to servers from 4.13 on.
+#[test]
+fn trap_23_count_zero_is_replaced_for_old_servers() {
+    for (minor, expected) in [(13, 0), (12, 3), (11, 3)] {
+        let (mut rig, cid, c) = channel(6, 3, minor);
+        rig.client
+            .read(rig.now, cid, spec(PLAIN, 0), Token(0), None)
+            .unwrap();
+        assert_eq!(
+            rig.sent(c),
+            [format!(
+                "READ_NOTIFY ty=DBR_DOUBLE count={expected} sid=20 ioid=0"
+            )]
+        );
+    }
+}
+
+#[test]
+fn a_read_is_answered_once() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 1);
+    let ioid = rig.read(cid, 5);
+    rig.feed(c, &[read_reply(ioid), read_reply(ioid)]);
+    assert_eq!(rig.heard(), [was_read(5)]);
+}
+
+/// Trap 34: type and count are those of the reply.
+#[test]
+fn trap_34_the_reply_says_how_much_it_holds() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 1);
+    let ioid = rig.read(cid, 5);
+    rig.feed(
+        c,
+        &[tcp::Response::ReadNotify {
+            ty: TIME_DOUBLE,
+            count: 0,
+            status: EcaStatus::NORMAL,
+            ioid,
+            data: Data(&[0; 16]),
+        }],
+    );
+    assert_eq!(rig.heard(), [Heard::Read(5, TIME_DOUBLE, 0, vec![0; 16])]);
+}
+
+/// Trap 38: the status of a reply; defect 10.9 and trap 36: lengths that contradict the count.
+#[test]
+fn trap_38_replies_that_bring_no_value() {
+    for (ty, count, status, len, expected) in [
+        (6, 1, EcaStatus::GETFAIL, 8, EcaStatus::GETFAIL),
+        (6, 2, EcaStatus::NORMAL, 8, EcaStatus::BADCOUNT),
+        (6, u32::MAX, EcaStatus::NORMAL, 8, EcaStatus::BADCOUNT),
+        (39, 1, EcaStatus::NORMAL, 8, EcaStatus::BADTYPE),
+        (35, 1, EcaStatus::NORMAL, 8, EcaStatus::BADTYPE),
+        (65_535, 1, EcaStatus::NORMAL, 8, EcaStatus::BADTYPE),
+    ] {
+        let mut rig = Rig::new();
+        let (cid, c) = rig.connect("X", 1);
+        let ioid = rig.read(cid, 5);
+        rig.feed(
+            c,
+            &[tcp::Response::ReadNotify {
+                ty: DbrType(ty),
+                count,
+                status,
+                ioid,
+                data: Data(&[0; 64][..len]),
+            }],
+        );
+        assert_eq!(rig.heard(), [Heard::Failed(5, expected)], "{ty} {count}");
+    }
+}
+
+/// Trap 37: scalar strings travel short, in both directions.
+#[test]
+fn trap_37_short_strings() {
+    let (mut rig, cid, c) = channel(0, 2, 13);
+    let ioid = rig
+        .client
+        .read(rig.now, cid, spec(PLAIN, 1), Token(5), None)
+        .unwrap();
+    rig.bytes(c);
+    rig.feed(
+        c,
+        &[tcp::Response::ReadNotify {
+            ty: DbrType(0),
+            count: 1,
+            status: EcaStatus::NORMAL,
+            ioid,
+            data: Data(b"hello\0\0\0"),
+        }],
+    );
+    assert_eq!(rig.heard().len(), 1);
+    let string = DbrType(0);
+    let mut written = |value: &Value| {
+        rig.client.write(rig.now, cid, string, value).unwrap();
+        rig.bytes(c)
+    };
+    assert_eq!(
+        written(&"hello".into()),
+        hex("0004 0008 0000 0001 00000014 00000000 68656c6c 6f000000")
+    );
+    assert_eq!(
+        written(&"".into()),
+        hex("0004 0008 0000 0001 00000014 00000000 00000000 00000000")
+    );
+    let two = written(&Value::strings(&["a", "b"]));
+    assert_eq!(two.len(), 16 + 80);
+    assert_eq!((two[16], two[56]), (b'a', b'b'));
+    let none = written(&Value::empty(NativeType::String));
+    assert_eq!(none, hex("0004 0000 0000 0000 00000014 00000000"));
+}
+
+/// 5.5: other scalars in natural size, padded to 8.
+#[test]
+fn scalars_are_padded_with_zeros() {
+    let (mut rig, cid, c) = channel(1, 1, 13);
+    let ioid = rig
+        .client
+        .write_notify(rig.now, cid, DbrType(1), &0x1234_i16.into(), Token(9), None)
+        .unwrap();
+    assert_eq!(
+        rig.bytes(c),
+        hex("0013 0008 0001 0001 00000014 00000000 1234 0000 00000000")
+    );
+    let done = |status| tcp::Response::WriteNotify {
+        ty: DbrType(1),
+        count: 1,
+        status,
+        ioid,
+    };
+    rig.feed(c, &[done(EcaStatus::NORMAL), done(EcaStatus::NORMAL)]);
+    assert_eq!(rig.heard(), [Heard::Written(9)]);
+    let acknowledge = Value::from(1_i16);
+    rig.client
+        .write(rig.now, cid, DbrType::PUT_ACKS, &acknowledge)
+        .unwrap();
+    assert_eq!(
+        rig.bytes(c),
+        hex("0004 0008 0024 0001 00000014 00000000 0001 0000 00000000")
+    );
+}
+
+/// A large array is queued as the buffer it is in, with its padding behind it.
+#[test]
+fn large_values_are_shared() {
+    let (mut rig, cid, c) = channel(4, 10_000, 13);
+    let data = Bytes::from(vec![7; 5_001]);
+    let value = Value::from_wire(NativeType::Char, data.clone());
+    rig.client.write(rig.now, cid, DbrType(4), &value).unwrap();
+    let queue = rig.client.transmit(rig.now, c).unwrap();
+    let slices: Vec<&[u8]> = queue.slices().collect();
+    assert_eq!(slices.len(), 3);
+    assert_eq!(slices[1].as_ptr(), data.as_ptr());
+    assert_eq!(slices[2], [0; 7]);
+    assert_eq!(rig.bytes(c).len(), 16 + 5_008);
+}
+
+/// 5.6, in its order.
+#[test]
+fn requests_that_cannot_work_are_refused_here() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.circuit("X", SERVER);
+    let value = Value::from(1.0);
+    let read = |rig: &mut Rig, spec| rig.client.read(rig.now, cid, spec, Token(0), None);
+    let write = |rig: &mut Rig, ty, value: &Value| rig.client.write(rig.now, cid, ty, value);
+    let four = Value::array(&[0.0; 4]);
+    assert_eq!(read(&mut rig, spec(PLAIN, 9)), Err(OpError::NotConnected));
+    assert_eq!(write(&mut rig, DOUBLE, &four), Err(OpError::NotConnected));
+    rig.feed(c, &[rights(cid, 0), create(cid, 1, 6, 3)]);
+    assert_eq!(read(&mut rig, spec(PLAIN, 9)), Err(OpError::NoReadAccess));
+    assert_eq!(write(&mut rig, DOUBLE, &four), Err(OpError::NoWriteAccess));
+    rig.feed(c, &[rights(cid, 3)]);
+    let too_many = OpError::BadCount {
+        asked: 4,
+        available: 3,
+    };
+    let bad = DbrType(39);
+    assert_eq!(read(&mut rig, spec(TypeSpec::Exact(bad), 4)), Err(too_many));
+    assert_eq!(write(&mut rig, bad, &four), Err(too_many));
+    for ty in [bad, DbrType::PUT_ACKT, DbrType::PUT_ACKS] {
+        let refused = read(&mut rig, spec(TypeSpec::Exact(ty), 1));
+        assert_eq!(refused, Err(OpError::BadType(ty)));
+    }
+    for ty in [bad, TIME_DOUBLE, DbrType(0), DbrType::PUT_ACKT] {
+        assert_eq!(write(&mut rig, ty, &value), Err(OpError::BadType(ty)));
+    }
+    let two = Value::array(&[1_i16, 2]);
+    let not_one = OpError::BadCount {
+        asked: 2,
+        available: 1,
+    };
+    assert_eq!(write(&mut rig, DbrType::PUT_ACKT, &two), Err(not_one));
+    let endless = Value::from_wire(NativeType::String, vec![b'x'; 40].into());
+    assert_eq!(
+        write(&mut rig, DbrType(0), &endless),
+        Err(OpError::BadString)
+    );
+    let unknown = rig.client.write(rig.now, Cid(77), DOUBLE, &value);
+    assert_eq!(unknown, Err(OpError::NoSuchChannel));
+    assert_eq!(rig.bytes(c), []);
+    assert_eq!(rig.heard(), []);
+}
+
+/// 4.4: servers below 4.9 have no large messages.
+#[test]
+fn old_servers_get_no_large_requests() {
+    let (mut rig, cid, c) = channel(4, 70_000, 8);
+    let too_large = |bytes| {
+        Err(OpError::TooLarge {
+            bytes,
+            limit: 16_384,
+        })
+    };
+    let read = rig
+        .client
+        .read(rig.now, cid, spec(PLAIN, 16_385), Token(0), None);
+    assert_eq!(read.map(|_| ()), too_large(16_385));
+    let value = Value::array(&[0_u8; 20_000]);
+    assert_eq!(
+        rig.client.write(rig.now, cid, DbrType(4), &value),
+        too_large(20_000)
+    );
+    assert_eq!(rig.bytes(c), []);
+}
+
+/// Requests are refused, not queued without end, while the server does not read.
+#[test]
+fn a_full_send_queue_pushes_back() {
+    let (mut rig, cid, c) = channel(4, 70_000, 13);
+    let value = Value::array(&[0_u8; 60_000]);
+    let write = |rig: &mut Rig| rig.client.write(rig.now, cid, DbrType(4), &value);
+    let accepted = (0..100).take_while(|_| write(&mut rig).is_ok()).count();
+    assert_eq!(accepted, 5, "256 KiB and one request");
+    assert!(matches!(write(&mut rig), Err(OpError::QueueFull(300_080))));
+    let refused = rig
+        .client
+        .subscribe(rig.now, cid, time_doubles(1), Token(0));
+    assert!(matches!(refused, Err(OpError::QueueFull(_))));
+    // What the driver took counts until the socket has it.
+    let taken = std::mem::take(rig.client.transmit(rig.now, c).unwrap());
+    assert!(write(&mut rig).is_err());
+    rig.client.handle_sent(rig.now, c, taken.len());
+    assert!(write(&mut rig).is_ok());
+}
+
+#[test]
+fn deadlines_pass_and_late_answers_are_ignored() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 1);
+    let mut read = |token, deadline| {
+        let deadline = Some(at(deadline));
+        rig.client
+            .read(at(0), cid, spec(PLAIN, 1), Token(token), deadline)
+            .unwrap()
+    };
+    let early = read(1, 1_000);
+    let late = read(2, 2_000);
+    rig.run_until(1_000);
+    assert_eq!(rig.heard(), [Heard::TimedOut(1)]);
+    let next = rig.read(cid, 3);
+    assert_ne!(next, early);
+    rig.feed(c, &[read_reply(early), read_reply(late), read_reply(next)]);
+    assert_eq!(rig.heard(), [was_read(2), was_read(3)]);
+    rig.run_until(5_000);
+    assert_eq!(rig.heard(), []);
+}
+
+/// Traps 11 and 31: ids of cancelled operations do not come back before their answer.
+#[test]
+fn trap_11_a_late_answer_never_reaches_the_next_operation() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 1);
+    let slow = rig.read(cid, 0);
+    rig.client.cancel(slow);
+    rig.client.cancel(slow);
+    for token in 1..3_000 {
+        let ioid = rig.read(cid, token);
+        assert_ne!(ioid, slow);
+        rig.feed(c, &[read_reply(ioid)]);
+        rig.bytes(c);
+    }
+    assert_eq!(rig.heard().len(), 2_999);
+    let open = rig.read(cid, 7);
+    rig.feed(c, &[read_reply(slow)]);
+    assert_eq!(rig.heard(), []);
+    rig.feed(c, &[read_reply(open)]);
+    assert_eq!(rig.heard(), [was_read(7)]);
+}
+
+/// 5.4, 5.8: pending operations first, in order of issue, then the news. Traps 28 and 29.
+#[test]
+fn trap_28_a_lost_circuit_answers_what_is_pending() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 1);
+    rig.subscribe(cid, 9);
+    rig.read(cid, 1);
+    rig.client
+        .write_notify(rig.now, cid, DOUBLE, &1.0.into(), Token(2), None)
+        .unwrap();
+    let cancelled = rig.read(cid, 3);
+    rig.client.cancel(cancelled);
+    rig.read(cid, 4);
+    rig.closed(c, CloseReason::Eof);
+    let heard = rig.heard();
+    assert_eq!(
+        heard[..3],
+        [1, 2, 4].map(Heard::Disconnected),
+        "and the subscription after them"
+    );
+    assert_eq!(heard.len(), 4);
+    rig.closed(c, CloseReason::Eof);
+    assert_eq!(rig.heard(), []);
+}
+
+/// 5.8, last column.
+#[test]
+fn closing_a_channel_drops_its_operations_silently() {
+    let mut rig = Rig::new();
+    let (keep, c) = rig.connect("KEEP", 1);
+    let cid = rig.connect_also("X", c, 2);
+    let ioid = rig.read(cid, 1);
+    let kept = rig.read(keep, 2);
+    rig.client.close_channel(rig.now, cid);
+    rig.feed(c, &[read_reply(ioid), read_reply(kept)]);
+    assert_eq!(rig.heard(), [was_read(2)]);
+}
+
+/// Identifiers of one circuit are stale on another.
+#[test]
+fn a_server_cannot_answer_for_another_one() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 1);
+    let (_, d) = rig.circuit("Y", OTHER);
+    let ioid = rig.read(cid, 1);
+    let subid = rig.subscribe(cid, 2);
+    rig.client.unsubscribe(rig.now, subid);
+    let subid = rig.subscribe(cid, 3);
+    rig.bytes(d);
+    let request = Header {
+        p2: ioid.0,
+        ..Header::new(Command::READ_NOTIFY)
+    };
+    let error = tcp::Response::Error {
+        cid,
+        status: EcaStatus::GETFAIL,
+        body: ErrorBody::new(request, "no"),
+    };
+    rig.feed(
+        d,
+        &[
+            read_reply(ioid),
+            update(subid),
+            error,
+            rights(cid, 0),
+            tcp::Response::ServerDisconn { cid },
+            tcp::Response::CreateChFail { cid },
+        ],
+    );
+    assert_eq!(rig.heard(), []);
+    assert_eq!(rig.events(), []);
+    rig.feed(c, &[read_reply(ioid), update(subid)]);
+    assert_eq!(rig.heard(), [was_read(1), updated(3)]);
+}
+
+/// 5.10 with the bytes of `wire-and-server` 3.10, our identifiers put in.
+#[test]
+fn trap_38_an_error_goes_to_the_request_it_copies() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 12);
+    let ioid = rig.read(cid, 1);
+    let subid = rig.subscribe(cid, 2);
+    let write = hex("000b0018 00000000 00000000 00000178
+         00040008 00050001 0000000c 00000000 6e6f6e65 00000000");
+    rig.chunk(c, &write, More::Drained).unwrap();
+    let exception = |cid, status, text: &str| Event::Exception {
+        circuit: c,
+        cid,
+        status,
+        text: text.into(),
+    };
+    let expected = exception(Some(cid), EcaStatus::NOWTACCESS, "none");
+    assert_eq!(rig.events(), [expected]);
+    // The 24-byte copy of an extended header.
+    let extended = hex("000b0020 00000000 00000000 000000a0
+         000fffff 00260000 0000000c 00000000 00000008 00011170 6976616c 00000000");
+    rig.chunk(c, &extended, More::Drained).unwrap();
+    assert_eq!(rig.heard(), [Heard::Failed(1, EcaStatus::PUTFAIL)]);
+    let error = |command, p2, cid| tcp::Response::Error {
+        cid,
+        status: EcaStatus::INTERNAL,
+        body: ErrorBody::new(
+            Header {
+                p2,
+                ..Header::new(command)
+            },
+            "oops",
+        ),
+    };
+    rig.feed(
+        c,
+        &[
+            error(Command::EVENT_ADD, subid.0, cid),
+            error(Command::READ_NOTIFY, ioid.0, cid),
+            error(Command(999), 0, NO_CHANNEL),
+            error(Command::WRITE, 4711, cid),
+        ],
+    );
+    let failed = Heard::Update(2, DbrType(0), 0, EcaStatus::INTERNAL, vec![]);
+    assert_eq!(rig.heard(), [failed]);
+    let nobodys = exception(None, EcaStatus::INTERNAL, "oops");
+    assert_eq!(rig.events(), [nobodys.clone(), nobodys]);
+    rig.feed(c, &[update(subid)]);
+    assert_eq!(rig.heard(), [updated(2)], "the subscription stays");
+}
+
+#[test]
+fn a_put_notify_fails_by_error_or_by_status() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 12);
+    let mut put = |token| {
+        rig.client
+            .write_notify(at(0), cid, DOUBLE, &1.0.into(), Token(token), None)
+            .unwrap()
+    };
+    let (one, two) = (put(1), put(2));
+    let request = Header {
+        p2: one.0,
+        ..Header::new(Command::WRITE_NOTIFY)
+    };
+    rig.feed(
+        c,
+        &[
+            tcp::Response::Error {
+                cid,
+                status: EcaStatus::INTERNAL,
+                body: ErrorBody::new(request, ""),
+            },
+            tcp::Response::WriteNotify {
+                ty: DOUBLE,
+                count: 1,
+                status: EcaStatus::PUTFAIL,
+                ioid: two,
+            },
+        ],
+    );
+    assert_eq!(
+        rig.heard(),
+        [
+            Heard::Failed(1, EcaStatus::INTERNAL),
+            Heard::Failed(2, EcaStatus::PUTFAIL)
+        ]
+    );
+}
+
+/// Section 8: the reference lets the request hang.
+#[test]
+fn an_answer_above_the_limit_fails_its_request() {
+    let params = params().max_array_bytes(Some(16_384));
+    let mut rig = Rig::with(params);
+    let (cid, c) = rig.connect("X", 1);
+    let spec = spec(PLAIN, 0);
+    let ioid = rig.client.read(rig.now, cid, spec, Token(1), None).unwrap();
+    let big = vec![0; 16_416];
+    rig.feed(
+        c,
+        &[
+            tcp::Response::ReadNotify {
+                ty: DOUBLE,
+                count: 2_052,
+                status: EcaStatus::NORMAL,
+                ioid,
+                data: Data(&big),
+            },
+            read_reply(ioid),
+        ],
+    );
+    assert_eq!(rig.heard(), [Heard::Failed(1, EcaStatus::TOLARGE)]);
+}
+
+/// 4.5: what makes a circuit end. The driver closes, then the channels are lost as usual.
+#[test]
+fn peers_that_break_the_protocol_lose_their_circuit() {
+    let error = |len: u8| {
+        let mut bytes = hex("000b0000 00000000 00000000 00000001");
+        bytes[3] = len;
+        bytes.resize(16 + usize::from(len), 0);
+        bytes
+    };
+    let misaligned = hex("00010004 00060001 00000001 00000000 00000000");
+    let cancel = hex("00020000 00000000 00000000 00000000");
+    let unknown = hex("03e70000 00000000 00000000 00000000");
+    let native = hex("00120000 00070001 00000000 00000001");
+    type Expected = fn(&Violation) -> bool;
+    let cases: [(&[u8], Expected); 5] = [
+        (&misaligned, |v| matches!(v, Violation::Misaligned(_))),
+        (&cancel, |v| {
+            *v == Violation::Unexpected(Command::EVENT_CANCEL)
+        }),
+        (&unknown, |v| *v == Violation::Unexpected(Command(999))),
+        (&native, |v| matches!(v, Violation::BadNativeType { .. })),
+        (&error(8), |v| matches!(v, Violation::Malformed(_))),
+    ];
+    for (bytes, expected) in cases {
+        let mut rig = Rig::new();
+        let (cid, c) = rig.connect("X", 1);
+        rig.read(cid, 1);
+        let violation = rig.chunk(c, bytes, More::Drained).unwrap_err();
+        assert!(expected(&violation), "{violation:?}");
+        assert!(matches!(rig.events()[..], [Event::Violation { .. }]));
+        rig.closed(c, CloseReason::Violation);
+        assert_eq!(rig.heard(), [Heard::Disconnected(1)]);
+    }
+}
+
+/// Trap 48: clients that were never asked may ignore NOT_FOUND; the reference aborts.
+#[test]
+fn harmless_messages_are_ignored() {
+    let mut rig = Rig::new();
+    let (_, c) = rig.connect("X", 1);
+    for command in [3, 10, 12, 14, 23] {
+        let bytes = hex(&format!("{command:04x}0000 00000000 00000000 00000000"));
+        rig.chunk(c, &bytes, More::Drained).unwrap();
+    }
+    rig.chunk(c, &[], More::Drained).unwrap();
+    assert_eq!(rig.events(), []);
+    assert_eq!(rig.bytes(c), []);
+}
+
+#[test]
+fn unknown_answers_are_ignored() {
+    let mut rig = Rig::new();
+    let (_, c) = rig.connect("X", 1);
+    let far = Ioid(0x1234_5678);
+    rig.feed(c, &[read_reply(far)]);
+    assert_eq!(rig.heard(), []);
+    rig.client.cancel(far);
+    assert_eq!(rig.events(), []);
+}
