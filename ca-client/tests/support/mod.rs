@@ -196,7 +196,7 @@ impl Server {
         let params = Arc::new(ServerParams::default());
         let endpoint = Endpoint::new(
             params.clone(),
-            announced.unwrap_or(tcp.port()),
+            announced.unwrap_or_else(|| tcp.port()),
             runtime.now(),
         );
         let inner = Arc::new(Mutex::new(Inner {
