@@ -1,15 +1,35 @@
 //! Virtual network and clock in which Channel Access clients and IOCs meet.
 //!
+//! ```
+//! use ca_testkit::{World, api};
+//!
+//! let mut w = World::new(1);
+//! let ioc = w.ioc(|db| {
+//!     db.ai("x", 1.0);
+//! });
+//! let c = w.client();
+//! let sub = c.subscribe(&mut w, "x", api::time());
+//! w.settle().unwrap();
+//! ioc.post(&mut w, "x", 2.0);
+//! w.settle().unwrap();
+//! assert_eq!(c.updates(&w, sub), [1.0, 2.0]);
+//! ```
+//!
 //! A [`World`] holds hosts (clients, simulated IOCs, repeaters, scripted and hostile peers), a
 //! network with faults, and a clock that jumps from event to event. No sockets, no threads, no
 //! executor: the production state machines of `ca-proto` and `ca-server-sim` run in it unchanged,
 //! and the same seed gives the same bytes at the same times.
 
+pub mod api;
+pub mod fuzz;
 pub mod host;
+pub mod invariants;
 pub mod net;
+pub mod random;
 pub mod trace;
 pub mod world;
 
+pub use api::{ClientId, IocId, Pvs};
 pub use net::{ConnId, HostId, Link, Segmentation, SimNet};
 pub use trace::Trace;
 pub use world::{Busy, World, seed};

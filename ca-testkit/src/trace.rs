@@ -138,6 +138,14 @@ impl Trace {
         self.push(now, &route, &text, false);
     }
 
+    /// A stream is dialled, ended or reset by `src`.
+    pub(crate) fn stream_event(&mut self, now: Instant, src: HostId, dst: HostId, what: &str) {
+        if self.enabled {
+            let route = format!("{} > {}  tcp", self.name(src), self.name(dst));
+            self.push(now, &route, what, false);
+        }
+    }
+
     fn push(&mut self, now: Instant, route: &str, text: &str, background: bool) {
         if !self.enabled {
             return;

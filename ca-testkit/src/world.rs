@@ -4,9 +4,11 @@ use core::fmt;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::any::Any;
+use std::collections::BTreeMap;
 
 use ca_proto::Instant;
 
+use crate::api::{IocId, IocSetup};
 use crate::host::{Host, HostInput, HostOutput};
 use crate::net::{Delivery, HostId, SimNet};
 use crate::trace::Trace;
@@ -57,7 +59,8 @@ pub struct World {
     now: Instant,
     seed: u64,
     hosts: Vec<Slot>,
-    //    pub(crate) iocs: BTreeMap<IocId, IocSetup>,
+    /// How the IOCs are started again.
+    pub(crate) iocs: BTreeMap<IocId, IocSetup>,
     /// The network: faults are set here.
     pub net: SimNet,
     /// Every frame as text.
@@ -73,7 +76,7 @@ impl World {
             now: Instant::ZERO,
             seed,
             hosts: Vec::new(),
-            //            iocs: BTreeMap::new(),
+            iocs: BTreeMap::new(),
             net: SimNet::new(seed),
             trace: Trace::default(),
             wrong: None,
@@ -157,6 +160,7 @@ impl World {
     /// The power of a host fails: its sockets are gone without a word, it is not called any more.
     pub fn power_off(&mut self, id: impl Into<HostId>) {
         let id = id.into();
+        self.note(id, "loses power");
         self.hosts[id.0].up = false;
         self.net.crash(id);
     }
@@ -164,6 +168,7 @@ impl World {
     /// The process on a host ends: the system closes its sockets. It is not called any more.
     pub fn kill(&mut self, id: impl Into<HostId>) {
         let id = id.into();
+        self.note(id, "stops");
         self.hosts[id.0].up = false;
         self.net.close_all(id);
     }
@@ -171,6 +176,7 @@ impl World {
     /// Starts another program on a host that was off or whose process ended.
     pub fn boot(&mut self, id: impl Into<HostId>, host: impl Host) {
         let id = id.into();
+        self.note(id, "starts");
         self.net.close_all(id);
         self.net.power_up(id);
         self.hosts[id.0] = Slot {
@@ -178,6 +184,11 @@ impl World {
             up: true,
         };
         self.drain(id);
+    }
+
+    fn note(&mut self, id: HostId, what: &str) {
+        let text = format!("{} {what}", self.trace.name(id));
+        self.trace.note(self.now, &text);
     }
 
     /// True while the host runs.

@@ -657,19 +657,7 @@ impl Host for ClientHost {
             if let Some(output) = self.output.pop_front() {
                 return Some(output);
             }
-            let before = self.output.len();
-            while let Some(circuit) = self.client.poll_woken() {
-                self.ready.push_back(circuit);
-            }
-            for circuit in std::mem::take(&mut self.ready)
-                .into_iter()
-                .collect::<BTreeSet<_>>()
-            {
-                self.flush(now, circuit);
-            }
-            while let Some(action) = self.client.poll_action() {
-                self.act(now, action);
-            }
+            // Searches over TCP wake circuits, so datagrams come first.
             let mut datagram = std::mem::take(&mut self.datagram);
             while let Some(to) = self.client.poll_transmit(now, &mut datagram) {
                 self.datagram = datagram;
@@ -687,10 +675,22 @@ impl Host for ClientHost {
                     }));
             }
             self.datagram = datagram;
+            while let Some(action) = self.client.poll_action() {
+                self.act(now, action);
+            }
+            while let Some(circuit) = self.client.poll_woken() {
+                self.ready.push_back(circuit);
+            }
+            for circuit in std::mem::take(&mut self.ready)
+                .into_iter()
+                .collect::<BTreeSet<_>>()
+            {
+                self.flush(now, circuit);
+            }
             while let Some(event) = self.client.poll_event() {
                 self.events.push((now, event));
             }
-            if self.output.len() == before && self.ready.is_empty() {
+            if self.output.is_empty() && self.ready.is_empty() {
                 return None;
             }
         }

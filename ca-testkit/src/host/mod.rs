@@ -9,11 +9,13 @@ use ca_proto::Instant;
 use crate::net::ConnId;
 
 mod client;
+mod ioc;
 mod nasty;
 mod repeater;
 mod script;
 
 pub use client::{Answer, ClientHost, SubLog, UpdateLog};
+pub use ioc::{History, IocHost, wall};
 pub use nasty::NastyHost;
 pub use repeater::RepeaterHost;
 pub use script::{Received, ScriptHost};
@@ -59,11 +61,12 @@ pub enum HostInput<'a> {
         /// Bytes that may be sent.
         window: usize,
     },
-    /// The next bytes of a stream.
+    /// The next bytes of a stream. A read that finds nothing is handed out only after one that was
+    /// full: then `data` is empty.
     Data {
         /// The stream.
         conn: ConnId,
-        /// The bytes, at least one.
+        /// The bytes.
         data: &'a [u8],
         /// The chunk fills a whole read, so there may be more.
         full: bool,

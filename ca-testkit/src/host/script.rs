@@ -119,13 +119,13 @@ impl Host for ScriptHost {
             }
             HostInput::Accepted { conn, .. } => Received::Accepted(conn),
             HostInput::Connected { conn, .. } => Received::Connected(conn),
+            HostInput::Writable { .. } | HostInput::Data { data: [], .. } => return,
             HostInput::Data { conn, data, .. } => {
                 for data in self.answers_to(data) {
                     self.output.push_back(HostOutput::Send { conn, data });
                 }
                 Received::Data(conn, data.to_vec())
             }
-            HostInput::Writable { .. } => return,
             HostInput::Closed { conn, how } => Received::Closed(conn, how),
         };
         self.received.push((now, what));

@@ -363,7 +363,7 @@ impl SimNet {
         for index in 0..self.connections.len() {
             for end in 0..2 {
                 if self.end_of(index, end) == Some(host) {
-                    self.forget_end(index, end);
+                    self.lose_end(index, end);
                 }
             }
         }
@@ -383,8 +383,17 @@ impl SimNet {
         }
     }
 
+    /// The machine is there again: peers that still wait for an acknowledgement send again, and are
+    /// told that their stream is gone.
     pub(crate) fn power_up(&mut self, host: HostId) {
         self.machines[host.0].up = true;
+        for index in 0..self.connections.len() {
+            for end in 0..2 {
+                if self.is_unacknowledged(index, end, host) {
+                    self.push(self.now + RETRANSMIT, Event::Pipe(index, end));
+                }
+            }
+        }
     }
 
     /// Streams that are open at a host, half-open ones included.
@@ -489,6 +498,7 @@ impl SimNet {
         trace: &mut Trace,
     ) {
         self.now = now;
+        self.trace_stream(host, &output, trace);
         match output {
             HostOutput::Bind { port } => {
                 self.machines[host.0].udp.insert(port);
@@ -505,7 +515,7 @@ impl SimNet {
             HostOutput::Datagram { port, to, data } => {
                 self.send_datagram(host, port, to, data, trace);
             }
-            HostOutput::Dial { conn, to } => self.dial(host, conn, to),
+            HostOutput::Dial { conn, to } => self.dial(host, conn, to, trace),
             HostOutput::Send { conn, data } => self.send_stream(host, conn, &data, trace),
             HostOutput::Shutdown { conn } => self.shutdown(host, conn),
             HostOutput::Close { conn } => self.close(host, conn),
@@ -515,6 +525,20 @@ impl SimNet {
                 }
             }
             HostOutput::Read { conn, enabled } => self.set_reading(host, conn, enabled),
+        }
+    }
+
+    fn trace_stream(&self, host: HostId, output: &HostOutput, trace: &mut Trace) {
+        let (conn, what) = match *output {
+            HostOutput::Shutdown { conn } => (conn, "(end)"),
+            HostOutput::Close { conn } => (conn, "(close)"),
+            HostOutput::Abort { conn } => (conn, "(reset)"),
+            _ => return,
+        };
+        if let Some(&(index, end)) = self.by_end.get(&(host, conn))
+            && let Some(Some(connection)) = self.connections.get(index)
+        {
+            trace.stream_event(self.now, host, connection.host(1 - end), what);
         }
     }
 

@@ -53,6 +53,8 @@ struct Pipe {
     finished: bool,
     /// The reader knows of the end.
     finish_delivered: bool,
+    /// The last read was full and no other followed it.
+    unsure: bool,
     /// The reader does not read.
     paused: bool,
     /// Room that the writer knows of.
@@ -104,21 +106,36 @@ impl SimNet {
         Some((self.end_of(index, end)?, delivery))
     }
 
-    /// The end is gone without telling the other.
-    pub(super) fn forget_end(&mut self, index: usize, end: usize) {
+    /// The end is gone without telling the other, which goes on sending what is not acknowledged.
+    pub(super) fn lose_end(&mut self, index: usize, end: usize) {
         let Some(connection) = self.connection(index) else {
             return;
         };
         let this = &mut connection.ends[end];
         this.alive = false;
         let key = (this.host, this.id);
-        // What it had not read is lost; what it wrote still travels.
-        connection.ends[1 - end].pipe.segments.clear();
-        connection.ends[1 - end].pipe.bytes.clear();
         self.by_end.remove(&key);
     }
 
-    pub(super) fn dial(&mut self, host: HostId, conn: ConnId, to: SocketAddrV4) {
+    /// The end is gone; what it had not read is lost, what it wrote still travels.
+    pub(super) fn forget_end(&mut self, index: usize, end: usize) {
+        self.lose_end(index, end);
+        if let Some(connection) = self.connection(index) {
+            connection.ends[1 - end].pipe.segments.clear();
+            connection.ends[1 - end].pipe.bytes.clear();
+        }
+    }
+
+    /// The end has sent bytes to a host that has lost the stream.
+    pub(super) fn is_unacknowledged(&self, index: usize, end: usize, far: HostId) -> bool {
+        let Some(Some(connection)) = self.connections.get(index) else {
+            return false;
+        };
+        let (near, far_end) = (&connection.ends[end], &connection.ends[1 - end]);
+        near.alive && !far_end.alive && far_end.host == far && !near.pipe.bytes.is_empty()
+    }
+
+    pub(super) fn dial(&mut self, host: HostId, conn: ConnId, to: SocketAddrV4, trace: &mut Trace) {
         self.stats.dials += 1;
         let own = self.machines[host.0].addr;
         let port = self.machines[host.0].next_port;
@@ -133,6 +150,7 @@ impl SimNet {
         let target = target.or_else(|| self.machines.iter().position(|m| m.addr == *to.ip()));
         // An address without a host: nobody answers, as in a real network.
         let far = HostId(target.unwrap_or(host.0));
+        trace.stream_event(self.now, host, far, "(dial)");
         let end = |host, id, addr, alive| End {
             host,
             id,
@@ -266,16 +284,22 @@ impl SimNet {
                 let how = CloseKind::Eof;
                 return self.deliver(index, 1 - end, Delivery::Closed { conn, how });
             }
-            return None;
+            let pipe = &mut self.connection(index)?.ends[end].pipe;
+            if !std::mem::take(&mut pipe.unsure) {
+                return None;
+            }
+            let (data, full) = (Vec::new(), false);
+            return self.deliver(index, 1 - end, Delivery::Data { conn, data, full });
         }
         let position = pipe.delivered;
         let len = self.chunk_len(arrived, position);
         let full = len >= self.read_size;
         let pipe = &mut self.connection(index)?.ends[end].pipe;
         let data = pipe.take(len);
+        pipe.unsure = full;
         let told = pipe.window;
         let room = capacity.saturating_sub(pipe.bytes.len());
-        let more = arrived > len || (pipe.finished && pipe.segments.is_empty());
+        let more = full || arrived > len || (pipe.finished && pipe.segments.is_empty());
         self.stats.bytes += len as u64;
         if more {
             self.push(now, Event::Pipe(index, end));

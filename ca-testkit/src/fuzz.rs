@@ -1,0 +1,345 @@
+//! Bodies of the fuzz targets: any bytes are handled without a panic, within bounds.
+//!
+//! The targets in `fuzz/` are one line each; the corpus beside them is replayed by an ordinary test.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use bytes::BytesMut;
+use ca_proto::addr_list::AddrList;
+use ca_proto::client::{
+    Action, Client, Deliver, Lifecycle, More, ReadSpec, Reply, SubSpec, Token, TypeSpec, Update,
+};
+use ca_proto::config::ClientParams;
+use ca_proto::dbr::{Acknowledge, DbrType, Family, NativeType, Reading, Snapshot, convert};
+use ca_proto::ids::{Cid, CircuitId, Sid};
+use ca_proto::wire::dump::{self, Direction, StreamDump};
+use ca_proto::wire::message::{EventMask, Port, SAME_ADDRESS};
+use ca_proto::wire::{
+    Command, Deframer, Frame, FrameError, Header, Limits, Minor, PvName, SERVER_PORT,
+    datagram_frames, tcp, udp,
+};
+use ca_proto::{Alarm, Instant, Timestamp};
+
+use crate::random;
+
+/// Payload limit of the deframers here, in bytes.
+const MAX_PAYLOAD: u32 = 1 << 20;
+/// Bytes that a core may have waiting after input of at most a few kilobytes.
+const MAX_OUTPUT: usize = 4 << 20;
+/// Longest input looked at, in bytes.
+const MAX_INPUT: usize = 16 * 1024;
+
+const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), SERVER_PORT);
+const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 50_000);
+
+fn cut(data: &[u8]) -> &[u8] {
+    &data[..data.len().min(MAX_INPUT)]
+}
+
+/// A stream is split into the same frames however it is cut; every frame parses and prints.
+pub fn frame(data: &[u8]) {
+    let data = cut(data);
+    let limits = Limits {
+        max_payload: MAX_PAYLOAD,
+        extended: true,
+    };
+    let read = |sizes: &mut dyn FnMut() -> usize| {
+        let mut deframer = Deframer::new(limits);
+        let mut seen: Vec<Result<(Header, Vec<u8>), FrameError>> = Vec::new();
+        let mut rest = data;
+        while !rest.is_empty() {
+            let (chunk, tail) = rest.split_at(sizes().clamp(1, rest.len()));
+            rest = tail;
+            let mut frames = deframer.frames(chunk);
+            while let Some(frame) = frames.next() {
+                seen.push(frame.map(|frame| (frame.header, frame.payload().to_vec())));
+            }
+        }
+        (seen, deframer.buffered())
+    };
+    let whole = read(&mut || data.len());
+    let mut at = 0;
+    let by_data = read(&mut || {
+        at += 1;
+        usize::from(data[at % data.len()])
+    });
+    assert_eq!(whole, read(&mut || 1));
+    assert_eq!(whole, by_data);
+    assert!(whole.1 <= data.len());
+    for (header, payload) in whole.0.into_iter().flatten() {
+        let frame = Frame::new(header, &payload);
+        if let Ok(message) = tcp::Request::parse(&frame) {
+            let mut out = Vec::new();
+            message.encode_into(&mut out);
+        }
+        if let Ok(message) = tcp::Response::parse(&frame) {
+            let mut out = Vec::new();
+            message.encode_into(&mut out);
+        }
+    }
+    for direction in [Direction::TcpRequest, Direction::TcpResponse] {
+        let mut lines = 0;
+        StreamDump::new(direction).feed(data, |line| lines += line.to_string().len());
+    }
+}
+
+/// A datagram is read by client, server and repeater code and printed.
+pub fn datagram(data: &[u8]) {
+    let data = cut(data);
+    for frame in datagram_frames(data).flatten() {
+        if let Ok(message) = udp::Request::parse(&frame) {
+            message.encode_into(&mut Vec::new());
+        }
+        if let Ok(message) = udp::Response::parse(&frame) {
+            message.encode_into(&mut Vec::new());
+        }
+    }
+    for direction in [Direction::UdpRequest, Direction::UdpResponse] {
+        let mut text = String::new();
+        dump::datagram(&mut text, data, direction).expect("a string takes everything");
+    }
+    let (mut client, _) = client_with_channel();
+    let mut out = Vec::new();
+    client.handle_datagram(Instant::ZERO, SERVER, data, &mut Ignore);
+    while client.poll_transmit(Instant::ZERO, &mut out).is_some() {}
+    let mut ioc = random::ioc(1);
+    ioc.start(Instant::ZERO, Timestamp::default(), SERVER_PORT);
+    ioc.handle_datagram(Instant::ZERO, CLIENT, data);
+    let mut total = 0;
+    while ioc.poll_transmit(Instant::ZERO, &mut out).is_some() {
+        total += out.len();
+    }
+    assert!(total <= MAX_OUTPUT);
+}
+
+/// A DBR structure of any type and count is decoded, printed, converted and encoded again.
+///
+/// # Shape
+/// Two bytes type, two bytes count, then the payload.
+pub fn dbr(data: &[u8]) {
+    let [t0, t1, c0, c1, payload @ ..] = cut(data) else {
+        return;
+    };
+    let ty = DbrType(u16::from_be_bytes([*t0, *t1]));
+    let count = u32::from(u16::from_be_bytes([*c0, *c1]));
+    let header = Header {
+        data_type: ty.0,
+        count,
+        ..Header::new(Command::READ_NOTIFY)
+    };
+    if let Ok(reading) = Reading::from_frame(ty, count, &Frame::new(header, payload)) {
+        read_everything(&reading);
+    }
+    let Ok(put) = convert::put_value(ty, count, payload) else {
+        return;
+    };
+    let convert::PutValue::Value(value) = put else {
+        return;
+    };
+    let meta = Snapshot {
+        value: value.to_value(),
+        alarm: Alarm::default(),
+        stamp: Timestamp::default(),
+        ack: Acknowledge::default(),
+        meta: ca_proto::dbr::Metadata::none(),
+    };
+    for native in NativeType::ALL {
+        if let Ok(converted) = convert::write(value, native, &meta.meta) {
+            let snapshot = Snapshot {
+                value: converted,
+                ..meta.clone()
+            };
+            encode_everything(&snapshot);
+        }
+    }
+}
+
+fn read_everything(reading: &Reading) {
+    let value = reading.value();
+    for at in [0, 1, value.count.saturating_sub(1), u32::MAX] {
+        let _ = reading.get_f64(at);
+        let _ = reading.string(at);
+    }
+    let _ = (reading.alarm(), reading.timestamp(), reading.units());
+    let _ = (reading.precision(), reading.limits(), reading.states());
+    let _ = (reading.acknowledge(), reading.to_f64s());
+}
+
+fn encode_everything(snapshot: &Snapshot) {
+    for code in 0..=DbrType::COUNT {
+        let ty = DbrType(code);
+        for count in [0, 1, snapshot.value.count().saturating_add(1)] {
+            let mut out = BytesMut::new();
+            if snapshot.encode(ty, count, &mut out).is_ok() {
+                assert_eq!(out.len() as u64, ty.size(count), "{ty} {count}");
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ignore;
+
+impl Deliver for Ignore {
+    fn update(&mut self, _: Token, update: Update<'_>) {
+        if let Ok(reading) = Reading::from_frame(update.ty, update.count, update.frame) {
+            read_everything(&reading);
+        }
+    }
+    fn reply(&mut self, _: Token, _: Reply<'_>) {}
+    fn lifecycle(&mut self, _: Token, _: Lifecycle) {}
+}
+
+/// A client that searches for one name.
+fn client_with_channel() -> (Client, Cid) {
+    let params = ClientParams::default().search_addrs(vec![SERVER]);
+    let mut client = Client::new(params.into(), Instant::ZERO);
+    let name = PvName::new("x0").expect("a valid name");
+    let cid = client
+        .open_channel(Instant::ZERO, name, 0)
+        .expect("an empty table has room");
+    (client, cid)
+}
+
+/// A client whose channel was found, created and connected.
+fn connected_client() -> (Client, Cid, CircuitId, Deframer) {
+    let (mut client, cid) = client_with_channel();
+    let now = Instant::ZERO + core::time::Duration::from_millis(50);
+    client.handle_timeout(now, &mut Ignore);
+    let mut out = Vec::new();
+    while client.poll_transmit(now, &mut out).is_some() {}
+    let mut found = Vec::new();
+    udp::Response::Search {
+        port: Port(SERVER_PORT),
+        server: SAME_ADDRESS,
+        cid,
+        minor: Minor::CURRENT,
+    }
+    .encode_into(&mut found);
+    client.handle_datagram(now, SERVER, &found, &mut Ignore);
+    let mut circuit = None;
+    while let Some(action) = client.poll_action() {
+        if let Action::Dial { circuit: c, .. } = action {
+            circuit = Some(c);
+        }
+    }
+    let circuit = circuit.expect("a found channel is dialled");
+    client.handle_connected(now, circuit);
+    let mut deframer = Deframer::new(client.limits(circuit));
+    let mut created = Vec::new();
+    tcp::Response::Version {
+        priority: 0,
+        minor: Minor::CURRENT,
+    }
+    .encode_into(&mut created);
+    tcp::Response::AccessRights { cid, rights: 3 }.encode_into(&mut created);
+    tcp::Response::CreateChan {
+        ty: DbrType(NativeType::Double as u16),
+        count: 5,
+        cid,
+        sid: Sid(1),
+    }
+    .encode_into(&mut created);
+    client
+        .handle_chunk(
+            now,
+            circuit,
+            &mut deframer,
+            &created,
+            More::Drained,
+            &mut Ignore,
+        )
+        .expect("an honest server");
+    (client, cid, circuit, deframer)
+}
+
+/// A connected client with operations under way gets any bytes.
+pub fn client_circuit(data: &[u8]) {
+    let data = cut(data);
+    let (mut client, cid, circuit, mut deframer) = connected_client();
+    let mut now = Instant::ZERO + core::time::Duration::from_millis(60);
+    let ty = TypeSpec::Family(Family::Time);
+    let read = ReadSpec { ty, count: 0 };
+    let sub = SubSpec {
+        ty,
+        count: 0,
+        mask: EventMask::VALUE,
+    };
+    client
+        .read(now, cid, read, Token(1), None)
+        .expect("the channel is connected");
+    client
+        .subscribe(now, cid, sub, Token(2))
+        .expect("the channel is open");
+    let mut rest = data;
+    let mut at = 0;
+    while !rest.is_empty() {
+        at += 1;
+        let size = usize::from(data[(at * 7) % data.len()]).clamp(1, rest.len());
+        let (chunk, tail) = rest.split_at(size);
+        rest = tail;
+        now += core::time::Duration::from_millis(1);
+        deframer.set_limits(client.limits(circuit));
+        let more = More::Drained;
+        let result = client.handle_chunk(now, circuit, &mut deframer, chunk, more, &mut Ignore);
+        if result.is_err() {
+            let why = ca_proto::client::CloseReason::Violation;
+            client.handle_closed(now, circuit, why, &mut Ignore);
+            break;
+        }
+        if let Some(queue) = client.transmit(now, circuit) {
+            assert!(queue.len() <= MAX_OUTPUT);
+            queue.clear();
+        }
+    }
+    while client.poll_event().is_some() {}
+    client.shutdown(now);
+    while client.poll_action().is_some() {}
+}
+
+/// An IOC gets any bytes on a circuit.
+pub fn server_circuit(data: &[u8]) {
+    let data = cut(data);
+    let mut ioc = random::ioc(1);
+    let mut now = Instant::ZERO;
+    ioc.start(now, Timestamp::default(), SERVER_PORT);
+    let circuit = ioc.accept(now, CLIENT).expect("the first circuit");
+    let mut deframer = Deframer::new(ioc.limits(circuit));
+    let mut rest = data;
+    let mut at = 0;
+    while !rest.is_empty() {
+        at += 1;
+        let size = usize::from(data[(at * 7) % data.len()]).clamp(1, rest.len());
+        let (chunk, tail) = rest.split_at(size);
+        rest = tail;
+        now += core::time::Duration::from_millis(1);
+        ioc.handle_timeout(now);
+        if ioc
+            .handle_chunk(now, circuit, &mut deframer, chunk)
+            .is_err()
+        {
+            break;
+        }
+        if let Some(queue) = ioc.transmit(circuit) {
+            assert!(queue.len() <= MAX_OUTPUT);
+            queue.clear();
+        }
+    }
+    ioc.handle_closed(now, circuit);
+    assert!(ioc.transmit(circuit).is_none());
+}
+
+/// Clients and IOCs on a bad network, operations drawn from the bytes.
+pub fn world(data: &[u8]) {
+    if let Err(failure) = random::run_bytes(cut(data)) {
+        panic!("{failure}");
+    }
+}
+
+/// An address list is parsed; what parses is found again.
+pub fn addr_list(data: &[u8]) {
+    let text = String::from_utf8_lossy(cut(data));
+    let list = AddrList::parse(&text, SERVER_PORT);
+    assert!(list.0.len() <= text.len());
+    assert!(list.entries().count() <= list.0.len());
+}

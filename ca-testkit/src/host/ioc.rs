@@ -1,0 +1,326 @@
+//! A simulated IOC on a host.
+
+use core::net::SocketAddrV4;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ca_proto::dbr::Value;
+use ca_proto::ids::CircuitId;
+use ca_proto::wire::{Command, Deframer, SendQueue};
+use ca_proto::{Instant, Timestamp};
+use ca_server_sim::Ioc;
+
+use super::{CloseKind, Host, HostInput, HostOutput};
+use crate::net::ConnId;
+
+/// EPICS time at the start of every world: 2021-09-09 01:46:40 UTC.
+const WALL_AT_START: u32 = 1_000_000_000;
+
+/// EPICS time that belongs to a simulated instant.
+pub fn wall(now: Instant) -> Timestamp {
+    const NANOS: u64 = 1_000_000_000;
+    let nanos = now.as_nanos();
+    // A world lives for less than 2^32 - 10^9 seconds, which is 104 years.
+    Timestamp {
+        secs: WALL_AT_START + (nanos / NANOS) as u32,
+        nanos: (nanos % NANOS) as u32,
+    }
+}
+
+#[derive(Debug)]
+struct Stream {
+    circuit: CircuitId,
+    deframer: Deframer,
+    window: usize,
+    queue: SendQueue,
+    /// Received and not looked at, while the circuit is not readable.
+    backlog: Vec<u8>,
+    reading: bool,
+    /// Close once everything is sent.
+    closing: bool,
+}
+
+/// Every value a PV ever had, oldest first.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct History(BTreeMap<String, Vec<Value>>);
+
+impl History {
+    /// The values of one PV.
+    pub fn of(&self, pv: &str) -> &[Value] {
+        self.0.get(pv).map_or(&[], Vec::as_slice)
+    }
+
+    fn note(&mut self, pv: &str, value: Value) {
+        let values = self.0.entry(pv.to_owned()).or_default();
+        if values.last() != Some(&value) {
+            values.push(value);
+        }
+    }
+}
+
+/// The production `Ioc` on a host, driven as `ca-server-sim`'s network driver drives it.
+#[derive(Debug)]
+pub struct IocHost {
+    ioc: Ioc,
+    udp_port: u16,
+    streams: BTreeMap<ConnId, Stream>,
+    by_circuit: BTreeMap<CircuitId, ConnId>,
+    ready: BTreeSet<ConnId>,
+    watched: Vec<String>,
+    history: History,
+    violations: Vec<String>,
+    output: VecDeque<HostOutput>,
+    datagram: Vec<u8>,
+}
+
+impl IocHost {
+    /// Starts an IOC that searches reach at `udp_port` and circuits at `tcp_port`. Every value of the
+    /// `watched` PVs is kept, after those of `history`.
+    pub fn new(
+        mut ioc: Ioc,
+        udp_port: u16,
+        tcp_port: u16,
+        watched: Vec<String>,
+        history: History,
+        now: Instant,
+    ) -> Self {
+        ioc.start(now, wall(now), tcp_port);
+        let mut this = Self {
+            ioc,
+            udp_port,
+            streams: BTreeMap::new(),
+            by_circuit: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            watched,
+            history,
+            violations: Vec::new(),
+            output: VecDeque::from([
+                HostOutput::Bind { port: udp_port },
+                HostOutput::Listen { port: tcp_port },
+            ]),
+            datagram: Vec::new(),
+        };
+        this.watch();
+        this
+    }
+
+    /// The IOC.
+    pub const fn ioc(&self) -> &Ioc {
+        &self.ioc
+    }
+
+    /// Lets `act` use the IOC and keeps what becomes of the watched PVs.
+    pub fn with<R>(&mut self, act: impl FnOnce(&mut Ioc) -> R) -> R {
+        let result = act(&mut self.ioc);
+        self.watch();
+        result
+    }
+
+    /// Every value that the watched PVs had.
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What clients did wrong.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// Streams that are open.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Largest number of bytes that wait to be sent on one circuit, and of bytes not yet looked at.
+    pub fn queued(&self) -> (usize, usize) {
+        let mut most = (0, 0);
+        for stream in self.streams.values() {
+            most.0 = most.0.max(stream.queue.len());
+            most.1 = most
+                .1
+                .max(stream.backlog.len() + stream.deframer.buffered());
+        }
+        most
+    }
+
+    fn watch(&mut self) {
+        for pv in &self.watched {
+            if let Ok(snapshot) = self.ioc.read(pv.as_str()) {
+                self.history.note(pv, snapshot.value);
+            }
+        }
+    }
+
+    /// Looks at received bytes for as long as the circuit wants to read.
+    fn read(&mut self, now: Instant, conn: ConnId) {
+        let Some(stream) = self.streams.get_mut(&conn) else {
+            return;
+        };
+        let circuit = stream.circuit;
+        let data = std::mem::take(&mut stream.backlog);
+        let mut failed = None;
+        let mut frames = stream.deframer.frames(&data);
+        let mut rest = data.len();
+        while self.ioc.is_readable(circuit) {
+            frames.set_limits(self.ioc.limits(circuit));
+            let Some(frame) = frames.next() else {
+                break;
+            };
+            let wrote = match &frame {
+                Ok(frame) => {
+                    matches!(frame.header.command, Command::WRITE | Command::WRITE_NOTIFY)
+                }
+                Err(_) => false,
+            };
+            let result = self.ioc.handle_frame(now, circuit, frame);
+            rest = frames.remaining();
+            if let Err(violation) = result {
+                failed = Some(violation.to_string());
+                break;
+            }
+            if wrote {
+                for pv in &self.watched {
+                    if let Ok(snapshot) = self.ioc.read(pv.as_str()) {
+                        self.history.note(pv, snapshot.value);
+                    }
+                }
+            }
+        }
+        let readable = self.ioc.is_readable(circuit);
+        if !readable {
+            stream.backlog = data[data.len() - rest..].to_vec();
+        }
+        if readable != stream.reading {
+            stream.reading = readable;
+            let enabled = readable;
+            self.output.push_back(HostOutput::Read { conn, enabled });
+        }
+        if let Some(violation) = failed {
+            self.violations.push(violation);
+            stream.closing = true;
+            stream.backlog.clear();
+        }
+        self.ready.insert(conn);
+    }
+
+    fn flush(&mut self, now: Instant, conn: ConnId) {
+        let Some(stream) = self.streams.get_mut(&conn) else {
+            return;
+        };
+        while stream.window > 0 {
+            if stream.queue.is_empty()
+                && let Some(queue) = self.ioc.transmit(stream.circuit)
+            {
+                std::mem::swap(queue, &mut stream.queue);
+            }
+            let mut data = stream.queue.to_vec();
+            data.truncate(stream.window);
+            if data.is_empty() {
+                break;
+            }
+            stream.queue.advance(data.len());
+            stream.window -= data.len();
+            self.output.push_back(HostOutput::Send { conn, data });
+        }
+        stream.closing |= self.ioc.is_broken(stream.circuit);
+        if stream.closing && stream.queue.is_empty() {
+            self.output.push_back(HostOutput::Close { conn });
+            self.forget(now, conn);
+        } else if !stream.reading {
+            self.read(now, conn);
+        }
+    }
+
+    fn forget(&mut self, now: Instant, conn: ConnId) {
+        if let Some(stream) = self.streams.remove(&conn) {
+            self.by_circuit.remove(&stream.circuit);
+            self.ready.remove(&conn);
+            self.ioc.handle_closed(now, stream.circuit);
+        }
+    }
+
+    fn accept(&mut self, now: Instant, conn: ConnId, peer: SocketAddrV4, window: usize) {
+        let Some(circuit) = self.ioc.accept(now, peer) else {
+            self.output.push_back(HostOutput::Close { conn });
+            return;
+        };
+        let stream = Stream {
+            circuit,
+            deframer: Deframer::new(self.ioc.limits(circuit)),
+            window,
+            queue: SendQueue::new(),
+            backlog: Vec::new(),
+            reading: true,
+            closing: false,
+        };
+        self.streams.insert(conn, stream);
+        self.by_circuit.insert(circuit, conn);
+        self.ready.insert(conn);
+    }
+}
+
+impl Host for IocHost {
+    fn handle(&mut self, now: Instant, input: HostInput<'_>) {
+        match input {
+            HostInput::Datagram { from, data, .. } => self.ioc.handle_datagram(now, from, data),
+            HostInput::Accepted {
+                conn, peer, window, ..
+            } => self.accept(now, conn, peer, window),
+            HostInput::Connected { .. } => {}
+            HostInput::Data { conn, data, .. } => {
+                if let Some(stream) = self.streams.get_mut(&conn)
+                    && !stream.closing
+                {
+                    stream.backlog.extend_from_slice(data);
+                    self.read(now, conn);
+                }
+            }
+            HostInput::Writable { conn, window } => {
+                if let Some(stream) = self.streams.get_mut(&conn) {
+                    stream.window = window;
+                    self.ready.insert(conn);
+                }
+            }
+            HostInput::Closed { conn, how } => {
+                if how == CloseKind::Eof {
+                    self.output.push_back(HostOutput::Close { conn });
+                }
+                self.forget(now, conn);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.ioc.handle_timeout(now);
+        self.watch();
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Option<HostOutput> {
+        loop {
+            if let Some(output) = self.output.pop_front() {
+                return Some(output);
+            }
+            while let Some(circuit) = self.ioc.poll_woken() {
+                self.ready.extend(self.by_circuit.get(&circuit).copied());
+            }
+            for conn in std::mem::take(&mut self.ready) {
+                self.flush(now, conn);
+            }
+            let mut data = std::mem::take(&mut self.datagram);
+            while let Some(to) = self.ioc.poll_transmit(now, &mut data) {
+                self.output.push_back(HostOutput::Datagram {
+                    port: self.udp_port,
+                    to,
+                    data: data.clone(),
+                });
+            }
+            self.datagram = data;
+            if self.output.is_empty() && self.ready.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.ioc.poll_timeout()
+    }
+}
