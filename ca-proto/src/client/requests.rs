@@ -27,6 +27,11 @@ struct Target {
     unsent: usize,
 }
 
+/// Bytes queued on a circuit from which on subscriptions are refused. Far above the mark for
+/// operations, which can wait: a program subscribes to everything it shows in one loop (32 bytes
+/// each), as the reference lets it.
+const SUBSCRIBE_HIGH_WATER: usize = 16 << 20;
+
 impl Client {
     /// Asks for a value once; the result comes through [`Deliver::reply`], also when the deadline
     /// passes or the connection is lost.
@@ -141,14 +146,13 @@ impl Client {
             return Err(OpError::BadMask);
         }
         readable(spec.ty, NativeType::Double)?;
-        let high_water = self.params.send_high_water;
         let channel = self.channels.get_mut(cid).ok_or(OpError::NoSuchChannel)?;
         let circuit = match channel.phase {
             Phase::Ready { circuit, .. } => self.circuits.get(circuit),
             _ => None,
         };
         let live = circuit.is_some_and(|circuit| circuit.is_live());
-        if let Some(circuit) = circuit.filter(|circuit| circuit.unsent > high_water) {
+        if let Some(circuit) = circuit.filter(|circuit| circuit.unsent > SUBSCRIBE_HIGH_WATER) {
             return Err(OpError::QueueFull(circuit.unsent));
         }
         let inserted = self.subs.insert(&mut channel.subs, cid, spec, token);
