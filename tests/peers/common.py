@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import sys
+import threading
 import time
 import traceback
 
@@ -15,9 +17,20 @@ def arguments(description, **extra):
     )
     parser.add_argument("--port", type=int, required=True, help="server port, TCP and UDP")
     parser.add_argument("--prefix", default="CANTER", help="prefix of the PV names")
+    parser.add_argument("--watchdog", type=float, default=0, help="seconds until a certain end")
+    parser.add_argument("--stdin", action="store_true", help="end when standard input closes")
     for name, default in extra.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.watchdog:
+        in_background(lambda: (time.sleep(options.watchdog), os._exit(3)))
+    if options.stdin:
+        in_background(lambda: (sys.stdin.read(), os._exit(3)))
+    return options
+
+
+def in_background(work):
+    threading.Thread(target=work, daemon=True).start()
 
 
 def isolate(port):

@@ -1,1 +1,9 @@
-//! Loopback and interoperation tests of Canter
+//! Loopback and interoperation tests of Canter: what they share.
+//!
+//! `cargo xtask test` sets real EPICS up and runs them all; plain `cargo test` runs those that
+//! need nothing but this workspace. Each test prints a [`table::Table`]; `--nocapture` shows it.
+
+pub mod judge;
+pub mod peer;
+pub mod ports;
+pub mod table;

@@ -1,0 +1,164 @@
+//! The two APIs of our client under one roof, so that the same checks run with both.
+//!
+//! The blocking one does its work inside of the first poll.
+#![allow(async_fn_in_trait)] // Only used within these tests, on one thread.
+
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use ca_client::{
+    BuildError, ChannelInfo, Client, ClientBuilder, ConnectError, DbrType, Monitor, ReadError,
+    ReadSpec, Reading, SubSpec, SubscribeError, Value, WriteError, blocking,
+};
+
+/// Time for an operation unless a check says otherwise.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client.
+pub trait Api: Sized {
+    /// What it calls a channel.
+    type Channel: Channel;
+
+    /// Whether one task can wait for several answers at once.
+    const CONCURRENT: bool;
+
+    /// A client that knows one server only.
+    ///
+    /// # Errors
+    /// If there is no socket.
+    fn connect_to(server: SocketAddrV4) -> Result<Self, BuildError>;
+
+    /// Opens a channel, without waiting.
+    ///
+    /// # Errors
+    /// For bad names.
+    fn open(&self, name: &[u8]) -> Result<Self::Channel, ConnectError>;
+}
+
+/// A channel; see `ca_client::Channel`.
+pub trait Channel: Clone + fmt::Debug {
+    /// What it calls a subscription.
+    type Subscription: Subscription;
+
+    /// A handle with another time-out.
+    #[must_use]
+    fn with_timeout(&self, timeout: Duration) -> Self;
+    /// What is known about it.
+    fn info(&self) -> Option<ChannelInfo>;
+    /// Waits for the connection.
+    async fn connected(&self) -> Result<(), ConnectError>;
+    /// Reads.
+    async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError>;
+    /// Writes without waiting for the server.
+    async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
+    /// Writes and waits for completion.
+    async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
+    /// Subscribes.
+    ///
+    /// # Errors
+    /// If the request makes no sense.
+    fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError>;
+}
+
+/// A subscription.
+pub trait Subscription {
+    /// The next item, if one comes in time.
+    async fn next(&mut self, timeout: Duration) -> Option<Monitor>;
+}
+
+fn builder(server: SocketAddrV4) -> ClientBuilder {
+    Client::builder().isolated([server]).timeout(TIMEOUT)
+}
+
+impl Api for Client {
+    type Channel = ca_client::Channel;
+
+    const CONCURRENT: bool = true;
+
+    fn connect_to(server: SocketAddrV4) -> Result<Self, BuildError> {
+        builder(server).build()
+    }
+
+    fn open(&self, name: &[u8]) -> Result<Self::Channel, ConnectError> {
+        self.open(name)
+    }
+}
+
+impl Channel for ca_client::Channel {
+    type Subscription = ca_client::Subscription;
+
+    fn with_timeout(&self, timeout: Duration) -> Self {
+        self.with_timeout(timeout)
+    }
+    fn info(&self) -> Option<ChannelInfo> {
+        self.info()
+    }
+    async fn connected(&self) -> Result<(), ConnectError> {
+        self.connected().await
+    }
+    async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
+        self.read_with(spec).await
+    }
+    async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
+        self.write_as(ty, value).await
+    }
+    async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
+        self.write_notify_as(ty, value).await
+    }
+    fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
+        self.subscribe(spec)
+    }
+}
+
+impl Subscription for ca_client::Subscription {
+    async fn next(&mut self, timeout: Duration) -> Option<Monitor> {
+        tokio::time::timeout(timeout, self.next()).await.ok()?
+    }
+}
+
+impl Api for blocking::Client {
+    type Channel = blocking::Channel;
+
+    const CONCURRENT: bool = false;
+
+    fn connect_to(server: SocketAddrV4) -> Result<Self, BuildError> {
+        Self::build(builder(server))
+    }
+
+    fn open(&self, name: &[u8]) -> Result<Self::Channel, ConnectError> {
+        self.open(name)
+    }
+}
+
+impl Channel for blocking::Channel {
+    type Subscription = blocking::Subscription;
+
+    fn with_timeout(&self, timeout: Duration) -> Self {
+        self.with_timeout(timeout)
+    }
+    fn info(&self) -> Option<ChannelInfo> {
+        self.info()
+    }
+    async fn connected(&self) -> Result<(), ConnectError> {
+        self.connected()
+    }
+    async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
+        self.read_with(spec)
+    }
+    async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
+        self.write_as(ty, value)
+    }
+    async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
+        self.write_notify_as(ty, value)
+    }
+    fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
+        self.subscribe(spec)
+    }
+}
+
+impl Subscription for blocking::Subscription {
+    async fn next(&mut self, timeout: Duration) -> Option<Monitor> {
+        self.next_timeout(timeout)
+    }
+}

@@ -1,0 +1,134 @@
+//! Arrays: lengths from 0 to a million, counts below and above, every type.
+
+use ca_client::{Family, NativeType, OpError, ReadError, Value, WriteError};
+
+use super::{
+    Bench, Check, Kind, Named, Stop, checks, exact, expect, native, plain, put, read_is, restore,
+    same_value,
+};
+use crate::api::{Api, Channel};
+use crate::pvs::{ARRAYS, arrays_of_each_type, ramp};
+
+pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
+    for (name, length, capacity) in ARRAYS.into_iter().filter(|(name, ..)| *name != "wf9k") {
+        checks! { all: format!("array.{length}") => read(bench, name, length, capacity); }
+    }
+    checks! { all:
+        "array.extended_header" => extended(bench);
+        "array.each_type" => each_type(bench);
+        "array.write" => write(bench);
+        "array.write_each_type" => write_each_type(bench);
+        "array.write_fewer" => write_fewer(bench);
+        "array.write_70000" => write_large(bench, "wf70k", 70_000);
+        "array.write_1000000" => write_large(bench, "wf1m", 1_000_000);
+        "count.less" => count_less(bench);
+        "count.more" => count_more(bench);
+        "count.padded" => count_padded(bench);
+    }
+}
+
+async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u32) -> Check {
+    let channel = bench.channel(name).await?;
+    let count = channel.info().and_then(|info| info.connection().map(|c| c.count));
+    expect("capacity", count, Some(capacity))?;
+    for family in [Family::Plain, Family::Time] {
+        let got = channel.read_with(native(family)).await?;
+        expect("elements", got.count(), length)?;
+        same_value(&got, &ramp(length).into())?;
+    }
+    Ok(())
+}
+
+/// 72 000 bytes, where the count alone would not need the extended header.
+async fn extended<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.needs_records("it has no such PV")?;
+    read(bench, "wf9k", 9_000, 9_000).await
+}
+
+async fn each_type<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.needs_records("it has no such PVs")?;
+    for (name, value) in arrays_of_each_type() {
+        let channel = bench.channel(name).await?;
+        read_is(&channel, &value).await?;
+        let got = channel.read_with(native(Family::Ctrl)).await?;
+        same_value(&got, &value)?;
+    }
+    Ok(())
+}
+
+async fn write<A: Api>(bench: Bench<'_, A>) -> Check {
+    let channel = bench.channel("wf5").await?;
+    let written = Value::from([5.0, 6.0, 7.0, 8.0, 9.0]);
+    put(&channel, written.clone()).await?;
+    let outcome = read_is(&channel, &written).await;
+    restore(&channel, ramp(5), outcome).await
+}
+
+async fn write_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.needs_records("it has no such PVs")?;
+    for (name, initial) in arrays_of_each_type() {
+        let channel = bench.channel(name).await?;
+        let written = match initial.native() {
+            NativeType::String => Value::strings(&["a", "", "ccc", "dddd"]),
+            NativeType::Short => [-1i16, i16::MIN, i16::MAX, 0, 1].into(),
+            NativeType::Float => [-1.5f32, f32::MIN, f32::MAX, f32::MIN_POSITIVE, 0.0].into(),
+            NativeType::Enum => [9, 8, 7, 65_535, 0].map(ca_client::EnumIndex).into(),
+            NativeType::Char => [255u8, 128, 127, 1, 0].into(),
+            NativeType::Long => [-1, i32::MIN, i32::MAX, 0, 1].into(),
+            NativeType::Double => [-1.5, f64::MIN, f64::MAX, f64::MIN_POSITIVE, 0.0].into(),
+        };
+        put(&channel, written.clone()).await?;
+        let outcome = read_is(&channel, &written).await;
+        restore(&channel, initial, outcome).await?;
+    }
+    Ok(())
+}
+
+/// A waveform becomes as long as what is written.
+async fn write_fewer<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.not_with(Kind::Pcaspy, "its arrays keep their length")?;
+    let channel = bench.channel("wf5").await?;
+    let written = Value::from([7.0, 8.0]);
+    put(&channel, written.clone()).await?;
+    let outcome = read_is(&channel, &written).await;
+    restore(&channel, ramp(5), outcome).await
+}
+
+async fn write_large<A: Api>(bench: Bench<'_, A>, name: &str, length: u32) -> Check {
+    let channel = bench.channel(name).await?;
+    let written = Value::from((0..length).map(|n| -f64::from(n)).collect::<Vec<_>>());
+    put(&channel, written.clone()).await?;
+    let outcome = read_is(&channel, &written).await;
+    restore(&channel, ramp(length), outcome).await
+}
+
+async fn count_less<A: Api>(bench: Bench<'_, A>) -> Check {
+    let channel = bench.channel("wf5").await?;
+    let got = channel.read_with(exact(plain(NativeType::Double), 3)).await?;
+    same_value(&got, &ramp(3).into())
+}
+
+/// As libca, our client refuses more elements than the channel has.
+async fn count_more<A: Api>(bench: Bench<'_, A>) -> Check {
+    let channel = bench.channel("wf5").await?;
+    let refused = OpError::BadCount {
+        asked: 10,
+        available: 5,
+    };
+    match channel.read_with(exact(plain(NativeType::Double), 10)).await {
+        Err(ReadError::BadRequest { reason, .. }) => expect("read", reason, refused)?,
+        other => return Err(Stop::failed(format!("read: {other:?}"))),
+    }
+    match put(&channel, ramp(10)).await {
+        Err(WriteError::BadRequest { reason, .. }) => expect("write", reason, refused),
+        other => Err(Stop::failed(format!("write: {other:?}"))),
+    }
+}
+
+/// An exact count gives that many elements, zeros behind those that the array holds.
+async fn count_padded<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.needs_records("it does not fill up")?;
+    let channel = bench.channel("wf0").await?;
+    let got = channel.read_with(exact(plain(NativeType::Double), 4)).await?;
+    same_value(&got, &Value::from([0.0; 4]))
+}

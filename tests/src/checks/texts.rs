@@ -1,0 +1,137 @@
+//! Strings of all kinds, and numbers that are none.
+
+use ca_client::{DbrType, Family, NativeType, Value, ValueError};
+
+use super::{
+    Bench, Check, Kind, Named, Stop, checks, ensure, exact, expect, native, plain, put, read_is,
+    restore, same_value,
+};
+use crate::api::{Api, Channel};
+use crate::pvs;
+
+pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
+    checks! { all:
+        "string.longest" => longest(bench);
+        "string.utf8" => bytes(bench, "grün µm °C".as_bytes());
+        "string.not_utf8" => bytes(bench, b"\xff\xfe latin1 \xe9");
+        "string.too_long" => too_long(bench);
+        "string.as_char_array" => dollar(bench);
+        "string.long" => long_string(bench);
+        "string.of_each_type" => of_each_type(bench);
+        "nan.scalar" => nan_scalar(bench);
+        "nan.array" => nan_array(bench);
+        "char.array" => char_array(bench);
+    }
+}
+
+async fn longest<A: Api>(bench: Bench<'_, A>) -> Check {
+    let channel = bench.channel("string").await?;
+    let text = "x".repeat(39);
+    put(&channel, text.as_str()).await?;
+    let outcome = read_is(&channel, &text.into()).await;
+    restore(&channel, "hello", outcome).await
+}
+
+async fn bytes<A: Api>(bench: Bench<'_, A>, text: &[u8]) -> Check {
+    let channel = bench.channel("string").await?;
+    if bench.server.kind == Kind::Caproto && std::str::from_utf8(text).is_err() {
+        return Err(Stop::NotOffered("its strings are latin-1 or UTF-8 text"));
+    }
+    put(&channel, Value::string(text)).await?;
+    let outcome = read_is(&channel, &Value::string(text)).await;
+    restore(&channel, "hello", outcome).await
+}
+
+/// Refused before anything is sent.
+async fn too_long<A: Api>(bench: Bench<'_, A>) -> Check {
+    use ca_client::IntoValue;
+    let channel = bench.channel("string").await?;
+    let refused = "x".repeat(40).into_value();
+    expect("40 bytes", refused.err(), Some(ValueError::TextTooLong(40)))?;
+    read_is(&channel, &"hello".into()).await
+}
+
+/// The modifier `$`: a string field as an array of `CHAR`.
+async fn dollar<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.needs_records("it does not know the modifier")?;
+    let channel = bench.channel("double.DESC$").await?;
+    let connection = channel.info().and_then(|info| info.connection().copied());
+    expect("native type", connection.map(|c| c.native), Some(NativeType::Char))?;
+    let got = channel.read_with(native(Family::Plain)).await?;
+    expect("text", got.long_string().as_deref(), Some(pvs::DESCRIPTION))
+}
+
+/// More than 40 bytes.
+async fn long_string<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.needs_records("it has no such PV")?;
+    // A record of its own type there, an array of CHAR with us.
+    let modifier = match bench.server.kind {
+        Kind::RealIoc => "longstring.VAL$",
+        _ => "longstring",
+    };
+    let channel = bench.channel(modifier).await?;
+    let got = channel.read_with(native(Family::Plain)).await?;
+    expect("text", got.long_string().as_deref(), Some(pvs::LONG_STRING))?;
+    let text = "another text of more than forty characters, written by the client\0";
+    put(&channel, Value::array(text.as_bytes())).await?;
+    let got = channel.read_with(native(Family::Plain)).await?;
+    let written = expect("text", got.long_string().as_deref(), Some(text.trim_end_matches('\0')));
+    let initial: Vec<u8> = pvs::LONG_STRING.bytes().chain([0]).collect();
+    restore(&channel, initial, written).await
+}
+
+/// The server formats numbers.
+async fn of_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.needs_records("it formats in its own way")?;
+    for (pv, text) in [
+        ("double", "3.250"),
+        ("float", "1.500"),
+        ("long", "42"),
+        ("short", "7"),
+        ("char", "65"),
+        ("enum", "one"),
+        ("enum16", "the full twenty five cha"),
+        ("int64", "1099511627776"),
+        ("undefined", "0"),
+    ] {
+        let channel = bench.channel(pv).await?;
+        for family in [Family::Plain, Family::Time, Family::Ctrl] {
+            let ty = DbrType::new(family, NativeType::String);
+            let got = channel.read_with(exact(ty, 1)).await?;
+            expect(pv, got.string(0), Some(text.into()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn nan_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
+    let double = bench.channel("double").await?;
+    put(&double, f64::NAN).await?;
+    let got = double.read_with(exact(plain(NativeType::Double), 1)).await;
+    let outcome = match got {
+        Ok(got) => ensure("no NaN", got.get_f64(0).is_some_and(f64::is_nan)),
+        Err(error) => Err(error.into()),
+    };
+    restore(&double, 3.25, outcome).await?;
+    let float = bench.channel("float").await?;
+    put(&float, f32::INFINITY).await?;
+    let outcome = read_is(&float, &f32::INFINITY.into()).await;
+    restore(&float, 1.5f32, outcome).await
+}
+
+async fn nan_array<A: Api>(bench: Bench<'_, A>) -> Check {
+    let channel = bench.channel("wf5").await?;
+    let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324];
+    put(&channel, values).await?;
+    // The same bits, not only the same numbers.
+    let outcome = read_is(&channel, &values.into()).await;
+    restore(&channel, pvs::ramp(5), outcome).await
+}
+
+async fn char_array<A: Api>(bench: Bench<'_, A>) -> Check {
+    let channel = bench.channel("wfchar").await?;
+    let text = Value::array(b"canter");
+    put(&channel, text.clone()).await?;
+    let got = channel.read_with(exact(plain(NativeType::Char), 6)).await?;
+    same_value(&got, &text)
+}

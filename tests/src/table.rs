@@ -1,0 +1,122 @@
+//! The interoperation matrix: checks in rows, pairings of a client and a server in columns.
+
+use std::fmt;
+
+/// How a check ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// As it should.
+    Ok,
+    /// A peer cannot do it; says why.
+    NotOffered(String),
+    /// Not as it should; says what was seen.
+    Failed(String),
+}
+
+/// Outcomes of checks in several pairings.
+#[derive(Debug)]
+pub struct Table {
+    title: String,
+    columns: Vec<String>,
+    rows: Vec<(String, Vec<Option<Outcome>>)>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new(title: impl Into<String>, columns: &[&str]) -> Self {
+        Self {
+            title: title.into(),
+            columns: columns.iter().map(|&column| column.into()).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Notes an outcome; rows are in the order of their first outcome.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn set(&mut self, column: &str, check: &str, outcome: Outcome) {
+        let at = self.columns.iter().position(|name| name == column);
+        let at = at.unwrap_or_else(|| panic!("no column {column}"));
+        let row = match self.rows.iter().position(|(name, _)| name == check) {
+            Some(row) => row,
+            None => {
+                self.rows.push((check.into(), vec![None; self.columns.len()]));
+                self.rows.len() - 1
+            }
+        };
+        self.rows[row].1[at] = Some(outcome);
+    }
+
+    /// Number of checks that ended well in a column.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn passed(&self, column: &str) -> usize {
+        let at = self.columns.iter().position(|name| name == column);
+        let at = at.unwrap_or_else(|| panic!("no column {column}"));
+        let ok = |(_, cells): &&(String, Vec<Option<Outcome>>)| cells[at] == Some(Outcome::Ok);
+        self.rows.iter().filter(ok).count()
+    }
+
+    /// Prints the table, then fails the test if a check failed.
+    ///
+    /// # Panics
+    /// If a check failed; the message has them all.
+    pub fn finish(self) {
+        println!("{self}");
+        let failures: Vec<String> = self.details(|outcome| match outcome {
+            Outcome::Failed(detail) => Some(format!("FAIL {detail}")),
+            _ => None,
+        });
+        assert!(failures.is_empty(), "{}:\n{}", self.title, failures.join("\n"));
+    }
+
+    /// One line per outcome for which `what` has a text.
+    fn details(&self, what: impl Fn(&Outcome) -> Option<String>) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (check, cells) in &self.rows {
+            for (column, cell) in self.columns.iter().zip(cells) {
+                if let Some(text) = cell.as_ref().and_then(&what) {
+                    lines.push(format!("  {column}, {check}: {text}"));
+                }
+            }
+        }
+        lines
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.rows.iter().map(|(name, _)| name.len()).max();
+        let first = first.unwrap_or_default().max(self.title.len()) + 2;
+        let width = |column: &String| column.chars().count().max(4) + 2;
+        writeln!(f)?;
+        write!(f, "{:first$}", self.title)?;
+        for column in &self.columns {
+            write!(f, "{column:0$}", width(column))?;
+        }
+        writeln!(f)?;
+        for (check, cells) in &self.rows {
+            write!(f, "{check:first$}")?;
+            for (column, cell) in self.columns.iter().zip(cells) {
+                let text = match cell {
+                    Some(Outcome::Ok) => "ok",
+                    Some(Outcome::NotOffered(_)) => "n/a",
+                    Some(Outcome::Failed(_)) => "FAIL",
+                    None => "",
+                };
+                write!(f, "{text:0$}", width(column))?;
+            }
+            writeln!(f)?;
+        }
+        for line in self.details(|outcome| match outcome {
+            Outcome::Ok => None,
+            Outcome::NotOffered(reason) => Some(format!("n/a, {reason}")),
+            Outcome::Failed(detail) => Some(format!("FAIL {detail}")),
+        }) {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+}
