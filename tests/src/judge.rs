@@ -57,7 +57,10 @@ mod tests {
         let parsed = |line| outcome(line).map(|(name, outcome)| (name, outcome));
         assert_eq!(parsed("ok connect"), Some(("connect".into(), Outcome::Ok)));
         let failed = Outcome::Failed("value: 1, expected 2".into());
-        assert_eq!(parsed("FAIL read value: 1, expected 2"), Some(("read".into(), failed)));
+        assert_eq!(
+            parsed("FAIL read value: 1, expected 2"),
+            Some(("read".into(), failed))
+        );
         let not = Outcome::NotOffered("no types".into());
         assert_eq!(parsed("n/a read no types"), Some(("read".into(), not)));
         assert_eq!(parsed("CA client library: hello"), None);

@@ -3,7 +3,11 @@
 //! `cargo xtask test` sets real EPICS up and runs them all; plain `cargo test` runs those that
 //! need nothing but this workspace. Each test prints a [`table::Table`]; `--nocapture` shows it.
 
+pub mod api;
+pub mod checks;
 pub mod judge;
 pub mod peer;
 pub mod ports;
+pub mod pvs;
+pub mod run;
 pub mod table;

@@ -147,7 +147,9 @@ impl Peer {
             thread::spawn(move || {
                 let lines = BufReader::new(out).lines().map_while(Result::ok);
                 // Fails when the peer's handle is gone.
-                lines.take_while(|line| send.send(line.clone()).is_ok()).count();
+                lines
+                    .take_while(|line| send.send(line.clone()).is_ok())
+                    .count();
             });
         }
         if let Some(mut err) = child.stderr.take() {

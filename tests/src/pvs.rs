@@ -13,11 +13,7 @@ pub struct Scalar {
     pub display: Option<(f64, f64)>,
 }
 
-const fn scalar(
-    name: &'static str,
-    native: NativeType,
-    display: Option<(f64, f64)>,
-) -> Scalar {
+const fn scalar(name: &'static str, native: NativeType, display: Option<(f64, f64)>) -> Scalar {
     Scalar {
         name,
         native,

@@ -41,7 +41,8 @@ impl Table {
         let row = match self.rows.iter().position(|(name, _)| name == check) {
             Some(row) => row,
             None => {
-                self.rows.push((check.into(), vec![None; self.columns.len()]));
+                self.rows
+                    .push((check.into(), vec![None; self.columns.len()]));
                 self.rows.len() - 1
             }
         };
@@ -69,7 +70,12 @@ impl Table {
             Outcome::Failed(detail) => Some(format!("FAIL {detail}")),
             _ => None,
         });
-        assert!(failures.is_empty(), "{}:\n{}", self.title, failures.join("\n"));
+        assert!(
+            failures.is_empty(),
+            "{}:\n{}",
+            self.title,
+            failures.join("\n")
+        );
     }
 
     /// One line per outcome for which `what` has a text.

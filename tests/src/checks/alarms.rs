@@ -41,9 +41,13 @@ async fn acknowledge<A: Api>(bench: Bench<'_, A>) -> Check {
     // Too low a severity acknowledges nothing.
     let severity = |severity: AlarmSeverity| Value::from(severity.0 as i16);
     let ty = DbrType::PUT_ACKS;
-    channel.write_notify_as(ty, acks(severity(AlarmSeverity::MINOR))).await?;
+    channel
+        .write_notify_as(ty, severity(AlarmSeverity::MINOR))
+        .await?;
     expect_state(&channel, MAJOR).await?;
-    channel.write_notify_as(ty, acks(severity(AlarmSeverity::MAJOR))).await?;
+    channel
+        .write_notify_as(ty, severity(AlarmSeverity::MAJOR))
+        .await?;
     let none = Acknowledge {
         severity: AlarmSeverity::NO_ALARM,
         ..MAJOR
@@ -55,16 +59,11 @@ async fn acknowledge<A: Api>(bench: Bench<'_, A>) -> Check {
     expect_state(&channel, MAJOR).await
 }
 
-/// What `PUT_ACKT` and `PUT_ACKS` carry.
-fn acks(value: Value) -> Value {
-    value
-}
-
 async fn transient<A: Api>(bench: Bench<'_, A>) -> Check {
     bench.needs_records("it has no alarms to acknowledge")?;
     let channel = bench.channel("alarm").await?;
     for transient in [false, true] {
-        let value = acks(Value::from(i16::from(transient)));
+        let value = Value::from(i16::from(transient));
         channel.write_notify_as(DbrType::PUT_ACKT, value).await?;
         expect_state(&channel, Acknowledge { transient, ..MAJOR }).await?;
     }

@@ -29,7 +29,9 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 
 async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u32) -> Check {
     let channel = bench.channel(name).await?;
-    let count = channel.info().and_then(|info| info.connection().map(|c| c.count));
+    let count = channel
+        .info()
+        .and_then(|info| info.connection().map(|c| c.count));
     expect("capacity", count, Some(capacity))?;
     for family in [Family::Plain, Family::Time] {
         let got = channel.read_with(native(family)).await?;
@@ -104,7 +106,9 @@ async fn write_large<A: Api>(bench: Bench<'_, A>, name: &str, length: u32) -> Ch
 
 async fn count_less<A: Api>(bench: Bench<'_, A>) -> Check {
     let channel = bench.channel("wf5").await?;
-    let got = channel.read_with(exact(plain(NativeType::Double), 3)).await?;
+    let got = channel
+        .read_with(exact(plain(NativeType::Double), 3))
+        .await?;
     same_value(&got, &ramp(3).into())
 }
 
@@ -115,7 +119,10 @@ async fn count_more<A: Api>(bench: Bench<'_, A>) -> Check {
         asked: 10,
         available: 5,
     };
-    match channel.read_with(exact(plain(NativeType::Double), 10)).await {
+    match channel
+        .read_with(exact(plain(NativeType::Double), 10))
+        .await
+    {
         Err(ReadError::BadRequest { reason, .. }) => expect("read", reason, refused)?,
         other => return Err(Stop::failed(format!("read: {other:?}"))),
     }
@@ -129,6 +136,8 @@ async fn count_more<A: Api>(bench: Bench<'_, A>) -> Check {
 async fn count_padded<A: Api>(bench: Bench<'_, A>) -> Check {
     bench.needs_records("it does not fill up")?;
     let channel = bench.channel("wf0").await?;
-    let got = channel.read_with(exact(plain(NativeType::Double), 4)).await?;
+    let got = channel
+        .read_with(exact(plain(NativeType::Double), 4))
+        .await?;
     same_value(&got, &Value::from([0.0; 4]))
 }

@@ -71,7 +71,13 @@ macro_rules! failures {
     )*};
 }
 
-failures!(BuildError, ConnectError, ReadError, WriteError, SubscribeError);
+failures!(
+    BuildError,
+    ConnectError,
+    ReadError,
+    WriteError,
+    SubscribeError
+);
 
 /// What a check gives.
 pub type Check = Result<(), Stop>;
@@ -223,10 +229,7 @@ pub async fn run<A: Api>(server: &Server, table: &mut Table, column: &str) {
         Ok(api) => api,
         Err(error) => return table.set(column, "client", Outcome::Failed(error.to_string())),
     };
-    let bench = Bench {
-        api: &api,
-        server,
-    };
+    let bench = Bench { api: &api, server };
     let mut all: Vec<Named<'_>> = Vec::new();
     reads::add(bench, &mut all);
     arrays::add(bench, &mut all);
@@ -239,7 +242,10 @@ pub async fn run<A: Api>(server: &Server, table: &mut Table, column: &str) {
         let start = Instant::now();
         let outcome = check.await;
         if start.elapsed() > slow {
-            println!("{column}, {name}: took {:.1} s", start.elapsed().as_secs_f64());
+            println!(
+                "{column}, {name}: took {:.1} s",
+                start.elapsed().as_secs_f64()
+            );
         }
         table.set(column, &name, outcome.into());
     }

@@ -38,7 +38,9 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 
 async fn write<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
     let channel = bench.channel(scalar.name).await?;
-    channel.write_as(plain(scalar.native), scalar.written()).await?;
+    channel
+        .write_as(plain(scalar.native), scalar.written())
+        .await?;
     let outcome = read_becomes(&channel, &scalar.written()).await;
     restore(&channel, scalar.initial(), outcome).await
 }
@@ -225,10 +227,12 @@ async fn gated_by<C: Channel>(gate: &C, gated: &C) -> Check {
 }
 
 /// Waits until the server grants just these rights. Reads in between let the client work.
-async fn become<C: Channel>(channel: &C, rights: AccessRights) -> Check {
+async fn rights_become<C: Channel>(channel: &C, rights: AccessRights) -> Check {
     let deadline = Instant::now() + TIMEOUT;
     loop {
-        channel.read_with(super::exact(plain(NativeType::Double), 1)).await?;
+        channel
+            .read_with(super::exact(plain(NativeType::Double), 1))
+            .await?;
         let found = channel.info().map(|info| info.rights());
         if found == Some(rights) || Instant::now() > deadline {
             return expect("access rights", found, Some(rights));

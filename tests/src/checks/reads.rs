@@ -80,7 +80,11 @@ fn metadata(kind: Kind, scalar: Scalar, family: Family, got: &Reading) -> Check 
     let Some(display) = scalar.display else {
         return expect("units", got.units(), None);
     };
-    expect("units", got.units().map(|u| u.to_string()), Some(pvs::UNITS.into()))?;
+    expect(
+        "units",
+        got.units().map(|u| u.to_string()),
+        Some(pvs::UNITS.into()),
+    )?;
     let precision = scalar.native.is_real().then_some(pvs::PRECISION);
     expect("precision", got.precision(), precision)?;
     let limits = got.limits().ok_or(Stop::failed("no limits"))?;
@@ -140,7 +144,11 @@ async fn undefined<A: Api>(bench: Bench<'_, A>) -> Check {
     expect("alarm", got.alarm(), Some(Alarm::UNDEFINED))?;
     let never = got.timestamp().is_some_and(|stamp| stamp.is_undefined());
     ensure("it has a time stamp", never)?;
-    expect("severity", got.alarm().map(|a| a.severity), Some(AlarmSeverity::INVALID))
+    expect(
+        "severity",
+        got.alarm().map(|a| a.severity),
+        Some(AlarmSeverity::INVALID),
+    )
 }
 
 async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
@@ -165,10 +173,16 @@ async fn unknown<A: Api>(bench: Bench<'_, A>) -> Check {
         Ok(()) => return Err(Stop::failed("it connected")),
     };
     let took = start.elapsed();
-    ensure(format!("gave up after {took:?}"), took >= limit && took < limit * 3)?;
+    ensure(
+        format!("gave up after {took:?}"),
+        took >= limit && took < limit * 3,
+    )?;
     let text = ConnectError::TimedOut(error.clone()).to_string();
     for part in [bench.name("no:such:pv"), bench.server.address.to_string()] {
-        ensure(format!("the error does not name {part}: {text}"), text.contains(&part))?;
+        ensure(
+            format!("the error does not name {part}: {text}"),
+            text.contains(&part),
+        )?;
     }
     match error.phase {
         Phase::Searching { attempts, .. } => ensure("it did not search", attempts > 0),

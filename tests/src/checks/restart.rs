@@ -1,4 +1,5 @@
 //! A server that goes away and comes back, with subscriptions alive.
+#![allow(async_fn_in_trait)] // Only used within these tests, on one thread.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,11 @@ async fn regain(updates: &mut impl Subscription, wanted: &Value) -> Check {
     expect("return", item(updates, BACK).await?, Monitor::Connected)?;
     match item(updates, TIMEOUT).await? {
         Monitor::Update { reading, .. } => {
-            expect("type", reading.ty(), DbrType::new(Family::Time, wanted.native()))?;
+            expect(
+                "type",
+                reading.ty(),
+                DbrType::new(Family::Time, wanted.native()),
+            )?;
             same_value(&reading, wanted)
         }
         other => Err(Stop::failed(format!("{other:?} instead of an update"))),
@@ -56,7 +61,11 @@ pub async fn restarted<A: Api>(server: &Server, restart: &mut impl Restart) -> C
     same_value(&first(&mut others).await?, &"hello".into())?;
 
     lose(&mut updates, restart).await?;
-    expect("end", item(&mut others, TIMEOUT).await?, Monitor::Disconnected)?;
+    expect(
+        "end",
+        item(&mut others, TIMEOUT).await?,
+        Monitor::Disconnected,
+    )?;
     let refused = channel.with_timeout(Duration::from_millis(50));
     let read = refused.read_with(super::native(Family::Plain)).await;
     ensure("a read without server", read.is_err())?;
@@ -94,7 +103,11 @@ pub async fn restarted_changed<A: Api>(server: &Server, restart: &mut impl Resta
     let changed = Value::from([7, 8, 9]);
     regain(&mut updates, &changed).await?;
     let connection = channel.info().and_then(|info| info.connection().copied());
-    expect("native type", connection.map(|c| c.native), Some(NativeType::Long))?;
+    expect(
+        "native type",
+        connection.map(|c| c.native),
+        Some(NativeType::Long),
+    )?;
     expect("element count", connection.map(|c| c.count), Some(3))?;
     read_is(&channel, &changed).await
 }

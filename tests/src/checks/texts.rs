@@ -56,7 +56,11 @@ async fn dollar<A: Api>(bench: Bench<'_, A>) -> Check {
     bench.needs_records("it does not know the modifier")?;
     let channel = bench.channel("double.DESC$").await?;
     let connection = channel.info().and_then(|info| info.connection().copied());
-    expect("native type", connection.map(|c| c.native), Some(NativeType::Char))?;
+    expect(
+        "native type",
+        connection.map(|c| c.native),
+        Some(NativeType::Char),
+    )?;
     let got = channel.read_with(native(Family::Plain)).await?;
     expect("text", got.long_string().as_deref(), Some(pvs::DESCRIPTION))
 }
@@ -75,7 +79,11 @@ async fn long_string<A: Api>(bench: Bench<'_, A>) -> Check {
     let text = "another text of more than forty characters, written by the client\0";
     put(&channel, Value::array(text.as_bytes())).await?;
     let got = channel.read_with(native(Family::Plain)).await?;
-    let written = expect("text", got.long_string().as_deref(), Some(text.trim_end_matches('\0')));
+    let written = expect(
+        "text",
+        got.long_string().as_deref(),
+        Some(text.trim_end_matches('\0')),
+    );
     let initial: Vec<u8> = pvs::LONG_STRING.bytes().chain([0]).collect();
     restore(&channel, initial, written).await
 }
