@@ -15,7 +15,7 @@ import common
 options = common.arguments(__doc__)
 common.isolate(options.port)
 
-from pcaspy import Driver, SimpleServer  # noqa: E402  (reads the environment when it is imported)
+from pcaspy import Alarm, Driver, Severity, SimpleServer  # noqa: E402  (reads the environment when it is imported)
 
 KINDS = {"double": "float", "float": "float", "long": "int", "short": "short", "char": "char"}
 KINDS |= {"enum": "enum", "string": "string"}
@@ -52,9 +52,17 @@ def database():
 
 
 class Records(Driver):
+    def __init__(self, names):
+        super().__init__()
+        # PVs start with an UDF alarm that only a changed value would end.
+        for name in names:
+            self.setParamStatus(name, Alarm.NO_ALARM, Severity.NO_ALARM)
+
     def write(self, reason, value):
-        if reason == "ro":
-            return False
+        if reason in ("char", "wfchar") and isinstance(value, str):
+            # The library makes text of bytes, which the driver cannot take for a number.
+            data = list(value.encode("latin-1"))
+            value = data[0] if reason == "char" else data
         self.setParam(reason, value)
         self.updatePVs()
         if reason == "slow":
@@ -71,7 +79,7 @@ def main():
     pvs = database()
     server.createPV(f"{options.prefix}:", pvs)
     server.createPV("", {common.long_name(options.prefix): {"type": "string", "value": "sixty"}})
-    driver = Records()
+    driver = Records(pvs)
     common.in_background(lambda: (sys.stdin.read(), os._exit(0)))
     print("READY", flush=True)
     next_count = common.time.monotonic() + 0.1

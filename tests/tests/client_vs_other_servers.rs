@@ -16,7 +16,9 @@ fn our_client_works_with_other_servers() {
     ];
     let mut table = Table::new("our client, other servers", &servers.map(|(name, ..)| name));
     for (column, kind, script) in servers {
-        let peer = python.serve(script, PREFIX, &[]).unwrap_or_else(|e| panic!("{e}"));
+        let peer = python
+            .serve(script, PREFIX, &[])
+            .unwrap_or_else(|e| panic!("{e}"));
         let server = Server {
             kind,
             address: ports::at(peer.port()),

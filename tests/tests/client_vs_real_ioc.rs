@@ -1,5 +1,7 @@
 //! Our client, with both of its APIs, against the IOC of EPICS Base.
 
+use std::thread;
+
 use ca_client::{Client, blocking};
 use ca_tests::checks::restart::{Restart, restarted, restarted_changed};
 use ca_tests::checks::{Check, Kind, Server, Stop};
@@ -57,18 +59,37 @@ impl Restart for Process {
 #[test]
 fn subscriptions_survive_a_restart_of_the_real_ioc() {
     let Some(python) = Python::find() else { return };
-    let peer = python
-        .serve(SCRIPT, PREFIX, &[])
-        .unwrap_or_else(|e| panic!("{e}"));
-    let server = server(&peer);
-    let mut process = Process { python, peer };
     let columns = ["async", "blocking"];
     let mut table = Table::new("our client, real IOC restarted", &columns);
-    let outcome = run::with_runtime(restarted::<Client>(&server, &mut process));
-    table.set("async", "restart", outcome.into());
-    let outcome = run::without_runtime(restarted::<blocking::Client>(&server, &mut process));
-    table.set("blocking", "restart", outcome.into());
-    let outcome = run::with_runtime(restarted_changed::<Client>(&server, &mut process));
-    table.set("async", "restart.other_type", outcome.into());
+    // Side by side, each with an IOC of its own: they mostly wait.
+    let outcomes = thread::scope(|scope| {
+        let runs: [(_, _, Run); 3] = [
+            ("async", "restart", |server, process| {
+                run::with_runtime(restarted::<Client>(server, process))
+            }),
+            ("blocking", "restart", |server, process| {
+                run::without_runtime(restarted::<blocking::Client>(server, process))
+            }),
+            ("async", "restart.other_type", |server, process| {
+                run::with_runtime(restarted_changed::<Client>(server, process))
+            }),
+        ];
+        runs.map(|(column, check, run)| {
+            let python = python.clone();
+            let outcome = scope.spawn(move || {
+                let served = python.serve(SCRIPT, PREFIX, &[]);
+                let peer = served.map_err(|error| Stop::Failed(error.to_string()))?;
+                run(&server(&peer), &mut Process { python, peer })
+            });
+            (column, check, outcome)
+        })
+        .map(|(column, check, outcome)| (column, check, outcome.join()))
+    });
+    for (column, check, outcome) in outcomes {
+        let outcome = outcome.unwrap_or_else(|_| Err(Stop::Failed("panicked".into())));
+        table.set(column, check, outcome.into());
+    }
     table.finish();
 }
+
+type Run = fn(&Server, &mut Process) -> Check;

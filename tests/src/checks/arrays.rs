@@ -28,6 +28,9 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 }
 
 async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u32) -> Check {
+    if length == 0 {
+        bench.not_with(Kind::Pcaspy, "its arrays are never empty")?;
+    }
     let channel = bench.channel(name).await?;
     let count = channel
         .info()

@@ -220,6 +220,9 @@ fn refused(outcome: Result<(), WriteError>, wanted: EcaStatus) -> Check {
 /// A check's name and its run, not yet begun.
 type Named<'a> = (String, Pin<Box<dyn Future<Output = Check> + 'a>>);
 
+/// Failures in a row after which the server is taken to be gone: each may take seconds.
+const GIVE_UP: u32 = 5;
+
 /// Runs every check with one client and notes the outcomes in a column.
 ///
 /// # Panics
@@ -237,8 +240,14 @@ pub async fn run<A: Api>(server: &Server, table: &mut Table, column: &str) {
     texts::add(bench, &mut all);
     monitors::add(bench, &mut all);
     alarms::add(bench, &mut all);
-    let slow = Duration::from_secs(2);
+    let slow = Duration::from_secs(3);
+    let mut failures = 0;
     for (name, check) in all {
+        if failures == GIVE_UP {
+            let what = "not run: the checks before it failed".into();
+            table.set(column, &name, Outcome::Failed(what));
+            continue;
+        }
         let start = Instant::now();
         let outcome = check.await;
         if start.elapsed() > slow {
@@ -247,6 +256,10 @@ pub async fn run<A: Api>(server: &Server, table: &mut Table, column: &str) {
                 start.elapsed().as_secs_f64()
             );
         }
+        failures = match outcome {
+            Err(Stop::Failed(_)) => failures + 1,
+            _ => 0,
+        };
         table.set(column, &name, outcome.into());
     }
 }

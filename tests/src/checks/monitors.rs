@@ -7,6 +7,7 @@ use ca_client::{
     Reading, SubSpec, Value,
 };
 
+use super::reads::no_float;
 use super::{Bench, Check, Named, Stop, checks, ensure, expect, put, restore, same_value};
 use crate::api::{Api, Channel, Subscription, TIMEOUT};
 use crate::pvs::{self, ARRAYS, SCALARS, Scalar};
@@ -43,6 +44,7 @@ async fn update(subscription: &mut impl Subscription) -> Result<Reading, Stop> {
 }
 
 async fn changes<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
+    no_float(bench, scalar)?;
     let channel = bench.channel(scalar.name).await?;
     let mut updates = channel.subscribe(SubSpec::time().depth(16))?;
     same_value(&update(&mut updates).await?, &scalar.initial())?;

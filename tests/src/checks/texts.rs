@@ -3,8 +3,8 @@
 use ca_client::{DbrType, Family, NativeType, Value, ValueError};
 
 use super::{
-    Bench, Check, Kind, Named, Stop, checks, ensure, exact, expect, native, plain, put, read_is,
-    restore, same_value,
+    Bench, Check, Kind, Named, checks, ensure, exact, expect, native, plain, put, read_is, restore,
+    same_value,
 };
 use crate::api::{Api, Channel};
 use crate::pvs;
@@ -33,10 +33,11 @@ async fn longest<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn bytes<A: Api>(bench: Bench<'_, A>, text: &[u8]) -> Check {
-    let channel = bench.channel("string").await?;
-    if bench.server.kind == Kind::Caproto && std::str::from_utf8(text).is_err() {
-        return Err(Stop::NotOffered("its strings are latin-1 or UTF-8 text"));
+    if std::str::from_utf8(text).is_err() {
+        bench.not_with(Kind::Caproto, "its strings are latin-1 or UTF-8 text")?;
+        bench.not_with(Kind::Pcaspy, "Python ends with an error")?;
     }
+    let channel = bench.channel("string").await?;
     put(&channel, Value::string(text)).await?;
     let outcome = read_is(&channel, &Value::string(text)).await;
     restore(&channel, "hello", outcome).await
@@ -113,6 +114,8 @@ async fn of_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn nan_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
+    bench.not_with(Kind::Caproto, "NaN is beyond the limits of its PV")?;
+    bench.not_with(Kind::Pcaspy, "its real numbers are all DOUBLE")?;
     let double = bench.channel("double").await?;
     put(&double, f64::NAN).await?;
     let got = double.read_with(exact(plain(NativeType::Double), 1)).await;
