@@ -204,6 +204,10 @@ impl Run {
         if source.chance(30) {
             w.net.send_buffer = 512 << source.below(8);
         }
+        if source.chance(30) {
+            // Small reads: flow control.
+            w.net.read_size = 64 << source.below(8);
+        }
         let nasty = source.chance(20).then(|| {
             let addr = w.free_addr(0);
             let targets = w.hosts().map(|host| w.net.addr(host)).collect();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use allocation_counter::measure;
 use ca_proto::access::AccessRights;
 use ca_proto::client::{
-    Action, Client, Deliver, Lifecycle, More, Reply, SubSpec, Token, TypeSpec, Update,
+    Action, Client, CloseReason, Deliver, Destination, Lifecycle, More, ReadSpec, Reply, SubSpec,
+    Token, TypeSpec, Update,
 };
 use ca_proto::config::{ClientParams, ServerParams};
 use ca_proto::dbr::{Acknowledge, DbrType, Family, Metadata, NativeType, Snapshot, Value};
@@ -17,6 +18,7 @@ use ca_proto::server::{
 use ca_proto::wire::message::{Data, EventMask, Port, SAME_ADDRESS, Text};
 use ca_proto::wire::{Deframer, Minor, PvName, tcp, udp};
 use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
+use ca_server_sim::{Ioc, PvSpec};
 
 const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50_000);
 const NOW: Instant = Instant::ZERO;
@@ -241,14 +243,21 @@ impl Deliver for Count {
     fn lifecycle(&mut self, _: Token, _: Lifecycle) {}
 }
 
-/// A client with one connected channel and a subscription; the deframer of its circuit.
-fn client() -> (Client, CircuitId, SubId, Deframer) {
-    let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5064);
-    let params = ClientParams::default().search_addrs(vec![server]);
-    let mut client = Client::new(Arc::new(params), NOW);
+const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5064);
+
+/// Answers the client's search for its one channel and makes the connection, from the time when the
+/// client wants to be called next.
+fn bring_up(client: &mut Client, cid: Cid, now: &mut Instant) -> (CircuitId, Deframer) {
     let out = &mut Count::default();
-    let name = PvName::new("x").unwrap();
-    let cid = client.open_channel(NOW, name, 0).unwrap();
+    let mut datagram = Vec::new();
+    let mut searched = false;
+    while !searched {
+        *now = client.poll_timeout().unwrap();
+        client.handle_timeout(*now, out);
+        while let Some(to) = client.poll_transmit(*now, &mut datagram) {
+            searched |= to == Destination::Search;
+        }
+    }
     let mut reply = Vec::new();
     udp::Response::Search {
         port: Port(5064),
@@ -257,14 +266,11 @@ fn client() -> (Client, CircuitId, SubId, Deframer) {
         minor: Minor::CURRENT,
     }
     .encode_into(&mut reply);
-    let now = client.poll_timeout().unwrap();
-    client.handle_timeout(now, out);
-    while client.poll_transmit(now, &mut Vec::new()).is_some() {}
-    client.handle_datagram(now, server, &reply, out);
+    client.handle_datagram(*now, SERVER, &reply, out);
     let Some(Action::Dial { circuit, .. }) = client.poll_action() else {
         panic!("a found channel is dialled");
     };
-    client.handle_connected(now, circuit);
+    client.handle_connected(*now, circuit);
     let mut bytes = Vec::new();
     tcp::Response::Version {
         priority: 0,
@@ -281,20 +287,38 @@ fn client() -> (Client, CircuitId, SubId, Deframer) {
     .encode_into(&mut bytes);
     let mut deframer = Deframer::new(client.limits(circuit));
     client
-        .handle_chunk(now, circuit, &mut deframer, &bytes, More::Drained, out)
+        .handle_chunk(*now, circuit, &mut deframer, &bytes, More::Drained, out)
         .unwrap();
+    while client.poll_woken().is_some() {}
+    while client.poll_event().is_some() {}
+    let queue = client.transmit(*now, circuit).unwrap();
+    let sent = queue.len();
+    queue.clear();
+    client.handle_sent(*now, circuit, sent);
+    (circuit, deframer)
+}
+
+/// A client with one connected channel and a subscription; the deframer of its circuit.
+fn client() -> (Client, Cid, CircuitId, SubId, Deframer) {
+    let params = ClientParams::default().search_addrs(vec![SERVER]);
+    let mut client = Client::new(Arc::new(params), NOW);
+    let cid = client
+        .open_channel(NOW, PvName::new("x").unwrap(), 0)
+        .unwrap();
+    let mut now = NOW;
+    let (circuit, deframer) = bring_up(&mut client, cid, &mut now);
     let spec = SubSpec {
         ty: TypeSpec::Family(Family::Time),
         count: 0,
         mask: EventMask::VALUE,
     };
     let subid = client.subscribe(now, cid, spec, Token(1)).unwrap();
-    (client, circuit, subid, deframer)
+    (client, cid, circuit, subid, deframer)
 }
 
 #[test]
 fn a_scalar_update_allocates_nothing_in_the_client() {
-    let (mut client, circuit, subid, mut deframer) = client();
+    let (mut client, _, circuit, subid, mut deframer) = client();
     let mut chunk = Vec::new();
     for n in 0..1000 {
         let mut data = [0; 24];
@@ -329,4 +353,70 @@ fn a_scalar_update_allocates_nothing_in_the_client() {
     assert_eq!(out.updates, UPDATES + 2000);
     assert_eq!(out.sum, 999.0 * 500.0 * 102.0);
     assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn ten_thousand_lost_circuits_leave_nothing_in_the_client() {
+    let (mut client, cid, mut circuit, _, _) = client();
+    let mut now = NOW;
+    let mut run = |times| {
+        for n in 0..times {
+            let read = ReadSpec {
+                ty: TypeSpec::Family(Family::Time),
+                count: 0,
+            };
+            client.read(now, cid, read, Token(n), None).unwrap();
+            let out = &mut Count::default();
+            client.handle_closed(now, circuit, CloseReason::Reset, out);
+            while client.poll_event().is_some() {}
+            circuit = bring_up(&mut client, cid, &mut now).0;
+        }
+    };
+    run(100);
+    let info = measure(|| run(10_000));
+    assert_eq!((info.count_current, info.bytes_current), (0, 0), "{info:?}");
+}
+
+#[test]
+fn ten_thousand_clients_that_vanish_leave_nothing_in_the_ioc() {
+    let mut ioc = Ioc::builder().pv("x", PvSpec::double(1.0)).build().unwrap();
+    ioc.start(NOW, Timestamp::default(), 5064);
+    let mut requests = Vec::new();
+    tcp::Request::Version {
+        priority: 0,
+        minor: Minor::CURRENT,
+        sequence: 0,
+    }
+    .encode_into(&mut requests);
+    tcp::Request::CreateChan {
+        cid: Cid(1),
+        minor: Minor::CURRENT,
+        name: Text::new(b"x"),
+    }
+    .encode_into(&mut requests);
+    tcp::Request::EventAdd {
+        ty: DbrType::new(Family::Time, NativeType::Double),
+        count: 1,
+        sid: Sid(0),
+        subid: SubId(1),
+        mask: EventMask::VALUE,
+    }
+    .encode_into(&mut requests);
+    let mut run = |times: u32| {
+        for n in 0..times {
+            let circuit = ioc.accept(NOW, PEER).unwrap();
+            let mut deframer = Deframer::new(ioc.limits(circuit));
+            ioc.handle_chunk(NOW, circuit, &mut deframer, &requests)
+                .unwrap();
+            while ioc.poll_woken().is_some() {}
+            // The first update is among the output; the next one stays behind.
+            assert!(ioc.transmit(circuit).is_some_and(|queue| queue.len() == 88));
+            ioc.post(NOW, "x", f64::from(n)).unwrap();
+            ioc.handle_closed(NOW, circuit);
+            while ioc.poll_woken().is_some() {}
+        }
+    };
+    run(5_000);
+    let info = measure(|| run(10_000));
+    assert_eq!((info.count_current, info.bytes_current), (0, 0), "{info:?}");
 }

@@ -3,6 +3,7 @@
 use ca_testkit::random::run_seed;
 use ca_testkit::world::SEED_VARIABLE;
 
+/// Seeds of a run without `CANTER_SEED`; `CANTER_SEEDS` asks for another number.
 const SEEDS: u64 = 200;
 const OPS: usize = 400;
 
@@ -33,11 +34,18 @@ fn only_seed() -> Option<u64> {
     })
 }
 
+fn seeds() -> u64 {
+    std::env::var("CANTER_SEEDS").map_or(SEEDS, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("CANTER_SEEDS={text} is not a number"))
+    })
+}
+
 #[test]
 fn promises_hold_for_even_seeds() {
     match only_seed() {
         Some(seed) => run(core::iter::once(seed)),
-        None => run((0..SEEDS).step_by(2)),
+        None => run((0..seeds()).step_by(2)),
     }
 }
 
@@ -45,7 +53,7 @@ fn promises_hold_for_even_seeds() {
 fn promises_hold_for_odd_seeds() {
     match only_seed() {
         Some(seed) => run(core::iter::once(seed)),
-        None => run((1..SEEDS).step_by(2)),
+        None => run((1..seeds()).step_by(2)),
     }
 }
 

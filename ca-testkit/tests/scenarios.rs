@@ -6,7 +6,7 @@ use core::time::Duration;
 use ca_proto::client::{Event, Lifecycle, SubSpec};
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::PvSpec;
-use ca_testkit::host::{Answer, ClientHost};
+use ca_testkit::host::{Answer, ClientHost, IocHost, NastyHost};
 use ca_testkit::{Segmentation, World, api};
 
 const SEC: Duration = Duration::from_secs(1);
@@ -459,4 +459,54 @@ fn three_subscriptions_of_different_types_on_one_channel() {
         let ty = log.updates[0].reading.as_ref().map(|reading| reading.ty());
         assert_eq!(ty.and_then(|ty| ty.family()), Some(family));
     }
+}
+
+#[test]
+fn a_hostile_host_harms_nobody_else() {
+    let mut w = World::new(7);
+    let ioc = w.ioc(|db| {
+        db.ai("x", 0.0);
+    });
+    let c = w.client();
+    w.repeater(c);
+    let sub = c.subscribe(&mut w, "x", api::time());
+    w.settle().unwrap();
+    let targets = w.hosts().map(|host| w.net.addr(host)).collect();
+    let addr = w.free_addr(0);
+    let nasty = w.add("n", addr, NastyHost::new(7, targets));
+    c.open(&mut w, "nobody");
+    for n in 1..=1200 {
+        ioc.post(&mut w, "x", f64::from(n));
+        w.run_for(Duration::from_millis(100));
+    }
+    w.with(nasty, |host: &mut NastyHost, _| host.stop());
+    w.run_for(SEC);
+    let expected: Vec<f64> = (0..=1200).map(f64::from).collect();
+    assert_eq!(c.updates(&w, sub), expected);
+    // It was not idle.
+    assert!(w.host::<IocHost>(ioc).violations().len() > 5);
+}
+
+/// Messages for channels that were closed meanwhile are not taken for a fault of the server.
+#[test]
+fn a_shutdown_in_the_middle_of_a_burst_is_quiet() {
+    let mut w = World::new(1);
+    let ioc = w.ioc(|db| {
+        db.ai("x", 0.0);
+    });
+    let c = w.client();
+    let sub = c.subscribe(&mut w, "x", api::time());
+    w.settle().unwrap();
+    for n in 1..=50 {
+        ioc.post(&mut w, "x", f64::from(n));
+        if n == 25 {
+            c.shutdown(&mut w);
+        }
+        w.run_for(Duration::from_micros(100));
+    }
+    w.settle().unwrap();
+    let updates = c.updates(&w, sub);
+    assert!(updates.len() < 25, "{updates:?}");
+    assert_eq!(w.net.open_streams(c) + w.net.open_streams(ioc), 0);
+    assert_eq!(w.host::<ClientHost>(c).violations(), []);
 }
