@@ -359,3 +359,22 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ops::Op;
+    use super::subs::Subscription;
+    use super::*;
+
+    /// What is paid per entry in a table; names and vectors come on top.
+    #[test]
+    fn entries_are_small() {
+        assert!(size_of::<Channel>() <= 80, "{}", size_of::<Channel>());
+        assert!(
+            size_of::<Subscription>() <= 56,
+            "{}",
+            size_of::<Subscription>()
+        );
+        assert!(size_of::<Op>() <= 48, "{}", size_of::<Op>());
+    }
+}

@@ -1,8 +1,10 @@
 //! The client core against a scripted peer made of messages; no sockets, a virtual clock.
 
 mod connect;
+mod failures;
 mod liveness;
 mod monitors;
+mod network;
 mod ops;
 mod properties;
 mod rig;

@@ -231,6 +231,11 @@ impl Rig {
         self.deframers.insert(c, Deframer::new(limits));
     }
 
+    /// Drops the deframer of a circuit that is gone.
+    pub fn forget(&mut self, c: CircuitId) {
+        self.deframers.remove(&c);
+    }
+
     /// All output of a circuit, reported as sent.
     pub fn bytes(&mut self, c: CircuitId) -> Vec<u8> {
         let Some(queue) = self.client.transmit(self.now, c) else {
