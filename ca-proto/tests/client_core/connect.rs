@@ -145,15 +145,16 @@ fn trap_9_a_dead_host_delays_nobody() {
 /// Trap 46: no answer to CREATE_CHAN; an answer that comes after all is cleared (4.5).
 #[test]
 fn trap_46_a_creation_that_is_never_answered_times_out() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(params().connection_timeout(secs(300)));
     let (_, c) = rig.connect("GOOD", 1);
+    rig.run_until(40_000);
     let cid = rig.open("MUTE");
     rig.datagrams();
     rig.found(cid, SERVER);
     rig.bytes(c);
-    rig.run_until(29_999);
+    rig.run_until(69_999);
     assert_eq!(rig.events(), []);
-    rig.run_until(30_000);
+    rig.run_until(70_000);
     let why = Trouble::CreateTimeout;
     assert_eq!(rig.events(), [Event::NotConnected { cid, why }]);
     rig.bytes(c);
@@ -317,4 +318,19 @@ fn a_server_may_change_the_type_over_a_restart() {
     assert_eq!(connection.native, NativeType::String);
     assert_eq!(connection.count, 1);
     assert_eq!(connection.rights, AccessRights::READ);
+}
+
+/// Channels leave a circuit in any order; those that stay are told when it ends.
+#[test]
+fn a_circuit_knows_its_channels_after_some_left() {
+    let mut rig = Rig::new();
+    let (a, c) = rig.connect("A", 1);
+    let b = rig.connect_also("B", c, 2);
+    let d = rig.connect_also("D", c, 3);
+    rig.client.close_channel(rig.now, a);
+    rig.client.close_channel(rig.now, d);
+    assert_eq!(rig.actions(), []);
+    rig.closed(c, CloseReason::Eof);
+    let why = Trouble::Circuit(CloseReason::Eof);
+    assert_eq!(rig.events()[1..], [Event::Disconnected { cid: b, why }]);
 }

@@ -339,6 +339,9 @@ fn trap_11_a_late_answer_never_reaches_the_next_operation() {
     assert_eq!(rig.heard(), []);
     rig.feed(c, &[read_reply(open)]);
     assert_eq!(rig.heard(), [was_read(7)]);
+    // Its answer came, so the place of the slow one is used again, by another name.
+    let places: Vec<u32> = (0..2).map(|n| rig.read(cid, n).0 & 0x3f_ffff).collect();
+    assert!(places.contains(&slow.0), "{places:?}");
 }
 
 /// 5.4, 5.8: pending operations first, in order of issue, then the news. Traps 28 and 29.
