@@ -2,7 +2,9 @@
 
 use crate::rig::*;
 use ca_proto::AccessRights;
-use ca_proto::client::{Action, CloseReason, Destination, Event, Hangup, OpenError, Trouble};
+use ca_proto::client::{
+    Action, ChannelState, CloseReason, Destination, Event, Hangup, OpenError, Trouble,
+};
 use ca_proto::dbr::NativeType;
 use ca_proto::ids::Cid;
 use ca_proto::wire::{Minor, tcp};
@@ -320,17 +322,47 @@ fn a_server_may_change_the_type_over_a_restart() {
     assert_eq!(connection.rights, AccessRights::READ);
 }
 
-/// Channels leave a circuit in any order; those that stay are told when it ends.
+/// Channels leave a circuit in any order; the last one ends it.
 #[test]
 fn a_circuit_knows_its_channels_after_some_left() {
     let mut rig = Rig::new();
     let (a, c) = rig.connect("A", 1);
     let b = rig.connect_also("B", c, 2);
     let d = rig.connect_also("D", c, 3);
+    let e = rig.connect_also("E", c, 4);
     rig.client.close_channel(rig.now, a);
-    rig.client.close_channel(rig.now, d);
+    rig.client.close_channel(rig.now, b);
+    rig.client.close_channel(rig.now, e);
     assert_eq!(rig.actions(), []);
-    rig.closed(c, CloseReason::Eof);
-    let why = Trouble::Circuit(CloseReason::Eof);
-    assert_eq!(rig.events()[1..], [Event::Disconnected { cid: b, why }]);
+    rig.client.close_channel(rig.now, d);
+    assert_eq!(rig.actions(), [hang_up(c, Hangup::Orderly)]);
+}
+
+/// 4.13: an answer that comes while the circuit ends needs no CLEAR_CHANNEL.
+#[test]
+fn an_ending_circuit_sends_nothing_more() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.circuit("X", SERVER);
+    rig.client.close_channel(rig.now, cid);
+    assert_eq!(rig.actions(), [hang_up(c, Hangup::Orderly)]);
+    rig.feed(c, &created(cid, 1));
+    assert_eq!(rig.bytes(c), []);
+}
+
+/// A server that answers searches and reads nothing.
+#[test]
+fn found_channels_do_not_queue_without_end() {
+    let mut rig = Rig::new();
+    let (_, c) = rig.connect("X", 1);
+    let long = "x".repeat(991);
+    let cids: Vec<Cid> = (0..17_000).map(|_| rig.open(&long)).collect();
+    for &cid in &cids {
+        rig.found(cid, SERVER);
+    }
+    let searching =
+        |cid: &&Cid| rig.client.channel(**cid).unwrap().state == ChannelState::Searching;
+    let left = cids.iter().filter(searching).count();
+    // 16 MiB hold 16 645 messages of 1008 bytes.
+    assert_eq!(left, 17_000 - 16_645);
+    assert!(rig.client.transmit(rig.now, c).unwrap().len() < (16 << 20) + 1_024);
 }

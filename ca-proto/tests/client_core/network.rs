@@ -313,3 +313,21 @@ fn beacon_anomaly_brings_slow_channels_back() {
     rig.beacon(OTHER, 0);
     assert_eq!(rig.search_times_until(330_000), [303_104, 311_296, 327_680]);
 }
+
+/// 3.3: "After a circuit to the server was lost, the record is unset again": the beacon that comes
+/// out of time afterwards hurries nobody.
+#[test]
+fn a_lost_server_starts_its_beacons_anew() {
+    let mut rig = Rig::with(params().connection_timeout(secs(1_000)));
+    let (_, c) = rig.connect("X", 1);
+    rig.open("SLOW");
+    for n in 0..18 {
+        rig.run_until(15_000 * n + 8_000);
+        rig.beacon(SERVER, n as u32);
+    }
+    rig.closed(c, CloseReason::Eof);
+    rig.client.close_channel(rig.now, Cid(0));
+    rig.run_until(270_000);
+    rig.beacon(SERVER, 18);
+    assert_eq!(rig.search_times_until(500_000), [0; 0]);
+}
