@@ -52,6 +52,12 @@ impl IocBuilder {
         self
     }
 
+    /// Adds a PV and says at once what is wrong with it.
+    #[cfg(feature = "toml")]
+    pub(crate) fn insert(&mut self, name: &str, spec: PvSpec) -> Result<(), BuildError> {
+        self.ioc.insert(name, spec).map(drop)
+    }
+
     /// Adds PVs.
     #[must_use]
     pub fn pvs<N: AsRef<str>>(mut self, pvs: impl IntoIterator<Item = (N, PvSpec)>) -> Self {

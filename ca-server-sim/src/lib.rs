@@ -25,6 +25,8 @@
 
 pub mod signals;
 pub mod text;
+#[cfg(feature = "toml")]
+pub mod toml;
 
 mod access;
 mod alarm;
@@ -55,3 +57,6 @@ pub use ioc::Ioc;
 pub use pv::PvSpec;
 pub use record::{Completion, RecordType};
 pub use signals::Signal;
+pub use text::PvTextError;
+#[cfg(feature = "toml")]
+pub use toml::TomlError;
