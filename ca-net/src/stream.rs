@@ -59,6 +59,11 @@ impl StreamIo {
         self.stream.local_addr()
     }
 
+    /// The deframer, to go on with a chunk that could not be handled at once.
+    pub const fn deframer(&mut self) -> &mut Deframer {
+        &mut self.deframer
+    }
+
     /// Reads once, and gives what came to `handle`: the deframer, the chunk, and whether the
     /// socket is drained (false: more may be waiting).
     ///

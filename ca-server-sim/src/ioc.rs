@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ca_proto::config::ServerParams;
 use ca_proto::ids::{CircuitId, Slots};
-use ca_proto::server::{Circuit, CircuitStats, Endpoint, EndpointStats, PvId, Violation};
+use ca_proto::server::{Circuit, CircuitStats, Endpoint, EndpointStats, Violation};
 use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
 use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
@@ -35,21 +35,21 @@ pub struct Ioc {
     pub(crate) seed: u64,
     pub(crate) db: Db,
     pub(crate) scans: Scans,
-    endpoints: Vec<Endpoint>,
-    circuits: Slots<CircuitId, Connection>,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) circuits: Slots<CircuitId, Connection>,
     /// Circuits per peer address; only ever asked for one address, so its order does not matter.
     hosts: HashMap<Ipv4Addr, usize>,
     /// Circuits with output; each at most once, see [`Connection::woken`].
-    woken: VecDeque<CircuitId>,
+    pub(crate) woken: VecDeque<CircuitId>,
 }
 
 #[derive(Debug)]
-struct Connection {
-    circuit: Circuit,
+pub(crate) struct Connection {
+    pub circuit: Circuit,
     host: Ipv4Addr,
-    woken: bool,
+    pub woken: bool,
     /// The circuit cannot go on; the driver is to send what is queued and close it.
-    broken: bool,
+    pub broken: bool,
 }
 
 impl Ioc {
@@ -315,7 +315,7 @@ impl Ioc {
         }
     }
 
-    fn wake(&mut self, id: CircuitId) {
+    pub(crate) fn wake(&mut self, id: CircuitId) {
         if let Some(connection) = self.circuits.get_mut(id)
             && !connection.woken
             && (connection.broken || connection.circuit.has_output())
@@ -339,108 +339,6 @@ impl Ioc {
         }
         self.db.forget_circuit(now, circuit);
         self.settle(now);
-    }
-
-    /// Does what is due: samples of signals, completions of puts, beacons.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        for endpoint in &mut self.endpoints {
-            endpoint.handle_timeout(now);
-        }
-        let mut scans = std::mem::take(&mut self.scans);
-        scans.run(now, |t, members| self.tick(now, t, members));
-        self.scans = scans;
-        self.db.complete_due(now);
-        self.settle(now);
-    }
-
-    fn tick(
-        &mut self,
-        now: Instant,
-        t: std::time::Duration,
-        members: &mut Vec<crate::scan::Member>,
-    ) {
-        members.retain_mut(|member| {
-            if self.db.record(member.pv).is_none() {
-                return false;
-            }
-            let sample = member.signal.0.sample(t, &mut member.rng);
-            // A sample that the PV cannot hold changes nothing.
-            if let Ok(value) = self.db.fit(member.pv, sample) {
-                self.db.process(now, member.pv, Some(value), Alarm::NONE);
-            }
-            true
-        });
-        self.settle(now);
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called. May change with every call
-    /// that changes anything.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let endpoints = self.endpoints.iter().filter_map(Endpoint::poll_timeout);
-        let completion = self.db.due.first().map(|&(at, _)| at);
-        endpoints
-            .chain(self.scans.poll_timeout())
-            .chain(completion)
-            .min()
-    }
-
-    /// Carries what the database has to say to the circuits.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        while !self.db.posts.is_empty() || !self.db.completed.is_empty() {
-            self.publish();
-            for (ticket, status) in std::mem::take(&mut self.db.completed) {
-                if let Some(connection) = self.circuits.get_mut(ticket.circuit) {
-                    let circuit = &mut connection.circuit;
-                    circuit.complete_put(now, ticket.id, status, &mut self.db);
-                    self.wake(ticket.circuit);
-                }
-            }
-        }
-    }
-
-    fn publish(&mut self) {
-        // Swapped back, so that a steady stream of updates allocates nothing.
-        let mut posts = std::mem::take(&mut self.db.posts);
-        for (node, mask) in posts.drain(..) {
-            let Some((snapshot, audience)) = self.db.audience(node, mask) else {
-                continue;
-            };
-            for who in audience {
-                if let Some(connection) = self.circuits.get_mut(who.circuit) {
-                    connection.circuit.post(who.key, &snapshot);
-                    if !connection.woken && connection.circuit.has_output() {
-                        connection.woken = true;
-                        self.woken.push_back(who.circuit);
-                    }
-                }
-            }
-        }
-        self.db.posts = posts;
-    }
-
-    /// Asks for the rights of every channel again, after an access rule has changed its mind.
-    pub fn rights_changed(&mut self, now: Instant) {
-        let circuits: Vec<CircuitId> = self.circuits.keys().collect();
-        for id in circuits {
-            if let Some(connection) = self.circuits.get_mut(id) {
-                connection.circuit.rights_changed(now, &mut self.db);
-            }
-            self.wake(id);
-        }
-    }
-
-    /// Tells the clients of a node that it is gone.
-    pub(crate) fn disconnect(&mut self, nodes: &[PvHandle]) {
-        let circuits: Vec<CircuitId> = self.circuits.keys().collect();
-        for id in circuits {
-            if let Some(connection) = self.circuits.get_mut(id) {
-                for node in nodes {
-                    let gone = connection.circuit.pv_gone(PvId(node.0), &mut self.db);
-                    connection.broken |= gone.is_err();
-                }
-            }
-            self.wake(id);
-        }
     }
 
     /// Open circuits, in the order of their identifiers.

@@ -23,6 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "net")]
+pub mod net;
 pub mod signals;
 pub mod text;
 #[cfg(feature = "toml")]
@@ -33,9 +35,11 @@ mod alarm;
 mod builder;
 mod change;
 mod control;
+mod database;
 mod db;
 mod deadband;
 mod error;
+mod events;
 mod field;
 mod hook;
 mod ioc;
@@ -54,6 +58,8 @@ pub use db::PvHandle;
 pub use error::{BuildError, PostError};
 pub use hook::{PutDecision, PutRequest};
 pub use ioc::Ioc;
+#[cfg(feature = "net")]
+pub use net::{IocHandle, NetConfig, ServeError, SimIoc};
 pub use pv::PvSpec;
 pub use record::{Completion, RecordType};
 pub use signals::Signal;

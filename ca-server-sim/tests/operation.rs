@@ -9,8 +9,8 @@ use ca_proto::access::AccessRights;
 use ca_proto::config::ServerParams;
 use ca_proto::dbr::{NativeType, Value};
 use ca_proto::server::Violation;
-use ca_proto::wire::Command;
-use ca_proto::wire::message::EventMask;
+use ca_proto::wire::message::{EventMask, Text, tcp};
+use ca_proto::wire::{Command, Deframer};
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
 use ca_server_sim::signals::{Constant, Counter, RandomWalk, Scope};
 use ca_server_sim::{BuildError, Ioc, PostError, PutDecision, PvSpec};
@@ -358,10 +358,10 @@ fn pvs_come_and_go_while_clients_are_connected() {
 fn a_client_that_cannot_be_told_loses_its_circuit() {
     let mut rig = one("x", PvSpec::double(1.0));
     let mut old = rig.client_of_version(Ipv4Addr::LOCALHOST, 6);
-    let request = ca_proto::wire::message::tcp::Request::CreateChan {
+    let request = tcp::Request::CreateChan {
         cid: ca_proto::ids::Cid(1),
         minor: ca_proto::wire::Minor(6),
-        name: ca_proto::wire::message::Text::new(b"x"),
+        name: Text::new(b"x"),
     };
     old.ask(&mut rig, &request);
     assert!(!rig.ioc.is_broken(old.id));
@@ -519,6 +519,40 @@ fn an_alarm_of_the_program_stays_until_it_is_cleared() {
 }
 
 #[test]
+fn a_chunk_of_requests_waits_until_the_replies_have_drained() {
+    let mut rig = one("w", PvSpec::array(vec![1.5; 10_000]));
+    let mut client = rig.client();
+    let (sid, ..) = client.create(&mut rig, "w");
+    let mut chunk = Vec::new();
+    for n in 0..50 {
+        let (ty, ioid) = (LONG, ca_proto::ids::Ioid(n));
+        tcp::Request::ReadNotify {
+            ty,
+            count: 0,
+            sid,
+            ioid,
+        }
+        .encode_into(&mut chunk);
+    }
+    let mut deframer = Deframer::new(rig.ioc.limits(client.id));
+    let (mut rest, mut seen) = (&chunk[..], 0);
+    while !rest.is_empty() {
+        let handled = rig
+            .ioc
+            .handle_readable(rig.now, client.id, &mut deframer, rest);
+        rest = &rest[handled.unwrap()..];
+        let queue = rig.ioc.transmit(client.id).unwrap();
+        assert!(
+            queue.len() < (64 << 10) + 40_100,
+            "{} bytes queued",
+            queue.len()
+        );
+        seen += client.received(&mut rig).len();
+    }
+    assert_eq!(seen, 50);
+}
+
+#[test]
 fn a_restart_ends_circuits_and_keeps_values() {
     let mut rig = one("x", PvSpec::double(0.0));
     let mut client = rig.client();
@@ -541,7 +575,7 @@ fn a_violation_closes_only_its_own_circuit() {
     let mut rig = one("x", PvSpec::double(0.0));
     let (mut good, mut bad) = (rig.client(), rig.client());
     let (x, ..) = good.create(&mut rig, "x");
-    let request = ca_proto::wire::message::tcp::Request::ReadNotify {
+    let request = tcp::Request::ReadNotify {
         ty: DOUBLE,
         count: 1,
         sid: x,
@@ -553,6 +587,21 @@ fn a_violation_closes_only_its_own_circuit() {
     assert_eq!(commands(&bad.received(&mut rig)), [Command::ERROR]);
     bad.close(&mut rig);
     assert_eq!(good.read(&mut rig, x, DOUBLE, 1).f64(), 0.0);
+}
+
+#[test]
+fn pvs_that_look_alike_share_what_describes_them() {
+    let spec = |n: i32| PvSpec::long(n).units("mm").warning(f64::NAN, 1e9);
+    let pvs = (0..60_000).map(|n| (format!("sim:pv{n}"), spec(n)));
+    let mut ioc = Ioc::builder().pvs(pvs).build().unwrap();
+    ioc.start(ca_proto::Instant::ZERO, START, 5064);
+    assert_eq!(ioc.pv_count(), 60_000);
+    let (a, b) = (
+        ioc.read("sim:pv0").unwrap(),
+        ioc.read("sim:pv59999").unwrap(),
+    );
+    assert!(std::sync::Arc::ptr_eq(&a.meta, &b.meta));
+    assert_eq!(ioc.number("sim:pv59999"), Ok(59_999.0));
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! The database as the circuits see it.
+
+use ca_proto::access::AccessRights;
+use ca_proto::dbr::{Metadata, NativeType, Snapshot, Value};
+use ca_proto::server::{ChannelInfo, Database, Identity, Put, PutOutcome, PvId, Subscriber};
+use ca_proto::wire::message::EventMask;
+use ca_proto::{Alarm, Instant, Timestamp};
+
+use crate::db::{Db, Node, PvHandle};
+use crate::field::Field;
+use crate::name::{ChannelName, Modifiers};
+
+impl Database for Db {
+    fn serves(&self, name: &[u8]) -> bool {
+        self.find_field(&ChannelName::split(name)).is_some()
+    }
+
+    fn open(&mut self, name: &[u8]) -> Option<PvId> {
+        let name = ChannelName::split(name);
+        let modifiers = Modifiers::parse(name.modifiers)?;
+        let (handle, field) = self.find_field(&name)?;
+        let node = if field == Field::Val && modifiers == Modifiers::default() {
+            handle
+        } else {
+            self.open_view(handle, field, modifiers)?
+        };
+        self.record_mut(handle)?.open += 1;
+        Some(PvId(node.0))
+    }
+
+    fn close(&mut self, pv: PvId) {
+        let node = PvHandle(pv.0);
+        let mut handle = node;
+        if let Some(Node::View(view)) = self.nodes.get_mut(node) {
+            handle = view.record;
+            view.open -= 1;
+            if view.open == 0 {
+                self.nodes.remove(node);
+                if let Some(record) = self.record_mut(handle) {
+                    record.extra_mut().views.retain(|&other| other != node);
+                }
+            }
+        }
+        if let Some(record) = self.record_mut(handle) {
+            record.open -= 1;
+        }
+    }
+
+    fn info(&self, pv: PvId) -> ChannelInfo {
+        match self.target(pv) {
+            Some((_, record, None)) => ChannelInfo {
+                native: record.native(),
+                count: record.capacity,
+            },
+            Some((_, record, Some(view))) => view.info(record),
+            // The circuit asks only for what it has opened.
+            None => ChannelInfo {
+                native: NativeType::Char,
+                count: 0,
+            },
+        }
+    }
+
+    fn rights(&self, pv: PvId, who: &Identity) -> AccessRights {
+        let Some((_, record, view)) = self.target(pv) else {
+            return AccessRights::NONE;
+        };
+        let mut rights = record.rights;
+        if let Some(rule) = &self.access {
+            rights = both(rights, rule.rights(&record.name, who));
+        }
+        match view {
+            Some(view) if !view.field.is_writable() => both(rights, AccessRights::READ),
+            _ => rights,
+        }
+    }
+
+    fn read(&self, pv: PvId) -> Snapshot {
+        match self.target(pv) {
+            Some((_, record, None)) => record.snapshot.clone(),
+            Some((_, record, Some(view))) => view.read(record),
+            None => Snapshot {
+                value: Value::empty(NativeType::Char),
+                alarm: Alarm::UNDEFINED,
+                stamp: Timestamp::UNDEFINED,
+                ack: Default::default(),
+                meta: Metadata::none(),
+            },
+        }
+    }
+
+    fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
+        self.client_put(now, &put)
+    }
+
+    fn subscribe(&mut self, pv: PvId, who: Subscriber, mask: EventMask) {
+        match self.nodes.get_mut(PvHandle(pv.0)) {
+            Some(Node::Record(record)) => record.subs.insert(who, mask),
+            Some(Node::View(view)) => view.subs.insert(who, mask),
+            None => {}
+        }
+    }
+
+    fn unsubscribe(&mut self, pv: PvId, who: Subscriber) {
+        match self.nodes.get_mut(PvHandle(pv.0)) {
+            Some(Node::Record(record)) => record.subs.remove(who),
+            Some(Node::View(view)) => view.subs.remove(who),
+            None => {}
+        }
+    }
+}
+
+const fn both(a: AccessRights, b: AccessRights) -> AccessRights {
+    AccessRights::from_bits(a.bits() & b.bits())
+}

@@ -1,0 +1,77 @@
+//! The task that accepts circuits.
+
+use std::future::poll_fn;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ca_net::{Budget, ByteStream, Listener, Timer};
+
+use super::circuit;
+use super::shared::Shared;
+
+/// Pause after an error that is none of a single connection, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Box<dyn Listener>>) {
+    let timer = shared.runtime().timer();
+    let mut task = AcceptTask {
+        shared,
+        listeners,
+        timer,
+        pausing: false,
+    };
+    poll_fn(|cx| task.poll(cx)).await
+}
+
+struct AcceptTask {
+    shared: Arc<Shared>,
+    listeners: Vec<Box<dyn Listener>>,
+    timer: Box<dyn Timer>,
+    pausing: bool,
+}
+
+impl AcceptTask {
+    /// Never ready: the task ends by being aborted.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.pausing {
+            if self.timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.pausing = false;
+        }
+        let mut budget = Budget::default();
+        for listener in &mut self.listeners {
+            while let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                match accepted {
+                    Ok((stream, peer)) => serve(&self.shared, stream, peer),
+                    Err(_) => {
+                        self.pausing = true;
+                        self.timer.reset(Some(self.shared.runtime().now() + PAUSE));
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                if !budget.spend(0) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Starts the task of a circuit. One that is too many is closed by dropping it.
+fn serve(shared: &Arc<Shared>, stream: Box<dyn ByteStream>, peer: SocketAddrV4) {
+    let accepted = shared.with(|ioc, now| {
+        let id = ioc.accept(now, peer)?;
+        Some((id, ioc.limits(id)))
+    });
+    let Some((id, limits)) = accepted else { return };
+    shared.adopt(id);
+    let task = circuit::run(Arc::clone(shared), id, stream, limits);
+    let handle = shared.runtime().spawn(Box::pin(task));
+    shared.keep(id, handle);
+}

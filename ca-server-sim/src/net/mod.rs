@@ -1,0 +1,287 @@
+//! The IOC on sockets: one task for UDP and timers, one that accepts, one for each circuit.
+
+mod accept;
+mod bind;
+mod circuit;
+mod config;
+mod shared;
+mod udp;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use ca_net::{Runtime, TokioRuntime};
+use ca_proto::Instant;
+use ca_proto::dbr::{Snapshot, Value};
+use thiserror::Error;
+
+pub use config::NetConfig;
+
+use crate::builder::IocBuilder;
+use crate::control::PvRef;
+use crate::db::PvHandle;
+use crate::error::{BuildError, PostError};
+use crate::ioc::Ioc;
+use bind::Sockets;
+use shared::Shared;
+
+/// Why an IOC cannot serve.
+#[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The description of the IOC is wrong.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// There is no tokio runtime around the caller.
+    #[error("there is no tokio runtime here; call this inside of one")]
+    NoRuntime,
+    /// No interface to serve on.
+    #[error("the list of interfaces is empty; name at least one, such as 127.0.0.1")]
+    NoInterface,
+    /// A socket cannot be opened.
+    #[error("cannot open {what} on {address}: {reason}; choose another address or port")]
+    Socket {
+        /// `TCP` or `UDP`.
+        what: &'static str,
+        /// The address.
+        address: SocketAddrV4,
+        /// What the system says.
+        reason: String,
+        /// What the system says, to match on.
+        kind: io::ErrorKind,
+    },
+}
+
+impl IocBuilder {
+    /// Builds the IOC and serves it on the tokio runtime that the caller runs on.
+    ///
+    /// # Errors
+    /// [`ServeError`]: a wrong description, or addresses that cannot be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_server_sim::{Ioc, PvSpec, net::NetConfig};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut ioc = Ioc::builder()
+    ///     .pv("sim:gap", PvSpec::double(1.5).units("mm"))
+    ///     .serve(NetConfig::new().repeater(None)) // without beacons
+    ///     .await?;
+    /// println!("{}", ioc.env_text()); // paste it where the clients run
+    /// ioc.post("sim:gap", 2.5)?;
+    /// ioc.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn serve(self, config: NetConfig) -> Result<SimIoc, ServeError> {
+        let runtime = TokioRuntime::current().map_err(|_| ServeError::NoRuntime)?;
+        self.serve_on(Arc::new(runtime), config).await
+    }
+
+    /// Like [`serve`](Self::serve), on any runtime.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn serve_on(
+        self,
+        runtime: Arc<dyn Runtime>,
+        config: NetConfig,
+    ) -> Result<SimIoc, ServeError> {
+        SimIoc::start_on(runtime, self.build()?, config)
+    }
+}
+
+/// An IOC that serves on sockets. Dropping it stops it.
+#[derive(Debug)]
+pub struct SimIoc {
+    handle: IocHandle,
+    config: NetConfig,
+    bound: Bound,
+}
+
+/// Where an IOC serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    /// One for each interface, all on the same port.
+    pub tcp: Vec<SocketAddrV4>,
+    pub udp_port: u16,
+}
+
+impl SimIoc {
+    /// Serves an IOC on a runtime.
+    ///
+    /// # Errors
+    /// [`ServeError`] for addresses that cannot be used.
+    pub fn start_on(
+        runtime: Arc<dyn Runtime>,
+        ioc: Ioc,
+        config: NetConfig,
+    ) -> Result<Self, ServeError> {
+        let sockets = Sockets::bind(&*runtime, &config)?;
+        let bound = sockets.bound.clone();
+        let handle = IocHandle(Shared::new(runtime, ioc));
+        handle.0.launch(sockets, &config);
+        Ok(Self {
+            handle,
+            config,
+            bound,
+        })
+    }
+
+    /// The address of the (first) TCP socket.
+    pub fn addr(&self) -> SocketAddrV4 {
+        self.bound.tcp[0]
+    }
+
+    /// The port on which searches are answered.
+    pub const fn udp_port(&self) -> u16 {
+        self.bound.udp_port
+    }
+
+    /// The environment variables with which a client finds this IOC, and only this one.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        self.config.env(&self.bound)
+    }
+
+    /// [`env`](Self::env) as lines to paste into a shell.
+    pub fn env_text(&self) -> String {
+        let line = |(name, value)| format!("export {name}={value}\n");
+        self.env().into_iter().map(line).collect()
+    }
+
+    /// A handle with which any thread can post and read.
+    pub fn handle(&self) -> IocHandle {
+        self.handle.clone()
+    }
+
+    /// See [`IocHandle::post`].
+    ///
+    /// # Errors
+    /// As [`IocHandle::post`].
+    pub fn post<'a>(
+        &self,
+        pv: impl Into<PvRef<'a>>,
+        value: impl Into<Value>,
+    ) -> Result<(), PostError> {
+        self.handle.post(pv, value)
+    }
+
+    /// See [`IocHandle::read`].
+    ///
+    /// # Errors
+    /// As [`IocHandle::read`].
+    pub fn read<'a>(&self, pv: impl Into<PvRef<'a>>) -> Result<Snapshot, PostError> {
+        self.handle.read(pv)
+    }
+
+    /// See [`IocHandle::with`].
+    pub fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> R {
+        self.handle.with(work)
+    }
+
+    /// True while it serves.
+    pub fn is_running(&self) -> bool {
+        self.handle.0.is_running()
+    }
+
+    /// Ends all circuits and closes all sockets, as when an IOC is killed: clients see their
+    /// connections end. When it returns the ports are free. The values of the PVs stay.
+    ///
+    /// # Cancel safety
+    /// The IOC stops at the first poll; a dropped future only does not wait for it.
+    pub async fn stop(&mut self) {
+        for task in self.handle.0.halt() {
+            task.await;
+        }
+    }
+
+    /// Serves again after [`stop`](Self::stop), on the same ports; does nothing while it serves.
+    ///
+    /// # Errors
+    /// [`ServeError::Socket`] if somebody else has taken a port meanwhile.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn start(&mut self) -> Result<(), ServeError> {
+        if self.is_running() {
+            return Ok(());
+        }
+        let config = self.config.clone().tcp_port(self.addr().port());
+        let config = config.udp_port(self.bound.udp_port).exact(true);
+        let sockets = Sockets::bind(self.handle.0.runtime(), &config)?;
+        self.handle.0.launch(sockets, &config);
+        Ok(())
+    }
+
+    /// [`stop`](Self::stop), then [`start`](Self::start).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); the IOC is stopped then.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the IOC either stopped or serving.
+    pub async fn restart(&mut self) -> Result<(), ServeError> {
+        self.stop().await;
+        self.start().await
+    }
+}
+
+impl Drop for SimIoc {
+    fn drop(&mut self) {
+        drop(self.handle.0.halt());
+    }
+}
+
+/// Reaches an IOC from any thread; clones reach the same one, also while it is stopped.
+#[derive(Clone)]
+pub struct IocHandle(Arc<Shared>);
+
+impl IocHandle {
+    /// Sets the value of a PV or field, see [`Ioc::post`].
+    ///
+    /// # Errors
+    /// As [`Ioc::post`].
+    pub fn post<'a>(
+        &self,
+        pv: impl Into<PvRef<'a>>,
+        value: impl Into<Value>,
+    ) -> Result<(), PostError> {
+        let (pv, value) = (pv.into(), value.into());
+        self.with(|ioc, now| ioc.post(now, pv, value))
+    }
+
+    /// The state of a PV or field, see [`Ioc::read`].
+    ///
+    /// # Errors
+    /// As [`Ioc::read`].
+    pub fn read<'a>(&self, pv: impl Into<PvRef<'a>>) -> Result<Snapshot, PostError> {
+        let pv = pv.into();
+        self.with(|ioc, _| ioc.read(pv))
+    }
+
+    /// The handle of a PV, to reach it without its name.
+    pub fn pv(&self, name: &str) -> Option<PvHandle> {
+        self.with(|ioc, _| ioc.handle(name))
+    }
+
+    /// Does anything with the IOC at the current time: adds PVs, changes rights, raises alarms. The
+    /// IOC is locked meanwhile, so `work` must be short and must not use this handle.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> R {
+        self.0.with(work)
+    }
+}
+
+impl fmt::Debug for IocHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IocHandle")
+    }
+}

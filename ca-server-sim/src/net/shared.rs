@@ -1,0 +1,217 @@
+//! The IOC behind its lock, and who is to be woken when it has changed.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use ca_net::{Runtime, TaskHandle, WakerList};
+use ca_proto::Instant;
+use ca_proto::ids::CircuitId;
+use hashbrown::HashMap;
+
+use super::bind::Sockets;
+use super::{NetConfig, accept, udp};
+use crate::ioc::Ioc;
+
+/// What the tasks of an IOC share. There is one lock; nothing is awaited, sent or woken under it.
+pub(super) struct Shared {
+    runtime: Arc<dyn Runtime>,
+    state: Mutex<State>,
+}
+
+struct State {
+    ioc: Ioc,
+    /// Tasks of the circuits; only ever asked for one, so the order does not matter.
+    circuits: HashMap<CircuitId, CircuitTask>,
+    /// The task that does UDP and timers.
+    timer: Option<Waker>,
+    /// The deadline that task waits for.
+    armed: Option<Instant>,
+    /// The UDP and the accepting task.
+    tasks: Vec<TaskHandle>,
+}
+
+#[derive(Default)]
+struct CircuitTask {
+    handle: Option<TaskHandle>,
+    /// Set while the task waits for output of the IOC.
+    parked: Option<Waker>,
+}
+
+impl Shared {
+    pub(super) fn new(runtime: Arc<dyn Runtime>, ioc: Ioc) -> Arc<Self> {
+        Arc::new(Self {
+            runtime,
+            state: Mutex::new(State {
+                ioc,
+                circuits: HashMap::new(),
+                timer: None,
+                armed: None,
+                tasks: Vec::new(),
+            }),
+        })
+    }
+
+    pub(super) fn runtime(&self) -> &dyn Runtime {
+        &*self.runtime
+    }
+
+    /// The state with the time: read under the lock, so that it never goes back.
+    fn lock(&self) -> (MutexGuard<'_, State>, Instant) {
+        // A panic of a hook must not take the IOC down with it.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.runtime.now();
+        state.ioc.set_wall(now, self.runtime.wall());
+        (state, now)
+    }
+
+    /// Works with the IOC, then wakes whom it concerns.
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> R {
+        let mut wakers = WakerList::new();
+        let (mut state, now) = self.lock();
+        let result = work(&mut state.ioc, now);
+        state.collect(&mut wakers);
+        drop(state);
+        wakers.wake_all();
+        result
+    }
+
+    /// Works with the IOC on behalf of a circuit's task. With `Some` the task goes on; with `None`
+    /// it is parked until there is output.
+    pub(super) fn with_circuit<R>(
+        &self,
+        id: CircuitId,
+        waker: &Waker,
+        work: impl FnOnce(&mut Ioc, Instant) -> Option<R>,
+    ) -> Option<R> {
+        let mut wakers = WakerList::new();
+        let (mut state, now) = self.lock();
+        let result = work(&mut state.ioc, now);
+        if let Some(task) = state.circuits.get_mut(&id) {
+            match &mut task.parked {
+                parked if result.is_some() => *parked = None,
+                Some(parked) => parked.clone_from(waker),
+                parked => *parked = Some(waker.clone()),
+            }
+        }
+        state.collect(&mut wakers);
+        drop(state);
+        wakers.wake_all();
+        result
+    }
+
+    /// Does what is due, and says until when the timer task sleeps.
+    pub(super) fn arm(&self, waker: &Waker) -> Option<Instant> {
+        let mut wakers = WakerList::new();
+        let (mut state, now) = self.lock();
+        if state.ioc.poll_timeout().is_some_and(|at| at <= now) {
+            state.ioc.handle_timeout(now);
+        }
+        state.armed = state.ioc.poll_timeout();
+        state.timer = Some(waker.clone());
+        let armed = state.armed;
+        state.collect(&mut wakers);
+        drop(state);
+        wakers.wake_all();
+        armed
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.lock().0.ioc.is_running()
+    }
+
+    /// Starts the IOC and its tasks on sockets that are open already.
+    pub(super) fn launch(self: &Arc<Self>, sockets: Sockets, config: &NetConfig) {
+        let port = sockets
+            .bound
+            .tcp
+            .first()
+            .map_or(0, |address| address.port());
+        let (mut state, now) = self.lock();
+        let mut params = state.ioc.params().clone();
+        (params.tcp_port, params.udp_port) = (port, sockets.bound.udp_port);
+        if params.beacon_addrs.is_empty() {
+            params.beacon_addrs = config.beacon_addrs();
+        }
+        state.ioc.set_params(params);
+        let (wall, interfaces) = (self.runtime.wall(), config.interfaces.len());
+        state.ioc.start_interfaces(now, wall, port, interfaces);
+        drop(state);
+        let udp = udp::run(Arc::clone(self), sockets.udp);
+        let accept = accept::run(Arc::clone(self), sockets.listeners);
+        let tasks = [
+            self.runtime.spawn(Box::pin(udp)),
+            self.runtime.spawn(Box::pin(accept)),
+        ];
+        self.lock().0.tasks.extend(tasks);
+    }
+
+    /// Ends every task; what is returned can be awaited.
+    pub(super) fn halt(&self) -> Vec<TaskHandle> {
+        let (mut state, now) = self.lock();
+        state.ioc.stop(now);
+        state.timer = None;
+        let circuits = std::mem::take(&mut state.circuits);
+        let mut tasks = std::mem::take(&mut state.tasks);
+        drop(state);
+        tasks.extend(circuits.into_values().filter_map(|task| task.handle));
+        for task in &tasks {
+            task.abort();
+        }
+        tasks
+    }
+
+    /// Makes room for the task of a circuit, before it is started.
+    pub(super) fn adopt(&self, id: CircuitId) {
+        let (mut state, _) = self.lock();
+        state.circuits.insert(id, CircuitTask::default());
+    }
+
+    /// Keeps the handle of a circuit's task, unless the circuit has ended meanwhile.
+    pub(super) fn keep(&self, id: CircuitId, handle: TaskHandle) {
+        let (mut state, _) = self.lock();
+        match state.circuits.get_mut(&id) {
+            Some(task) => task.handle = Some(handle),
+            // The IOC was stopped before it could know of the task.
+            None => handle.abort(),
+        }
+    }
+
+    /// The task of a circuit has ended.
+    pub(super) fn closed(&self, id: CircuitId) {
+        let mut wakers = WakerList::new();
+        let (mut state, now) = self.lock();
+        state.ioc.handle_closed(now, id);
+        let task = state.circuits.remove(&id);
+        state.collect(&mut wakers);
+        drop(state);
+        drop(task);
+        wakers.wake_all();
+    }
+}
+
+impl State {
+    /// Takes the wakers of circuits with output, and of the timer task if it would sleep too long.
+    fn collect(&mut self, wakers: &mut WakerList) {
+        while let Some(id) = self.ioc.poll_woken() {
+            wakers.extend(
+                self.circuits
+                    .get_mut(&id)
+                    .and_then(|task| task.parked.take()),
+            );
+        }
+        let sooner = match (self.ioc.poll_timeout(), self.armed) {
+            (Some(next), Some(armed)) => next < armed,
+            (next, _) => next.is_some(),
+        };
+        if sooner {
+            wakers.extend(self.timer.take());
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
