@@ -19,8 +19,9 @@
 //! Tables hold at most 2^24 channels, 2^24 - 1 subscriptions, 2^21 pending operations, 2^20 circuits
 //! and 20 000 servers' beacons. The queues of events, actions and woken circuits hold what one input
 //! call can cause, as they are drained after each; remarks ([`Event::Duplicate`],
-//! [`Event::Exception`]) are dropped beyond 1024 and counted. Requests are refused while a circuit
-//! has more than `send_high_water` bytes to send.
+//! [`Event::Exception`]) are dropped beyond 1024 and counted. Operations are refused while a circuit
+//! has more than `send_high_water` bytes to send, subscriptions from 16 MiB on; channels found
+//! beyond that stay with the search.
 
 mod beacon;
 mod chain;

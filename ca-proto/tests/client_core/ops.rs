@@ -286,15 +286,30 @@ fn a_full_send_queue_pushes_back() {
     let accepted = (0..100).take_while(|_| write(&mut rig).is_ok()).count();
     assert_eq!(accepted, 5, "256 KiB and one request");
     assert!(matches!(write(&mut rig), Err(OpError::QueueFull(300_080))));
-    let refused = rig
-        .client
-        .subscribe(rig.now, cid, time_doubles(1), Token(0));
-    assert!(matches!(refused, Err(OpError::QueueFull(_))));
+    rig.subscribe(cid, 0);
     // What the driver took counts until the socket has it.
     let taken = std::mem::take(rig.client.transmit(rig.now, c).unwrap());
     assert!(write(&mut rig).is_err());
     rig.client.handle_sent(rig.now, c, taken.len());
     assert!(write(&mut rig).is_ok());
+}
+
+/// A program subscribes to all it shows in one loop, so subscriptions have a mark of their own.
+#[test]
+fn subscriptions_are_refused_at_16_mib() {
+    let mut rig = Rig::with(params().send_high_water(32 << 20));
+    let (cid, c) = rig.circuit("X", SERVER);
+    rig.feed(c, &[rights(cid, 3), create(cid, 0x14, 4, 10_000_000)]);
+    let value = Value::array(&vec![0_u8; 8 << 20]);
+    let subscribe = |rig: &mut Rig| {
+        let spec = time_doubles(1);
+        rig.client.subscribe(rig.now, cid, spec, Token(0))
+    };
+    for refused in [false, false, true] {
+        assert_eq!(subscribe(&mut rig).is_err(), refused);
+        rig.client.write(rig.now, cid, DbrType(4), &value).unwrap();
+    }
+    assert!(matches!(subscribe(&mut rig), Err(OpError::QueueFull(_))));
 }
 
 #[test]
