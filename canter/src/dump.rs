@@ -7,7 +7,7 @@ use ca_proto::wire::datagram_frames;
 use ca_proto::wire::dump::{self, Direction, DumpFrame, StreamDump};
 use clap::{Args, ValueEnum};
 
-use crate::exit::{Outcome, UsageError};
+use crate::exit::{Outcome, Stop, UsageError};
 
 /// Options of `canter dump`.
 #[derive(Args, Debug)]
@@ -56,8 +56,9 @@ const fn direction(transport: Transport, from: From) -> Direction {
 /// Runs the command.
 ///
 /// # Errors
-/// When the file cannot be read or is not hexadecimal text; the place is named.
-pub(crate) fn run(args: &DumpArgs, out: &mut impl Write) -> Result<Outcome, UsageError> {
+/// When the file cannot be read or is not hexadecimal text, with the place; when the output cannot
+/// be written.
+pub(crate) fn run(args: &DumpArgs, out: &mut impl Write) -> Result<Outcome, Stop> {
     let name = args.file.display().to_string();
     let unreadable = |error: io::Error| {
         UsageError::new(
@@ -74,11 +75,11 @@ pub(crate) fn run(args: &DumpArgs, out: &mut impl Write) -> Result<Outcome, Usag
     };
     let mut sink = Sink::new(direction(args.transport, args.from));
     if args.binary {
-        dump_binary(input, &mut sink, args.transport, out).map_err(unreadable)?;
+        dump_binary(input, &mut sink, args.transport, unreadable, out)?;
     } else {
         dump_text(input, &mut sink, &name, out)?;
     }
-    sink.finish(out).map_err(unreadable)?;
+    sink.finish(out)?;
     Ok(if sink.malformed {
         Outcome::PvFailed
     } else {
@@ -90,16 +91,17 @@ fn dump_binary(
     mut input: impl Read,
     sink: &mut Sink,
     transport: Transport,
+    unreadable: impl Fn(io::Error) -> UsageError,
     out: &mut impl Write,
-) -> io::Result<()> {
+) -> Result<(), Stop> {
     if transport == Transport::Udp {
         let mut datagram = Vec::new();
-        input.read_to_end(&mut datagram)?;
-        return sink.feed(&datagram, out);
+        input.read_to_end(&mut datagram).map_err(unreadable)?;
+        return Ok(sink.feed(&datagram, out)?);
     }
     let mut chunk = vec![0; 64 * 1024];
     loop {
-        match input.read(&mut chunk)? {
+        match input.read(&mut chunk).map_err(&unreadable)? {
             0 => return Ok(()),
             n => sink.feed(&chunk[..n], out)?,
         }
@@ -111,7 +113,7 @@ fn dump_text(
     sink: &mut Sink,
     name: &str,
     out: &mut impl Write,
-) -> Result<(), UsageError> {
+) -> Result<(), Stop> {
     for (number, line) in input.lines().enumerate() {
         let place = format!("{name}, line {}", number + 1);
         let failed = |error: io::Error| {
@@ -123,7 +125,7 @@ fn dump_text(
         let line = line.map_err(failed)?;
         let (direction, digits) = parse_line(&line);
         if let Some(direction) = direction {
-            sink.turn(direction, out).map_err(failed)?;
+            sink.turn(direction, out)?;
         }
         let bytes = parse_hex(digits).map_err(|what| {
             UsageError::new(
@@ -133,7 +135,7 @@ fn dump_text(
             )
         })?;
         if !bytes.is_empty() || matches!(direction, Some(Direction::UdpRequest)) {
-            sink.feed(&bytes, out).map_err(failed)?;
+            sink.feed(&bytes, out)?;
         }
     }
     Ok(())
@@ -257,7 +259,10 @@ mod tests {
     fn dumped(text: &str) -> Result<(String, bool), String> {
         let mut out = Vec::new();
         let mut sink = Sink::new(Direction::TcpRequest);
-        dump_text(text.as_bytes(), &mut sink, "x.txt", &mut out).map_err(|e| e.to_string())?;
+        dump_text(text.as_bytes(), &mut sink, "x.txt", &mut out).map_err(|stop| match stop {
+            Stop::Usage(error) => error.to_string(),
+            Stop::Output(error) => error.to_string(),
+        })?;
         sink.finish(&mut out).unwrap();
         Ok((String::from_utf8(out).unwrap(), sink.malformed))
     }

@@ -1,7 +1,7 @@
 //! Exit codes and how errors are shown.
 
-use std::fmt;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 /// How a command ends, as scripts see it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -76,6 +76,27 @@ impl fmt::Display for UsageError {
 }
 
 impl std::error::Error for UsageError {}
+
+/// Why a command ends before its work is done.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The command line or a file is wrong.
+    Usage(UsageError),
+    /// The output cannot be written.
+    Output(io::Error),
+}
+
+impl From<UsageError> for Stop {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,15 +4,32 @@
 //! output, so that tests see what a user sees. Exit codes: 0 done, 1 a PV failed, 2 the command
 //! line or a file is wrong, 3 time-out.
 
+mod console;
 mod dump;
 mod exit;
+mod failure;
+mod format;
+mod get;
+mod info;
+mod interrupt;
+mod json;
+mod monitor;
+mod options;
+mod paint;
+mod put;
+mod sample;
+mod show;
+mod text;
+mod when;
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use exit::{Outcome, UsageError};
+use console::Console;
+use exit::{Outcome, Stop};
+use paint::Paint;
 
 /// EPICS Channel Access without libca: read, write and watch PVs, simulate an IOC, decode the wire.
 #[derive(Parser, Debug)]
@@ -20,7 +37,8 @@ use exit::{Outcome, UsageError};
     name = "canter",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 a PV failed, 2 wrong usage, 3 time-out."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -29,6 +47,14 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Read PVs
+    Get(get::GetArgs),
+    /// Write a PV
+    Put(put::PutArgs),
+    /// Watch PVs
+    Monitor(monitor::MonitorArgs),
+    /// Tell where PVs are, or why they are not found
+    Info(info::InfoArgs),
     /// Show bytes of the wire as readable lines
     Dump(dump::DumpArgs),
 }
@@ -36,22 +62,39 @@ enum Command {
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let result = run(&cli.command, &mut out);
+    let stdout = io::stdout();
+    let terminal = stdout.is_terminal();
+    let paint = Paint::of(&stdout);
+    let mut out = io::BufWriter::new(stdout.lock());
+    let mut console = Console {
+        out: &mut out,
+        err: &mut io::stderr(),
+        paint,
+        terminal,
+    };
+    let result = run(&cli.command, &mut console);
     let flushed = out.flush();
-    match result {
-        Ok(outcome) if flushed.is_ok() => outcome.into(),
+    match result.and_then(|outcome| Ok(flushed.map(|()| outcome)?)) {
+        Ok(outcome) => outcome.into(),
         // The reader of our output went away, as `| head` does: nothing is left to say.
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Stop::Output(error)) => {
+            eprintln!("error: cannot write the output: {error}");
+            Outcome::PvFailed.into()
+        }
+        Err(Stop::Usage(error)) => {
             eprintln!("{error}");
             Outcome::Usage.into()
         }
     }
 }
 
-fn run(command: &Command, out: &mut impl Write) -> Result<Outcome, UsageError> {
+fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     match command {
-        Command::Dump(args) => dump::run(args, out),
+        Command::Get(args) => get::run(args, console),
+        Command::Put(args) => put::run(args, console),
+        Command::Monitor(args) => monitor::run(args, console),
+        Command::Info(args) => info::run(args, console),
+        Command::Dump(args) => dump::run(args, &mut console.out),
     }
 }

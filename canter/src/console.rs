@@ -1,0 +1,31 @@
+//! Where a command writes.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use crate::paint::Paint;
+
+/// Output and error stream of a command, replaceable by tests.
+pub(crate) struct Console<'a> {
+    /// Results.
+    pub(crate) out: &'a mut dyn Write,
+    /// Errors and remarks.
+    pub(crate) err: &'a mut dyn Write,
+    /// Colours of the output.
+    pub(crate) paint: Paint,
+    /// Whether results go to a terminal, which may be redrawn.
+    pub(crate) terminal: bool,
+}
+
+impl Console<'_> {
+    /// Writes to the error stream, behind everything that was written so far.
+    ///
+    /// # Errors
+    /// Those of the output; without an error stream there is nobody to tell.
+    pub(crate) fn complain(&mut self, what: impl Display) -> io::Result<()> {
+        self.out.flush()?;
+        let _ = writeln!(self.err, "{what}");
+        let _ = self.err.flush();
+        Ok(())
+    }
+}

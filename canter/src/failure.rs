@@ -1,0 +1,298 @@
+//! What went wrong with one PV: where, what, and the remedy.
+
+use std::fmt;
+use std::net::SocketAddrV4;
+
+use ca_client::{ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
+
+use crate::exit::Outcome;
+use crate::text;
+
+/// Why a PV could not be read, written or watched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Failure {
+    /// How far it came: `name`, `search`, `connect`, `create`, `read`, `write`, `complete`.
+    pub(crate) phase: &'static str,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) remedy: String,
+    /// Whether waiting longer might have helped.
+    pub(crate) timed_out: bool,
+}
+
+impl Failure {
+    fn refused(phase: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            phase,
+            message: message.into(),
+            remedy: remedy.into(),
+            timed_out: false,
+        }
+    }
+
+    fn late(phase: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            timed_out: true,
+            ..Self::refused(phase, message, remedy)
+        }
+    }
+
+    /// How the command ends because of this.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        if self.timed_out {
+            Outcome::TimedOut
+        } else {
+            Outcome::PvFailed
+        }
+    }
+
+    /// The two lines for a person.
+    pub(crate) fn lines(&self, pv: &str) -> String {
+        format!("error: {pv}: {}\n hint: {}", self.message, self.remedy)
+    }
+
+    fn not_connected(context: &Context) -> Self {
+        let after = Seconds(context);
+        let server = Peer(context);
+        match &context.phase {
+            Phase::Searching {
+                trouble: Some(trouble),
+                ..
+            } => Self::late(
+                "connect",
+                format!("not connected after {after}: {trouble}"),
+                "look whether its IOC runs; it is searched again with a longer --timeout",
+            ),
+            Phase::Searching {
+                udp,
+                name_servers,
+                attempts,
+                ..
+            } => not_found(udp, name_servers, *attempts, after),
+            Phase::Connecting => Self::late(
+                "connect",
+                format!("{server} has it, but the connection to it is not made after {after}"),
+                "check that its TCP port is not blocked by a firewall",
+            ),
+            Phase::Creating => Self::late(
+                "create",
+                format!("{server} does not answer the request for the channel after {after}"),
+                "look at the load of the IOC, or raise --timeout",
+            ),
+            Phase::Unresponsive => Self::late(
+                "connect",
+                format!("{server} does not answer any more"),
+                "look at the IOC and the network between",
+            ),
+            Phase::Closed => Self::refused("connect", "the client was closed", "run it again"),
+            phase => Self::late(
+                "connect",
+                format!("not ready after {after}: {phase}"),
+                "raise --timeout",
+            ),
+        }
+    }
+}
+
+fn not_found(
+    udp: &[SocketAddrV4],
+    name_servers: &[SocketAddrV4],
+    attempts: u32,
+    after: Seconds<'_>,
+) -> Failure {
+    if udp.is_empty() && name_servers.is_empty() {
+        return Failure::refused(
+            "search",
+            "there is nowhere to search: no address list, no name server",
+            "set EPICS_CA_ADDR_LIST or EPICS_CA_NAME_SERVERS, or give --addr-list HOST",
+        );
+    }
+    if attempts == 0 && udp.is_empty() {
+        return Failure::late(
+            "search",
+            format!(
+                "not found after {after}: no name server reached of {}",
+                destinations(udp, name_servers)
+            ),
+            "check EPICS_CA_NAME_SERVERS and that the name server accepts TCP connections there",
+        );
+    }
+    Failure::late(
+        "search",
+        format!(
+            "not found after {after}: no answer to {} at {}",
+            if attempts == 1 {
+                "1 search".to_owned()
+            } else {
+                format!("{attempts} searches")
+            },
+            destinations(udp, name_servers)
+        ),
+        "check the name, that its IOC runs, and EPICS_CA_ADDR_LIST; `canter info` tells more",
+    )
+}
+
+/// Addresses named before it says "and n more".
+const MAX_NAMED: usize = 4;
+
+/// The addresses of searches in one line.
+pub(crate) fn destinations(udp: &[SocketAddrV4], name_servers: &[SocketAddrV4]) -> String {
+    let udp_texts = udp.iter().map(SocketAddrV4::to_string);
+    let tcp_texts = name_servers
+        .iter()
+        .map(|address| format!("{address} (tcp)"));
+    let mut texts: Vec<String> = udp_texts.chain(tcp_texts).collect();
+    if texts.len() > MAX_NAMED {
+        let more = texts.len() - MAX_NAMED;
+        texts.truncate(MAX_NAMED);
+        return format!("{} and {more} more", texts.join(", "));
+    }
+    texts.join(", ")
+}
+
+/// Elapsed time as people say it.
+struct Seconds<'a>(&'a Context);
+
+impl fmt::Display for Seconds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s", self.0.elapsed.as_secs_f64())
+    }
+}
+
+/// The server's address, or a word for it.
+struct Peer<'a>(&'a Context);
+
+impl fmt::Display for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.peer {
+            Some(peer) => write!(f, "{peer}"),
+            None => f.write_str("the server"),
+        }
+    }
+}
+
+impl From<&ConnectError> for Failure {
+    fn from(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::BadName { reason, .. } => Self::refused(
+                "name",
+                format!("no name of a PV: {reason}"),
+                "check how the name is spelled",
+            ),
+            ConnectError::TimedOut(context) | ConnectError::Closed(context) => {
+                Self::not_connected(context)
+            }
+            other => Self::refused("name", other.to_string(), "ask for fewer PVs at once"),
+        }
+    }
+}
+
+impl From<&ReadError> for Failure {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::NotConnected(context) => Self::not_connected(context),
+            ReadError::TimedOut(context) => Self::late(
+                "read",
+                format!(
+                    "{} did not answer the read within {}",
+                    Peer(context),
+                    Seconds(context)
+                ),
+                "raise --timeout, or look at the load of the IOC",
+            ),
+            ReadError::Disconnected(context) => Self::refused(
+                "read",
+                format!(
+                    "the circuit to {} was lost before the answer",
+                    Peer(context)
+                ),
+                "read again; look at the IOC if it happens often",
+            ),
+            ReadError::NoAccess(context) => Self::refused(
+                "read",
+                format!(
+                    "{} does not allow this user and host to read",
+                    Peer(context)
+                ),
+                "see the access security of the IOC; `canter info` shows the rights",
+            ),
+            ReadError::Failed { context, status } => Self::refused(
+                "read",
+                format!("{} says {status}", Peer(context)),
+                "ask for another type or fewer elements, see --type and --count",
+            ),
+            ReadError::BadRequest { reason, .. } => Self::refused(
+                "read",
+                reason.to_string(),
+                "ask for another type or fewer elements, see --type and --count",
+            ),
+            ReadError::Open(error) => error.into(),
+            other => Self::refused("read", other.to_string(), "read it in another --type"),
+        }
+    }
+}
+
+impl From<&WriteError> for Failure {
+    fn from(error: &WriteError) -> Self {
+        match error {
+            WriteError::NotConnected(context) => Self::not_connected(context),
+            WriteError::TimedOut(context) => Self::late(
+                "complete",
+                format!(
+                    "sent, but not reported as complete within {}",
+                    Seconds(context)
+                ),
+                "the record may still be busy: raise --timeout",
+            ),
+            WriteError::Disconnected(context) => Self::refused(
+                "complete",
+                format!(
+                    "sent, but the circuit to {} was lost before completion",
+                    Peer(context)
+                ),
+                "read the PV to see whether the value arrived",
+            ),
+            WriteError::NoAccess(context) => Self::refused(
+                "write",
+                format!(
+                    "{} does not allow this user and host to write",
+                    Peer(context)
+                ),
+                "see the access security of the IOC; `canter info` shows the rights",
+            ),
+            WriteError::Failed { context, status } => Self::refused(
+                "write",
+                format!("{} refused the value: {status}", Peer(context)),
+                "check the value against the limits of the PV: `canter get --long`",
+            ),
+            WriteError::BadRequest { reason, .. } => {
+                Self::refused("write", reason.to_string(), "give another value")
+            }
+            WriteError::Open(error) => error.into(),
+            other => Self::refused("write", other.to_string(), "give another value"),
+        }
+    }
+}
+
+impl From<&SubscribeError> for Failure {
+    fn from(error: &SubscribeError) -> Self {
+        match error {
+            SubscribeError::Open(error) => error.into(),
+            other => Self::refused(
+                "subscribe",
+                other.to_string(),
+                "check --mask and --elements",
+            ),
+        }
+    }
+}
+
+/// Tells a failure on the error stream; what standard output has so far comes first.
+pub(crate) fn report(
+    console: &mut crate::console::Console<'_>,
+    pv: &str,
+    failure: &Failure,
+) -> std::io::Result<()> {
+    console.complain(failure.lines(&text::printable(pv)))
+}

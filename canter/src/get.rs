@@ -1,0 +1,183 @@
+//! `canter get`: values of PVs.
+
+use std::time::Duration;
+
+use ca_client::{Channel, Client, ReadSpec, TypeSpec};
+use ca_proto::dbr::{DbrType, Family, NativeType};
+use clap::Args;
+use futures_util::future::{join, join_all};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::console::Console;
+use crate::exit::{Outcome, Stop};
+use crate::failure::{Failure, report};
+use crate::format::FormatArgs;
+use crate::json::{JsonFailure, JsonSample};
+use crate::options::{ClientArgs, block_on};
+use crate::sample::{Meta, Sample};
+use crate::show;
+
+/// Options of `canter get`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Real numbers have six significant digits, as C's %g; --string has the server print them with the
+precision of the PV, -e, -f and -g set the digits. Errors go to standard error, one PV's error does
+not keep the others from being shown. Fields are read by their name, as in `canter get X.EGU`.")]
+pub(crate) struct GetArgs {
+    /// PVs to read
+    #[arg(required = true, value_name = "PV")]
+    pvs: Vec<String>,
+    /// All that is known: time stamp, alarm, units, precision, limits, states
+    #[arg(short, long)]
+    long: bool,
+    /// One JSON object per PV and line
+    #[arg(long, conflicts_with = "long")]
+    json: bool,
+    /// Ask for this DBR type, such as TIME_DOUBLE or CLASS_NAME
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = dbr_type)]
+    ty: Option<DbrType>,
+    /// Only the first elements of arrays
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// Let the server convert values to text; real numbers have the precision of the PV
+    #[arg(short = 's', long, conflicts_with = "ty")]
+    string: bool,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+fn dbr_type(name: &str) -> Result<DbrType, String> {
+    let known = DbrType::from_name(&name.to_uppercase());
+    let known = known.or_else(|| name.parse().ok().map(DbrType).filter(|ty| ty.is_valid()));
+    match known {
+        Some(DbrType::PUT_ACKT | DbrType::PUT_ACKS) => Err("this type is for writing".to_owned()),
+        Some(ty) => Ok(ty),
+        None => Err(
+            "types are STRING, SHORT, FLOAT, ENUM, CHAR, LONG and DOUBLE, alone or behind STS_, \
+             TIME_, GR_ or CTRL_, and STSACK_STRING and CLASS_NAME"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong options, or an output that cannot be written.
+pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
+    let timeout = args.client.timeout(console)?;
+    let results = block_on(async {
+        let client = args
+            .client
+            .client(console, |builder| builder.repeater_port(0))?;
+        let results = get_all(args, &client, timeout).await;
+        client.close().await;
+        Ok(results)
+    })?;
+    let width = show::name_width(&args.pvs);
+    let mut outcome = Outcome::Ok;
+    for (pv, result) in args.pvs.iter().zip(results) {
+        if let Err(failure) = &result {
+            outcome = outcome.and(failure.outcome());
+        }
+        if args.json {
+            show::json_line(console, &json(pv, &result, args))?;
+            continue;
+        }
+        match result {
+            Ok((sample, is_array)) if args.long => {
+                show::long(console, pv, &args.format, &sample, is_array)?;
+            }
+            Ok((sample, is_array)) => {
+                show::line(console, pv, width, &args.format, &sample, is_array)?;
+            }
+            Err(failure) => report(console, pv, &failure)?,
+        }
+    }
+    Ok(outcome)
+}
+
+/// A value, and whether its PV is an array; or why there is none.
+type Got = Result<(Sample, bool), Failure>;
+
+async fn get_all(args: &GetArgs, client: &Client, timeout: Duration) -> Vec<Got> {
+    let deadline = Instant::now() + timeout;
+    // All are opened before the first one is waited for, so that searches share datagrams.
+    let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
+    let gets = channels.into_iter().map(|channel| async move {
+        let channel = channel.map_err(|error| Failure::from(&error))?;
+        get(args, &channel, deadline).await
+    });
+    join_all(gets).await
+}
+
+async fn get(args: &GetArgs, channel: &Channel, deadline: Instant) -> Got {
+    let channel = channel.with_timeout(deadline.saturating_duration_since(Instant::now()));
+    channel
+        .connected()
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    let info = channel.info();
+    let connection = info.as_ref().and_then(|info| info.connection());
+    let (native, count) = connection.map_or((NativeType::Double, 1), |c| (c.native, c.count));
+    let (value, meta) = specs(args, native, args.count.map_or(0, |n| n.min(count)));
+    let channel = channel.with_timeout(deadline.saturating_duration_since(Instant::now()));
+    // Both go out together.
+    let (value, meta) = join(channel.read_with(value), async {
+        match meta {
+            Some(spec) => channel.read_with(spec).await.ok(),
+            None => None,
+        }
+    })
+    .await;
+    let value = value.map_err(|error| Failure::from(&error))?;
+    let sample = Sample::new(&value, meta.as_ref().map(Meta::of));
+    Ok((sample, count > 1))
+}
+
+/// What to ask for: the value, and what describes it if it does not come along.
+fn specs(args: &GetArgs, native: NativeType, count: u32) -> (ReadSpec, Option<ReadSpec>) {
+    let spec = |ty, count| ReadSpec { ty, count };
+    if let Some(ty) = args.ty {
+        return (spec(TypeSpec::Exact(ty), count), None);
+    }
+    let described = spec(TypeSpec::Family(Family::Ctrl), 1);
+    // Only one family has a time stamp, and only others have what describes the value.
+    let family = if args.long || args.json {
+        Family::Time
+    } else {
+        Family::Ctrl
+    };
+    let ty = if args.string {
+        TypeSpec::Exact(DbrType::new(family, NativeType::String))
+    } else {
+        TypeSpec::Family(family)
+    };
+    let complete = family == Family::Ctrl && !args.string;
+    // Strings have nothing that describes them.
+    let needed = !complete && native != NativeType::String;
+    (spec(ty, count), needed.then_some(described))
+}
+
+/// The line of JSON for a PV.
+#[derive(Serialize, Debug)]
+struct Line<'a> {
+    pv: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    sample: Option<JsonSample>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<JsonFailure>,
+}
+
+fn json<'a>(pv: &'a str, result: &Got, args: &GetArgs) -> Line<'a> {
+    Line {
+        pv,
+        sample: result.as_ref().ok().map(|(sample, is_array)| {
+            JsonSample::new(sample, *is_array, args.format.long_string).with_description(sample)
+        }),
+        error: result.as_ref().err().map(JsonFailure::from),
+    }
+}

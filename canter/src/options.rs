@@ -1,0 +1,177 @@
+//! Options that all commands with a client have, and the client they describe.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, ToSocketAddrs};
+use std::time::Duration;
+
+use ca_client::{Client, ClientBuilder};
+use ca_proto::addr_list::AddrList;
+use ca_proto::config::SERVER_PORT;
+use clap::Args;
+
+use crate::console::Console;
+use crate::exit::{Stop, UsageError};
+
+/// Time-out when neither `--timeout` nor `EPICS_CLI_TIMEOUT` says one, as in the reference tools.
+const DEFAULT_TIMEOUT: f64 = 1.0;
+/// Stands for "for ever" where a duration is needed: 136 years.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// Where PVs are searched, and how long.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClientArgs {
+    /// Time for all PVs together; 0 waits for ever [default: EPICS_CLI_TIMEOUT or 1.0]
+    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<f64>,
+    /// Search at these addresses and no others, `HOST[:PORT] …`, in place of EPICS_CA_ADDR_LIST and
+    /// EPICS_CA_AUTO_ADDR_LIST
+    #[arg(long, value_name = "LIST", help_heading = "Network")]
+    addr_list: Option<String>,
+    /// Ask this name server over TCP, in place of EPICS_CA_NAME_SERVERS; repeatable
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Network")]
+    name_server: Vec<String>,
+    /// Port of servers where an address names none, in place of EPICS_CA_SERVER_PORT
+    #[arg(long, value_name = "PORT", help_heading = "Network", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Print the configuration in use, and where each value comes from
+    #[arg(long, help_heading = "Network")]
+    verbose: bool,
+}
+
+/// Parses a number of seconds that is not negative.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(v) if v >= 0.0 && v.is_finite() => Ok(v),
+        _ => Err("give a number of seconds such as 0.5".to_owned()),
+    }
+}
+
+impl ClientArgs {
+    /// The time for all PVs.
+    ///
+    /// # Errors
+    /// Those of the error stream's predecessor.
+    pub(crate) fn timeout(&self, console: &mut Console<'_>) -> Result<Duration, Stop> {
+        let seconds = match self.timeout {
+            Some(given) => given,
+            None => match variable("EPICS_CLI_TIMEOUT") {
+                Some(text) => seconds(&text).or_else(|remedy| {
+                    console.complain(format_args!(
+                        "warning: EPICS_CLI_TIMEOUT is `{text}`, {DEFAULT_TIMEOUT} s is used; {remedy}"
+                    ))?;
+                    Ok::<_, Stop>(DEFAULT_TIMEOUT)
+                })?,
+                None => DEFAULT_TIMEOUT,
+            },
+        };
+        Ok(if seconds == 0.0 {
+            FOR_EVER
+        } else {
+            Duration::try_from_secs_f64(seconds).unwrap_or(FOR_EVER)
+        })
+    }
+
+    /// The client; call it inside of a runtime.
+    ///
+    /// # Errors
+    /// Options that make no sense, no socket.
+    pub(crate) fn client(
+        &self,
+        console: &mut Console<'_>,
+        tune: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Client, Stop> {
+        let builder = tune(self.builder()?);
+        let client = builder.build().map_err(|error| {
+            UsageError::new(
+                error.to_string(),
+                "look at the limits of this host, `ulimit -n`",
+            )
+        })?;
+        let config = client.effective_config();
+        if self.verbose {
+            console.complain(config.to_string().trim_end())?;
+        } else {
+            for warning in config.warnings() {
+                console.complain(format_args!("warning: {warning}"))?;
+            }
+        }
+        Ok(client)
+    }
+
+    fn builder(&self) -> Result<ClientBuilder, UsageError> {
+        let mut builder = Client::builder();
+        let lists = ["EPICS_CA_ADDR_LIST", "EPICS_CA_NAME_SERVERS"].map(variable);
+        let port = self
+            .port
+            .or_else(|| variable("EPICS_CA_SERVER_PORT").and_then(|text| text.trim().parse().ok()));
+        let port = port.unwrap_or(SERVER_PORT);
+        if self.port.is_some() {
+            builder = builder.server_port(port);
+            // The entries of the environment have the port of the environment.
+            let [addrs, servers] = lists;
+            if let Some(list) = addrs {
+                builder = builder.addr_list(&list);
+            }
+            if let Some(list) = servers {
+                let (servers, _) = AddrList::parse(&list, port).resolve(look_up);
+                builder = builder.name_servers(servers);
+            }
+        }
+        if let Some(list) = &self.addr_list {
+            builder =
+                builder
+                    .auto_addr_list(false)
+                    .search_addrs(addresses("--addr-list", list, port)?);
+        }
+        if !self.name_server.is_empty() {
+            let list = self.name_server.join(" ");
+            builder = builder.name_servers(addresses("--name-server", &list, port)?);
+        }
+        Ok(builder)
+    }
+}
+
+/// The value of an environment variable.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn addresses(option: &str, list: &str, port: u16) -> Result<Vec<SocketAddrV4>, UsageError> {
+    let (addresses, bad) = AddrList::parse(list, port).resolve(look_up);
+    match bad.first() {
+        Some(bad) => Err(UsageError::new(
+            format!("{option}: `{}` is no address and no known host", bad.0),
+            "give HOST or HOST:PORT, several separated by blanks",
+        )),
+        None if addresses.is_empty() => Err(UsageError::new(
+            format!("{option} is empty"),
+            "give HOST or HOST:PORT, several separated by blanks",
+        )),
+        None => Ok(addresses),
+    }
+}
+
+/// The address of a host.
+pub(crate) fn look_up(name: &str) -> Option<Ipv4Addr> {
+    let mut found = (name, 0).to_socket_addrs().ok()?;
+    found.find_map(|address| match address.ip() {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    })
+}
+
+/// Runs a future on this thread.
+///
+/// # Errors
+/// Those of the future; without a runtime there is an error too.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            UsageError::new(
+                format!("cannot start the event loop: {error}"),
+                "look at the limits of this host, `ulimit -n`",
+            )
+        })?;
+    runtime.block_on(work)
+}
