@@ -5,6 +5,7 @@
 //! line or a file is wrong, 3 time-out.
 
 mod console;
+mod demo;
 mod dump;
 mod exit;
 mod failure;
@@ -12,6 +13,7 @@ mod format;
 mod get;
 mod info;
 mod interrupt;
+mod ioc;
 mod json;
 mod monitor;
 mod options;
@@ -55,6 +57,10 @@ enum Command {
     Monitor(monitor::MonitorArgs),
     /// Tell where PVs are, or why they are not found
     Info(info::InfoArgs),
+    /// Serve simulated PVs
+    Ioc(ioc::IocArgs),
+    /// Show an IOC and a client at work, in 20 seconds
+    Demo(demo::DemoArgs),
     /// Show bytes of the wire as readable lines
     Dump(dump::DumpArgs),
 }
@@ -95,6 +101,8 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Put(args) => put::run(args, console),
         Command::Monitor(args) => monitor::run(args, console),
         Command::Info(args) => info::run(args, console),
+        Command::Ioc(args) => ioc::run(args, console),
+        Command::Demo(args) => demo::run(args, console),
         Command::Dump(args) => dump::run(args, &mut console.out),
     }
 }

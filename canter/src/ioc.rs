@@ -1,0 +1,273 @@
+//! `canter ioc`: a simulated IOC for other programs.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ca_net::{Runtime, TokioRuntime};
+use ca_proto::addr_list::beacon_destinations;
+use ca_proto::env::EnvServer;
+use ca_server_sim::net::{NetConfig, SimIoc};
+use ca_server_sim::{Ioc, IocBuilder};
+use clap::Args;
+use tokio::time::sleep;
+
+use crate::console::Console;
+use crate::exit::{Outcome, Stop, UsageError};
+use crate::format::FormatArgs;
+use crate::interrupt::interrupted;
+use crate::options::{self, block_on, seconds};
+use crate::sample::Sample;
+use crate::{demo, show, text};
+
+/// Options of `canter ioc`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+A --pv is NAME=TYPE[:COUNT]:VALUE:
+
+  gap=double:1.5             also float, long, short, char
+  note=string:hello          at most 39 bytes
+  valve=enum:Closed,*Open    states; the star marks the first value
+  wave=double:500:1,2,3      an array with room for 500 elements
+  path=text:256:/data/run1   an array of CHAR that holds a text
+
+A file is TOML:
+
+  [pv.\"ring:current\"]
+  type = \"double\"
+  value = 400.0
+  units = \"mA\"
+  alarm = [350, 410]
+  signal = { kind = \"sine\", low = 395, high = 405, period = 10, every = 0.1 }
+
+The output can be pasted into a shell, so that clients there find this IOC.")]
+pub(crate) struct IocArgs {
+    /// A PV, NAME=TYPE[:COUNT]:VALUE; repeatable
+    #[arg(long = "pv", value_name = "PV")]
+    pvs: Vec<String>,
+    /// TOML files with PVs
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Serve the moving PVs of `canter demo`
+    #[arg(long)]
+    demo: bool,
+    /// UDP and TCP port, in place of EPICS_CAS_SERVER_PORT and EPICS_CA_SERVER_PORT; 0: any free one
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Address to serve at, in place of EPICS_CAS_INTF_ADDR_LIST; 0.0.0.0 is all [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    interface: Vec<Ipv4Addr>,
+    /// End after this time
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<f64>,
+    /// Seed of random signals
+    #[arg(long, value_name = "N", default_value = "0")]
+    seed: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// PVs that cannot be, files that cannot be read, ports that are taken, or an output that cannot be
+/// written.
+pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
+    let ioc = builder(args)?;
+    block_on(async {
+        let mut ioc = start(args, ioc).await?;
+        announce(console, args, &ioc)?;
+        let end = async {
+            match args
+                .seconds
+                .and_then(|s| Duration::try_from_secs_f64(s).ok())
+            {
+                Some(time) => sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = end => {}
+            () = interrupted() => {}
+        }
+        ioc.stop().await;
+        console.complain("stopped")?;
+        Ok(Outcome::Ok)
+    })
+}
+
+fn builder(args: &IocArgs) -> Result<IocBuilder, UsageError> {
+    if args.pvs.is_empty() && args.files.is_empty() && !args.demo {
+        return Err(UsageError::new(
+            "there are no PVs to serve",
+            "give --pv NAME=TYPE:VALUE such as --pv my:gap=double:1.5, a TOML file, or --demo",
+        ));
+    }
+    let mut builder = Ioc::builder().seed(args.seed);
+    for file in &args.files {
+        let shown = file.display();
+        let content = std::fs::read_to_string(file).map_err(|error| {
+            UsageError::new(
+                format!("cannot read {shown}: {error}"),
+                "name a readable TOML file, see `canter ioc --help`",
+            )
+        })?;
+        builder = builder.toml(&content).map_err(|error| {
+            UsageError::new(
+                format!("{shown}, line {}: {}", error.line, error.message),
+                "see `canter ioc --help` for the form of a file",
+            )
+        })?;
+    }
+    for pv in &args.pvs {
+        let (name, spec) = ca_server_sim::text::parse(pv).map_err(|error| {
+            UsageError::new(
+                format!(
+                    "--pv {}: at `{}`",
+                    text::printable(&error.text),
+                    text::printable(&error.at)
+                ),
+                error.reason,
+            )
+        })?;
+        builder = builder.pv(name, spec);
+    }
+    if args.demo {
+        builder = builder.pvs(demo::pvs::all());
+    }
+    Ok(builder)
+}
+
+async fn start(args: &IocArgs, builder: IocBuilder) -> Result<SimIoc, Stop> {
+    let env = EnvServer::read(options::variable);
+    let interfaces = interfaces(args, &env)?;
+    let port = args.port.unwrap_or(env.server_port.value);
+    let beacons = beacons(&env, &interfaces)?;
+    let (ignored, _) = env.ignore_addrs.value.resolve(options::look_up);
+    let ignored = ignored.iter().map(|address| *address.ip()).collect();
+    let config = NetConfig::new()
+        .interfaces(interfaces)
+        .udp_port(port)
+        .tcp_port(port)
+        .repeater(Some(env.beacon_port.value));
+    let served = builder
+        .params(env.params(beacons, ignored))
+        .serve(config)
+        .await;
+    Ok(served.map_err(|error| with_remedy(&error.to_string()))?)
+}
+
+/// Loopback unless an option or the environment says otherwise: nobody else can write then.
+fn interfaces(args: &IocArgs, env: &EnvServer) -> Result<Vec<Ipv4Addr>, UsageError> {
+    if !args.interface.is_empty() {
+        return Ok(args.interface.clone());
+    }
+    let (listed, bad) = env.interfaces.value.resolve(options::look_up);
+    if let Some(bad) = bad.first() {
+        return Err(UsageError::new(
+            format!(
+                "EPICS_CAS_INTF_ADDR_LIST: `{}` is no address and no known host",
+                bad.0
+            ),
+            "name addresses of this host, separated by blanks",
+        ));
+    }
+    let listed: Vec<Ipv4Addr> = listed.iter().map(|address| *address.ip()).collect();
+    Ok(if listed.is_empty() {
+        vec![Ipv4Addr::LOCALHOST]
+    } else {
+        listed
+    })
+}
+
+fn beacons(env: &EnvServer, served: &[Ipv4Addr]) -> Result<Vec<SocketAddrV4>, UsageError> {
+    let (user, bad) = env.beacon_addr_list.value.resolve(options::look_up);
+    if let Some(bad) = bad.first() {
+        return Err(UsageError::new(
+            format!(
+                "EPICS_CAS_BEACON_ADDR_LIST: `{}` is no address and no known host",
+                bad.0
+            ),
+            "name addresses, separated by blanks",
+        ));
+    }
+    let auto = env.auto_beacon_addr_list.value;
+    let only_loopback = served.iter().all(Ipv4Addr::is_loopback);
+    let known = match TokioRuntime::current() {
+        Ok(runtime) if auto && !only_loopback => runtime.interfaces().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let found = beacon_destinations(auto, served, &known, &user, env.beacon_port.value);
+    Ok(found.list)
+}
+
+/// Messages of the simulator end with the remedy.
+fn with_remedy(message: &str) -> UsageError {
+    match message.rsplit_once("; ") {
+        Some((what, remedy)) => UsageError::new(what, remedy),
+        None => UsageError::new(message, "see `canter ioc --help`"),
+    }
+}
+
+/// PVs that are listed before it says "and n more".
+const MAX_LISTED: usize = 100;
+
+/// Tells where the IOC is, as lines that a shell accepts.
+fn announce(console: &mut Console<'_>, args: &IocArgs, ioc: &SimIoc) -> io::Result<()> {
+    let (tcp, udp) = (ioc.addr(), ioc.udp_port());
+    let names: Vec<String> = ioc.with(|ioc, _| ioc.pv_names().map(str::to_owned).collect());
+    let count = text::counted(names.len() as u64, "PV");
+    let paint = console.paint;
+    let title = format!(
+        "# canter ioc serves {count} on {}, UDP port {udp}, TCP port {}",
+        tcp.ip(),
+        tcp.port()
+    );
+    writeln!(console.out, "{}", paint.bold(title))?;
+    if args.port != Some(0) && tcp.port() != udp {
+        writeln!(
+            console.out,
+            "# Another server has TCP port {udp}. Searches that are not broadcast reach only one of \
+             the two: use --port if clients do not find this one."
+        )?;
+    }
+    write!(console.out, "{}", ioc.env_text())?;
+    let width = show::name_width(&names);
+    for name in names.iter().take(MAX_LISTED) {
+        let Ok(snapshot) = ioc.read(name.as_str()) else {
+            continue;
+        };
+        let sample = Sample::from_snapshot(snapshot);
+        let info = ioc.with(|ioc, _| ioc.read(format!("{name}.DESC").as_str()).ok());
+        let about = info.and_then(|info| info.value.as_ref().string(0).map(text::line));
+        let value = shortened(show::with_units(
+            &FormatArgs::default(),
+            &sample,
+            sample.count() != 1,
+        ));
+        let native = sample.native().name().to_lowercase();
+        let name = text::padded(&text::printable(name), width);
+        let about = about
+            .filter(|about| !about.is_empty())
+            .map(|about| format!("  {about}"));
+        let line = format!(
+            "#   {name}  {native:<6}  {value:<16}{}",
+            about.unwrap_or_default()
+        );
+        writeln!(console.out, "{}", paint.dim(line.trim_end()))?;
+    }
+    if names.len() > MAX_LISTED {
+        writeln!(console.out, "#   and {} more", names.len() - MAX_LISTED)?;
+    }
+    writeln!(console.out, "# Ctrl-C ends it.")?;
+    console.out.flush()
+}
+
+/// Characters of a value in the list.
+const MAX_VALUE: usize = 40;
+
+fn shortened(value: String) -> String {
+    match value.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value,
+    }
+}
