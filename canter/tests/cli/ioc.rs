@@ -1,0 +1,151 @@
+//! `canter ioc` as a user runs it, and read by `canter get`.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use crate::common::{Run, command_on};
+
+/// A running `canter ioc`, with the environment that it printed.
+struct Server {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    exports: Vec<(String, String)>,
+    banner: String,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut command = command_on(0, &[&["ioc", "--port", "0"], args].concat());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (mut exports, mut banner) = (Vec::new(), String::new());
+        loop {
+            let mut line = String::new();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "ended: {banner}");
+            banner.push_str(&line);
+            if let Some((name, value)) = line
+                .trim()
+                .strip_prefix("export ")
+                .and_then(|rest| rest.split_once('='))
+            {
+                exports.push((name.to_owned(), value.trim_matches(['"', '\'']).to_owned()));
+            }
+            if line.starts_with("# Ctrl-C") {
+                break;
+            }
+        }
+        Self {
+            child,
+            output,
+            exports,
+            banner,
+        }
+    }
+
+    /// A client in the printed environment.
+    fn client(&self, args: &[&str]) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_canter"));
+        command
+            .args(args)
+            .env_clear()
+            .envs(self.exports.iter().cloned());
+        command
+            .env("EPICS_CLI_TIMEOUT", "10")
+            .env("EPICS_CA_REPEATER_PORT", "25999");
+        Run::of(&command.output().unwrap())
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        assert!(sent.success());
+        let code = self.child.wait().unwrap().code();
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        (code, rest)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn pvs_of_the_command_line_are_served_in_the_printed_environment() {
+    let server = Server::start(&[
+        "--pv",
+        "x:gap=double:1.5",
+        "--pv",
+        "x:valve=enum:Closed,*Open",
+    ]);
+    assert!(server.banner.contains("x:gap"), "{}", server.banner);
+    server
+        .client(&["get", "x:gap", "x:valve"])
+        .expect(0, "x:gap    1.5\nx:valve  Open\n");
+    server
+        .client(&["put", "--terse", "x:gap", "2"])
+        .expect(0, "2\n");
+    server.client(&["get", "x:gap"]).expect(0, "x:gap  2\n");
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn a_file_describes_pvs_that_move() {
+    let dir = std::env::temp_dir().join(format!("canter-ioc-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("pvs.toml");
+    std::fs::write(
+        &file,
+        "[pv.\"x:count\"]\ntype = \"long\"\nunits = \"n\"\nsignal = { kind = \"counter\", every = 0.02 }\n",
+    )
+    .unwrap();
+    let server = Server::start(&[file.to_str().unwrap()]);
+    let run = server.client(&["monitor", "--json", "--count", "4", "x:count"]);
+    let updates = run.json().into_iter().filter(|o| o["event"] == "update");
+    let values: Vec<i64> = updates.map(|o| o["value"].as_i64().unwrap()).collect();
+    assert!(
+        values.len() == 4 && values.is_sorted() && values[0] < values[3],
+        "{run:?}"
+    );
+    std::fs::write(&file, "[pv.x]\ntype = \"long\"\nunit = \"n\"\n").unwrap();
+    let path = file.to_str().unwrap();
+    let run = Run::of(&command_on(0, &["ioc", path]).output().unwrap());
+    run.expect(2, "").says("pvs.toml, line 3").says("unit");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn wrong_descriptions_are_named_with_place_and_remedy() {
+    let ioc = |args: &[&str]| {
+        let args = [&["ioc", "--port", "0"], args].concat();
+        Run::of(&command_on(0, &args).output().unwrap())
+    };
+    ioc(&[])
+        .expect(2, "")
+        .says("there are no PVs to serve")
+        .says("--pv my:gap=double:1.5");
+    ioc(&["--pv", "x=doubel:1"]).expect(2, "").says(
+        "error: --pv x=doubel:1: at `doubel`\n hint: there is no such type; use one of double",
+    );
+    ioc(&["--pv", "x=long:1", "--pv", "x=long:2"])
+        .expect(2, "")
+        .says("PV \"x\" exists already");
+    ioc(&["no-such-file.toml"])
+        .expect(2, "")
+        .says("cannot read no-such-file.toml");
+}
+
+#[test]
+fn the_time_is_limited() {
+    let args = ["ioc", "--port", "0", "--seconds", "0.1", "--demo"];
+    let run = Run::of(&command_on(0, &args).output().unwrap());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.out.contains("export EPICS_CA_ADDR_LIST="), "{run:?}");
+    assert!(run.out.contains("demo:sine"), "{run:?}");
+}

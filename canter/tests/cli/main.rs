@@ -1,0 +1,9 @@
+//! The real program against an IOC in the test process, with an environment of its own.
+
+mod common;
+mod demo;
+mod get;
+mod info;
+mod ioc;
+mod monitor;
+mod put;

@@ -1,0 +1,182 @@
+//! `canter monitor` as a user runs it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::common::{PATIENCE, Served, until};
+
+/// A running program whose lines are read as they come.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    errors: Receiver<String>,
+}
+
+fn lines(of: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(of).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+impl Running {
+    fn start(served: &Served, args: &[&str]) -> Self {
+        let mut command = served.command(args);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let errors = lines(child.stderr.take().unwrap());
+        let lines = lines(child.stdout.take().unwrap());
+        Self {
+            child,
+            lines,
+            errors,
+        }
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line")
+    }
+
+    /// The line without its time stamp.
+    #[track_caller]
+    fn news(&self) -> String {
+        let line = self.line();
+        line[26..].trim().to_owned()
+    }
+
+    fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    fn wait(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        let errors: Vec<String> = self.errors.iter().collect();
+        (code, errors.join("\n"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn updates_come_with_time_units_and_alarm() {
+    let served = Served::zoo();
+    let running = Running::start(&served, &["monitor", "--count", "3", "t:gap"]);
+    assert_eq!(running.news(), "t:gap  1.25 mm");
+    served.post("t:gap", 2.0);
+    assert_eq!(running.news(), "t:gap  2 mm");
+    served.post("t:gap", 5.0);
+    assert_eq!(running.news(), "t:gap  5 mm  MAJOR HIHI");
+    assert_eq!(running.wait(), (Some(0), String::new()));
+}
+
+#[test]
+fn json_has_one_object_per_event() {
+    let served = Served::zoo();
+    let run = served.canter(&["monitor", "--json", "--count", "2", "t:valve", "t:wave"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let updates: Vec<_> = run
+        .json()
+        .into_iter()
+        .filter(|o| o["event"] == "update")
+        .collect();
+    assert_eq!(updates.len(), 2);
+    let valve = updates.iter().find(|o| o["pv"] == "t:valve").unwrap();
+    assert_eq!(
+        (&valve["value"], &valve["label"]),
+        (&1.into(), &"Open".into())
+    );
+    assert_eq!(valve["severity"], "NO_ALARM");
+}
+
+#[test]
+fn a_restart_of_the_ioc_is_told() {
+    let mut served = Served::zoo();
+    let running = Running::start(&served, &["monitor", "t:count"]);
+    assert_eq!(running.news(), "t:count  -42 counts");
+    served.stop();
+    assert_eq!(running.news(), "t:count  *** disconnected");
+    served.start();
+    assert_eq!(running.news(), "t:count  *** connected");
+    assert_eq!(running.news(), "t:count  -42 counts");
+    running.interrupt();
+    assert_eq!(running.wait(), (Some(0), String::new()));
+}
+
+#[test]
+fn a_pv_that_is_not_found_is_named_once_and_found_when_it_appears() {
+    let served = Served::zoo();
+    let running = Running::start(
+        &served,
+        &["monitor", "-w", "0.2", "--count", "2", "t:late", "t:count"],
+    );
+    assert_eq!(running.news(), "t:count  -42 counts");
+    let missing = running.errors.recv_timeout(PATIENCE).unwrap();
+    assert!(
+        missing.contains("t:late: not found after 0.2 s"),
+        "{missing}"
+    );
+    assert!(missing.ends_with("; still searching"), "{missing}");
+    served.add("t:late", ca_server_sim::PvSpec::long(1));
+    assert_eq!(running.news(), "t:late   1");
+    let (code, err) = running.wait();
+    assert_eq!(code, Some(0));
+    assert!(!err.contains("t:late"), "{err}");
+}
+
+#[test]
+fn the_time_is_limited_and_what_never_came_is_a_time_out() {
+    let served = Served::zoo();
+    let run = served.canter(&["monitor", "--seconds", "0.3", "t:none"]);
+    run.expect(3, "").says("t:none: not found");
+}
+
+#[test]
+fn ends_when_its_reader_is_gone() {
+    let served = Served::zoo();
+    let mut command = served.command(&["monitor", "t:count"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut first).unwrap();
+    assert!(first.contains("t:count"));
+    drop(output);
+    // Nothing changes any more: only the closed pipe can end it.
+    until("the program has ended", || {
+        child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn masks_are_checked() {
+    let served = Served::zoo();
+    served
+        .canter(&["monitor", "--mask", "vx", "t:count"])
+        .expect(2, "")
+        .says("`x` is none of v (value), l (log), a (alarm), p (property)");
+    let run = served.canter(&["monitor", "--mask", "p", "--count", "1", "t:count"]);
+    assert!(run.out.contains("t:count  -42 counts"), "{run:?}");
+}
