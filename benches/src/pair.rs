@@ -103,7 +103,7 @@ impl Pair {
             }) {
                 break client.poll_action();
             }
-            now = now + Duration::from_millis(1);
+            now += Duration::from_millis(1);
             client.handle_timeout(now, &mut count);
         };
         let Some(Action::Dial { circuit, .. }) = dial else {
