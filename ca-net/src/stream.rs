@@ -20,7 +20,7 @@ pub const MAX_SLICES: usize = 64;
 pub enum Received<R> {
     /// Bytes arrived, and this is what the handler made of them.
     Chunk {
-        /// Bytes taken from the stream.
+        /// Bytes taken from the stream; 0 when the handler was only told that it is drained.
         bytes: usize,
         /// The handler's result.
         result: R,
@@ -39,6 +39,8 @@ pub struct StreamIo {
     stream: Box<dyn ByteStream>,
     deframer: Deframer,
     out: SendQueue,
+    /// The last read filled its buffer, so that nobody was told that the socket is drained.
+    undrained: bool,
 }
 
 impl StreamIo {
@@ -48,6 +50,7 @@ impl StreamIo {
             stream,
             deframer: Deframer::new(limits),
             out: SendQueue::new(),
+            undrained: false,
         }
     }
 
@@ -65,7 +68,9 @@ impl StreamIo {
     }
 
     /// Reads once, and gives what came to `handle`: the deframer, the chunk, and whether the
-    /// socket is drained (false: more may be waiting).
+    /// socket is drained (false: more may be waiting). When nothing more comes after a read that
+    /// filled its buffer, `handle` is told so with an empty chunk, once: a client that has switched
+    /// updates off would otherwise wait for bytes to switch them on again.
     ///
     /// While the payload of a large frame is incomplete, the bytes are read straight into its
     /// buffer and the chunk is empty. Deframing belongs into the handler, so that it can run
@@ -80,25 +85,51 @@ impl StreamIo {
     ) -> Poll<io::Result<Received<R>>> {
         if let Some(mut body) = self.deframer.body() {
             let room = body.remaining_mut();
-            let bytes = ready!(self.stream.poll_read_body(cx, &mut body))?;
-            return Poll::Ready(Ok(match bytes {
-                0 => Received::End,
-                _ => Received::Chunk {
-                    bytes,
-                    result: handle(&mut self.deframer, &[], bytes < room),
-                },
-            }));
+            return match self.stream.poll_read_body(cx, &mut body) {
+                Poll::Ready(Ok(bytes)) => self.received(bytes, &[], bytes < room, handle),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => self.drained(handle),
+            };
         }
-        with_scratch(|scratch| {
-            let bytes = ready!(self.stream.poll_read(cx, scratch))?;
-            Poll::Ready(Ok(match scratch.get(..bytes) {
-                None | Some([]) => Received::End,
-                Some(chunk) => Received::Chunk {
-                    bytes,
-                    result: handle(&mut self.deframer, chunk, bytes < scratch.len()),
-                },
-            }))
+        with_scratch(|scratch| match self.stream.poll_read(cx, scratch) {
+            Poll::Ready(Ok(bytes)) => {
+                let chunk = scratch.get(..bytes).unwrap_or_default();
+                self.received(bytes, chunk, bytes < scratch.len(), handle)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.drained(handle),
         })
+    }
+
+    fn received<R>(
+        &mut self,
+        bytes: usize,
+        chunk: &[u8],
+        drained: bool,
+        handle: impl FnOnce(&mut Deframer, &[u8], bool) -> R,
+    ) -> Poll<io::Result<Received<R>>> {
+        self.undrained = !drained;
+        Poll::Ready(Ok(match bytes {
+            0 => Received::End,
+            _ => Received::Chunk {
+                bytes,
+                result: handle(&mut self.deframer, chunk, drained),
+            },
+        }))
+    }
+
+    /// Nothing has come.
+    fn drained<R>(
+        &mut self,
+        handle: impl FnOnce(&mut Deframer, &[u8], bool) -> R,
+    ) -> Poll<io::Result<Received<R>>> {
+        if !std::mem::take(&mut self.undrained) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Received::Chunk {
+            bytes: 0,
+            result: handle(&mut self.deframer, &[], true),
+        }))
     }
 
     /// Takes the state machine's queue when ours is empty, leaving our empty one there. Returns
