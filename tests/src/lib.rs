@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod checks;
+pub mod fixture;
 pub mod judge;
 pub mod peer;
 pub mod ports;

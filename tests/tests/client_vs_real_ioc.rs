@@ -40,12 +40,12 @@ struct Process {
 }
 
 impl Restart for Process {
-    async fn stop(&mut self) -> Check {
+    fn stop(&mut self) -> Check {
         self.peer.kill();
         Ok(())
     }
 
-    async fn start(&mut self, changed: bool) -> Check {
+    fn start(&mut self, changed: bool) -> Check {
         let database = if changed { "other.db" } else { "ioc.db" };
         let port = self.peer.port();
         let again = self

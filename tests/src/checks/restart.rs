@@ -1,5 +1,4 @@
 //! A server that goes away and comes back, with subscriptions alive.
-#![allow(async_fn_in_trait)] // Only used within these tests, on one thread.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +13,15 @@ const BACK: Duration = Duration::from_secs(30);
 /// A server that can be ended and started again on its port.
 pub trait Restart {
     /// Ends it as a crash would.
-    async fn stop(&mut self) -> Check;
+    ///
+    /// # Errors
+    /// If that is not possible.
+    fn stop(&mut self) -> Check;
     /// Starts it again: as it was, or with `double` as an array of three `LONG` 7, 8, 9.
-    async fn start(&mut self, changed: bool) -> Check;
+    ///
+    /// # Errors
+    /// If that is not possible.
+    fn start(&mut self, changed: bool) -> Check;
 }
 
 async fn item(updates: &mut impl Subscription, timeout: Duration) -> Result<Monitor, Stop> {
@@ -26,7 +31,7 @@ async fn item(updates: &mut impl Subscription, timeout: Duration) -> Result<Moni
 
 /// Ends the server; the subscription is told.
 async fn lose(updates: &mut impl Subscription, server: &mut impl Restart) -> Check {
-    server.stop().await?;
+    server.stop()?;
     expect("end", item(updates, TIMEOUT).await?, Monitor::Disconnected)
 }
 
@@ -70,7 +75,7 @@ pub async fn restarted<A: Api>(server: &Server, restart: &mut impl Restart) -> C
     let read = refused.read_with(super::native(Family::Plain)).await;
     ensure("a read without server", read.is_err())?;
 
-    restart.start(false).await?;
+    restart.start(false)?;
     let start = Instant::now();
     regain(&mut updates, &3.25.into()).await?;
     regain(&mut others, &"hello".into()).await?;
@@ -99,7 +104,7 @@ pub async fn restarted_changed<A: Api>(server: &Server, restart: &mut impl Resta
     let mut updates = channel.subscribe(SubSpec::time().depth(16))?;
     same_value(&first(&mut updates).await?, &3.25.into())?;
     lose(&mut updates, restart).await?;
-    restart.start(true).await?;
+    restart.start(true)?;
     let changed = Value::from([7, 8, 9]);
     regain(&mut updates, &changed).await?;
     let connection = channel.info().and_then(|info| info.connection().copied());
