@@ -67,8 +67,14 @@ pub trait Subscription {
     async fn next(&mut self, timeout: Duration) -> Option<Monitor>;
 }
 
+/// Pause before a lost server is searched again: the default of 10 s is patience, not function.
+const RECONNECT: Duration = Duration::from_secs(1);
+
 fn builder(server: SocketAddrV4) -> ClientBuilder {
-    Client::builder().isolated([server]).timeout(TIMEOUT)
+    Client::builder()
+        .isolated([server])
+        .timeout(TIMEOUT)
+        .params(|params| params.reconnect_delay(RECONNECT))
 }
 
 impl Api for Client {

@@ -193,10 +193,7 @@ fn others(gate: UnboundedSender<bool>) -> [(&'static str, PvSpec); 14] {
                 .units(pvs::UNITS)
                 .undefined(),
         ),
-        (
-            "longstring",
-            PvSpec::text(pvs::LONG_STRING).capacity(200),
-        ),
+        ("longstring", PvSpec::text(pvs::LONG_STRING).capacity(200)),
         ("wfchar", PvSpec::array(no_chars).capacity(100)),
         ("disabled", PvSpec::double(1.0).on_put(refuse)),
         (

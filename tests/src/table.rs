@@ -78,17 +78,32 @@ impl Table {
         );
     }
 
-    /// One line per outcome for which `what` has a text.
+    /// One line per column and text of its outcomes, with the checks that have it.
     fn details(&self, what: impl Fn(&Outcome) -> Option<String>) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (check, cells) in &self.rows {
-            for (column, cell) in self.columns.iter().zip(cells) {
-                if let Some(text) = cell.as_ref().and_then(&what) {
-                    lines.push(format!("  {column}, {check}: {text}"));
+        let mut lines: Vec<(&str, String, Vec<&str>)> = Vec::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            for (check, cells) in &self.rows {
+                let Some(text) = cells[at].as_ref().and_then(&what) else {
+                    continue;
+                };
+                let same = |(c, t, _): &&mut (&str, String, _)| *c == column && *t == text;
+                match lines.iter_mut().find(same) {
+                    Some((.., checks)) => checks.push(check),
+                    None => lines.push((column, text, vec![check])),
                 }
             }
         }
-        lines
+        let line = |(column, text, checks): (_, _, Vec<_>)| {
+            let (some, more) = checks.split_at(checks.len().min(3));
+            let (some, more) = (some.join(", "), more.len());
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            format!("  {column}, {some}{more}: {text}")
+        };
+        lines.into_iter().map(line).collect()
     }
 }
 

@@ -31,7 +31,9 @@ fn real_clients_work_with_our_ioc() {
             });
             (column, judged)
         };
-        clients.map(run).map(|(column, judged)| (column, judged.join()))
+        clients
+            .map(run)
+            .map(|(column, judged)| (column, judged.join()))
     });
     for (column, judged) in outcomes {
         for (check, outcome) in judged.expect("the client's thread does not panic") {
