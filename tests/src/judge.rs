@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::peer::Python;
-use crate::table::Outcome;
+use crate::table::{Outcome, Outcomes};
 
 /// Time a client has for all of its checks.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -11,8 +11,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Runs a client script against the server on `port`; the outcome of each of its checks.
 ///
 /// A client that cannot be run, or ends before its last check, has a failed check "run".
-pub fn run(python: &Python, script: &str, port: u16, prefix: &str) -> Vec<(String, Outcome)> {
-    let mut outcomes = Vec::new();
+pub fn run(python: &Python, script: &str, port: u16, prefix: &str) -> Outcomes {
+    let mut outcomes = Outcomes::new();
     let mut peer = match python.start(script, port, prefix, &["--stdin"]) {
         Ok(peer) => peer,
         Err(error) => return vec![("run".into(), Outcome::Failed(error.to_string()))],
@@ -54,15 +54,14 @@ mod tests {
 
     #[test]
     fn lines_of_clients_are_outcomes() {
-        let parsed = |line| outcome(line).map(|(name, outcome)| (name, outcome));
-        assert_eq!(parsed("ok connect"), Some(("connect".into(), Outcome::Ok)));
+        assert_eq!(outcome("ok connect"), Some(("connect".into(), Outcome::Ok)));
         let failed = Outcome::Failed("value: 1, expected 2".into());
         assert_eq!(
-            parsed("FAIL read value: 1, expected 2"),
+            outcome("FAIL read value: 1, expected 2"),
             Some(("read".into(), failed))
         );
         let not = Outcome::NotOffered("no types".into());
-        assert_eq!(parsed("n/a read no types"), Some(("read".into(), not)));
-        assert_eq!(parsed("CA client library: hello"), None);
+        assert_eq!(outcome("n/a read no types"), Some(("read".into(), not)));
+        assert_eq!(outcome("CA client library: hello"), None);
     }
 }

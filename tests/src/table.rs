@@ -13,6 +13,9 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// Checks by name, and how each of them ended.
+pub type Outcomes = Vec<(String, Outcome)>;
+
 /// Outcomes of checks in several pairings.
 #[derive(Debug)]
 pub struct Table {
@@ -47,6 +50,16 @@ impl Table {
             }
         };
         self.rows[row].1[at] = Some(outcome);
+    }
+
+    /// Notes the outcomes of a column.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn add(&mut self, column: &str, outcomes: Outcomes) {
+        for (check, outcome) in outcomes {
+            self.set(column, &check, outcome);
+        }
     }
 
     /// Number of checks that ended well in a column.

@@ -1,13 +1,12 @@
 //! Our client, with both of its APIs, against the IOC of EPICS Base.
 
-use std::thread;
-
 use ca_client::{Client, blocking};
 use ca_tests::checks::restart::{Restart, restarted, restarted_changed};
 use ca_tests::checks::{Check, Kind, Server, Stop};
 use ca_tests::peer::{Peer, Python};
-use ca_tests::table::Table;
-use ca_tests::{ports, run};
+use ca_tests::ports;
+use ca_tests::run::{self, Job};
+use ca_tests::table::{Outcomes, Table};
 
 const SCRIPT: &str = "run_ioc.py";
 const PREFIX: &str = "REAL";
@@ -20,26 +19,34 @@ fn server(peer: &Peer) -> Server {
     }
 }
 
+fn serve(python: &Python) -> Peer {
+    let served = python.serve(SCRIPT, PREFIX, &[]);
+    served.unwrap_or_else(|error| panic!("{error}"))
+}
+
 #[test]
 fn our_client_works_with_the_real_ioc() {
     let Some(python) = Python::find() else { return };
-    let peer = python
-        .serve(SCRIPT, PREFIX, &[])
-        .unwrap_or_else(|e| panic!("{e}"));
-    let columns = ["async", "blocking"];
-    let mut table = Table::new("our client, real IOC", &columns);
-    run::asynchronous(&server(&peer), &mut table, "async");
-    run::blocking(&server(&peer), &mut table, "blocking");
+    let job = |checks: fn(&Server) -> Outcomes| -> Job<'_> {
+        let python = &python;
+        Box::new(move || checks(&server(&serve(python))))
+    };
+    let jobs = vec![
+        ("async", job(run::asynchronous)),
+        ("blocking", job(run::blocking)),
+    ];
+    let mut table = Table::new("our client, real IOC", &["async", "blocking"]);
+    run::side_by_side(&mut table, jobs);
     table.finish();
 }
 
 /// The IOC as a process that is killed.
-struct Process {
-    python: Python,
+struct Process<'a> {
+    python: &'a Python,
     peer: Peer,
 }
 
-impl Restart for Process {
+impl Restart for Process<'_> {
     fn stop(&mut self) -> Check {
         self.peer.kill();
         Ok(())
@@ -48,9 +55,8 @@ impl Restart for Process {
     fn start(&mut self, changed: bool) -> Check {
         let database = if changed { "other.db" } else { "ioc.db" };
         let port = self.peer.port();
-        let again = self
-            .python
-            .serve_again(SCRIPT, port, PREFIX, &["--db", database]);
+        let more = ["--db", database];
+        let again = self.python.serve_again(SCRIPT, port, PREFIX, &more);
         self.peer = again.map_err(|error| Stop::Failed(error.to_string()))?;
         Ok(())
     }
@@ -59,37 +65,35 @@ impl Restart for Process {
 #[test]
 fn subscriptions_survive_a_restart_of_the_real_ioc() {
     let Some(python) = Python::find() else { return };
-    let columns = ["async", "blocking"];
-    let mut table = Table::new("our client, real IOC restarted", &columns);
-    // Side by side, each with an IOC of its own: they mostly wait.
-    let outcomes = thread::scope(|scope| {
-        let runs: [(_, _, Run); 3] = [
-            ("async", "restart", |server, process| {
+    let job = |name: &'static str, check: fn(&Server, &mut Process<'_>) -> Check| -> Job<'_> {
+        let python = &python;
+        Box::new(move || {
+            let peer = serve(python);
+            let outcome = check(&server(&peer), &mut Process { python, peer });
+            vec![(name.into(), outcome.into())]
+        })
+    };
+    let jobs = vec![
+        (
+            "async",
+            job("restart", |server, process| {
                 run::with_runtime(restarted::<Client>(server, process))
             }),
-            ("blocking", "restart", |server, process| {
+        ),
+        (
+            "blocking",
+            job("restart", |server, process| {
                 run::without_runtime(restarted::<blocking::Client>(server, process))
             }),
-            ("async", "restart.other_type", |server, process| {
+        ),
+        (
+            "async",
+            job("restart.other_type", |server, process| {
                 run::with_runtime(restarted_changed::<Client>(server, process))
             }),
-        ];
-        runs.map(|(column, check, run)| {
-            let python = python.clone();
-            let outcome = scope.spawn(move || {
-                let served = python.serve(SCRIPT, PREFIX, &[]);
-                let peer = served.map_err(|error| Stop::Failed(error.to_string()))?;
-                run(&server(&peer), &mut Process { python, peer })
-            });
-            (column, check, outcome)
-        })
-        .map(|(column, check, outcome)| (column, check, outcome.join()))
-    });
-    for (column, check, outcome) in outcomes {
-        let outcome = outcome.unwrap_or_else(|_| Err(Stop::Failed("panicked".into())));
-        table.set(column, check, outcome.into());
-    }
+        ),
+    ];
+    let mut table = Table::new("our client, real IOC restarted", &["async", "blocking"]);
+    run::side_by_side(&mut table, jobs);
     table.finish();
 }
-
-type Run = fn(&Server, &mut Process) -> Check;

@@ -21,7 +21,7 @@ const MAJOR: Acknowledge = Acknowledge {
 
 async fn expect_state<C: Channel>(channel: &C, wanted: Acknowledge) -> Check {
     let got = channel.read_with(exact(DbrType::STSACK_STRING, 1)).await?;
-    let state = got.acknowledge().ok_or(Stop::failed("no state"))?;
+    let state = got.acknowledge().ok_or_else(|| Stop::failed("no state"))?;
     expect("state of acknowledgement", state, wanted)
 }
 

@@ -20,7 +20,7 @@ use ca_client::{
 };
 
 use crate::api::{Api, Channel};
-use crate::table::{Outcome, Table};
+use crate::table::{Outcome, Outcomes};
 
 /// Who wrote the server, and so what it can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,14 +223,11 @@ type Named<'a> = (String, Pin<Box<dyn Future<Output = Check> + 'a>>);
 /// Failures in a row after which the server is taken to be gone: each may take seconds.
 const GIVE_UP: u32 = 5;
 
-/// Runs every check with one client and notes the outcomes in a column.
-///
-/// # Panics
-/// If the table has no such column.
-pub async fn run<A: Api>(server: &Server, table: &mut Table, column: &str) {
+/// Runs every check with one client; the outcomes in order.
+pub async fn run<A: Api>(server: &Server) -> Outcomes {
     let api = match A::connect_to(server.address) {
         Ok(api) => api,
-        Err(error) => return table.set(column, "client", Outcome::Failed(error.to_string())),
+        Err(error) => return vec![("client".into(), Outcome::Failed(error.to_string()))],
     };
     let bench = Bench { api: &api, server };
     let mut all: Vec<Named<'_>> = Vec::new();
@@ -240,28 +237,22 @@ pub async fn run<A: Api>(server: &Server, table: &mut Table, column: &str) {
     texts::add(bench, &mut all);
     monitors::add(bench, &mut all);
     alarms::add(bench, &mut all);
-    let slow = Duration::from_secs(3);
+    let mut outcomes = Outcomes::new();
     let mut failures = 0;
     for (name, check) in all {
         if failures == GIVE_UP {
             let what = "not run: the checks before it failed".into();
-            table.set(column, &name, Outcome::Failed(what));
+            outcomes.push((name, Outcome::Failed(what)));
             continue;
         }
-        let start = Instant::now();
         let outcome = check.await;
-        if start.elapsed() > slow {
-            println!(
-                "{column}, {name}: took {:.1} s",
-                start.elapsed().as_secs_f64()
-            );
-        }
         failures = match outcome {
             Err(Stop::Failed(_)) => failures + 1,
             _ => 0,
         };
-        table.set(column, &name, outcome.into());
+        outcomes.push((name, outcome.into()));
     }
+    outcomes
 }
 
 impl From<Check> for Outcome {

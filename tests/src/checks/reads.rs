@@ -39,8 +39,12 @@ async fn connect<A: Api>(bench: Bench<'_, A>) -> Check {
             continue;
         }
         let channel = bench.channel(scalar.name).await?;
-        let info = channel.info().ok_or(Stop::failed("no information"))?;
-        let connection = info.connection().ok_or(Stop::failed("not connected"))?;
+        let info = channel
+            .info()
+            .ok_or_else(|| Stop::failed("no information"))?;
+        let connection = info
+            .connection()
+            .ok_or_else(|| Stop::failed("not connected"))?;
         expect("native type", connection.native, scalar.native)?;
         expect("element count", connection.count, 1)?;
         expect("server", connection.server, bench.server.address)?;
@@ -80,7 +84,9 @@ async fn read<A: Api>(bench: Bench<'_, A>, scalar: Scalar, family: Family) -> Ch
 }
 
 fn stamp_is_recent(got: &Reading) -> Check {
-    let stamp = got.timestamp().ok_or(Stop::failed("no time stamp"))?;
+    let stamp = got
+        .timestamp()
+        .ok_or_else(|| Stop::failed("no time stamp"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let age = now.unwrap_or_default().as_secs_f64() - stamp.to_unix().as_secs_f64();
     let what = format!("the time stamp is {age} s old");
@@ -90,7 +96,7 @@ fn stamp_is_recent(got: &Reading) -> Check {
 fn metadata(kind: Kind, scalar: Scalar, family: Family, got: &Reading) -> Check {
     let name = scalar.name;
     if scalar.native == NativeType::Enum {
-        let states = got.states().ok_or(Stop::failed("no states"))?;
+        let states = got.states().ok_or_else(|| Stop::failed("no states"))?;
         let states: Vec<_> = states.iter().map(String::from_utf8_lossy).collect();
         return expect("states", states, pvs::STATES.map(Into::into).to_vec());
     }
@@ -104,7 +110,7 @@ fn metadata(kind: Kind, scalar: Scalar, family: Family, got: &Reading) -> Check 
     )?;
     let precision = scalar.native.is_real().then_some(pvs::PRECISION);
     expect("precision", got.precision(), precision)?;
-    let limits = got.limits().ok_or(Stop::failed("no limits"))?;
+    let limits = got.limits().ok_or_else(|| Stop::failed("no limits"))?;
     let same = |what: &str, found: Range, (lower, upper)| {
         expect(what, (found.lower, found.upper), (lower, upper))
     };
