@@ -43,7 +43,7 @@ A file is TOML:
 
 The output can be pasted into a shell, so that clients there find this IOC.")]
 pub(crate) struct IocArgs {
-    /// A PV, NAME=TYPE[:COUNT]:VALUE; repeatable
+    /// A PV as `NAME=TYPE[:COUNT]:VALUE`; repeatable
     #[arg(long = "pv", value_name = "PV")]
     pvs: Vec<String>,
     /// TOML files with PVs
