@@ -116,7 +116,8 @@ async fn a_client_searches_reads_writes_and_subscribes() {
     search[7] = 13;
     search.extend([0, 6, 0, 8, 0, 5, 0, 13, 0, 0, 0, 9, 0, 0, 0, 9]);
     search.extend(b"x\0\0\0\0\0\0\0");
-    let to = (Ipv4Addr::LOCALHOST, ioc.udp_port());
+    let to = ioc.udp_addr();
+    assert_eq!(to, SocketAddrV4::new(Ipv4Addr::LOCALHOST, ioc.udp_port()));
     udp.send_to(&search, to).await.unwrap();
     let mut reply = [0; 100];
     let (n, from) = soon(udp.recv_from(&mut reply)).await.unwrap();

@@ -71,7 +71,7 @@ impl IocBuilder {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut ioc = Ioc::builder()
     ///     .pv("sim:gap", PvSpec::double(1.5).units("mm"))
-    ///     .serve(NetConfig::new().repeater(None)) // without beacons
+    ///     .serve(NetConfig::new()) // on loopback, ports chosen by the system
     ///     .await?;
     /// println!("{}", ioc.env_text()); // paste it where the clients run
     /// ioc.post("sim:gap", 2.5)?;
@@ -147,6 +147,13 @@ impl SimIoc {
         self.bound.udp_port
     }
 
+    /// Where searches are answered: the first interface (127.0.0.1 for 0.0.0.0) and
+    /// [`udp_port`](Self::udp_port). This is what belongs into a client's address list.
+    pub fn udp_addr(&self) -> SocketAddrV4 {
+        let interface = NetConfig::reachable(*self.bound.tcp[0].ip());
+        SocketAddrV4::new(interface, self.bound.udp_port)
+    }
+
     /// The environment variables with which a client finds this IOC, and only this one.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         self.config.env(&self.bound)
@@ -216,6 +223,8 @@ impl SimIoc {
             return Ok(());
         }
         let config = self.config.clone().tcp_port(self.addr().port());
+        // Asked before the port is fixed: a port that the system chose gets no beacons.
+        let config = config.repeater(self.config.repeater_port());
         let config = config.udp_port(self.bound.udp_port).exact(true);
         let sockets = Sockets::bind(self.handle.0.runtime(), &config)?;
         self.handle.0.launch(sockets, &config);
