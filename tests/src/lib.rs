@@ -4,6 +4,7 @@
 //! need nothing but this workspace. Each test prints a [`table::Table`]; `--nocapture` shows it.
 
 pub mod api;
+mod book;
 pub mod checks;
 pub mod fixture;
 pub mod judge;

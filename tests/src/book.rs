@@ -1,0 +1,19 @@
+//! The examples of the README and of the book, run as documentation tests.
+
+macro_rules! pages {
+    ($($name:ident = $path:literal;)*) => {$(
+        #[cfg(doctest)]
+        #[doc = include_str!(concat!("../../", $path))]
+        pub struct $name;
+    )*};
+}
+
+pages! {
+    Readme = "README.md";
+    FirstClient = "docs/src/first-client.md";
+    FirstIoc = "docs/src/first-ioc.md";
+    Testing = "docs/src/testing.md";
+    Tools = "docs/src/tools.md";
+    Install = "docs/src/install.md";
+    Introduction = "docs/src/introduction.md";
+}
