@@ -16,4 +16,8 @@ pages! {
     Tools = "docs/src/tools.md";
     Install = "docs/src/install.md";
     Introduction = "docs/src/introduction.md";
+    Configuration = "docs/src/configuration.md";
+    Monitors = "docs/src/monitors.md";
+    Reconnection = "docs/src/reconnection.md";
+    Errors = "docs/src/errors.md";
 }
