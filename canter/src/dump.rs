@@ -252,20 +252,22 @@ impl Sink {
     }
 }
 
+/// The lines for hexadecimal text of a client, and whether something is malformed.
+#[cfg(test)]
+pub(crate) fn dumped(text: &str) -> Result<(String, bool), String> {
+    let mut out = Vec::new();
+    let mut sink = Sink::new(Direction::TcpRequest);
+    dump_text(text.as_bytes(), &mut sink, "x.txt", &mut out).map_err(|stop| match stop {
+        Stop::Usage(error) => error.to_string(),
+        Stop::Output(error) => error.to_string(),
+    })?;
+    sink.finish(&mut out).unwrap();
+    Ok((String::from_utf8(out).unwrap(), sink.malformed))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn dumped(text: &str) -> Result<(String, bool), String> {
-        let mut out = Vec::new();
-        let mut sink = Sink::new(Direction::TcpRequest);
-        dump_text(text.as_bytes(), &mut sink, "x.txt", &mut out).map_err(|stop| match stop {
-            Stop::Usage(error) => error.to_string(),
-            Stop::Output(error) => error.to_string(),
-        })?;
-        sink.finish(&mut out).unwrap();
-        Ok((String::from_utf8(out).unwrap(), sink.malformed))
-    }
 
     #[test]
     fn messages_may_be_cut_across_lines() {

@@ -7,6 +7,8 @@
 mod console;
 mod demo;
 mod dump;
+#[cfg(test)]
+mod examples;
 mod exit;
 mod failure;
 mod format;
