@@ -3,8 +3,8 @@
 use ca_client::{Family, NativeType, OpError, ReadError, Value, WriteError};
 
 use super::{
-    Bench, Check, Kind, Named, Stop, checks, exact, expect, native, plain, put, read_is, restore,
-    same_value,
+    Bench, Check, Kind, NO_SUCH_PV, Named, Stop, checks, exact, expect, native, plain, put,
+    read_is, restore, same_value,
 };
 use crate::api::{Api, Channel};
 use crate::pvs::{ARRAYS, arrays_of_each_type, ramp};
@@ -29,7 +29,7 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 
 async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u32) -> Check {
     if length == 0 {
-        bench.not_with(Kind::Pcaspy, "its arrays are never empty")?;
+        bench.not_with(Kind::Pcaspy, NO_SUCH_PV)?;
     }
     let channel = bench.channel(name).await?;
     let count = channel
@@ -46,12 +46,12 @@ async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u3
 
 /// 72 000 bytes, where the count alone would not need the extended header.
 async fn extended<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no such PV")?;
+    bench.needs_records(NO_SUCH_PV)?;
     read(bench, "wf9k", 9_000, 9_000).await
 }
 
 async fn each_type<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no such PVs")?;
+    bench.needs_records(NO_SUCH_PV)?;
     for (name, value) in arrays_of_each_type() {
         let channel = bench.channel(name).await?;
         read_is(&channel, &value).await?;
@@ -70,7 +70,7 @@ async fn write<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn write_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no such PVs")?;
+    bench.needs_records(NO_SUCH_PV)?;
     for (name, initial) in arrays_of_each_type() {
         let channel = bench.channel(name).await?;
         let written = match initial.native() {
@@ -91,7 +91,6 @@ async fn write_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// A waveform becomes as long as what is written.
 async fn write_fewer<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.not_with(Kind::Pcaspy, "its arrays keep their length")?;
     let channel = bench.channel("wf5").await?;
     let written = Value::from([7.0, 8.0]);
     put(&channel, written.clone()).await?;

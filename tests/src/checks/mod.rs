@@ -35,6 +35,9 @@ pub enum Kind {
     Pcaspy,
 }
 
+/// Why a check is left out where the peer may be able to, but our script for it is smaller.
+const NO_SUCH_PV: &str = "our script for this server has no such PV";
+
 /// A server under test.
 #[derive(Clone, Debug)]
 pub struct Server {

@@ -8,7 +8,9 @@ use ca_client::{
 };
 
 use super::reads::no_float;
-use super::{Bench, Check, Named, Stop, checks, ensure, expect, put, restore, same_value};
+use super::{
+    Bench, Check, NO_SUCH_PV, Named, Stop, checks, ensure, expect, put, restore, same_value,
+};
 use crate::api::{Api, Channel, Subscription, TIMEOUT};
 use crate::pvs::{self, ARRAYS, SCALARS, Scalar};
 
@@ -83,7 +85,7 @@ async fn arrays<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn empty_array<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its arrays are never empty")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("wf0").await?;
     let mut updates = channel.subscribe(SubSpec::time())?;
     expect("elements", update(&mut updates).await?.count(), 0)
@@ -167,7 +169,7 @@ async fn mask_value<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The dead-band of archives: steps below it are no event for LOG.
 async fn mask_log<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no dead-bands")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let band = bench.channel("double.ADEL").await?;
     put(&band, 10.0).await?;
     let channel = bench.channel("double").await?;
@@ -187,7 +189,7 @@ async fn mask_log<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// Only changes of the severity are events for ALARM: state two is MINOR, three MAJOR.
 async fn mask_alarm<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its states have no alarms")?;
+    bench.needs_records("its states have no alarms as our script makes them")?;
     let channel = bench.channel("enum").await?;
     let spec = SubSpec::time().mask(EventMask::ALARM).depth(16);
     let mut updates = channel.subscribe(spec)?;
@@ -219,7 +221,7 @@ async fn read_alarm<C: Channel>(channel: &C) -> Result<Option<Alarm>, Stop> {
 
 /// Changed units are an event for PROPERTY, a changed value is not.
 async fn mask_property<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its properties do not change")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("double").await?;
     let units = bench.channel("double.EGU").await?;
     let spec = SubSpec::family(Family::Ctrl)
@@ -266,7 +268,7 @@ async fn cancel<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no PV that cannot be read")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("noaccess").await?;
     let mut updates = channel.subscribe(SubSpec::time())?;
     match updates.next(TIMEOUT).await {

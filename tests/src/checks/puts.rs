@@ -9,8 +9,8 @@ use futures_util::future::join;
 
 use super::reads::no_float;
 use super::{
-    Bench, Check, Kind, Named, Stop, checks, ensure, expect, native, plain, put, read_becomes,
-    read_is, refused, restore,
+    Bench, Check, Kind, NO_SUCH_PV, Named, Stop, checks, ensure, expect, native, plain, put,
+    read_becomes, read_is, refused, restore,
 };
 use crate::api::{Api, Channel, TIMEOUT};
 use crate::pvs::{SCALARS, Scalar};
@@ -112,7 +112,6 @@ async fn not_a_number<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn enum_label<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.not_with(Kind::Pcaspy, "it takes numbers of states only")?;
     converts(bench, "enum", "three", EnumIndex(3)).await
 }
 
@@ -193,14 +192,14 @@ async fn readonly<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// DISP: the server itself refuses.
 async fn disabled<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its PVs cannot be disabled")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("disabled").await?;
     refused(put(&channel, 3.5).await, EcaStatus::PUTFAIL)?;
     read_is(&channel, &1.0.into()).await
 }
 
 async fn rights_change<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its access rights do not change")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let gate = bench.channel("gate").await?;
     let gated = bench.channel("gated").await?;
     let outcome = gated_by(&gate, &gated).await;

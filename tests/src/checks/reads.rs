@@ -8,7 +8,9 @@ use ca_client::{
 };
 use ca_proto::dbr::Range;
 
-use super::{Bench, Check, Kind, Named, Stop, checks, ensure, exact, expect, native, same_value};
+use super::{
+    Bench, Check, Kind, NO_SUCH_PV, Named, Stop, checks, ensure, exact, expect, native, same_value,
+};
 use crate::api::{Api, Channel};
 use crate::pvs::{self, SCALARS, Scalar};
 
@@ -144,7 +146,7 @@ async fn class_name<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn field<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its PVs have no such fields")?;
+    bench.needs_records(NO_SUCH_PV)?;
     for (field, text) in [
         ("double.EGU", pvs::UNITS),
         ("double.PREC", "3"),
@@ -161,7 +163,7 @@ async fn field<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn undefined<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its PVs have values from the start")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("undefined").await?;
     let got = channel.read_with(native(Family::Time)).await?;
     expect("alarm", got.alarm(), Some(Alarm::UNDEFINED))?;
@@ -175,7 +177,7 @@ async fn undefined<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no PV that cannot be read")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("noaccess").await?;
     let rights = channel.info().map(|info| info.rights());
     expect("access rights", rights, Some(AccessRights::NONE))?;
@@ -223,7 +225,7 @@ async fn long_name<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn long_name_with_field<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its PVs have no such fields")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let name = format!("{}.RTYP", pvs::long_name(&bench.server.prefix));
     let channel = bench.api.open(name.as_bytes())?;
     let got = channel.read_with(native(Family::Plain)).await?;

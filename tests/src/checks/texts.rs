@@ -3,8 +3,8 @@
 use ca_client::{DbrType, Family, NativeType, Value, ValueError};
 
 use super::{
-    Bench, Check, Kind, Named, checks, ensure, exact, expect, native, plain, put, read_is, restore,
-    same_value,
+    Bench, Check, Kind, NO_SUCH_PV, Named, checks, ensure, exact, expect, native, plain, put,
+    read_is, restore, same_value,
 };
 use crate::api::{Api, Channel};
 use crate::pvs;
@@ -57,7 +57,7 @@ async fn too_long<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The modifier `$`: a string field as an array of `CHAR`.
 async fn dollar<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it does not know the modifier")?;
+    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("double.DESC$").await?;
     let connection = channel.info().and_then(|info| info.connection().copied());
     expect(
@@ -71,7 +71,7 @@ async fn dollar<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// More than 40 bytes.
 async fn long_string<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no such PV")?;
+    bench.needs_records(NO_SUCH_PV)?;
     // A record of its own type there, an array of CHAR with us.
     let modifier = match bench.server.kind {
         Kind::RealIoc => "longstring.VAL$",
