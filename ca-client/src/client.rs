@@ -191,6 +191,11 @@ impl Client {
         join_all(writes).await
     }
 
+    /// What the client holds at this moment.
+    pub fn stats(&self) -> ClientStats {
+        self.handle.shared.peek(|state| state.stats())
+    }
+
     fn now(&self) -> Instant {
         self.handle.shared.runtime.now()
     }
@@ -218,6 +223,26 @@ impl Client {
         let mut wait = WaitClosed { shared, key: None };
         std::future::poll_fn(|cx| wait.poll(cx.waker())).await;
     }
+}
+
+/// What a client holds at a moment; see [`Client::stats`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// Open channels.
+    pub channels: usize,
+    /// Circuits, being dialled or open, those to name servers included.
+    pub circuits: usize,
+    /// Requests that a server owes an answer, also if nobody waits for it any more.
+    pub requests: usize,
+    /// Subscriptions, and cancelled ones whose server has not confirmed it.
+    pub subscriptions: usize,
+    /// Futures that wait for an answer.
+    pub waiting_for_answer: usize,
+    /// Futures that wait for a connection, a change, room in a queue or the end of the client.
+    pub waiting_for_change: usize,
+    /// Tasks: one for searches and one per circuit.
+    pub tasks: usize,
 }
 
 struct WaitClosed<'a> {

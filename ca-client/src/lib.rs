@@ -57,7 +57,7 @@ pub use ca_proto::wire::message::EventMask;
 pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Timestamp};
 
 pub use channel::{Channel, ChannelInfo};
-pub use client::Client;
+pub use client::{Client, ClientStats};
 pub use config::{ClientBuilder, EffectiveConfig};
 pub use convert::{EnumState, FromReading, IntoValue, LongString, Stamped, Strings, ValueError};
 pub use error::{BuildError, ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};

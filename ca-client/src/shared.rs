@@ -13,6 +13,7 @@ use ca_proto::dbr::Reading;
 use ca_proto::ids::{CircuitId, SlotKey, Slots};
 use ca_proto::{EcaStatus, Instant};
 
+use crate::client::ClientStats;
 use crate::config::EffectiveConfig;
 use crate::events::Listeners;
 use crate::subscription::SubSlot;
@@ -343,6 +344,19 @@ impl State {
         self.waits.wake_all(wakers);
         self.listeners.end(wakers);
         wakers.extend(self.endpoint.take());
+    }
+
+    pub(crate) const fn stats(&self) -> ClientStats {
+        let counts = self.core.counts();
+        ClientStats {
+            channels: counts.channels,
+            circuits: counts.circuits,
+            requests: counts.operations,
+            subscriptions: counts.subscriptions,
+            waiting_for_answer: self.results.ops.len(),
+            waiting_for_change: self.waits.len(),
+            tasks: self.tasks,
+        }
     }
 
     pub(crate) const fn is_closing(&self) -> bool {

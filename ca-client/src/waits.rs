@@ -51,6 +51,10 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
+    pub(crate) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Starts to wait.
     pub(crate) fn add(&mut self, until: Until, deadline: Instant, waker: Waker) -> Option<WaitKey> {
         let wait = Wait {

@@ -104,6 +104,10 @@ impl Circuits {
         }
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The open circuit with this key.
     pub(super) fn find(&self, addr: SocketAddrV4, priority: u8) -> Option<CircuitId> {
         let of_priority = |&&c: &&CircuitId| self.get(c).is_some_and(|x| x.priority == priority);

@@ -56,6 +56,7 @@ impl Client {
         if self.circuits.get(c).is_some_and(|x| !closing(x.state)) {
             self.circuit_lost(now, c, why, out);
         }
+        self.subs.circuit_closed(c);
         self.circuits.remove(c);
     }
 

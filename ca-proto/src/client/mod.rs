@@ -65,8 +65,8 @@ pub use self::channel::{ChannelState, ChannelView, Connection};
 pub use self::error::{OpError, OpenError, Violation};
 pub use self::monitor_queue::{Item, MonitorQueue, Overflow};
 pub use self::types::{
-    Action, CloseReason, Deliver, Destination, Event, Hangup, Lifecycle, More, ReadSpec, Reply,
-    SubSpec, Token, Trouble, TypeSpec, Update,
+    Action, CloseReason, Counts, Deliver, Destination, Event, Hangup, Lifecycle, More, ReadSpec,
+    Reply, SubSpec, Token, Trouble, TypeSpec, Update,
 };
 
 /// Remarks that wait for [`Client::poll_event`] at most.
@@ -243,6 +243,16 @@ impl Client {
     /// Number of open channels.
     pub const fn channel_count(&self) -> usize {
         self.channels.len()
+    }
+
+    /// Entries in the tables, for tests of what is given back.
+    pub const fn counts(&self) -> Counts {
+        Counts {
+            channels: self.channels.len(),
+            circuits: self.circuits.len(),
+            operations: self.ops.len(),
+            subscriptions: self.subs.len(),
+        }
     }
 
     /// Remarks that were dropped because nobody fetched them.

@@ -19,7 +19,8 @@ pub(super) enum OpKind {
     Write,
     /// A read whose answer is an update (`client-and-tools` 4.9).
     Refresh(SubId),
-    /// Cancelled or timed out: in no list; the late answer frees the identifier.
+    /// Cancelled or timed out: the late answer frees the identifier, or the end of the channel
+    /// or circuit, after which none can come.
     Abandoned,
 }
 
@@ -80,6 +81,10 @@ impl Ops {
         }
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Registers an operation; `None` when the table is full.
     pub(super) fn insert(&mut self, list: &mut Chain<Ioid>, op: Op) -> Option<Ioid> {
         if self.slots.len() >= MAX_OPS {
@@ -107,31 +112,20 @@ impl Ops {
         self.remove(list, ioid)
     }
 
-    /// Ends an operation of this list for its owner; its identifier stays reserved.
-    pub(super) fn abandon(&mut self, list: &mut Chain<Ioid>, ioid: Ioid) {
-        list.unlink(&mut self.slots, ioid);
-        let Some(op) = self.slots.get_mut(ioid) else {
-            return;
-        };
+    /// Ends an operation for its owner; it stays in its list, so that its identifier is reserved.
+    /// Returns one that has been reserved for too long, to be removed.
+    #[must_use]
+    pub(super) fn abandon(&mut self, ioid: Ioid) -> Option<Ioid> {
+        let op = self.slots.get_mut(ioid)?;
         op.kind = OpKind::Abandoned;
         op.deadline = Instant::MAX;
         self.abandoned.push_back(ioid);
-        if self.abandoned.len() > MAX_ABANDONED
-            && let Some(oldest) = self.abandoned.pop_front()
-        {
-            self.release(oldest);
+        if self.abandoned.len() <= MAX_ABANDONED {
+            return None;
         }
-    }
-
-    /// Frees the identifier of an abandoned operation.
-    pub(super) fn release(&mut self, ioid: Ioid) {
-        if self
-            .slots
-            .get(ioid)
-            .is_some_and(|op| op.kind == OpKind::Abandoned)
-        {
-            self.slots.remove(ioid);
-        }
+        let oldest = self.abandoned.pop_front()?;
+        let op = self.slots.get(oldest)?;
+        (op.kind == OpKind::Abandoned).then_some(oldest)
     }
 
     /// The operations whose deadline has come. Costs nothing before the first one has.
@@ -184,14 +178,14 @@ mod tests {
         let mut ops = Ops::new();
         let mut list = Chain::new();
         let first = ops.insert(&mut list, op(1)).unwrap();
-        ops.abandon(&mut list, first);
+        let mut too_many = ops.abandon(first);
         for n in 0..MAX_ABANDONED {
-            assert!(ops.get(first).is_some(), "{n}");
+            assert_eq!(too_many, None, "{n}");
             let ioid = ops.insert(&mut list, op(1)).unwrap();
-            ops.abandon(&mut list, ioid);
+            too_many = ops.abandon(ioid);
         }
-        assert!(ops.get(first).is_none());
-        assert_eq!(ops.slots.len(), MAX_ABANDONED);
-        assert!(list.first().is_none());
+        assert_eq!(too_many, Some(first));
+        while ops.pop(&mut list).is_some() {}
+        assert_eq!(ops.len(), 0, "the end of a channel frees them all");
     }
 }

@@ -7,7 +7,7 @@
 use super::Client;
 use super::error::Violation;
 use super::flow::Change;
-use super::ops::OpKind;
+use super::ops::{Op, OpKind};
 use super::subs::Installed;
 use super::types::{Deliver, Event, More, Reply, Update, is_readable};
 use crate::dbr::{DbrType, NativeType, STRING_LEN};
@@ -219,19 +219,24 @@ impl Client {
         let op = self.ops.get(ioid).filter(|op| op.circuit == context.c)?;
         match op.kind {
             OpKind::Abandoned => {
-                self.ops.release(ioid);
+                self.remove_op(ioid);
                 return None;
             }
             OpKind::Refresh(_) if kind == OpKind::Read => {}
             same if same == kind => {}
             _ => return None,
         }
-        let channel = self.channels.get_mut(op.cid)?;
-        let op = self.ops.remove(&mut channel.ops, ioid)?;
+        let op = self.remove_op(ioid)?;
         if op.kind == kind {
             out.reply(op.token, reply);
         }
         Some(op.kind)
+    }
+
+    pub(super) fn remove_op(&mut self, ioid: Ioid) -> Option<Op> {
+        let cid = self.ops.get(ioid)?.cid;
+        let channel = self.channels.get_mut(cid)?;
+        self.ops.remove(&mut channel.ops, ioid)
     }
 
     /// Answers that are above the limit were skipped; whoever waits for them must know.

@@ -122,10 +122,14 @@ impl Client {
     /// Forgets a read or put-notify: no reply will come. A put may still be executed.
     pub fn cancel(&mut self, ioid: Ioid) {
         let Some(op) = self.ops.get(ioid) else { return };
-        if matches!(op.kind, OpKind::Read | OpKind::Write)
-            && let Some(channel) = self.channels.get_mut(op.cid)
-        {
-            self.ops.abandon(&mut channel.ops, ioid);
+        if matches!(op.kind, OpKind::Read | OpKind::Write) {
+            self.abandon(ioid);
+        }
+    }
+
+    fn abandon(&mut self, ioid: Ioid) {
+        if let Some(oldest) = self.ops.abandon(ioid) {
+            self.remove_op(oldest);
         }
     }
 
@@ -196,10 +200,8 @@ impl Client {
                 continue;
             };
             let token = op.token;
-            if let Some(channel) = self.channels.get_mut(op.cid) {
-                self.ops.abandon(&mut channel.ops, ioid);
-                out.reply(token, Reply::TimedOut);
-            }
+            self.abandon(ioid);
+            out.reply(token, Reply::TimedOut);
         }
     }
 

@@ -58,6 +58,10 @@ impl Subs {
         }
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// `None` when the table is full.
     pub(super) fn insert(
         &mut self,
@@ -113,6 +117,20 @@ impl Subs {
         {
             self.confirmed(oldest);
         }
+    }
+
+    /// A circuit is gone: no confirmation comes over it any more.
+    pub(super) fn circuit_closed(&mut self, circuit: CircuitId) {
+        let gone = Installed::Cancelled(circuit);
+        let slots = &mut self.slots;
+        self.cancelled.retain(|&subid| match slots.get(subid) {
+            Some(sub) if sub.installed == gone => {
+                slots.remove(subid);
+                false
+            }
+            Some(sub) => matches!(sub.installed, Installed::Cancelled(_)),
+            None => false,
+        });
     }
 
     /// Frees the identifier of a cancelled subscription.

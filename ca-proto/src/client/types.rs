@@ -319,3 +319,17 @@ pub enum Destination {
     /// To this address.
     To(SocketAddrV4),
 }
+
+/// Entries in the tables of a [`Client`](super::Client).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Open channels.
+    pub channels: usize,
+    /// Circuits that the driver has not reported as closed, those to name servers included.
+    pub circuits: usize,
+    /// Reads and put-notifies without an answer; cancelled ones too while their server may still
+    /// answer.
+    pub operations: usize,
+    /// Subscriptions; cancelled ones too while their server has not confirmed it.
+    pub subscriptions: usize,
+}
