@@ -1,5 +1,6 @@
 //! The IOC behind its lock, and who is to be woken when it has changed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -7,7 +8,6 @@ use std::task::Waker;
 use ca_net::{Runtime, TaskHandle, WakerList};
 use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
-use hashbrown::HashMap;
 
 use super::bind::Sockets;
 use super::{NetConfig, accept, udp};
@@ -21,8 +21,9 @@ pub(super) struct Shared {
 
 struct State {
     ioc: Ioc,
-    /// Tasks of the circuits; only ever asked for one, so the order does not matter.
-    circuits: HashMap<CircuitId, CircuitTask>,
+    /// Tasks of the circuits, in an order that does not differ from run to run: stopping ends
+    /// them one after the other.
+    circuits: BTreeMap<CircuitId, CircuitTask>,
     /// The task that does UDP and timers.
     timer: Option<Waker>,
     /// The deadline that task waits for.
@@ -44,7 +45,7 @@ impl Shared {
             runtime,
             state: Mutex::new(State {
                 ioc,
-                circuits: HashMap::new(),
+                circuits: BTreeMap::new(),
                 timer: None,
                 armed: None,
                 tasks: Vec::new(),
