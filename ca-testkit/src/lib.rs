@@ -26,6 +26,8 @@ pub mod host;
 pub mod invariants;
 pub mod net;
 pub mod random;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod trace;
 pub mod world;
 

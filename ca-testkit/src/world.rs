@@ -257,6 +257,7 @@ impl World {
                 port,
                 from,
                 ref data,
+                ..
             } => HostInput::Datagram { port, from, data },
             Delivery::Accepted {
                 conn,

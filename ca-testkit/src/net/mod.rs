@@ -91,6 +91,8 @@ impl Default for Link {
 pub(crate) enum Delivery {
     Datagram {
         port: u16,
+        /// The address it was sent to.
+        to: Ipv4Addr,
         from: SocketAddrV4,
         data: Vec<u8>,
     },
@@ -124,7 +126,7 @@ enum Event {
     Datagram {
         src: HostId,
         dst: HostId,
-        port: u16,
+        to: SocketAddrV4,
         from: SocketAddrV4,
         data: Vec<u8>,
     },
@@ -474,14 +476,20 @@ impl SimNet {
         let delivery = match event {
             Event::Datagram {
                 dst,
-                port,
+                to,
                 from,
                 data,
                 ..
             } => {
                 let machine = &self.machines[dst.0];
-                (machine.up && machine.udp.contains(&port))
-                    .then_some((dst, Delivery::Datagram { port, from, data }))
+                let (port, to) = (to.port(), *to.ip());
+                let delivery = Delivery::Datagram {
+                    port,
+                    to,
+                    from,
+                    data,
+                };
+                (machine.up && machine.udp.contains(&port)).then_some((dst, delivery))
             }
             event => self.pop_stream(event),
         };
@@ -583,7 +591,7 @@ impl SimNet {
         };
         let mut lost = Vec::new();
         for &dst in &targets {
-            if !self.carry(src, dst, to.port(), from, &data) {
+            if !self.carry(src, dst, to, from, &data) {
                 lost.push(dst);
             }
         }
@@ -596,7 +604,7 @@ impl SimNet {
         &mut self,
         src: HostId,
         dst: HostId,
-        port: u16,
+        to: SocketAddrV4,
         from: SocketAddrV4,
         data: &[u8],
     ) -> bool {
@@ -618,7 +626,7 @@ impl SimNet {
                 Event::Datagram {
                     src,
                     dst,
-                    port,
+                    to,
                     from,
                     data,
                 },

@@ -98,6 +98,14 @@ impl SimNet {
         end.alive.then_some(end.host)
     }
 
+    /// The address of a host's end of a stream.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn local_addr(&self, host: HostId, conn: ConnId) -> Option<SocketAddrV4> {
+        let &(index, end) = self.by_end.get(&(host, conn))?;
+        let connection = self.connections.get(index)?.as_ref()?;
+        Some(connection.ends[end].addr)
+    }
+
     fn connection(&mut self, index: usize) -> Option<&mut Connection> {
         self.connections.get_mut(index)?.as_mut()
     }
