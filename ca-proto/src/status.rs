@@ -184,10 +184,14 @@ impl EcaStatus {
 }
 
 /// `ECA_GETFAIL: Channel read request failed`, or `ECA status 0x1234` for an unknown value.
+/// `ECA_GETFAIL: Channel read request failed`; the alternate form `{:#}` is the name alone, for
+/// dumps of frames.
 impl fmt::Display for EcaStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
+            Some(name) if f.alternate() => f.write_str(name),
             Some(name) => write!(f, "{name}: {}", self.message()),
+            None if f.alternate() => write!(f, "{:#x}", self.0),
             None => write!(f, "ECA status {:#x}", self.0),
         }
     }

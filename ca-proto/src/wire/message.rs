@@ -459,7 +459,7 @@ macro_rules! messages {
                 match self {
                     $(Self::$variant { $($field,)* $($body,)? } => {
                         f.write_str(stringify!($command))?;
-                        $(write!(f, concat!(" ", stringify!($field), "={}"), $field)?;)*
+                        $(write!(f, concat!(" ", stringify!($field), "={:#}"), $field)?;)*
                         $(write!(f, concat!(" ", stringify!($body), "={}"), $body)?;)?
                         Ok(())
                     })*
