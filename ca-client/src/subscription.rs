@@ -125,7 +125,8 @@ pub enum Monitor {
     },
     /// The channel was lost; no updates come until it is back.
     Disconnected,
-    /// The channel is back; its present state follows.
+    /// The channel is connected now, again or for the first time since the subscription was made;
+    /// its present state follows.
     Connected,
     /// The server refuses updates for now, mostly `ECA_NORDACCESS`; they go on when it has a
     /// reason to.
