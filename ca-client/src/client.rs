@@ -1,6 +1,6 @@
 //! A client: the context in which channels live.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ca_net::{Runtime, UdpIo};
 use ca_proto::Instant;
-use ca_proto::client::OpenError;
+use ca_proto::client::{BeaconStats, OpenError};
 use ca_proto::wire::PvName;
 use futures_util::future::join_all;
 
@@ -210,6 +210,18 @@ impl Client {
             }
             events
         })
+    }
+
+    /// What was heard of servers' beacons, through the repeater of this host.
+    pub fn beacon_stats(&self) -> BeaconStats {
+        self.handle.shared.peek(|state| state.core.beacon_stats())
+    }
+
+    /// Average period of the beacons of a server, by the address its circuits go to; `None` if too
+    /// few were heard.
+    pub fn beacon_period(&self, server: SocketAddrV4) -> Option<Duration> {
+        let shared = &self.handle.shared;
+        shared.peek(|state| state.core.beacon_period(server))
     }
 
     /// Shuts the client down and waits until all its circuits are closed and its tasks have

@@ -50,6 +50,7 @@ pub struct ClientBuilder {
     user: Option<String>,
     host: Option<String>,
     local: Ipv4Addr,
+    own_repeater: bool,
     tweaks: Vec<Box<dyn FnOnce(ClientParams) -> ClientParams + Send>>,
 }
 
@@ -78,6 +79,7 @@ impl ClientBuilder {
             user: None,
             host: None,
             local: Ipv4Addr::UNSPECIFIED,
+            own_repeater: true,
             tweaks: Vec::new(),
         }
     }
@@ -134,6 +136,22 @@ impl ClientBuilder {
     /// not heard.
     pub fn repeater_port(mut self, port: u16) -> Self {
         self.env.repeater_port.set(port);
+        self
+    }
+
+    /// Whether the client runs a repeater itself when none runs on this host. Default: true.
+    ///
+    /// The repeater copies the beacons of servers to all clients of a host; without one, restarted
+    /// servers are found later. It starts with the first channel, as part of the client's task,
+    /// and serves clients of other processes and other libraries too. It ends with this client;
+    /// then each client of this library that relied on it starts its own or finds the next one
+    /// within 60 s. The reference library never registers again: where its clients run beside
+    /// ours, better run `canter repeater` all the time. Programs that run for a moment should say
+    /// false, or set the [port](Self::repeater_port) to 0.
+    ///
+    /// With a [local address](Self::local_address) on loopback the repeater stays there too.
+    pub fn own_repeater(mut self, own: bool) -> Self {
+        self.own_repeater = own;
         self
     }
 
@@ -277,6 +295,7 @@ impl ClientBuilder {
             lines: env.lines(),
             params: Arc::new(params),
             timeout: self.timeout,
+            own_repeater: self.own_repeater,
             warnings,
         }
     }
@@ -312,6 +331,7 @@ pub struct EffectiveConfig {
     lines: Vec<SettingLine>,
     params: Arc<ClientParams>,
     timeout: Duration,
+    own_repeater: bool,
     warnings: Vec<String>,
 }
 
@@ -324,6 +344,11 @@ impl EffectiveConfig {
     /// Time for connecting a channel and for each operation unless it says otherwise.
     pub const fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Whether the client runs a repeater when there is none; never with a repeater port of 0.
+    pub fn own_repeater(&self) -> bool {
+        self.own_repeater && self.params.repeater_port != 0
     }
 
     /// The settings, one per variable, with where each comes from.
@@ -350,6 +375,12 @@ impl fmt::Display for EffectiveConfig {
             write!(f, " tcp:{address}")?;
         }
         writeln!(f)?;
+        let repeater = match self.params.repeater_port {
+            0 => "none",
+            _ if self.own_repeater => "our own if no other runs",
+            _ => "only if another runs",
+        };
+        writeln!(f, "repeater: {repeater}")?;
         writeln!(
             f,
             "user {:?}, host {:?}",

@@ -1,11 +1,12 @@
 //! The task of a client: searches, beacons, and all deadlines.
 
 use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ca_net::{Budget, Timer, UdpIo, WakerList};
+use ca_net::{Budget, RepeaterDriver, RepeaterStart, Timer, UdpIo, WakerList};
 use ca_proto::client::Destination;
 
 use crate::circuit;
@@ -18,6 +19,51 @@ pub(crate) struct Endpoint {
     udp: UdpIo,
     timer: Box<dyn Timer>,
     wakers: WakerList,
+    repeater: OwnRepeater,
+}
+
+/// The repeater within this process, for the case that no other runs on this host.
+#[derive(Debug, Default)]
+struct OwnRepeater {
+    driver: Option<Box<RepeaterDriver>>,
+    /// Its failure was logged.
+    told: bool,
+}
+
+impl OwnRepeater {
+    /// Starts it unless there is one. Called before each registration, so that it takes the place
+    /// of one that ended.
+    fn ensure(&mut self, shared: &Shared, port: u16) {
+        if self.driver.is_some() || !shared.config.own_repeater() {
+            return;
+        }
+        // Broadcast beacons only reach the unspecified address; who stays on loopback needs none.
+        let ip = if shared.local.is_loopback() {
+            shared.local
+        } else {
+            Ipv4Addr::UNSPECIFIED
+        };
+        let address = SocketAddrV4::new(ip, port);
+        match RepeaterDriver::start(shared.runtime.clone(), address) {
+            Ok(RepeaterStart::Started(driver)) => {
+                tracing::debug!("no repeater runs on this host, started one on {address}");
+                self.driver = Some(driver);
+            }
+            Ok(RepeaterStart::AlreadyRunning) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.told, true) {
+                    tracing::warn!("cannot start a repeater on {address}: {error}");
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Some(driver) = &mut self.driver {
+            // It never ends.
+            let _ = Pin::new(&mut **driver).poll(cx);
+        }
+    }
 }
 
 impl Endpoint {
@@ -28,6 +74,7 @@ impl Endpoint {
             shared,
             udp,
             wakers: WakerList::new(),
+            repeater: OwnRepeater::default(),
         }
     }
 
@@ -43,6 +90,7 @@ impl Endpoint {
 
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (shared, wakers) = (&self.shared, &mut self.wakers);
+        let repeater = &mut self.repeater;
         let load = |data: &mut Vec<u8>, to: &mut Vec<_>| {
             let destination =
                 shared.with_list(wakers, |state, now, _| state.core.poll_transmit(now, data));
@@ -50,7 +98,11 @@ impl Endpoint {
                 Some(Destination::Search) => {
                     to.extend_from_slice(&shared.config.params().search_addrs);
                 }
-                Some(Destination::To(address)) => to.push(address),
+                // Nothing but registrations goes to a single address.
+                Some(Destination::To(address)) => {
+                    repeater.ensure(shared, address.port());
+                    to.push(address);
+                }
                 None => return false,
             }
             true
@@ -88,6 +140,7 @@ impl Future for Endpoint {
                 return Poll::Ready(());
             }
             let blocked = this.send(cx).is_pending();
+            this.repeater.poll(cx);
             if exhausted || !budget.spend(0) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -107,6 +160,8 @@ impl Future for Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
+        // The port is free when the client is closed.
+        self.repeater = OwnRepeater::default();
         self.shared.with(|state, now, wakers| {
             // Also when the runtime goes away first: nobody shall wait for ever.
             state.close(now, wakers);

@@ -49,8 +49,8 @@ mod waits;
 
 pub use ca_proto::access::AccessRights;
 pub use ca_proto::client::{
-    ChannelState, CloseReason, Connection, OpError, OpenError, Overflow, ReadSpec, Trouble,
-    TypeSpec, Violation,
+    BeaconStats, ChannelState, CloseReason, Connection, OpError, OpenError, Overflow, ReadSpec,
+    Trouble, TypeSpec, Violation,
 };
 pub use ca_proto::dbr::{DbrType, EnumIndex, Family, NativeType, Reading, Value};
 pub use ca_proto::wire::message::EventMask;

@@ -18,6 +18,7 @@
 pub mod budget;
 pub mod identity;
 pub mod iface;
+pub mod repeater;
 pub mod runtime;
 pub mod stream;
 pub mod tokio_rt;
@@ -25,6 +26,7 @@ pub mod udp;
 pub mod wake;
 
 pub use budget::Budget;
+pub use repeater::{RepeaterDriver, RepeaterStart};
 pub use runtime::{
     BoxFuture, ByteStream, DatagramSocket, Dial, Listener, Runtime, StreamOptions, Task,
     TaskHandle, Timer, UdpOptions,

@@ -209,6 +209,10 @@ pub struct UdpOptions {
     pub multicast_ttl: u32,
     /// Multicast groups to join on the interface with [`address`](Self::address).
     pub groups: Vec<Ipv4Addr>,
+    /// Connects the socket: it takes datagrams from this peer only, all it sends goes there, and a
+    /// refusal (nobody listens at the peer's port) comes back as an error of a later send. A
+    /// network that does not tell refusals may leave out all of this.
+    pub peer: Option<SocketAddrV4>,
     /// Receive buffer to ask for in bytes; 0 keeps the system's default. The system may give
     /// less.
     pub receive_buffer: usize,
@@ -222,6 +226,7 @@ impl Default for UdpOptions {
             broadcast: true,
             multicast_ttl: 1,
             groups: Vec::new(),
+            peer: None,
             receive_buffer: 0,
         }
     }

@@ -146,7 +146,13 @@ impl Runtime for TokioRuntime {
         for group in &options.groups {
             socket.join_multicast_v4(group, options.address.ip())?;
         }
-        Ok(Box::new(TokioUdp(UdpSocket::from_std(socket.into())?)))
+        if let Some(peer) = options.peer {
+            socket.connect(&SocketAddr::from(peer).into())?;
+        }
+        Ok(Box::new(TokioUdp {
+            socket: UdpSocket::from_std(socket.into())?,
+            connected: options.peer.is_some(),
+        }))
     }
 }
 
@@ -294,7 +300,10 @@ impl Listener for TokioListener {
 }
 
 #[derive(Debug)]
-struct TokioUdp(UdpSocket);
+struct TokioUdp {
+    socket: UdpSocket,
+    connected: bool,
+}
 
 impl DatagramSocket for TokioUdp {
     fn poll_send_to(
@@ -303,7 +312,13 @@ impl DatagramSocket for TokioUdp {
         data: &[u8],
         to: SocketAddrV4,
     ) -> Poll<io::Result<()>> {
-        self.0.poll_send_to(cx, data, to.into()).map_ok(drop)
+        // Not every system lets a connected socket name its destination.
+        let sent = if self.connected {
+            self.socket.poll_send(cx, data)
+        } else {
+            self.socket.poll_send_to(cx, data, to.into())
+        };
+        sent.map_ok(drop)
     }
 
     fn poll_recv_from(
@@ -312,11 +327,11 @@ impl DatagramSocket for TokioUdp {
         buf: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddrV4)>> {
         let mut buf = ReadBuf::new(buf);
-        let from = ready!(self.0.poll_recv_from(cx, &mut buf))?;
+        let from = ready!(self.socket.poll_recv_from(cx, &mut buf))?;
         Poll::Ready(Ok((buf.filled().len(), v4(from)?)))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddrV4> {
-        v4(self.0.local_addr()?)
+        v4(self.socket.local_addr()?)
     }
 }

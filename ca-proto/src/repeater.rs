@@ -65,12 +65,30 @@ impl Repeater {
         self.dropped
     }
 
+    /// True for a datagram that registers its sender: an empty one, or one that begins with
+    /// `REPEATER_REGISTER`.
+    pub fn registers(data: &[u8]) -> bool {
+        let register = |(header, _): (Header, _)| header.command == Command::REPEATER_REGISTER;
+        data.is_empty() || Header::decode(data, false).is_some_and(register)
+    }
+
+    /// Whether registrations are taken from this address.
+    pub fn is_local(&self, ip: Ipv4Addr) -> bool {
+        ip.is_loopback() || self.local.contains(&ip)
+    }
+
+    /// Takes registrations from one more address of this host.
+    pub fn add_local(&mut self, ip: Ipv4Addr) {
+        if !self.is_local(ip) {
+            self.local.push(ip);
+        }
+    }
+
     /// Takes a datagram that arrived on the repeater port. An empty one registers its sender.
     pub fn handle_datagram(&mut self, _now: Instant, from: SocketAddrV4, data: &[u8]) {
         let first = Header::decode(data, false).map(|(header, _)| header);
         match first {
-            None if data.is_empty() => self.register(from),
-            Some(header) if header.command == Command::REPEATER_REGISTER => {
+            _ if Self::registers(data) => {
                 self.register(from);
                 let rest = data.get(STANDARD_LEN..).unwrap_or_default();
                 if !rest.is_empty() {
@@ -90,7 +108,7 @@ impl Repeater {
     }
 
     fn register(&mut self, from: SocketAddrV4) {
-        if !from.ip().is_loopback() && !self.local.contains(from.ip()) {
+        if !self.is_local(*from.ip()) {
             return;
         }
         // A client that asks through several addresses of the host is one client.

@@ -21,6 +21,7 @@ mod monitor;
 mod options;
 mod paint;
 mod put;
+mod repeater;
 mod sample;
 mod show;
 mod text;
@@ -65,11 +66,13 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show bytes of the wire as readable lines
     Dump(dump::DumpArgs),
+    /// Copy the beacons of servers to all clients on this host
+    Repeater(repeater::RepeaterArgs),
 }
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(repeater::as_called(std::env::args_os()));
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let paint = Paint::of(&stdout);
@@ -106,5 +109,6 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Ioc(args) => ioc::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Dump(args) => dump::run(args, &mut console.out),
+        Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
     }
 }

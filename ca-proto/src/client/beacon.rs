@@ -38,6 +38,19 @@ pub(super) enum Verdict {
     Anomaly,
 }
 
+/// What a client hears of servers through the repeater.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct BeaconStats {
+    /// Whether the repeater confirmed the last registration.
+    pub registered: bool,
+    /// Beacons received, copies included.
+    pub received: u64,
+    /// Beacons that told of a server that came, came back, or was cut off for a while
+    /// (`ca_beacon_anomaly_count` of the reference); each makes slow searches fast again.
+    pub anomalies: u64,
+}
+
 #[derive(Debug)]
 struct Record {
     /// Time and number of the last accepted beacon; `None` after the circuit was lost.
@@ -55,6 +68,8 @@ pub(super) struct BeaconTracker {
     capacity: usize,
     /// Since when beacons can be heard.
     since: Instant,
+    received: u64,
+    anomalies: u64,
 }
 
 impl BeaconTracker {
@@ -64,7 +79,23 @@ impl BeaconTracker {
             order: VecDeque::new(),
             capacity: MAX_SERVERS,
             since: now,
+            received: 0,
+            anomalies: 0,
         }
+    }
+
+    pub(super) const fn stats(&self, registered: bool) -> BeaconStats {
+        BeaconStats {
+            registered,
+            received: self.received,
+            anomalies: self.anomalies,
+        }
+    }
+
+    /// Average period of a server's beacons.
+    pub(super) fn period(&self, server: SocketAddrV4) -> Option<Duration> {
+        let average = self.servers.get(&server)?.average?;
+        Duration::try_from_secs_f64(average).ok()
     }
 
     /// The repeater confirmed the first registration: beacons are heard from now on.
@@ -87,6 +118,13 @@ impl BeaconTracker {
         number: u32,
         minor: Minor,
     ) -> Verdict {
+        let verdict = self.judge(now, server, number, minor);
+        self.received += 1;
+        self.anomalies += u64::from(verdict == Verdict::Anomaly);
+        verdict
+    }
+
+    fn judge(&mut self, now: Instant, server: SocketAddrV4, number: u32, minor: Minor) -> Verdict {
         let Some(record) = self.servers.get_mut(&server) else {
             self.insert(now, server, number);
             return Verdict::First;
@@ -190,6 +228,10 @@ mod tests {
                 (44_000, 17, Anomaly),
             ],
         );
+        let stats = tracker.stats(true);
+        assert_eq!((stats.received, stats.anomalies), (14, 2));
+        let period = tracker.period(SERVER).unwrap().as_secs_f64();
+        assert!((3.0..4.2).contains(&period), "{period}");
     }
 
     /// Defect 10.14 and 12 (8): the first beacon of a restarted server is heard at once, from small

@@ -48,6 +48,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddrV4;
+use core::time::Duration;
 
 use self::beacon::BeaconTracker;
 use self::channel::{Channel, Phase};
@@ -61,6 +62,7 @@ use crate::ids::{Cid, CircuitId, Slots};
 use crate::time::Instant;
 use crate::wire::{Limits, PvName, SendQueue, tcp};
 
+pub use self::beacon::BeaconStats;
 pub use self::channel::{ChannelState, ChannelView, Connection};
 pub use self::error::{OpError, OpenError, Violation};
 pub use self::monitor_queue::{Item, MonitorQueue, Overflow};
@@ -115,7 +117,7 @@ impl Client {
             subs: Subs::new(),
             search: SearchScheduler::new(now, params.max_search_period, params.reconnect_delay),
             beacons: BeaconTracker::new(now),
-            repeater: Registration::new(now, params.repeater_port),
+            repeater: Registration::new(params.repeater_port),
             name_servers: name_servers.collect(),
             events: VecDeque::new(),
             lost_remarks: 0,
@@ -150,6 +152,7 @@ impl Client {
         let inserted = self.channels.insert(Channel::new(name, priority));
         let cid = inserted.map_err(|_| OpenError::TooManyChannels)?;
         self.search.add(now, cid);
+        self.repeater.begin(now);
         let nobody = self.params.search_addrs.is_empty() && self.name_servers.is_empty();
         if nobody && !core::mem::replace(&mut self.told_no_address, true) {
             self.events.push_back(Event::NoSearchAddress);
@@ -253,6 +256,17 @@ impl Client {
             operations: self.ops.len(),
             subscriptions: self.subs.len(),
         }
+    }
+
+    /// What was heard of servers' beacons.
+    pub const fn beacon_stats(&self) -> BeaconStats {
+        self.beacons.stats(self.repeater.is_registered())
+    }
+
+    /// Average period of the beacons of a server, by its TCP address; `None` before the third
+    /// beacon at the latest, and again after the last circuit to it was lost.
+    pub fn beacon_period(&self, server: SocketAddrV4) -> Option<Duration> {
+        self.beacons.period(server)
     }
 
     /// Remarks that were dropped because nobody fetched them.

@@ -1,7 +1,7 @@
 //! Registration with the repeater of this host (`client-and-tools` 3.5).
 //!
-//! Differences from the reference: the first attempt is made at once, and a confirmed registration
-//! is renewed, because a repeater that was restarted knows nobody (defect 10.6).
+//! Differences from the reference: the first attempt is made with the first channel instead of 10 s
+//! later, and a confirmed registration is renewed, because a repeater that was restarted knows nobody (defect 10.6).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -18,26 +18,41 @@ const PATIENCE: u32 = 51;
 #[derive(Debug)]
 pub(super) struct Registration {
     repeater: SocketAddrV4,
-    /// Next attempt; `None` when there is nobody to register with.
+    /// Next attempt; `None` before the first channel, and when there is nobody to register with.
     due: Option<Instant>,
     /// An attempt is to be sent.
     pending: bool,
     unanswered: u32,
     told: bool,
     registered: bool,
+    begun: bool,
 }
 
 impl Registration {
-    /// Starts registering with the repeater on a port of this host; port 0 means no repeater.
-    pub(super) fn new(now: Instant, port: u16) -> Self {
+    /// Will register with the repeater on a port of this host; port 0 means no repeater.
+    pub(super) const fn new(port: u16) -> Self {
         Self {
             repeater: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
-            due: (port != 0).then_some(now),
+            due: None,
             pending: false,
             unanswered: 0,
             told: false,
             registered: false,
+            begun: false,
         }
+    }
+
+    /// Starts registering; later calls do nothing.
+    pub(super) const fn begin(&mut self, now: Instant) {
+        if !self.begun && self.repeater.port() != 0 {
+            self.due = Some(now);
+        }
+        self.begun = true;
+    }
+
+    /// Whether the repeater confirmed the last attempt, or may still do so.
+    pub(super) const fn is_registered(&self) -> bool {
+        self.registered && self.unanswered < 2
     }
 
     /// Where the zero-length datagram that is due goes.
@@ -88,27 +103,40 @@ mod tests {
         Instant::from_nanos(secs * 1_000_000_000)
     }
 
+    fn begun(port: u16) -> Registration {
+        let mut registration = Registration::new(port);
+        assert_eq!(registration.poll_timeout(), None);
+        registration.begin(at(0));
+        registration
+    }
+
     /// Trap 18 and defect 10.6.
     #[test]
     fn registers_until_confirmed_and_again_every_minute() {
-        let mut registration = Registration::new(at(0), 5065);
+        let mut registration = begun(5065);
         let repeater = Some("127.0.0.1:5065".parse().unwrap());
         for secs in 0..3 {
             assert_eq!(registration.poll(at(secs)), repeater);
             assert_eq!(registration.poll(at(secs)), None);
         }
+        assert!(!registration.is_registered());
         assert!(registration.confirmed(at(2)));
         assert!(!registration.confirmed(at(2)));
         assert_eq!(registration.poll(at(3)), None);
         assert_eq!(registration.poll_timeout(), Some(at(62)));
         assert_eq!(registration.poll(at(62)), repeater);
         assert_eq!(registration.poll_timeout(), Some(at(63)));
+        // A later channel changes nothing, and one lost answer is not the end.
+        registration.begin(at(62));
+        assert!(registration.is_registered());
+        assert_eq!(registration.poll(at(63)), repeater);
+        assert!(!registration.is_registered());
     }
 
     /// 3.5: "After 51 unanswered attempts a three-line warning is printed once, attempts go on."
     #[test]
     fn tells_once_that_there_is_no_repeater() {
-        let mut registration = Registration::new(at(0), 5065);
+        let mut registration = begun(5065);
         let told: alloc::vec::Vec<u64> = (0..200)
             .filter(|&secs| registration.handle_timeout(at(secs)))
             .collect();
@@ -118,7 +146,7 @@ mod tests {
 
     #[test]
     fn port_zero_means_no_repeater() {
-        let mut registration = Registration::new(at(0), 0);
+        let mut registration = begun(0);
         assert_eq!(registration.poll(at(0)), None);
         assert_eq!(registration.poll_timeout(), None);
     }

@@ -256,12 +256,16 @@ fn name_servers_get_the_datagrams_of_udp() {
 fn trap_16_registers_with_the_local_repeater() {
     let mut rig = Rig::with(params().repeater_port(5065));
     let to = Destination::To("127.0.0.1:5065".parse().unwrap());
-    assert_eq!(rig.datagrams(), [(to, vec![])]);
+    assert_eq!(rig.datagrams(), [], "nobody needs beacons yet");
+    let cid = rig.open("X");
+    assert_eq!(rig.datagrams().last(), Some(&(to, vec![])));
+    rig.client.close_channel(rig.now, cid);
     rig.now = at(500);
     let confirm = udp::Response::RepeaterConfirm {
         client: [127, 0, 0, 1].into(),
     };
     rig.datagram("127.0.0.1:41234".parse().unwrap(), &confirm);
+    assert!(rig.client.beacon_stats().registered);
     assert_eq!(rig.client.poll_timeout(), Some(at(60_500)));
 }
 

@@ -1,0 +1,123 @@
+//! `canter repeater` as a program, on loopback.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_canter");
+const IN_TIME: Duration = Duration::from_secs(10);
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(program: &str, args: &[&str], port: Option<u16>) -> Process {
+    let mut command = Command::new(program);
+    command.args(args).env_remove("EPICS_CA_REPEATER_PORT");
+    if let Some(port) = port {
+        command.env("EPICS_CA_REPEATER_PORT", port.to_string());
+    }
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Process(command.spawn().unwrap())
+}
+
+/// A port that nobody has at this moment.
+fn free_port() -> u16 {
+    let free = |port: &u16| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    (26_100..26_900).find(free).expect("a port is free")
+}
+
+/// Registers until the repeater confirms; gives the port of the client.
+fn register(port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let step = Duration::from_millis(50);
+    socket.set_read_timeout(Some(step)).unwrap();
+    let end = Instant::now() + IN_TIME;
+    let mut buf = [0; 64];
+    loop {
+        assert!(Instant::now() < end, "no repeater on port {port}");
+        socket.send_to(&[], (Ipv4Addr::LOCALHOST, port)).unwrap();
+        // Until the program listens, the system refuses.
+        if let Ok(16) = socket.recv(&mut buf)
+            && buf[..2] == [0, 17]
+        {
+            return socket;
+        }
+    }
+}
+
+#[test]
+fn it_says_who_comes_and_goes_and_there_is_only_one() {
+    let args = ["repeater", "--address", "127.0.0.1", "--port"];
+    let mut first = start(PROGRAM, &[&args[..], &["0", "--verbose"]].concat(), None);
+    let mut lines = BufReader::new(first.0.stdout.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    let ready = line();
+    let port = ready.strip_prefix("repeater on 127.0.0.1:").unwrap();
+
+    let client = register(port.parse().unwrap());
+    let gone = client.local_addr().unwrap();
+    assert_eq!(line(), format!("{gone} registered"));
+    drop(client);
+    let next = register(port.parse().unwrap());
+    let mut changes = [line(), line()];
+    changes.sort();
+    let mut expected = [
+        format!("{gone} is gone"),
+        format!("{} registered", next.local_addr().unwrap()),
+    ];
+    expected.sort();
+    assert_eq!(changes, expected);
+
+    // "if the port is taken it exits silently with status 0" (client-and-tools 3.6).
+    let mut second = start(PROGRAM, &[&args[..], &[port]].concat(), None);
+    assert!(second.0.wait().unwrap().success());
+    let mut output = String::new();
+    let (out, err) = (second.0.stdout.take(), second.0.stderr.take());
+    out.unwrap().read_to_string(&mut output).unwrap();
+    err.unwrap().read_to_string(&mut output).unwrap();
+    assert_eq!(output, "");
+    assert!(first.0.try_wait().unwrap().is_none(), "it never ends");
+}
+
+#[test]
+fn a_port_that_cannot_be_bound_is_named_with_the_remedy() {
+    // A documentation address (RFC 5737), which no host has.
+    let args = ["repeater", "--address", "192.0.2.1", "--port", "26001"];
+    let mut process = start(PROGRAM, &args, None);
+    assert_eq!(process.0.wait().unwrap().code(), Some(2));
+    let mut errors = String::new();
+    let stderr = process.0.stderr.as_mut().unwrap();
+    stderr.read_to_string(&mut errors).unwrap();
+    assert!(errors.contains("192.0.2.1:26001"), "{errors}");
+    assert!(errors.contains("--port"), "{errors}");
+}
+
+/// Called as libca does: without arguments, with the port in the environment. What it inherits for
+/// output must not stay open.
+#[cfg(unix)]
+#[test]
+fn as_ca_repeater_it_leaves_its_output_alone() {
+    let name = format!("{}/caRepeater", env!("CARGO_TARGET_TMPDIR"));
+    let _ = std::fs::remove_file(&name);
+    std::os::unix::fs::symlink(PROGRAM, &name).unwrap();
+    let port = free_port();
+    let mut process = start(&name, &[], Some(port));
+    let mut output = Vec::new();
+    let stdout = process.0.stdout.as_mut().unwrap();
+    stdout.read_to_end(&mut output).unwrap();
+    let stderr = process.0.stderr.as_mut().unwrap();
+    stderr.read_to_end(&mut output).unwrap();
+    assert_eq!(output, []);
+    register(port);
+    assert!(process.0.try_wait().unwrap().is_none(), "it never ends");
+}
