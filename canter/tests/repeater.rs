@@ -30,10 +30,10 @@ fn start(program: &str, args: &[&str], port: Option<u16>) -> Process {
     Process(command.spawn().unwrap())
 }
 
-/// A port that nobody has at this moment.
-fn free_port() -> u16 {
+/// A port that nobody has at this moment, from here on: tests run side by side.
+fn free_port(from: u16) -> u16 {
     let free = |port: &u16| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
-    (26_100..26_900).find(free).expect("a port is free")
+    (from..from + 100).find(free).expect("a port is free")
 }
 
 /// Registers until the repeater confirms; gives the port of the client.
@@ -110,7 +110,7 @@ fn as_ca_repeater_it_leaves_its_output_alone() {
     let name = format!("{}/caRepeater", env!("CARGO_TARGET_TMPDIR"));
     let _ = std::fs::remove_file(&name);
     std::os::unix::fs::symlink(PROGRAM, &name).unwrap();
-    let port = free_port();
+    let port = free_port(26_300);
     let mut process = start(&name, &[], Some(port));
     let mut output = Vec::new();
     let stdout = process.0.stdout.as_mut().unwrap();
@@ -120,4 +120,51 @@ fn as_ca_repeater_it_leaves_its_output_alone() {
     assert_eq!(output, []);
     register(port);
     assert!(process.0.try_wait().unwrap().is_none(), "it never ends");
+}
+
+/// libca finds the program by the name caRepeater and starts it without arguments
+/// (client-and-tools 3.4); it stays when its starter has ended.
+#[cfg(target_os = "linux")]
+#[test]
+fn libca_starts_it() {
+    let Some(python) = std::env::var_os("CANTER_PEERS_PYTHON") else {
+        println!("not run: real EPICS is not set up here; `cargo xtask test` does that");
+        return;
+    };
+    let folder = format!("{}/libca", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let name = format!("{folder}/caRepeater");
+    let _ = std::fs::remove_file(&name);
+    std::os::unix::fs::symlink(PROGRAM, &name).unwrap();
+    let port = free_port(26_500);
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/peers/libca_beacons.py"
+    );
+    let mut command = Command::new(python);
+    command.arg(script).args(["--spawned", "1", "--port"]);
+    command.arg((port - 1).to_string()).env("PATH", &folder);
+    command.args(["--watchdog", "60"]);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut libca = Process(command.spawn().unwrap());
+    let mut lines = BufReader::new(libca.0.stdout.take().unwrap()).lines();
+    let line = lines.next().expect("libca starts a program").unwrap();
+    let repeater = Stranger(line.strip_prefix("repeater ").unwrap().into());
+    register(port);
+    drop(libca);
+    register(port);
+    drop(repeater);
+}
+
+/// A process that another one started; it ends with the test.
+#[cfg(target_os = "linux")]
+struct Stranger(String);
+
+#[cfg(target_os = "linux")]
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = Command::new("kill").arg(&self.0).status();
+    }
 }

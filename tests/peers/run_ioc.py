@@ -1,6 +1,6 @@
 """A real IOC (EPICS Base, from the wheel) with the database of the interop tests.
 
-    python run_ioc.py --port N --prefix P [--db FILE]
+    python run_ioc.py --port N --prefix P [--db FILE] [--beacon-period S]
 
 Listens on 127.0.0.1:N only and sends its beacons to 127.0.0.1:N+1. Prints the line READY when it
 serves. Ends when its standard input closes or on SIGTERM, so that it never outlives its parent.
@@ -29,8 +29,9 @@ def fill_array(db, name, values):
 
 
 def main():
-    options = common.arguments(__doc__, db="ioc.db")
+    options = common.arguments(__doc__, db="ioc.db", beacon_period=15.0)
     common.isolate(options.port)
+    os.environ["EPICS_CAS_BEACON_PERIOD"] = str(options.beacon_period)
     # Only READY may reach standard output, not what the IOC has to say.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
