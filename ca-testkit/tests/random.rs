@@ -4,7 +4,7 @@ use ca_testkit::random::run_seed;
 use ca_testkit::world::SEED_VARIABLE;
 
 /// Seeds of a run without `CANTER_SEED`; `CANTER_SEEDS` asks for another number.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 1000;
 const OPS: usize = 400;
 
 fn run(seeds: impl Iterator<Item = u64>) {
