@@ -265,16 +265,17 @@ struct WaitClosed<'a> {
 impl WaitClosed<'_> {
     fn poll(&mut self, waker: &Waker) -> Poll<()> {
         let key = &mut self.key;
-        self.shared.with(|state, _, _| {
-            if let Some(key) = key.take() {
-                state.waits.remove(key);
-            }
+        let (ready, _old) = self.shared.with(|state, _, wakers| {
+            let old = key.take().and_then(|key| state.waits.remove(key));
             if state.is_ended() {
-                return Poll::Ready(());
+                return (Poll::Ready(()), old);
             }
-            *key = state.waits.add(Until::Closed, Instant::MAX, waker.clone());
-            Poll::Pending
-        })
+            *key = state
+                .waits
+                .add(Until::Closed, Instant::MAX, waker.clone(), wakers);
+            (Poll::Pending, old)
+        });
+        ready
     }
 }
 

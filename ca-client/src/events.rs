@@ -281,6 +281,14 @@ impl Events {
     }
 }
 
+impl Drop for Events {
+    fn drop(&mut self) {
+        // The client may hold the slot for a moment longer, under its lock; it must not be the one
+        // who drops the waker.
+        let _waker = self.0.lock().waker.take();
+    }
+}
+
 impl Stream for Events {
     type Item = ClientEvent;
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use ca_net::WakerList;
 use ca_proto::client::{OpError, ReadSpec};
 use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::Ioid;
@@ -69,9 +70,16 @@ impl<'a> Operation<'a> {
     }
 
     /// Takes the answer, if it has come.
-    fn poll_answer(state: &mut State, key: OpKey, current: &Waker) -> Poll<Answer> {
+    fn poll_answer(
+        state: &mut State,
+        key: OpKey,
+        current: &Waker,
+        old: &mut Option<Waker>,
+    ) -> Poll<Answer> {
         if let Some(Op::Waiting(waker)) = state.results.ops.get_mut(key) {
-            waker.clone_from(current);
+            if !waker.will_wake(current) {
+                *old = Some(std::mem::replace(waker, current.clone()));
+            }
             return Poll::Pending;
         }
         Poll::Ready(match state.results.ops.remove(key) {
@@ -113,10 +121,17 @@ impl<'a> Operation<'a> {
         Ok(Some((key, sent?)))
     }
 
-    fn advance(&mut self, state: &mut State, now: Instant, waker: &Waker) -> Poll<Answer> {
+    /// Goes as far as possible now. `old` receives a waker that was replaced, to be dropped
+    /// outside of the lock.
+    fn advance(
+        &mut self,
+        (state, now, wakers): (&mut State, Instant, &mut WakerList),
+        waker: &Waker,
+        old: &mut Option<Waker>,
+    ) -> Poll<Answer> {
         match self.step {
-            Step::Sent(key, _) => return Self::poll_answer(state, key, waker),
-            Step::Wait(Some(key)) => drop(state.waits.remove(key)),
+            Step::Sent(key, _) => return Self::poll_answer(state, key, waker, old),
+            Step::Wait(Some(key)) => *old = state.waits.remove(key),
             Step::Wait(None) | Step::Start | Step::Done => {}
         }
         self.step = Step::Start;
@@ -136,7 +151,7 @@ impl<'a> Operation<'a> {
             Err(OpError::QueueFull(_) | OpError::TooManyOps) if now < self.deadline => Until::Room,
             Err(error) => return Poll::Ready(Err(Failure::Refused(error))),
         };
-        let key = state.waits.add(until, self.deadline, waker.clone());
+        let key = state.waits.add(until, self.deadline, waker.clone(), wakers);
         self.step = Step::Wait(key);
         Poll::Pending
     }
@@ -148,7 +163,12 @@ impl Future for Operation<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         let this = self.get_mut();
         let shared = &this.channel.client.shared;
-        let answer = shared.with(|state, now, _| this.advance(state, now, cx.waker()));
+        // The waker of another task, where this future was polled before, may own what wants the
+        // lock when it is dropped.
+        let mut old = None;
+        let answer = shared
+            .with(|state, now, wakers| this.advance((state, now, wakers), cx.waker(), &mut old));
+        drop(old);
         if answer.is_ready() {
             this.step = Step::Done;
         }
@@ -193,20 +213,21 @@ impl<F: FnMut(&State) -> bool + Unpin> Future for WaitFor<'_, F> {
         let this = self.get_mut();
         let (condition, key) = (&mut this.condition, &mut this.key);
         let (deadline, cid) = (this.deadline, this.channel.cid);
-        this.channel.client.shared.with(|state, now, _| {
-            if let Some(key) = key.take() {
-                state.waits.remove(key);
-            }
+        let (ready, _old) = this.channel.client.shared.with(|state, now, wakers| {
+            let old = key.take().and_then(|key| state.waits.remove(key));
             if condition(state) {
-                return Poll::Ready(true);
+                return (Poll::Ready(true), old);
             }
             if now >= deadline || state.is_closing() {
-                return Poll::Ready(false);
+                return (Poll::Ready(false), old);
             }
             let waker = cx.waker().clone();
-            *key = state.waits.add(Until::Channel(cid), deadline, waker);
-            Poll::Pending
-        })
+            *key = state
+                .waits
+                .add(Until::Channel(cid), deadline, waker, wakers);
+            (Poll::Pending, old)
+        });
+        ready
     }
 }
 

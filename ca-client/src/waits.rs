@@ -56,7 +56,13 @@ impl Waits {
     }
 
     /// Starts to wait.
-    pub(crate) fn add(&mut self, until: Until, deadline: Instant, waker: Waker) -> Option<WaitKey> {
+    pub(crate) fn add(
+        &mut self,
+        until: Until,
+        deadline: Instant,
+        waker: Waker,
+        wakers: &mut WakerList,
+    ) -> Option<WaitKey> {
         let wait = Wait {
             until,
             deadline,
@@ -69,13 +75,15 @@ impl Waits {
                 Some(key)
             }
             Err(wait) => {
-                wait.waker.inspect(Waker::wake_by_ref);
+                wakers.extend(wait.waker);
                 None
             }
         }
     }
 
-    /// Stops to wait. The waker, if it was not woken, is better dropped outside of the lock.
+    /// Stops to wait. The waker, if it was not woken, must be dropped outside of the lock: it may
+    /// own what wants the lock when it is dropped.
+    #[must_use]
     pub(crate) fn remove(&mut self, key: WaitKey) -> Option<Waker> {
         let wait = self.slots.remove(key)?;
         self.reasons.remove(&(wait.until, key));
