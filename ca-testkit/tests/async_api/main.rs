@@ -1,7 +1,10 @@
 //! The asynchronous client and the IOC's drivers, unchanged, on the virtual network.
 
 mod cancel;
+mod cycles;
 mod dropped;
+mod drops;
+mod random;
 mod rig;
 mod runtime;
 mod stories;
