@@ -100,7 +100,7 @@ mod on_read {
         assert_eq!(read::<i16>(f64::NAN), Ok(0));
         assert_eq!(read::<u8>(f64::NAN), Ok(0));
         assert_eq!(read::<EnumIndex>(f64::NAN), Ok(EnumIndex(0)));
-        assert_eq!(read::<EnumIndex>(-1.0), Ok(EnumIndex(0)));
+        assert_eq!(read::<EnumIndex>(-1e9), Ok(EnumIndex(0x8000)));
         assert_eq!(read::<EnumIndex>(1e9), Ok(EnumIndex(u16::MAX)));
     }
 
@@ -115,6 +115,14 @@ mod on_read {
             (-1e9, 128),
         ] {
             assert_eq!(read::<u8>(real), Ok(byte), "{real}");
+        }
+    }
+
+    /// Verified on the wire: -2.75 as ENUM is 0xfffe.
+    #[test]
+    fn reals_as_states_have_both_ranges() {
+        for (real, state) in [(-2.75, 0xfffe), (-0.9, 0), (3.9, 3), (65_535.0, 0xffff)] {
+            assert_eq!(read::<EnumIndex>(real), Ok(EnumIndex(state)), "{real}");
         }
     }
 

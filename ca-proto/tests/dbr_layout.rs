@@ -294,3 +294,38 @@ fn fields_stand_where_a_c_compiler_puts_them() {
         }
     }
 }
+
+/// Verified on the wire: the limits of an integer keep their low bits, those of a real saturate.
+#[test]
+fn limits_of_integers_keep_their_low_bits() {
+    let upper_and_lower = |value: Value| {
+        let meta = Metadata {
+            limits: Limits {
+                display: Range::new(-1000.0, 1000.0),
+                ..Limits::default()
+            },
+            ..Metadata::default()
+        };
+        let ty = DbrType::new(Family::Gr, NativeType::Char);
+        let bytes = encoded(&snapshot(value, meta), ty, 0);
+        [bytes[12], bytes[13]]
+    };
+    assert_eq!(upper_and_lower(5i32.into()), [232, 24]);
+    assert_eq!(upper_and_lower(5.0.into()), [255, 128]);
+}
+
+/// 7.1: of a text that does not fit, one byte less is sent, and its NUL.
+#[test]
+fn a_long_string_that_is_cut_ends_with_nul() {
+    let meta = Metadata {
+        long_string: true,
+        ..Metadata::default()
+    };
+    let snapshot = snapshot(Value::array(b"a text\0"), meta);
+    let read = |native, count| encoded(&snapshot, DbrType::new(Family::Plain, native), count);
+    assert_eq!(read(NativeType::Char, 3), b"a \0");
+    assert_eq!(read(NativeType::Char, 1), b"\0");
+    assert_eq!(read(NativeType::Char, 7), b"a text\0");
+    assert_eq!(read(NativeType::Char, 9), b"a text\0\0\0");
+    assert_eq!(read(NativeType::Short, 2), [0, b'a', 0, b' ']);
+}

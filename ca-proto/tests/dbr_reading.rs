@@ -48,6 +48,7 @@ fn snapshot(value: impl Into<Value>) -> Snapshot {
             limits: limits(),
             states: EnumStates::new(["Off", "On", "Fault"]),
             class: "ai",
+            ..Metadata::default()
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! Alarms from limits, as the records `ai`, `ao`, `longin` and `longout` raise them.
 
-use ca_proto::dbr::Limits;
+use ca_proto::dbr::{Limits, Range};
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus};
 
 /// Severities of the four alarm limits; `NO_ALARM` switches a limit off.
@@ -28,6 +28,44 @@ impl Default for LimitSeverities {
     }
 }
 
+/// The four alarm limits as the fields hold them.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) struct AlarmLimits {
+    pub hihi: f64,
+    pub high: f64,
+    pub low: f64,
+    pub lolo: f64,
+}
+
+impl AlarmLimits {
+    /// From a description; those that are NaN are never reached.
+    pub(crate) const fn new(limits: &Limits) -> Self {
+        Self {
+            hihi: limits.alarm.upper,
+            high: limits.warning.upper,
+            low: limits.warning.lower,
+            lolo: limits.alarm.lower,
+        }
+    }
+
+    /// What clients see of them: a limit whose severity is `NO_ALARM` is undefined
+    /// (`get_alarm_double` of the record types, verified on the wire).
+    pub(crate) fn show(&self, severities: &LimitSeverities, limits: &mut Limits) {
+        let shown = |limit: f64, severity: AlarmSeverity| match severity {
+            AlarmSeverity::NO_ALARM => f64::NAN,
+            _ => limit,
+        };
+        limits.alarm = Range::new(
+            shown(self.lolo, severities.lolo),
+            shown(self.hihi, severities.hihi),
+        );
+        limits.warning = Range::new(
+            shown(self.low, severities.low),
+            shown(self.high, severities.high),
+        );
+    }
+}
+
 /// The worse of two alarms; the first wins a tie, as `recGblSetSevr` lets only a greater severity
 /// replace what was raised before.
 pub(crate) fn worse(first: Alarm, second: Alarm) -> Alarm {
@@ -40,10 +78,10 @@ pub(crate) fn worse(first: Alarm, second: Alarm) -> Alarm {
 
 /// Checks a value against its limits. `last` is the limit that is in alarm (LALM), or the last value
 /// without one; with it a limit is left only when the value has come back by the hysteresis
-/// (`checkAlarms` of `aiRecord.c`). Undefined limits are NaN and never reached.
+/// (`checkAlarms` of `aiRecord.c`).
 pub(crate) fn check_limits(
     value: f64,
-    limits: &Limits,
+    limits: &AlarmLimits,
     severities: &LimitSeverities,
     hysteresis: f64,
     last: &mut f64,
@@ -51,8 +89,12 @@ pub(crate) fn check_limits(
     if value.is_nan() {
         return Alarm::UNDEFINED;
     }
-    let (hihi, high) = (limits.alarm.upper, limits.warning.upper);
-    let (lolo, low) = (limits.alarm.lower, limits.warning.lower);
+    let AlarmLimits {
+        hihi,
+        high,
+        low,
+        lolo,
+    } = *limits;
     let above = |limit: f64| value >= limit || (*last == limit && value >= limit - hysteresis);
     let below = |limit: f64| value <= limit || (*last == limit && value <= limit + hysteresis);
     let checks = [
@@ -74,7 +116,6 @@ pub(crate) fn check_limits(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ca_proto::dbr::Range;
 
     const SEVERITIES: LimitSeverities = LimitSeverities {
         hihi: AlarmSeverity::MAJOR,
@@ -83,11 +124,12 @@ mod tests {
         lolo: AlarmSeverity::MAJOR,
     };
 
-    fn limits() -> Limits {
-        Limits {
-            alarm: Range::new(-10.0, 10.0),
-            warning: Range::new(-5.0, 5.0),
-            ..Limits::default()
+    fn limits() -> AlarmLimits {
+        AlarmLimits {
+            hihi: 10.0,
+            high: 5.0,
+            low: -5.0,
+            lolo: -10.0,
         }
     }
 
@@ -128,7 +170,7 @@ mod tests {
     #[test]
     fn not_a_number_is_undefined_and_undefined_limits_are_never_reached() {
         let mut last = 0.0;
-        let none = Limits::default();
+        let none = AlarmLimits::new(&Limits::default());
         let check = |v, last: &mut f64| check_limits(v, &none, &SEVERITIES, 0.0, last);
         assert_eq!(check(f64::NAN, &mut last), Alarm::UNDEFINED);
         assert_eq!(check(f64::INFINITY, &mut last), Alarm::NONE);

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use ca_proto::AlarmSeverity;
-use ca_proto::dbr::{ConvertError, EnumStates, Metadata, NativeType, STRING_LEN, Units, Value};
+use ca_proto::dbr::{
+    ConvertError, EnumStates, Limits, Metadata, NativeType, Range, STRING_LEN, Units, Value,
+};
 use ca_proto::dbr::{ValueRef, convert};
 
+use crate::alarm::AlarmLimits;
 use crate::deadband::Deadband;
 use crate::field::Field;
 use crate::pv::PvSpec;
@@ -14,8 +17,13 @@ use crate::record::Record;
 impl Record {
     /// Takes over what a description says beyond value and metadata.
     pub(crate) fn configure(&mut self, spec: PvSpec) {
+        let given = self.snapshot.meta.limits;
+        let undefined = |limit: Range| limit.lower.is_nan() && limit.upper.is_nan();
         let plain = spec.description.is_empty()
+            && undefined(given.alarm)
+            && undefined(given.warning)
             && spec.severities == Default::default()
+            && spec.units.is_empty()
             && spec.hysteresis == 0.0
             && spec.value_deadband == 0.0
             && spec.archive_deadband == 0.0
@@ -27,6 +35,7 @@ impl Record {
         }
         let extra = self.extra_mut();
         extra.description = spec.description.into_bytes().into();
+        extra.limits = AlarmLimits::new(&given);
         extra.severities = spec.severities;
         extra.hysteresis = spec.hysteresis;
         extra.value_band = Deadband::new(spec.value_deadband);
@@ -34,6 +43,23 @@ impl Record {
         extra.state_severities = spec.state_severities;
         extra.hooks = spec.hooks;
         extra.completion = spec.completion;
+        extra.units = spec.units.into();
+        self.show_limits();
+    }
+
+    /// Tells clients of the alarm limits that have a severity.
+    fn show_limits(&mut self) {
+        let Some(extra) = &self.extra else { return };
+        let (limits, severities) = (extra.limits, extra.severities);
+        let mut shown = self.snapshot.meta.limits;
+        limits.show(&severities, &mut shown);
+        // Unshared only if there is something to change; undefined limits are NaN.
+        let bits = |limits: &Limits| {
+            [limits.alarm, limits.warning].map(|r| (r.lower.to_bits(), r.upper.to_bits()))
+        };
+        if bits(&shown) != bits(&self.snapshot.meta.limits) {
+            Arc::make_mut(&mut self.snapshot.meta).limits = shown;
+        }
     }
 
     /// Stores a client's value in a field other than the value.
@@ -73,15 +99,15 @@ impl Record {
     }
 
     fn set_limit(&mut self, field: Field, number: f64) -> Result<(), ConvertError> {
+        if matches!(field, Field::Hihi | Field::High | Field::Low | Field::Lolo) {
+            self.set_alarm_limit(field, number);
+            return Ok(());
+        }
         let meta = Arc::make_mut(&mut self.snapshot.meta);
         let limits = &mut meta.limits;
         let limit = match field {
             Field::Hopr => &mut limits.display.upper,
             Field::Lopr => &mut limits.display.lower,
-            Field::Hihi => &mut limits.alarm.upper,
-            Field::High => &mut limits.warning.upper,
-            Field::Low => &mut limits.warning.lower,
-            Field::Lolo => &mut limits.alarm.lower,
             Field::Drvh => &mut limits.control.upper,
             Field::Drvl => &mut limits.control.lower,
             Field::Prec => {
@@ -97,6 +123,17 @@ impl Record {
             limits.control = limits.display;
         }
         Ok(())
+    }
+
+    fn set_alarm_limit(&mut self, field: Field, number: f64) {
+        let limits = &mut self.extra_mut().limits;
+        match field {
+            Field::Hihi => limits.hihi = number,
+            Field::High => limits.high = number,
+            Field::Low => limits.low = number,
+            _ => limits.lolo = number,
+        }
+        self.show_limits();
     }
 
     fn set_severity(&mut self, field: Field, severity: AlarmSeverity) {
@@ -115,12 +152,20 @@ impl Record {
             }
             _ => {}
         }
+        self.show_limits();
     }
 
     fn set_text(&mut self, field: Field, text: &[u8]) -> Result<(), ConvertError> {
         match field {
             Field::Desc => self.extra_mut().description = text.into(),
-            Field::Egu => Arc::make_mut(&mut self.snapshot.meta).units = Units::new(text),
+            Field::Egu => {
+                let units = Units::new(text);
+                Arc::make_mut(&mut self.snapshot.meta).units = units;
+                let long = text.len() > units.as_bytes().len();
+                if long || self.extra.is_some() {
+                    self.extra_mut().units = if long { text.into() } else { Box::default() };
+                }
+            }
             Field::StateText(index) => {
                 let states = &mut Arc::make_mut(&mut self.snapshot.meta).states;
                 let mut texts: Vec<Vec<u8>> = states.iter().map(<[u8]>::to_vec).collect();

@@ -53,13 +53,32 @@ pub(crate) struct Db {
     pub clock: Clock,
     pub access: Option<AccessRule>,
     /// Nodes whose subscribers are to be told, and of what.
-    pub posts: Vec<(PvHandle, EventMask)>,
+    pub posts: Vec<Post>,
     /// Puts that are complete.
     pub completed: Vec<(PutTicket, EcaStatus)>,
     /// Completions to come.
     pub due: BTreeSet<(Instant, PvHandle)>,
     /// Records with an unfinished put.
     pub busy: BTreeSet<PvHandle>,
+}
+
+/// An event to be told to the subscribers of a node.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub node: PvHandle,
+    pub mask: EventMask,
+    /// What they are to see, if that is not the state at the time when they are told.
+    pub frozen: Option<Box<Snapshot>>,
+}
+
+impl Post {
+    const fn new(node: PvHandle, mask: EventMask) -> Self {
+        Self {
+            node,
+            mask,
+            frozen: None,
+        }
+    }
 }
 
 /// What time stamp belongs to which instant.
@@ -225,16 +244,26 @@ impl Db {
         let mut posts = std::mem::take(&mut self.posts);
         if let Some(record) = self.record(handle) {
             if wanted(Field::Val) && !record.subs.is_empty() {
-                posts.push((handle, mask));
+                posts.push(Post::new(handle, mask));
             }
             for &view in record.extra.iter().flat_map(|extra| &extra.views) {
                 if let Some(Node::View(view_node)) = self.nodes.get(view)
                     && wanted(view_node.field)
                     && !view_node.subs.is_empty()
                 {
-                    posts.push((view, mask));
+                    posts.push(Post::new(view, mask));
                 }
             }
+        }
+        self.posts = posts;
+    }
+
+    /// Lets the announcements from this one on show the record as it is now.
+    pub(crate) fn freeze_posts(&mut self, first: usize) {
+        let mut posts = std::mem::take(&mut self.posts);
+        for post in posts.iter_mut().skip(first) {
+            let seen = self.audience(post.node, post.mask);
+            post.frozen = seen.map(|(snapshot, _)| Box::new(snapshot));
         }
         self.posts = posts;
     }

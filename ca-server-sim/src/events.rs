@@ -66,10 +66,13 @@ impl Ioc {
     fn publish(&mut self) {
         // Swapped back, so that a steady stream of updates allocates nothing.
         let mut posts = std::mem::take(&mut self.db.posts);
-        for (node, mask) in posts.drain(..) {
-            let Some((snapshot, audience)) = self.db.audience(node, mask) else {
+        for post in posts.drain(..) {
+            let Some((mut snapshot, audience)) = self.db.audience(post.node, post.mask) else {
                 continue;
             };
+            if let Some(frozen) = post.frozen {
+                snapshot = *frozen;
+            }
             for who in audience {
                 if let Some(connection) = self.circuits.get_mut(who.circuit) {
                     connection.circuit.post(who.key, &snapshot);

@@ -187,7 +187,14 @@ impl Field {
     pub(crate) const fn is_property(self) -> bool {
         !matches!(
             self,
-            Self::Val | Self::Desc | Self::Udf | Self::Proc | Self::Hyst | Self::Mdel | Self::Adel
+            Self::Val
+                | Self::Desc
+                | Self::Udf
+                | Self::Proc
+                | Self::Hyst
+                | Self::Mdel
+                | Self::Adel
+                | Self::StateSeverity(_)
         )
     }
 

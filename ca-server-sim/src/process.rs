@@ -1,6 +1,6 @@
 //! Processing of a record: alarms, time stamp, and what is posted to whom.
 
-use ca_proto::dbr::{NativeType, Value};
+use ca_proto::dbr::Value;
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Instant};
 
@@ -9,7 +9,7 @@ use crate::change::number_of;
 use crate::db::{Db, PvHandle};
 use crate::deadband::differs;
 use crate::field::Field;
-use crate::record::Record;
+use crate::record::{Record, RecordType};
 
 /// What a processing changed.
 pub(crate) struct Changes {
@@ -19,6 +19,12 @@ pub(crate) struct Changes {
     status: bool,
     ack: bool,
     length: bool,
+}
+
+/// Which fields an acknowledgement has written.
+pub(crate) struct Acknowledged {
+    transient: bool,
+    severity: bool,
 }
 
 const NOTHING: EventMask = EventMask(0);
@@ -47,44 +53,84 @@ impl Db {
     }
 
     fn post_changes(&mut self, handle: PvHandle, changes: &Changes) {
+        // Every other field is an opened view.
+        let views = |record: &Record| record.extra.as_ref().is_some_and(|e| !e.views.is_empty());
+        if self.record(handle).is_some_and(views) {
+            self.post_alarm_fields(handle, changes);
+        }
         if changes.value != NOTHING {
             self.post_fields(handle, changes.value, |field| field == Field::Val);
         }
-        // Every other field is an opened view.
-        let views = |record: &Record| record.extra.as_ref().is_some_and(|e| !e.views.is_empty());
-        if !self.record(handle).is_some_and(views) {
-            return;
+    }
+
+    /// Fields that follow the alarm and the length; they are posted before the value, in this
+    /// order (`recGblResetAlarms`, verified on the wire).
+    fn post_alarm_fields(&mut self, handle: PvHandle, changes: &Changes) {
+        let mut stat = NOTHING;
+        if changes.severity {
+            stat = stat | EventMask::ALARM;
         }
+        if changes.status {
+            stat = stat | EventMask::VALUE;
+        }
+        let value = |changed| if changed { EventMask::VALUE } else { NOTHING };
         let fields = [
-            (Field::Sevr, changes.severity, EventMask::VALUE),
+            (Field::Sevr, value(changes.severity)),
+            (Field::Stat, stat),
+            (Field::Acks, value(changes.ack)),
             (
-                Field::Stat,
-                changes.status,
-                EventMask::VALUE | EventMask::ALARM,
+                Field::Nord,
+                if changes.length {
+                    VALUE_AND_LOG
+                } else {
+                    NOTHING
+                },
             ),
-            (Field::Acks, changes.ack, EventMask::VALUE),
-            (Field::Nord, changes.length, VALUE_AND_LOG),
         ];
-        for (field, changed, mask) in fields {
-            if changed {
+        for (field, mask) in fields {
+            if mask != NOTHING {
                 self.post_fields(handle, mask, |other| other == field);
             }
         }
     }
 
-    /// Stores ACKT or ACKS and tells every field of the record (`wire-and-server` 4.5).
-    pub(crate) fn acknowledge(&mut self, handle: PvHandle, change: impl FnOnce(&mut Record)) {
+    /// Stores ACKT or ACKS and tells every field of the record, after the field itself
+    /// (`wire-and-server` 4.5, order verified on the wire).
+    pub(crate) fn acknowledge(
+        &mut self,
+        handle: PvHandle,
+        change: impl FnOnce(&mut Record) -> Option<Acknowledged>,
+    ) {
         let Some(record) = self.record_mut(handle) else {
             return;
         };
-        let before = record.snapshot.ack;
-        change(record);
-        if record.snapshot.ack != before {
-            self.post_fields(handle, EventMask::ALARM, |_| true);
-            self.post_fields(handle, EventMask::VALUE, |field| {
-                matches!(field, Field::Acks | Field::Ackt)
-            });
+        let Some(done) = change(record) else { return };
+        if done.transient {
+            self.post_fields(handle, EventMask::VALUE, |field| field == Field::Ackt);
         }
+        if done.severity {
+            self.post_fields(handle, EventMask::VALUE, |field| field == Field::Acks);
+        }
+        self.post_fields(handle, EventMask::ALARM, |_| true);
+    }
+}
+
+/// The alarm of a state (`checkAlarms` of the record types, verified on the wire): a two-state output
+/// takes all but 0 for 1, a multi-state output knows no state above 15.
+fn state_alarm(kind: RecordType, index: usize, severities: &[AlarmSeverity]) -> Alarm {
+    let index = match kind {
+        RecordType::MbbO if index > 15 => {
+            return Alarm::new(AlarmStatus::SOFT, AlarmSeverity::INVALID);
+        }
+        RecordType::Bo => index.min(1),
+        RecordType::Bi | RecordType::MbbI | RecordType::MbbO => index,
+        _ => return Alarm::NONE,
+    };
+    match severities.get(index) {
+        Some(&severity) if severity != AlarmSeverity::NO_ALARM => {
+            Alarm::new(AlarmStatus::STATE, severity)
+        }
+        _ => Alarm::NONE,
     }
 }
 
@@ -97,8 +143,12 @@ impl Record {
             // Arrays are always posted; comparing them would cost more.
             same = !self.is_array() && self.snapshot.value == value;
             self.snapshot.value = value;
-            self.undefined = false;
+        } else if let Some(driven) = self.driven() {
+            // A drive limit has changed.
+            same = false;
+            self.snapshot.value = driven;
         }
+        self.undefined = false;
         let alarm = self.current_alarm(raised);
         let old = std::mem::replace(&mut self.snapshot.alarm, alarm);
         let mut changes = Changes {
@@ -115,13 +165,15 @@ impl Record {
         changes
     }
 
-    /// Follows a new severity with the one to acknowledge (`recGblResetAlarms`).
+    /// Follows a new severity with the one to acknowledge, which is posted even if it stays the
+    /// same (`recGblResetAlarms`, verified on the wire).
     fn raise_ack(&mut self, severity: AlarmSeverity) -> bool {
         let ack = &mut self.snapshot.ack;
-        if !ack.transient || severity >= ack.severity {
-            return std::mem::replace(&mut ack.severity, severity) != severity;
+        let raised = !ack.transient || severity >= ack.severity;
+        if raised {
+            ack.severity = severity;
         }
-        false
+        raised
     }
 
     fn current_alarm(&mut self, raised: Alarm) -> Alarm {
@@ -129,33 +181,26 @@ impl Record {
             return Alarm::UNDEFINED;
         }
         let value = number_of(self.snapshot.value.as_ref());
-        let (numeric, native) = (self.kind.is_numeric(), self.native());
+        let (numeric, kind) = (self.kind.is_numeric(), self.kind);
         let not_a_number = value.is_some_and(f64::is_nan) && numeric;
         let Some(extra) = &mut self.extra else {
-            let own = if not_a_number {
-                Alarm::UNDEFINED
-            } else {
-                Alarm::NONE
+            let own = match value {
+                _ if not_a_number => Alarm::UNDEFINED,
+                Some(index) => state_alarm(kind, index as usize, &[]),
+                None => Alarm::NONE,
             };
             return worse(raised, own);
         };
         let own = match value {
             Some(value) if numeric => check_limits(
                 value,
-                &self.snapshot.meta.limits,
+                &extra.limits,
                 &extra.severities,
                 extra.hysteresis,
                 &mut extra.last_alarm,
             ),
-            Some(index) if native == NativeType::Enum && !self.kind.is_array() => {
-                match extra.state_severities.get(index as usize) {
-                    Some(&severity) if severity != AlarmSeverity::NO_ALARM => {
-                        Alarm::new(AlarmStatus::STATE, severity)
-                    }
-                    _ => Alarm::NONE,
-                }
-            }
-            _ => Alarm::NONE,
+            Some(index) => state_alarm(kind, index as usize, &extra.state_severities),
+            None => Alarm::NONE,
         };
         worse(worse(raised, extra.forced), own)
     }
@@ -181,18 +226,31 @@ impl Record {
     }
 
     /// Stores PUT_ACKT: with `false` the severity to acknowledge falls to the current one.
-    pub(crate) fn set_ack_transient(&mut self, transient: bool) {
-        let (ack, severity) = (&mut self.snapshot.ack, self.snapshot.alarm.severity);
-        ack.transient = transient;
-        if !transient && ack.severity > severity {
-            ack.severity = severity;
+    pub(crate) fn set_ack_transient(&mut self, transient: bool) -> Option<Acknowledged> {
+        let (ack, current) = (&mut self.snapshot.ack, self.snapshot.alarm.severity);
+        if ack.transient == transient {
+            return None;
         }
+        ack.transient = transient;
+        let falls = !transient && ack.severity > current;
+        if falls {
+            ack.severity = current;
+        }
+        Some(Acknowledged {
+            transient: true,
+            severity: falls,
+        })
     }
 
     /// Carries out PUT_ACKS: alarms up to this severity are acknowledged.
-    pub(crate) fn acknowledge(&mut self, severity: AlarmSeverity) {
-        if severity >= self.snapshot.ack.severity {
-            self.snapshot.ack.severity = AlarmSeverity::NO_ALARM;
+    pub(crate) fn acknowledge(&mut self, severity: AlarmSeverity) -> Option<Acknowledged> {
+        if severity < self.snapshot.ack.severity {
+            return None;
         }
+        self.snapshot.ack.severity = AlarmSeverity::NO_ALARM;
+        Some(Acknowledged {
+            transient: false,
+            severity: true,
+        })
     }
 }

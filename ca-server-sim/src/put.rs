@@ -1,13 +1,17 @@
 //! Puts by clients: conversion, hooks, limits, and when they complete.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::dbr::convert::PutValue;
-use ca_proto::dbr::{ConvertError, NativeType, Value, ValueRef, convert};
+use ca_proto::dbr::{
+    Acknowledge, ConvertError, DbrType, Family, Metadata, NativeType, Snapshot, Value, ValueRef,
+    convert,
+};
 use ca_proto::server::{Identity, Put, PutOutcome, PutTicket};
 use ca_proto::wire::message::EventMask;
-use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant};
+use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
 
 use crate::change::{number_of, string_of};
 use crate::db::{Db, PvHandle};
@@ -64,8 +68,17 @@ impl Db {
             return DONE;
         }
         let meta = &record.snapshot.meta;
+        let array = record.capacity > 1;
+        if array && value.native == NativeType::String && record.native() != NativeType::String {
+            // Only a single number takes an empty text for 0 (wire-and-server 4.8).
+            if (0..value.held()).any(|at| value.string(at) == Some(&[])) {
+                return FAILED;
+            }
+        }
         let converted = if long && value.native == NativeType::Char {
             string_of(value, meta)
+        } else if array && record.native() == NativeType::String && value.native.is_real() {
+            texts_of(value.truncated(record.capacity), meta)
         } else {
             convert::write(value.truncated(record.capacity), record.native(), meta)
         };
@@ -211,18 +224,40 @@ impl Db {
         let Some(record) = self.record_mut(handle) else {
             return Ok(());
         };
+        let before = record.field(field);
         record.set_field(field, value)?;
+        let changed = record.field(field) != before;
+        let first = self.posts.len();
+        if changed && field.is_property() {
+            self.post_fields(handle, EventMask::PROPERTY, |_| true);
+        }
         // Posted even if nothing has changed (wire-and-server 6.7).
         let mask = EventMask::VALUE | EventMask::LOG;
         self.post_fields(handle, mask, |other| other == field);
-        if field.is_property() {
-            self.post_fields(handle, EventMask::PROPERTY, |_| true);
-        }
         if field.processes() {
+            // These updates show the record before it processes (verified on the wire).
+            self.freeze_posts(first);
             self.process(now, handle, None, Alarm::NONE);
         }
         Ok(())
     }
+}
+
+/// Real numbers as texts with the digits of the array (PREC); string fields of records without PREC
+/// get six (verified on the wire).
+fn texts_of(value: ValueRef<'_>, meta: &Arc<Metadata>) -> Result<Value, ConvertError> {
+    let (native, data) = (value.native, value.data.to_vec());
+    let numbers = Snapshot {
+        value: Value::from_wire(native, data.into()),
+        alarm: Alarm::NONE,
+        stamp: Timestamp::UNDEFINED,
+        ack: Acknowledge::default(),
+        meta: Arc::clone(meta),
+    };
+    let mut texts = Vec::new();
+    let ty = DbrType::new(Family::Plain, NativeType::String);
+    numbers.encode(ty, value.held(), &mut texts)?;
+    Ok(Value::from_wire(NativeType::String, texts.into()))
 }
 
 impl Record {
@@ -271,5 +306,15 @@ impl Record {
         let number = Value::scalar(number.clamp(range.lower, range.upper));
         // A number always becomes a number.
         convert::write(number.as_ref(), self.native(), &self.snapshot.meta).unwrap_or(value)
+    }
+
+    /// The present value moved into the drive limits, if it is outside.
+    pub(crate) fn driven(&self) -> Option<Value> {
+        let value = &self.snapshot.value;
+        if !self.kind.has_drive_limits() {
+            return None;
+        }
+        let driven = self.drive(value.clone());
+        (driven != *value).then_some(driven)
     }
 }

@@ -36,6 +36,8 @@ pub struct PvSpec {
     pub(crate) array: bool,
     pub(crate) capacity: u32,
     pub(crate) meta: Metadata,
+    /// Units in full if they are longer than what is sent with values.
+    pub(crate) units: Vec<u8>,
     /// Whether control limits were given; without them a PV that is not writable shows its display
     /// limits, as input records do.
     pub(crate) control: bool,
@@ -60,6 +62,7 @@ impl PvSpec {
             value,
             array,
             meta: Metadata::default(),
+            units: Vec::new(),
             control: false,
             record_type: None,
             rights: AccessRights::ALL,
@@ -142,10 +145,15 @@ impl PvSpec {
         self
     }
 
-    /// Engineering units (EGU), at most 7 bytes.
+    /// Engineering units (EGU), at most 15 bytes; 7 of them are sent with values, the field has
+    /// them all.
     #[must_use]
     pub fn units(mut self, units: impl AsRef<[u8]>) -> Self {
+        let units = units.as_ref();
+        let units = &units[..units.len().min(15)];
         self.meta.units = Units::new(units);
+        let long = units.len() > self.meta.units.as_bytes().len();
+        self.units = if long { units.to_vec() } else { Vec::new() };
         self
     }
 
@@ -172,12 +180,13 @@ impl PvSpec {
         self
     }
 
-    /// Alarm limits (LOLO, HIHI) of severity MAJOR. NaN means no limit on that side.
+    /// Alarm limits (LOLO, HIHI) of severity MAJOR. NaN means no limit on that side, and so does
+    /// severity NO_ALARM, set later.
     #[must_use]
     pub const fn alarm(mut self, low: f64, high: f64) -> Self {
         self.meta.limits.alarm = Range::new(low, high);
-        self.severities.lolo = AlarmSeverity::MAJOR;
-        self.severities.hihi = AlarmSeverity::MAJOR;
+        self.severities.lolo = unless_nan(low, AlarmSeverity::MAJOR);
+        self.severities.hihi = unless_nan(high, AlarmSeverity::MAJOR);
         self
     }
 
@@ -185,8 +194,8 @@ impl PvSpec {
     #[must_use]
     pub const fn warning(mut self, low: f64, high: f64) -> Self {
         self.meta.limits.warning = Range::new(low, high);
-        self.severities.low = AlarmSeverity::MINOR;
-        self.severities.high = AlarmSeverity::MINOR;
+        self.severities.low = unless_nan(low, AlarmSeverity::MINOR);
+        self.severities.high = unless_nan(high, AlarmSeverity::MINOR);
         self
     }
 
@@ -323,4 +332,11 @@ impl PvSpec {
     pub const fn native(&self) -> NativeType {
         self.value.native()
     }
+}
+
+const fn unless_nan(limit: f64, severity: AlarmSeverity) -> AlarmSeverity {
+    if limit.is_nan() {
+        return AlarmSeverity::NO_ALARM;
+    }
+    severity
 }

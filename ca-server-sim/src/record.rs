@@ -9,7 +9,7 @@ use ca_proto::server::{Identity, PutTicket, Subscriber};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, Instant};
 
-use crate::alarm::LimitSeverities;
+use crate::alarm::{AlarmLimits, LimitSeverities};
 use crate::db::PvHandle;
 use crate::deadband::Deadband;
 use crate::hook::Hook;
@@ -208,6 +208,10 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Extra {
     pub description: Box<[u8]>,
+    /// EGU in full if it is longer than what is sent with values.
+    pub units: Box<[u8]>,
+    /// HIHI and the others.
+    pub limits: AlarmLimits,
     pub severities: LimitSeverities,
     /// HYST.
     pub hysteresis: f64,
@@ -232,6 +236,8 @@ impl Default for Extra {
     fn default() -> Self {
         Self {
             description: Box::default(),
+            units: Box::default(),
+            limits: AlarmLimits::default(),
             severities: LimitSeverities::default(),
             hysteresis: 0.0,
             last_alarm: f64::NAN,

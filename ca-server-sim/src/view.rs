@@ -7,6 +7,7 @@ use ca_proto::dbr::value::EnumIndex;
 use ca_proto::dbr::{Metadata, NativeType, STRING_LEN, Snapshot, Value};
 use ca_proto::server::ChannelInfo;
 
+use crate::alarm::AlarmLimits;
 use crate::db::PvHandle;
 use crate::field::{Field, element_type};
 use crate::name::{Modifiers, Slice};
@@ -39,7 +40,12 @@ impl View {
         if modifiers.long && !is_string {
             return None;
         }
-        let own = (!field.shares_metadata()).then(|| Arc::new(field.metadata(record.kind)));
+        let own = (modifiers.long || !field.shares_metadata()).then(|| {
+            Arc::new(Metadata {
+                long_string: modifiers.long,
+                ..field.metadata(record.kind)
+            })
+        });
         Some(Self {
             record: handle,
             field,
@@ -133,6 +139,10 @@ impl Record {
             // Saturates; NaN, an undefined limit, is 0 (wire-and-server 4.7).
             _ => Value::scalar(number as i32),
         };
+        let limit = |of: fn(&AlarmLimits) -> f64| {
+            let limit = extra.map_or(0.0, |extra| of(&extra.limits));
+            number(if limit.is_nan() { 0.0 } else { limit })
+        };
         let choice = |index: u16| Value::scalar(EnumIndex(index));
         match field {
             Field::Val => self.snapshot.value.clone(),
@@ -148,10 +158,10 @@ impl Record {
             Field::Prec => Value::scalar(meta.precision),
             Field::Hopr => number(limits.display.upper),
             Field::Lopr => number(limits.display.lower),
-            Field::Hihi => number(limits.alarm.upper),
-            Field::High => number(limits.warning.upper),
-            Field::Low => number(limits.warning.lower),
-            Field::Lolo => number(limits.alarm.lower),
+            Field::Hihi => limit(|limits| limits.hihi),
+            Field::High => limit(|limits| limits.high),
+            Field::Low => limit(|limits| limits.low),
+            Field::Lolo => limit(|limits| limits.lolo),
             Field::Drvh => number(limits.control.upper),
             Field::Drvl => number(limits.control.lower),
             Field::Hhsv => choice(severities.hihi.0),
@@ -181,7 +191,10 @@ impl Record {
                 None => Vec::new(),
             },
             Field::Rtyp => self.kind.name().into(),
-            Field::Egu => meta.units.as_bytes().to_vec(),
+            Field::Egu => match &self.extra {
+                Some(extra) if !extra.units.is_empty() => extra.units.to_vec(),
+                _ => meta.units.as_bytes().to_vec(),
+            },
             Field::StateText(index) => meta.states.get(u16::from(index)).unwrap_or(&[]).to_vec(),
             _ => {
                 let value = self.snapshot.value.as_ref();

@@ -234,6 +234,19 @@ pub(super) fn put_number(v: f64, to: NativeType, out: &mut impl BufMut) {
     );
 }
 
+/// As [`put_number`], for an integer.
+pub(super) fn put_integer(v: i32, to: NativeType, out: &mut impl BufMut) {
+    numbers::<i32>(
+        ValueRef {
+            native: NativeType::Long,
+            count: 1,
+            data: &v.to_be_bytes(),
+        },
+        to,
+        out,
+    );
+}
+
 /// The elements as `f64`, which holds every number of every native type; `None` for texts.
 pub(super) fn to_f64s(value: ValueRef<'_>) -> Option<Vec<f64>> {
     fn collect<T: Numeric>(value: ValueRef<'_>) -> Vec<f64> {
@@ -306,8 +319,7 @@ numeric! {
     i16: |v| Number::Int(i32::from(v)), |v: i32| v as i16, |v: f64| v as i16;
     i32: Number::Int, |v| v, |v: f64| if v.is_nan() { Self::MIN } else { v as Self };
     u8: |v| Number::Int(i32::from(v)), |v: i32| v as u8, real_to_byte;
-    EnumIndex: |v: EnumIndex| Number::Int(v.0.into()), |v| EnumIndex(v as u16),
-        |v| EnumIndex(v as u16);
+    EnumIndex: |v: EnumIndex| Number::Int(v.0.into()), |v| EnumIndex(v as u16), real_to_state;
     f32: |v| Number::Real(f64::from(v)), |v: i32| v as f32, real_to_single;
     f64: Number::Real, f64::from, |v| v;
 }
@@ -316,6 +328,12 @@ numeric! {
 /// reference sends a limit of -10 as 0xf6 (`wire-and-server` 4.2).
 fn real_to_byte(v: f64) -> u8 {
     if v < 0.0 { (v as i8) as u8 } else { v as u8 }
+}
+
+/// Negative numbers that fit 16 bits are sent as these bits, as from x86-64 servers (verified on the
+/// wire: -2.75 as `ENUM` is 0xfffe).
+fn real_to_state(v: f64) -> EnumIndex {
+    EnumIndex(if v < 0.0 { (v as i16) as u16 } else { v as u16 })
 }
 
 /// Keeps finite numbers finite and non-zero numbers from zero (`epicsConvertDoubleToFloat`).

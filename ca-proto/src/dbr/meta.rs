@@ -202,6 +202,9 @@ pub struct Metadata {
     pub states: EnumStates,
     /// Name of the record type, answer to `DBR_CLASS_NAME`.
     pub class: &'static str,
+    /// The value is a text as an array of `CHAR` with its NUL (modifier `$`): cut to fewer
+    /// elements it still ends with NUL (`wire-and-server` 7.1).
+    pub long_string: bool,
 }
 
 impl Metadata {

@@ -104,6 +104,9 @@ impl Snapshot {
     fn shareable(&self, ty: DbrType, count: u32) -> Option<Bytes> {
         let native = self.value.native();
         ty.family()?;
+        if self.cuts_text(native, count) {
+            return None;
+        }
         if ty.native() != Some(native) || native == NativeType::String {
             return None;
         }
@@ -129,7 +132,8 @@ impl Snapshot {
         out: &mut impl BufMut,
     ) -> Result<u32, ConvertError> {
         let all = self.value.as_ref();
-        let some = all.truncated(count);
+        // The NUL is among the zeros that follow.
+        let some = all.truncated(count - u32::from(self.cuts_text(native, count)));
         // Arrays have no state texts (`wire-and-server` 4.7).
         let texts = (all.native, native) == (NativeType::Enum, NativeType::String);
         if texts && all.count > 1 && count > 0 {
@@ -139,11 +143,20 @@ impl Snapshot {
         Ok(some.held())
     }
 
+    /// Whether a long string does not fit `count` elements.
+    fn cuts_text(&self, native: NativeType, count: u32) -> bool {
+        self.meta.long_string
+            && native == NativeType::Char
+            && count > 0
+            && count < self.value.count()
+    }
+
     /// Appends all that stands before the value.
     fn put_meta(&self, ty: DbrType, native: NativeType, out: &mut impl BufMut) {
         let meta = &*self.meta;
         // Only real fields have a precision, only enums have states (`wire-and-server` 4.4, 4.7).
         let real = self.value.native().is_real();
+        let integer = matches!(self.value.native(), NativeType::Short | NativeType::Long);
         let states = (self.value.native() == NativeType::Enum).then_some(&meta.states);
         for (field, ..) in layout::fields(ty) {
             match field {
@@ -156,6 +169,8 @@ impl Snapshot {
                 Field::Limit(limit) => match meta.limits.get(limit) {
                     // Undefined limits are 0 in integer types (`wire-and-server` 4.7).
                     v if v.is_nan() && !native.is_real() => convert::put_number(0.0, native, out),
+                    // Limits of an integer are integers, of which the low bits are sent.
+                    v if integer => convert::put_integer(v as i32, native, out),
                     v => convert::put_number(v, native, out),
                 },
                 // At most 16.
