@@ -10,7 +10,7 @@ use ca_proto::client::{
     Action, Client as Core, Deliver, Event, Hangup, Lifecycle, Reply, Token, Update,
 };
 use ca_proto::dbr::Reading;
-use ca_proto::ids::{CircuitId, SlotKey, Slots};
+use ca_proto::ids::{CircuitId, Slots};
 use ca_proto::{EcaStatus, Instant};
 
 use crate::client::ClientStats;
@@ -27,17 +27,9 @@ pub(crate) struct OpKey(u32);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SubKey(u32);
 
-macro_rules! slot_key {
+macro_rules! tokens {
     ($($name:ident)*) => {$(
-        impl SlotKey for $name {
-            const INDEX_BITS: u32 = 24;
-            fn from_raw(raw: u32) -> Self {
-                Self(raw)
-            }
-            fn raw(self) -> u32 {
-                self.0
-            }
-        }
+        ca_proto::slot_key!($name, 24);
 
         impl $name {
             /// The token that brings results back to this slot.
@@ -53,7 +45,7 @@ macro_rules! slot_key {
     )*};
 }
 
-slot_key! { OpKey SubKey }
+tokens! { OpKey SubKey }
 
 /// What became of a read or put-notify.
 #[derive(Debug)]

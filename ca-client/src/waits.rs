@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use ca_net::WakerList;
 use ca_proto::Instant;
-use ca_proto::ids::{Cid, SlotKey, Slots};
+use ca_proto::ids::{Cid, Slots};
 
 /// What a future waits for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,15 +23,7 @@ pub(crate) enum Until {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct WaitKey(u32);
 
-impl SlotKey for WaitKey {
-    const INDEX_BITS: u32 = 24;
-    fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-    fn raw(self) -> u32 {
-        self.0
-    }
-}
+ca_proto::slot_key!(WaitKey, 24);
 
 #[derive(Debug)]
 struct Wait {

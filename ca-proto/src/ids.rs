@@ -18,13 +18,24 @@ pub trait SlotKey: Copy + Eq + fmt::Debug {
     fn raw(self) -> u32;
 }
 
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $bits:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-        pub struct $name(pub u32);
-
-        impl SlotKey for $name {
+/// Implements [`SlotKey`] for a tuple struct around a `u32`: `slot_key!(Name, index bits)`.
+///
+/// # Examples
+/// ```
+/// use ca_proto::ids::Slots;
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// struct TicketId(u32);
+/// ca_proto::slot_key!(TicketId, 20);
+///
+/// let mut tickets: Slots<TicketId, &str> = Slots::new();
+/// let id = tickets.insert("first").expect("room");
+/// assert_eq!(tickets.get(id), Some(&"first"));
+/// ```
+#[macro_export]
+macro_rules! slot_key {
+    ($name:ident, $bits:expr) => {
+        impl $crate::ids::SlotKey for $name {
             const INDEX_BITS: u32 = $bits;
             fn from_raw(raw: u32) -> Self {
                 Self(raw)
@@ -33,6 +44,16 @@ macro_rules! id {
                 self.0
             }
         }
+    };
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $bits:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub u32);
+
+        slot_key!($name, $bits);
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

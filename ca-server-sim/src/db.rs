@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use ca_proto::dbr::{Limits, Metadata, Snapshot};
-use ca_proto::ids::{SlotKey, Slots};
+use ca_proto::ids::Slots;
 use ca_proto::server::{PutTicket, PvId, Subscriber};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant, Timestamp};
@@ -24,15 +24,7 @@ use crate::view::View;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PvHandle(pub(crate) u32);
 
-impl SlotKey for PvHandle {
-    const INDEX_BITS: u32 = 24;
-    fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-    fn raw(self) -> u32 {
-        self.0
-    }
-}
+ca_proto::slot_key!(PvHandle, 24);
 
 /// What an identifier stands for: a record (and its value field), or an opened view on one. Both
 /// share one slab, so that a channel's [`PvId`] is the number of its handle.

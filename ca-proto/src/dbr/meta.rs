@@ -5,6 +5,7 @@ use core::fmt;
 
 use super::layout::{self, Field, Limit, MAX_STATES, STATE_LEN, UNITS_LEN};
 use super::{DbrType, ValueRef, convert};
+use crate::text::Lossy;
 
 /// Engineering units: at most 7 bytes, then NUL (`wire-and-server` 4.4).
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -39,13 +40,7 @@ impl Units {
 
 impl fmt::Display for Units {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.as_bytes().utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("\u{fffd}")?;
-            }
-        }
-        Ok(())
+        Lossy(self.as_bytes()).fmt(f)
     }
 }
 

@@ -6,7 +6,8 @@ use core::net::SocketAddrV4;
 use crate::access::AccessRights;
 use crate::dbr::PutValue;
 use crate::dbr::{NativeType, Snapshot};
-use crate::ids::{CircuitId, SlotKey};
+use crate::ids::CircuitId;
+use crate::slot_key;
 use crate::status::EcaStatus;
 use crate::time::Instant;
 use crate::wire::message::EventMask;
@@ -36,33 +37,17 @@ pub struct Identity {
     pub peer: SocketAddrV4,
 }
 
-macro_rules! slot_key {
-    ($(#[$doc:meta])* $name:ident, $bits:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub struct $name(pub u32);
+/// Names a subscription inside its circuit; not the client's subscription id, which need not be
+/// unique. A circuit holds at most 4 194 304 of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SubKey(pub u32);
 
-        impl SlotKey for $name {
-            const INDEX_BITS: u32 = $bits;
-            fn from_raw(raw: u32) -> Self {
-                Self(raw)
-            }
-            fn raw(self) -> u32 {
-                self.0
-            }
-        }
-    };
-}
+/// Names an unfinished write-notify inside its circuit. A circuit holds at most 65 536 of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PutId(pub u32);
 
-slot_key! {
-    /// Names a subscription inside its circuit; not the client's subscription id, which need not be
-    /// unique. A circuit holds at most 4 194 304 of them.
-    SubKey, 22
-}
-slot_key! {
-    /// Names an unfinished write-notify inside its circuit. A circuit holds at most 65 536 of them.
-    PutId, 16
-}
+slot_key!(SubKey, 22);
+slot_key!(PutId, 16);
 
 /// Where the updates of a subscription go: [`Circuit::post`](super::Circuit::post).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -84,16 +84,25 @@ impl fmt::Write for Text40 {
     }
 }
 
-/// The text, with U+FFFD for bytes that are not UTF-8.
-impl fmt::Display for Text40 {
+/// Displays bytes as text, with U+FFFD for those that are not UTF-8.
+pub(crate) struct Lossy<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Lossy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.as_bytes().utf8_chunks() {
+        for chunk in self.0.utf8_chunks() {
             f.write_str(chunk.valid())?;
             if !chunk.invalid().is_empty() {
                 f.write_str("\u{fffd}")?;
             }
         }
         Ok(())
+    }
+}
+
+/// The text, with U+FFFD for bytes that are not UTF-8.
+impl fmt::Display for Text40 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Lossy(self.as_bytes()).fmt(f)
     }
 }
 
