@@ -75,7 +75,13 @@ impl Ioc {
             }
             for who in audience {
                 if let Some(connection) = self.circuits.get_mut(who.circuit) {
-                    connection.circuit.post(who.key, &snapshot);
+                    connection
+                        .circuit
+                        .post_through(who.key, &snapshot, &self.db);
+                    if connection.fresh && !connection.circuit.is_readable() {
+                        connection.fresh = false;
+                        self.pressed = true;
+                    }
                     if !connection.woken && connection.circuit.has_output() {
                         connection.woken = true;
                         self.woken.push_back(who.circuit);

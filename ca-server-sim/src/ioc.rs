@@ -41,6 +41,8 @@ pub struct Ioc {
     hosts: HashMap<Ipv4Addr, usize>,
     /// Circuits with output; each at most once, see [`Connection::woken`].
     pub(crate) woken: VecDeque<CircuitId>,
+    /// The updates of some circuit fill its queue for the first time since it was transmitted.
+    pub(crate) pressed: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(crate) struct Connection {
     pub circuit: Circuit,
     host: Ipv4Addr,
     pub woken: bool,
+    /// The queue has not been full since it was last transmitted.
+    pub fresh: bool,
     /// The circuit cannot go on; the driver is to send what is queued and close it.
     pub broken: bool,
 }
@@ -68,6 +72,7 @@ impl Ioc {
             circuits: Slots::new(),
             hosts: HashMap::new(),
             woken: VecDeque::new(),
+            pressed: false,
         }
     }
 
@@ -192,6 +197,7 @@ impl Ioc {
             circuit: Circuit::new(Arc::clone(params), id, peer, now),
             host,
             woken: false,
+            fresh: true,
             broken: false,
         });
         let id = id.ok()?;
@@ -248,8 +254,11 @@ impl Ioc {
     }
 
     /// Like [`handle_chunk`](Self::handle_chunk), but stops when the replies have to drain first
-    /// ([`is_readable`](Self::is_readable)). Returns the bytes of the chunk that were handled; the
-    /// driver keeps the rest and hands it in when the circuit is readable again.
+    /// ([`is_readable`](Self::is_readable)), and when the updates that the chunk causes have filled the
+    /// queue of a circuit, so that its driver can send them before more take their place: once until
+    /// that circuit is [transmitted](Self::transmit), so a client that does not read holds nobody up.
+    /// Returns the bytes of the chunk that were handled; the driver keeps the rest, lets the woken
+    /// circuits send, and hands it in when the circuit is readable.
     ///
     /// # Errors
     /// As [`handle_frame`](Self::handle_frame).
@@ -260,8 +269,9 @@ impl Ioc {
         deframer: &mut Deframer,
         chunk: &[u8],
     ) -> Result<usize, Violation> {
+        self.pressed = false;
         self.handle_while(now, circuit, deframer, chunk, |ioc| {
-            ioc.is_readable(circuit)
+            ioc.is_readable(circuit) && !ioc.pressed
         })
     }
 
@@ -299,6 +309,7 @@ impl Ioc {
     pub fn transmit(&mut self, circuit: CircuitId) -> Option<&mut SendQueue> {
         let connection = self.circuits.get_mut(circuit)?;
         connection.woken = false;
+        connection.fresh = true;
         Some(connection.circuit.transmit(&self.db))
     }
 

@@ -552,6 +552,67 @@ fn a_chunk_of_requests_waits_until_the_replies_have_drained() {
     assert_eq!(seen, 50);
 }
 
+/// As many writes as make this many updates, of 24 bytes each.
+fn writes(sid: ca_proto::ids::Sid, updates: u32) -> Vec<u8> {
+    let mut chunk = Vec::new();
+    for n in 1..=updates {
+        tcp::Request::Write {
+            ty: DOUBLE,
+            count: 1,
+            sid,
+            cid: ca_proto::ids::Cid(0),
+            data: ca_proto::wire::message::Data(&f64::from(n).to_be_bytes()),
+        }
+        .encode_into(&mut chunk);
+    }
+    chunk
+}
+
+#[test]
+fn a_burst_of_writes_reaches_a_subscriber_that_reads() {
+    let mut rig = one("x", PvSpec::double(0.0));
+    let (mut reader, mut writer) = (rig.client(), rig.client());
+    let (x, ..) = reader.create(&mut rig, "x");
+    reader.subscribe(&mut rig, x, DOUBLE, EventMask::VALUE);
+    let (sid, ..) = writer.create(&mut rig, "x");
+    // More than a queue and an event ring hold.
+    let chunk = writes(sid, 10_000);
+    let mut deframer = Deframer::new(rig.ioc.limits(writer.id));
+    let (mut rest, mut seen, mut turns) = (&chunk[..], Vec::new(), 0);
+    while !rest.is_empty() {
+        let handled = rig
+            .ioc
+            .handle_readable(rig.now, writer.id, &mut deframer, rest);
+        rest = &rest[handled.unwrap()..];
+        seen.extend(updates(&reader.received(&mut rig)));
+        turns += 1;
+    }
+    assert!(seen.iter().copied().eq((1..=10_000).map(f64::from)));
+    assert_eq!(turns, 4, "a turn of the reader for each 64 KiB of its 240 000 bytes");
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_holds_a_writer_up_once() {
+    let mut rig = one("x", PvSpec::double(0.0));
+    let (mut reader, mut writer) = (rig.client(), rig.client());
+    let (x, ..) = reader.create(&mut rig, "x");
+    reader.subscribe(&mut rig, x, DOUBLE, EventMask::VALUE);
+    let (sid, ..) = writer.create(&mut rig, "x");
+    let chunk = writes(sid, 10_000);
+    let mut deframer = Deframer::new(rig.ioc.limits(writer.id));
+    let mut handle = |rig: &mut Rig, rest: &[u8]| {
+        let handled = rig
+            .ioc
+            .handle_readable(rig.now, writer.id, &mut deframer, rest);
+        handled.unwrap()
+    };
+    let handled = handle(&mut rig, &chunk);
+    assert!(handled < chunk.len());
+    let rest = &chunk[handled..];
+    assert_eq!(handle(&mut rig, rest), rest.len());
+    assert_eq!(updates(&reader.received(&mut rig)).last(), Some(&10_000.0));
+}
+
 #[test]
 fn a_restart_ends_circuits_and_keeps_values() {
     let mut rig = one("x", PvSpec::double(0.0));

@@ -212,6 +212,14 @@ impl EventQueue {
         }
     }
 
+    /// True if another update of this subscription would take the place of a queued one for want of
+    /// room.
+    pub(super) fn is_crowded(&self, place: &Place) -> bool {
+        let ring = &self.rings[place.ring as usize];
+        let free = self.ring_entries.saturating_sub(ring.entries.len());
+        place.pending > 0 && !self.flow_control && free <= self.replace_when_free
+    }
+
     /// Queues an update. Never allocates once the ring has grown to its size.
     pub(super) fn post(&mut self, key: SubKey, place: &mut Place, posted: Posted) -> Queued {
         let ring = &mut self.rings[place.ring as usize];

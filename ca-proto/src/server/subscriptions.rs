@@ -197,6 +197,22 @@ impl Circuit {
         }
     }
 
+    /// As [`post`](Self::post), but when the update would take the place of a queued one and the send
+    /// queue has room, what waits is encoded first. The reference's event task, which runs beside the
+    /// one that posts, does the same.
+    pub fn post_through(
+        &mut self,
+        sub: SubKey,
+        snapshot: &Snapshot,
+        db: &(impl Database + ?Sized),
+    ) {
+        let crowded = |sub: &Subscription| self.events.is_crowded(&sub.place);
+        if self.subs.get(sub).is_some_and(crowded) && self.is_readable() {
+            self.transmit(db);
+        }
+        self.post(sub, snapshot);
+    }
+
     /// Queues the update that every subscription of a channel gets when its rights have changed.
     pub(super) fn post_rights(&mut self, sid: Sid, db: &(impl Database + ?Sized)) {
         let Some(channel) = self.channels.get(sid) else {

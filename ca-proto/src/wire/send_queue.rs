@@ -8,8 +8,9 @@ use bytes::{BufMut, Bytes};
 /// the flat part: one `memcpy` of a page is cheaper than one more slice in a vectored write.
 pub const SHARE_FROM: usize = 4096;
 /// An emptied queue gives back its flat buffer above this many bytes, so that a burst does not
-/// stay allocated.
-const KEEP_CAPACITY: usize = 64 * 1024;
+/// stay allocated. Twice the mark up to which servers encode updates: the last message goes beyond
+/// the mark, and a buffer that grew by doubling is larger still.
+const KEEP_CAPACITY: usize = 128 * 1024;
 
 /// A queue of bytes: small messages flattened into one buffer, large payloads shared, no copy.
 ///

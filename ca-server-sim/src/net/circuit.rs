@@ -63,6 +63,8 @@ struct CircuitTask {
 enum Input {
     /// Bytes that were handled.
     Handled(usize),
+    /// What it caused has filled the queue of another circuit, whose task is to have its turn.
+    Pressed,
     /// The peer has ended its direction, or broken the protocol: no more is handled.
     Last,
     Nothing,
@@ -80,21 +82,48 @@ enum Output {
 /// The circuit broke the protocol.
 struct Stop;
 
-/// Handles a chunk; what is left of it when the replies have to drain first. An empty rest may
-/// stand for a frame that the deframer holds back.
+/// What handling a chunk came to.
+struct Handled {
+    bytes: usize,
+    /// What is left of it when replies or updates have to drain first. It may be empty and stand for
+    /// a frame that the deframer holds back.
+    rest: Option<Vec<u8>>,
+    pressed: bool,
+}
+
+impl Handled {
+    fn input(&self) -> Input {
+        match self {
+            Self { pressed: true, .. } => Input::Pressed,
+            Self {
+                bytes: 0,
+                rest: Some(_),
+                ..
+            } => Input::Nothing,
+            Self { bytes, .. } => Input::Handled(*bytes),
+        }
+    }
+}
+
+/// Handles a chunk as far as the queues allow.
 fn handle(
     shared: &Shared,
     id: CircuitId,
     deframer: &mut Deframer,
     chunk: &[u8],
-) -> Result<Option<Vec<u8>>, Stop> {
+) -> Result<Handled, Stop> {
     shared.with(|ioc, now| {
-        let handled = ioc
+        let bytes = ioc
             .handle_readable(now, id, deframer, chunk)
             .map_err(|_| Stop)?;
-        let rest = chunk.get(handled..).unwrap_or_default();
-        let held = !rest.is_empty() || !ioc.is_readable(id);
-        Ok(held.then(|| rest.to_vec()))
+        let rest = chunk.get(bytes..).unwrap_or_default();
+        let pressed = ioc.pressed;
+        let held = pressed || !rest.is_empty() || !ioc.is_readable(id);
+        Ok(Handled {
+            bytes,
+            rest: held.then(|| rest.to_vec()),
+            pressed,
+        })
     })
 }
 
@@ -115,12 +144,13 @@ impl CircuitTask {
                 self.start_linger();
                 continue;
             }
-            if let Input::Handled(bytes) = input {
-                if budget.spend(bytes) {
-                    continue;
+            match input {
+                Input::Handled(bytes) if budget.spend(bytes) => continue,
+                Input::Handled(_) | Input::Pressed => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                Input::Last | Input::Nothing => {}
             }
             // A full socket wakes the task when it has room. What has left may have made room for
             // more updates and for input that was held.
@@ -150,17 +180,10 @@ impl CircuitTask {
         if let Some(chunk) = self.held.take() {
             let deframer = self.io.deframer();
             return Ok(match handle(shared, id, deframer, &chunk) {
-                Ok(rest) => {
-                    let bytes = rest
-                        .as_ref()
-                        .map_or(chunk.len(), |rest| chunk.len() - rest.len());
-                    let stuck = bytes == 0 && rest.is_some();
-                    self.held = rest;
-                    if stuck {
-                        Input::Nothing
-                    } else {
-                        Input::Handled(bytes)
-                    }
+                Ok(handled) => {
+                    let input = handled.input();
+                    self.held = handled.rest;
+                    input
                 }
                 Err(Stop) => Input::Last,
             });
@@ -174,10 +197,13 @@ impl CircuitTask {
         Ok(match received? {
             Received::Chunk {
                 bytes,
-                result: Ok(rest),
+                result: Ok(handled),
             } => {
-                self.held = rest;
-                Input::Handled(bytes)
+                self.held = handled.rest;
+                match handled.pressed {
+                    true => Input::Pressed,
+                    false => Input::Handled(bytes),
+                }
             }
             Received::Chunk { .. } => Input::Last,
             Received::End => {
