@@ -1,7 +1,6 @@
 //! Behaviour of records that `tests/peers/same.py` found on the IOC of EPICS Base: it is asked there
 //! for all of this and more, wherever Base is at hand.
 
-#[allow(dead_code)]
 mod rig;
 
 use ca_proto::dbr::value::EnumIndex;
