@@ -335,3 +335,19 @@ impl DatagramSocket for TokioUdp {
         v4(self.socket.local_addr()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn streams_have_no_delay_and_are_kept_alive() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(to).await.unwrap();
+        let options = StreamOptions::default();
+        tune(&stream, &options).unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert!(options.keep_alive && SockRef::from(&stream).keepalive().unwrap());
+    }
+}

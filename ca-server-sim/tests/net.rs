@@ -369,3 +369,48 @@ async fn a_client_that_does_not_read_is_not_read_from() {
         );
     }
 }
+
+#[tokio::test]
+async fn each_interface_answers_from_its_own_address() {
+    // wire-and-server 6.3
+    let second = Ipv4Addr::new(127, 0, 0, 2);
+    let config = quiet().interfaces([Ipv4Addr::LOCALHOST, second]);
+    let builder = Ioc::builder().pv("x", PvSpec::long(1));
+    let mut ioc = builder.serve(config).await.unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut search = vec![0; 16];
+    search[7] = 13;
+    search.extend([0, 6, 0, 8, 0, 5, 0, 13, 0, 0, 0, 9, 0, 0, 0, 9]);
+    search.extend(b"x\0\0\0\0\0\0\0");
+    for interface in [Ipv4Addr::LOCALHOST, second] {
+        let to = (interface, ioc.udp_port());
+        udp.send_to(&search, to).await.unwrap();
+        let mut reply = [0; 100];
+        let (_, from) = soon(udp.recv_from(&mut reply)).await.unwrap();
+        assert_eq!(from, SocketAddrV4::new(to.0, to.1).into());
+        let mut client = Client::connect(SocketAddrV4::new(interface, ioc.addr().port())).await;
+        client.create("x").await;
+    }
+    let text = ioc.env_text();
+    let port = ioc.udp_port();
+    let list = format!("EPICS_CA_ADDR_LIST=\"127.0.0.1:{port} 127.0.0.2:{port}\"");
+    assert!(text.contains(&list), "{text}");
+    soon(ioc.restart()).await.unwrap();
+    assert_eq!(ioc.udp_port(), port);
+}
+
+#[tokio::test]
+async fn d11_an_unusable_interface_moves_no_port() {
+    // wire-and-server 10: the reference moves every listener to a port of the system's choice.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let foreign = Ipv4Addr::new(192, 0, 2, 1);
+    let config = quiet().tcp_port(port);
+    let both = config.clone().interfaces([Ipv4Addr::LOCALHOST, foreign]);
+    let builder = || Ioc::builder().pv("x", PvSpec::long(1));
+    let error = builder().serve(both).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("192.0.2.1:{port}")), "{error}");
+    let ioc = builder().serve(config).await.unwrap();
+    assert_eq!(ioc.addr().port(), port);
+}

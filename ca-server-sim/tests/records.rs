@@ -151,6 +151,18 @@ fn fields_are_served_by_name() {
 }
 
 #[test]
+fn lengths_of_arrays_are_doubles() {
+    // wire-and-server 4.6: what is unsigned with 32 bits has no type of its own.
+    let mut rig = Rig::new(Ioc::builder().pv("w", PvSpec::array([1i32, 2]).capacity(5)));
+    let mut client = rig.client();
+    for (name, number) in [("w.NORD", 2.0), ("w.NELM", 5.0)] {
+        let (sid, native, count) = client.create(&mut rig, name);
+        assert_eq!((native, count), (NativeType::Double, 1), "{name}");
+        assert_eq!(client.read(&mut rig, sid, DOUBLE, 1).f64(), number);
+    }
+}
+
+#[test]
 fn long_strings_and_ranges_are_views_of_the_field() {
     // wire-and-server 7.1 and 7.2
     let mut rig = Rig::new(

@@ -8,3 +8,4 @@ mod network;
 mod ops;
 mod properties;
 mod rig;
+mod traps;
