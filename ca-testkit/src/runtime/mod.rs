@@ -167,12 +167,13 @@ impl State {
             return Err(Cause::TooLong);
         }
         self.now = next;
+        // In the order of arrival, each one alone; or all at once, if the seed says so.
+        let all = self.shuffled && self.rng.chance(0.3);
         while self.net.next_at().is_some_and(|at| at <= next) {
             if let Some((host, delivery)) = self.net.pop(next) {
                 sockets::deliver(self, host, delivery, wakers);
             }
-            // In the order of arrival, each one alone; or several at once, as the seed says.
-            if !(self.shuffled && self.rng.chance(0.5)) {
+            if !all {
                 return Ok(());
             }
         }

@@ -170,6 +170,7 @@ pub(super) fn bind_udp(
 
 /// Hands to a host what has arrived.
 pub(super) fn deliver(state: &mut State, host: HostId, delivery: Delivery, wakers: &mut WakerList) {
+    let most_unread = state.net.read_size;
     let sockets = &mut state.sockets[host.index()];
     match delivery {
         Delivery::Datagram {
@@ -205,10 +206,9 @@ pub(super) fn deliver(state: &mut State, host: HostId, delivery: Delivery, waker
         }
         Delivery::Data { conn, data, .. } => {
             if let Some(stream) = sockets.streams.get_mut(&conn)
-                && stream.receive(&data, wakers)
+                && stream.receive(data, most_unread, wakers)
             {
-                // One chunk at a time: the driver reads it as it was cut, and what it does not
-                // read fills the peer's window.
+                // What the driver does not read fills the peer's window.
                 let enabled = false;
                 state.apply(host, HostOutput::Read { conn, enabled });
             }

@@ -2,12 +2,12 @@
 
 use core::net::SocketAddrV4;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read as _};
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::buf::Limit;
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use ca_net::{ByteStream, WakerList};
 
 use super::tasks::Wait;
@@ -18,8 +18,12 @@ use crate::net::{ConnId, HostId};
 /// What a host knows of a stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// The chunk that the driver has not read completely.
-    inbox: VecDeque<u8>,
+    /// The chunks that the driver has not read, each to be given out by itself.
+    inbox: VecDeque<Bytes>,
+    /// Bytes in `inbox`.
+    unread: usize,
+    /// No more are delivered until some are read.
+    paused: bool,
     /// The peer has ended its side.
     ended: bool,
     /// The stream is gone.
@@ -36,6 +40,8 @@ impl Stream {
     pub(super) const fn new(window: usize) -> Self {
         Self {
             inbox: VecDeque::new(),
+            unread: 0,
+            paused: false,
             ended: false,
             broken: false,
             shut: false,
@@ -45,13 +51,16 @@ impl Stream {
         }
     }
 
-    /// Takes a chunk; false if it is empty.
-    pub(super) fn receive(&mut self, data: &[u8], wakers: &mut WakerList) -> bool {
-        self.inbox.extend(data);
-        if !data.is_empty() {
-            wakers.extend(self.reader.take());
+    /// Takes a chunk; true when so many are unread that no more are wanted.
+    pub(super) fn receive(&mut self, data: Vec<u8>, most: usize, wakers: &mut WakerList) -> bool {
+        if data.is_empty() {
+            return false;
         }
-        !data.is_empty()
+        self.unread += data.len();
+        self.inbox.push_back(data.into());
+        wakers.extend(self.reader.take());
+        self.paused = self.unread >= most;
+        self.paused
     }
 
     pub(super) fn make_room(&mut self, window: usize, wakers: &mut WakerList) {
@@ -93,28 +102,31 @@ impl SimStream {
     }
 
     /// What arrived is read before what broke the stream, as sockets do.
-    fn read(&self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Vec<u8>>> {
+    fn read(&self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Bytes>> {
         let (host, conn) = (self.host, self.conn);
         self.inner.with(|state, _| {
+            let most = state.net.read_size;
             let Some(stream) = state.sockets[host.index()].streams.get_mut(&conn) else {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
-            if stream.inbox.is_empty() {
+            let Some(chunk) = stream.inbox.front_mut() else {
                 if stream.broken {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 if stream.ended {
-                    return Poll::Ready(Ok(Vec::new()));
+                    return Poll::Ready(Ok(Bytes::new()));
                 }
                 state.old.extend(stream.reader.replace(cx.waker().clone()));
                 state.tasks.note(Wait::Read(conn));
                 return Poll::Pending;
+            };
+            let data = chunk.split_to(room.min(chunk.len()));
+            if chunk.is_empty() {
+                stream.inbox.pop_front();
             }
-            let mut data = vec![0; room.min(stream.inbox.len())];
-            let len = stream.inbox.read(&mut data)?;
-            // The buffer may lie in two pieces.
-            stream.inbox.read_exact(&mut data[len..])?;
-            if stream.inbox.is_empty() && !stream.broken {
+            stream.unread -= data.len();
+            if stream.paused && stream.unread < most {
+                stream.paused = false;
                 let enabled = true;
                 state.apply(host, HostOutput::Read { conn, enabled });
             }

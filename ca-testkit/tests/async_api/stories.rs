@@ -1,6 +1,8 @@
 //! The production client and the production IOC on the virtual network: five minutes take a
 //! millisecond.
 
+use std::net::SocketAddrV4;
+
 use crate::rig::{CLIENT, IOC, MILLI, OTHER_IOC, Rig, SECOND, client, next, run, serve, usual};
 use ca_client::{
     ChannelState, ClientEvent, CloseReason, ConnectError, Events, Monitor, Overflow, Phase,
@@ -40,17 +42,48 @@ fn values_are_read_written_and_watched() {
 
 #[test]
 fn any_segmentation_carries_the_same_values() {
-    for segmentation in [Segmentation::AtMost(1), Segmentation::Random] {
-        let rig = Rig::shuffled(3);
+    let cuts = [Segmentation::AtMost(1), Segmentation::Random];
+    for (segmentation, seed) in cuts
+        .into_iter()
+        .flat_map(|cut| (0..4).map(move |n| (cut, n)))
+    {
+        let rig = Rig::shuffled(seed);
         rig.rt.net(|net| net.segmentation = segmentation);
         rig.run(async {
             let wave = rig.client.channel("wave").await.unwrap();
             wave.write_notify(vec![9.0, 8.0]).await.unwrap();
             assert_eq!(wave.read::<Vec<f64>>().await, Ok(vec![9.0, 8.0]));
             let big = rig.client.channel("big").await.unwrap();
+            let start = rig.now();
             assert_eq!(big.read::<Vec<f64>>().await.unwrap().len(), 20_000);
+            let took = rig.now().saturating_duration_since(start);
+            assert!(took <= 20 * MILLI, "{took:?} with {segmentation:?}");
         });
     }
+}
+
+#[test]
+fn a_name_server_leads_to_an_ioc_without_delay() {
+    let rt = SimRuntime::new(1);
+    let _ioc = serve(&rt, IOC, usual());
+    let client = ca_client::Client::builder()
+        .without_env()
+        .auto_addr_list(false)
+        .repeater_port(0)
+        .name_servers([SocketAddrV4::new(IOC, 5064)])
+        .runtime(rt.host(CLIENT))
+        .build()
+        .unwrap();
+    run(&rt, async {
+        rt.sleep(SECOND).await;
+        let start = rt.now();
+        // On a circuit of its own: the answer makes the name server's circuit ask for a dial.
+        let x = client.open_with("x", 5).unwrap();
+        x.connected().await.unwrap();
+        assert_eq!(x.read::<f64>().await, Ok(1.5));
+        let took = rt.now().saturating_duration_since(start);
+        assert!(took <= 50 * MILLI, "{took:?}");
+    });
 }
 
 #[test]
@@ -255,7 +288,10 @@ fn a_full_circuit_stops_its_writers_and_nobody_else() {
         assert_eq!(rig.now(), start + 2 * MILLI, "no detour");
         assert_eq!(rig.client.stats().waiting_for_change, 1);
         rig.rt.net(|net| net.release(near, far));
+        let start = rig.now();
         waiting.await.unwrap();
+        let took = rig.now().saturating_duration_since(start);
+        assert!(took <= 10 * MILLI, "{took:?} after there was room");
         assert_eq!(big.read::<Vec<f64>>().await.unwrap()[0], -1.0);
     });
     drop(other);
