@@ -19,6 +19,11 @@
 //! network with faults, and a clock that jumps from event to event. No sockets, no threads, no
 //! executor: the production state machines of `ca-proto` and `ca-server-sim` run in it unchanged,
 //! and the same seed gives the same bytes at the same times.
+//!
+//! The asynchronous client and the IOC's drivers run on the same network and clock too, on a
+#![cfg_attr(feature = "runtime", doc = "[`SimRuntime`](runtime::SimRuntime)")]
+#![cfg_attr(not(feature = "runtime"), doc = "`SimRuntime` (feature `runtime`)")]
+//! with an executor of its own.
 
 pub mod api;
 pub mod fuzz;

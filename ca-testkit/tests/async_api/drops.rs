@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use ca_client::{ConnectError, Monitor, ReadError, SubSpec, WriteError};
+use ca_client::{
+    Channel, ChannelState, ConnectError, Monitor, Phase, ReadError, SubSpec, WriteError,
+};
 use futures_util::future::join_all;
 
 use crate::rig::{CLIENT, IOC, MILLI, Rig, SECOND, gives_back};
@@ -205,6 +207,75 @@ fn close_ends_what_is_pending_with_an_error() {
         ));
         assert!(x.subscribe(SubSpec::time()).is_err());
     });
+}
+
+#[test]
+fn what_was_written_before_close_arrives() {
+    for window in [100, 1000, 100_000] {
+        let rig = Rig::shuffled(window);
+        rig.rt.net(|net| net.send_buffer = window as usize);
+        rig.run(async {
+            let wave = rig.client.channel("wave").await.unwrap();
+            let big = rig.client.channel("big").await.unwrap();
+            big.write(vec![1.0; 1000]).await.unwrap();
+            // The first write is on its way, and fills the window, when the others are queued.
+            rig.rt
+                .timeout(MILLI / 2, std::future::pending::<()>())
+                .await;
+            big.write(vec![2.0; 1000]).await.unwrap();
+            wave.write(vec![7.0]).await.unwrap();
+            rig.client.close().await;
+            rig.rt.sleep(SECOND).await;
+        });
+        let wave = rig.ioc.with(|ioc, _| ioc.number("wave"));
+        assert_eq!(wave, Ok(7.0), "window of {window} bytes");
+    }
+}
+
+/// A client whose dial is on its way to a server from which nothing comes.
+fn dialling() -> (Rig, Channel) {
+    let rig = Rig::new(1);
+    let (near, far) = (rig.rt.host_id(CLIENT), rig.rt.host_id(IOC));
+    let x = rig.client.open("x").unwrap();
+    rig.run(async {
+        while rig.rt.net(|net| net.stats.datagrams) == 0 {
+            rig.rt.sleep(MILLI / 10).await;
+        }
+        // The search has arrived, the answer is on its way back, the dial will not get through.
+        rig.rt.sleep(3 * MILLI / 2).await;
+        rig.rt.net(|net| net.hold(near, far));
+        rig.rt.sleep(SECOND).await;
+    });
+    assert!(matches!(x.state(), Some(ChannelState::Connecting { .. })));
+    (rig, x)
+}
+
+#[test]
+fn close_gives_a_dial_up() {
+    let (rig, x) = dialling();
+    let start = rig.now();
+    rig.run(rig.client.close());
+    assert_eq!(rig.now(), start, "at once");
+    assert_eq!(rig.rt.live_tasks(CLIENT), 0);
+    drop(x);
+}
+
+#[test]
+fn a_dial_without_an_answer_ends_with_its_channel() {
+    let (rig, x) = dialling();
+    let error = rig.run(x.with_timeout(SECOND).read::<f64>()).unwrap_err();
+    let ReadError::NotConnected(context) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        (context.phase, context.elapsed),
+        (Phase::Connecting, SECOND)
+    );
+    assert_eq!(rig.rt.live_tasks(CLIENT), 2);
+    drop(x);
+    rig.rt.run_for(MILLI);
+    assert_eq!(rig.rt.live_tasks(CLIENT), 1);
+    assert_eq!(rig.rt.stats().streams, 0);
 }
 
 #[test]
