@@ -8,6 +8,7 @@ use ca_client::{
     ChannelState, ClientEvent, CloseReason, ConnectError, Events, Monitor, Overflow, Phase,
     ReadError, Stamped, SubSpec, Trouble, WriteError,
 };
+use ca_proto::config::ServerParams;
 use ca_testkit::Segmentation;
 use ca_testkit::runtime::SimRuntime;
 
@@ -132,6 +133,51 @@ fn a_restarted_ioc_is_found_again_with_its_subscriptions() {
         assert_eq!(next(rt, &mut updates).await, Monitor::Connected);
         assert_eq!(next(rt, &mut updates).await.value::<f64>(), Some(7.0));
     });
+}
+
+/// Two clients on one host: the repeater of the first serves both. Without beacons the next search
+/// would come up to five minutes later.
+#[test]
+fn beacons_tell_of_an_ioc_that_is_back() {
+    let rt = SimRuntime::new(1);
+    let beacons = SocketAddrV4::new([10, 0, 0, 255].into(), 5065);
+    let params = ServerParams::default().beacon_addrs(vec![beacons]);
+    let mut ioc = serve(&rt, IOC, usual().params(params));
+    let clients = [1, 2].map(|_| {
+        let builder = ca_client::Client::builder().without_env();
+        builder.runtime(rt.host(CLIENT)).build().unwrap()
+    });
+    run(&rt, async {
+        let mut updates = Vec::new();
+        for client in &clients {
+            let x = client.channel("x").await.unwrap();
+            updates.push(x.subscribe(SubSpec::time()).unwrap());
+        }
+        for updates in &mut updates {
+            assert!(next(&rt, updates).await.reading().is_some());
+        }
+        // Long enough for a steady beacon.
+        rt.sleep(60 * SECOND).await;
+        ioc.stop().await;
+        rt.sleep(290 * SECOND).await;
+        for updates in &mut updates {
+            assert_eq!(next(&rt, updates).await, Monitor::Disconnected);
+            assert_eq!(updates.try_next(), None);
+        }
+        let start = rt.now();
+        ioc.start().await.unwrap();
+        for updates in &mut updates {
+            assert_eq!(next(&rt, updates).await, Monitor::Connected);
+        }
+        let took = rt.now().saturating_duration_since(start);
+        assert!(took < 3 * SECOND, "{took:?}");
+        for client in &clients {
+            client.close().await;
+        }
+    });
+    rt.run_for(SECOND);
+    assert_eq!(rt.live_tasks(CLIENT), 0);
+    assert_eq!(rt.stats().udp, 1, "the IOC's");
 }
 
 #[test]
