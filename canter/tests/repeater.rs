@@ -2,14 +2,64 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_canter");
 const IN_TIME: Duration = Duration::from_secs(10);
 
+/// One test at a time. A program that is being started holds copies of all sockets of this process
+/// for a moment, so that ports which another test has just closed would seem to be in use.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a program says, line by line, each in time.
+struct Lines(Receiver<String>);
+
+impl Lines {
+    fn new(out: impl Read + Send + 'static) -> Self {
+        let (send, lines) = channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(out).lines().map_while(Result::ok);
+            // Fails when the test has ended.
+            lines
+                .take_while(|line| send.send(line.clone()).is_ok())
+                .count();
+        });
+        Self(lines)
+    }
+
+    /// Nothing is said, and nobody holds the other end any more.
+    fn is_closed(&self) -> bool {
+        self.0.recv_timeout(IN_TIME) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn next(&self) -> String {
+        self.0.recv_timeout(IN_TIME).expect("a line comes in time")
+    }
+}
+
 /// A process that ends with the test.
 struct Process(Child);
+
+impl Process {
+    /// Waits for its end.
+    fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + IN_TIME;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "it goes on");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -30,10 +80,10 @@ fn start(program: &str, args: &[&str], port: Option<u16>) -> Process {
     Process(command.spawn().unwrap())
 }
 
-/// A port that nobody has at this moment, from here on: tests run side by side.
-fn free_port(from: u16) -> u16 {
+/// A port that nobody has at this moment.
+fn free_port() -> u16 {
     let free = |port: &u16| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
-    (from..from + 100).find(free).expect("a port is free")
+    (26_300..26_900).find(free).expect("a port is free")
 }
 
 /// Registers until the repeater confirms; gives the port of the client.
@@ -57,10 +107,11 @@ fn register(port: u16) -> UdpSocket {
 
 #[test]
 fn it_says_who_comes_and_goes_and_there_is_only_one() {
+    let _alone = alone();
     let args = ["repeater", "--address", "127.0.0.1", "--port"];
     let mut first = start(PROGRAM, &[&args[..], &["0", "--verbose"]].concat(), None);
-    let mut lines = BufReader::new(first.0.stdout.take().unwrap()).lines();
-    let mut line = || lines.next().unwrap().unwrap();
+    let lines = Lines::new(first.0.stdout.take().unwrap());
+    let line = || lines.next();
     let ready = line();
     let port = ready.strip_prefix("repeater on 127.0.0.1:").unwrap();
 
@@ -80,7 +131,7 @@ fn it_says_who_comes_and_goes_and_there_is_only_one() {
 
     // "if the port is taken it exits silently with status 0" (client-and-tools 3.6).
     let mut second = start(PROGRAM, &[&args[..], &[port]].concat(), None);
-    assert!(second.0.wait().unwrap().success());
+    assert!(second.ended().success());
     let mut output = String::new();
     let (out, err) = (second.0.stdout.take(), second.0.stderr.take());
     out.unwrap().read_to_string(&mut output).unwrap();
@@ -91,10 +142,11 @@ fn it_says_who_comes_and_goes_and_there_is_only_one() {
 
 #[test]
 fn a_port_that_cannot_be_bound_is_named_with_the_remedy() {
+    let _alone = alone();
     // A documentation address (RFC 5737), which no host has.
     let args = ["repeater", "--address", "192.0.2.1", "--port", "26001"];
     let mut process = start(PROGRAM, &args, None);
-    assert_eq!(process.0.wait().unwrap().code(), Some(2));
+    assert_eq!(process.ended().code(), Some(2));
     let mut errors = String::new();
     let stderr = process.0.stderr.as_mut().unwrap();
     stderr.read_to_string(&mut errors).unwrap();
@@ -107,17 +159,14 @@ fn a_port_that_cannot_be_bound_is_named_with_the_remedy() {
 #[cfg(unix)]
 #[test]
 fn as_ca_repeater_it_leaves_its_output_alone() {
+    let _alone = alone();
     let name = format!("{}/caRepeater", env!("CARGO_TARGET_TMPDIR"));
     let _ = std::fs::remove_file(&name);
     std::os::unix::fs::symlink(PROGRAM, &name).unwrap();
-    let port = free_port(26_300);
+    let port = free_port();
     let mut process = start(&name, &[], Some(port));
-    let mut output = Vec::new();
-    let stdout = process.0.stdout.as_mut().unwrap();
-    stdout.read_to_end(&mut output).unwrap();
-    let stderr = process.0.stderr.as_mut().unwrap();
-    stderr.read_to_end(&mut output).unwrap();
-    assert_eq!(output, []);
+    assert!(Lines::new(process.0.stdout.take().unwrap()).is_closed());
+    assert!(Lines::new(process.0.stderr.take().unwrap()).is_closed());
     register(port);
     assert!(process.0.try_wait().unwrap().is_none(), "it never ends");
 }
@@ -131,12 +180,13 @@ fn libca_starts_it() {
         println!("not run: real EPICS is not set up here; `cargo xtask test` does that");
         return;
     };
+    let _alone = alone();
     let folder = format!("{}/libca", env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&folder).unwrap();
     let name = format!("{folder}/caRepeater");
     let _ = std::fs::remove_file(&name);
     std::os::unix::fs::symlink(PROGRAM, &name).unwrap();
-    let port = free_port(26_500);
+    let port = free_port();
     let script = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../tests/peers/libca_beacons.py"
@@ -148,8 +198,7 @@ fn libca_starts_it() {
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut libca = Process(command.spawn().unwrap());
-    let mut lines = BufReader::new(libca.0.stdout.take().unwrap()).lines();
-    let line = lines.next().expect("libca starts a program").unwrap();
+    let line = Lines::new(libca.0.stdout.take().unwrap()).next();
     let repeater = Stranger(line.strip_prefix("repeater ").unwrap().into());
     register(port);
     drop(libca);
