@@ -1,5 +1,7 @@
 //! The database as the circuits see it.
 
+use std::borrow::Cow;
+
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::{Metadata, NativeType, Snapshot, Value};
 use ca_proto::server::{ChannelInfo, Database, Identity, Put, PutOutcome, PvId, Subscriber};
@@ -75,17 +77,17 @@ impl Database for Db {
         }
     }
 
-    fn read(&self, pv: PvId) -> Snapshot {
+    fn read(&self, pv: PvId) -> Cow<'_, Snapshot> {
         match self.target(pv) {
-            Some((_, record, None)) => record.snapshot.clone(),
-            Some((_, record, Some(view))) => view.read(record),
-            None => Snapshot {
+            Some((_, record, None)) => Cow::Borrowed(&record.snapshot),
+            Some((_, record, Some(view))) => Cow::Owned(view.read(record)),
+            None => Cow::Owned(Snapshot {
                 value: Value::empty(NativeType::Char),
                 alarm: Alarm::UNDEFINED,
                 stamp: Timestamp::UNDEFINED,
                 ack: Default::default(),
                 meta: Metadata::none(),
-            },
+            }),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The PVs of an IOC: a slab of records and of views on them, and the names.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -217,10 +218,13 @@ impl Db {
         &self,
         node: PvHandle,
         mask: EventMask,
-    ) -> Option<(Snapshot, impl Iterator<Item = Subscriber>)> {
+    ) -> Option<(Cow<'_, Snapshot>, impl Iterator<Item = Subscriber>)> {
         let (subs, snapshot) = match self.nodes.get(node)? {
-            Node::Record(record) => (&record.subs, record.snapshot.clone()),
-            Node::View(view) => (&view.subs, view.read(self.record(view.record)?)),
+            Node::Record(record) => (&record.subs, Cow::Borrowed(&record.snapshot)),
+            Node::View(view) => {
+                let seen = view.read(self.record(view.record)?);
+                (&view.subs, Cow::Owned(seen))
+            }
         };
         Some((snapshot, subs.matching(mask)))
     }
@@ -255,7 +259,7 @@ impl Db {
         let mut posts = std::mem::take(&mut self.posts);
         for post in posts.iter_mut().skip(first) {
             let seen = self.audience(post.node, post.mask);
-            post.frozen = seen.map(|(snapshot, _)| Box::new(snapshot));
+            post.frozen = seen.map(|(snapshot, _)| Box::new(snapshot.into_owned()));
         }
         self.posts = posts;
     }

@@ -1,5 +1,6 @@
 //! What happens by itself: time, and what the database has to say to the circuits.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use ca_proto::ids::CircuitId;
@@ -71,7 +72,7 @@ impl Ioc {
                 continue;
             };
             if let Some(frozen) = post.frozen {
-                snapshot = *frozen;
+                snapshot = Cow::Owned(*frozen);
             }
             for who in audience {
                 if let Some(connection) = self.circuits.get_mut(who.circuit) {

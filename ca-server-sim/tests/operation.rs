@@ -588,7 +588,10 @@ fn a_burst_of_writes_reaches_a_subscriber_that_reads() {
         turns += 1;
     }
     assert!(seen.iter().copied().eq((1..=10_000).map(f64::from)));
-    assert_eq!(turns, 4, "a turn of the reader for each 64 KiB of its 240 000 bytes");
+    assert_eq!(
+        turns, 4,
+        "a turn of the reader for each 64 KiB of its 240 000 bytes"
+    );
 }
 
 #[test]

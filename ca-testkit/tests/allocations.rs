@@ -65,8 +65,8 @@ impl Database for OneValue {
     fn rights(&self, _: PvId, _: &Identity) -> AccessRights {
         AccessRights::ALL
     }
-    fn read(&self, _: PvId) -> Snapshot {
-        self.snapshot.clone()
+    fn read(&self, _: PvId) -> std::borrow::Cow<'_, Snapshot> {
+        std::borrow::Cow::Borrowed(&self.snapshot)
     }
     fn put(&mut self, _: Instant, _: Put<'_>) -> PutOutcome {
         PutOutcome::Done(EcaStatus::NORMAL)

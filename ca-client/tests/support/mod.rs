@@ -106,8 +106,8 @@ impl Database for Db {
     fn rights(&self, pv: PvId, _who: &Identity) -> AccessRights {
         self.pvs[pv.0 as usize].rights
     }
-    fn read(&self, pv: PvId) -> Snapshot {
-        self.pvs[pv.0 as usize].snapshot.clone()
+    fn read(&self, pv: PvId) -> std::borrow::Cow<'_, Snapshot> {
+        std::borrow::Cow::Borrowed(&self.pvs[pv.0 as usize].snapshot)
     }
     fn put(&mut self, _now: Instant, put: Put<'_>) -> PutOutcome {
         let pv = &mut self.pvs[put.pv.0 as usize];

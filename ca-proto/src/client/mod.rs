@@ -321,23 +321,20 @@ impl Client {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let circuits = (self.circuits.due != Instant::MAX).then_some(self.circuits.due);
+        // hot: drivers ask after each request.
         let search = if self.can_search() {
             self.search.poll_timeout()
         } else {
             self.search.poll_release()
         };
-        let unconnected = self.name_servers.iter().filter(|ns| ns.circuit.is_none());
-        [
-            circuits,
-            search,
-            self.ops.poll_timeout(),
-            self.repeater.poll_timeout(),
-            unconnected.map(|ns| ns.retry).min(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let or_never = |at: Option<Instant>| at.unwrap_or(Instant::MAX);
+        let mut next = self.circuits.due.min(or_never(search));
+        next = next.min(or_never(self.ops.poll_timeout()));
+        next = next.min(or_never(self.repeater.poll_timeout()));
+        for ns in self.name_servers.iter().filter(|ns| ns.circuit.is_none()) {
+            next = next.min(ns.retry);
+        }
+        (next != Instant::MAX).then_some(next)
     }
 
     /// The next thing to do with connections, in order.

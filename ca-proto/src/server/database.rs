@@ -1,5 +1,6 @@
 //! What a server's circuits ask of the process variables behind them.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::net::SocketAddrV4;
 
@@ -106,8 +107,9 @@ pub trait Database {
     fn info(&self, pv: PvId) -> ChannelInfo;
     /// What this client may do. Read-only fields grant no write (`wire-and-server` 6.5).
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights;
-    /// The state at this moment; valid also for a removed PV until it is closed.
-    fn read(&self, pv: PvId) -> Snapshot;
+    /// The state at this moment; valid also for a removed PV until it is closed. Borrowed where it
+    /// exists as it is, as this is called for each read and each update.
+    fn read(&self, pv: PvId) -> Cow<'_, Snapshot>;
     /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome;
     /// Installs a subscription. The first update is not its business: the circuit makes it.

@@ -4,7 +4,9 @@
 //! observe it: subscriptions share rings; a subscription that already waits in a crowded ring gets
 //! its last entry replaced, so intermediate values may be lost and the newest never.
 
+use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::database::SubKey;
@@ -55,20 +57,32 @@ impl Posted {
     }
 
     /// The state to deliver: what was posted, with everything that is not copied as of now.
-    pub(super) fn apply(self, now: Snapshot) -> Snapshot {
+    pub(super) fn apply(self, now: Cow<'_, Snapshot>) -> Cow<'_, Snapshot> {
         match self {
             Self::Reference => now,
-            Self::Scalar(scalar) => Snapshot {
+            // The same as now, mostly: then nothing is put together.
+            Self::Scalar(scalar) if scalar.is_of(&now) => now,
+            Self::Scalar(scalar) => Cow::Owned(Snapshot {
                 value: scalar.value(),
                 alarm: scalar.alarm,
                 stamp: scalar.stamp,
-                ..now
-            },
+                ack: now.ack,
+                meta: Arc::clone(&now.meta),
+            }),
         }
     }
 }
 
 impl Scalar {
+    fn is_of(&self, snapshot: &Snapshot) -> bool {
+        let value = snapshot.value.as_ref();
+        self.stamp == snapshot.stamp
+            && self.alarm == snapshot.alarm
+            && self.native == value.native
+            && value.count == 1
+            && self.bytes.get(..value.data.len()) == Some(value.data)
+    }
+
     fn value(&self) -> Value {
         let data = self.bytes.get(..self.native.size()).unwrap_or_default();
         ValueRef {
@@ -270,6 +284,10 @@ impl EventQueue {
                 self.turn = ring.entries.len();
             }
             let entry = ring.entries.pop_front()?;
+            if ring.entries.is_empty() {
+                // Begins again at the start of its memory, which is in the cache.
+                ring.entries.clear();
+            }
             ring.base = ring.base.wrapping_add(1);
             ring.backlog = ring.backlog.saturating_sub(1);
             if let Some(sub) = subs.get_mut(entry.0) {

@@ -225,7 +225,7 @@ impl Circuit {
         let result = if readable {
             let snapshot = db.read(pv);
             let count = match header.count {
-                0 => dynamic_count(ty, &snapshot, db.info(pv).count),
+                0 => dynamic_count(ty, &snapshot, || db.info(pv).count),
                 count => count,
             };
             room.put_value(&mut self.out, reply(count, EcaStatus::NORMAL), &snapshot)

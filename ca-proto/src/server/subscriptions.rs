@@ -2,7 +2,7 @@
 
 use super::channels::Channel;
 use super::circuit::Circuit;
-use super::database::{Database, SubKey, Subscriber};
+use super::database::{Database, PvId, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Place, Posted, Queued};
 use super::reply::{Refusal, Room, put_error};
@@ -23,6 +23,9 @@ pub(super) struct Subscription {
     pub ty: DbrType,
     /// Requested elements; 0 follows the current length.
     pub count: u32,
+    /// PV and right of the channel, so that an update need not look at it.
+    pub pv: PvId,
+    pub readable: bool,
     /// The PV is a scalar of at most 8 bytes, whose values are copied when they are posted.
     pub by_copy: bool,
     pub place: Place,
@@ -68,10 +71,14 @@ pub(super) fn data_header(
 }
 
 /// Elements that count 0 stands for.
-pub(super) fn dynamic_count(ty: DbrType, snapshot: &Snapshot, native_count: u32) -> u32 {
+pub(super) fn dynamic_count(
+    ty: DbrType,
+    snapshot: &Snapshot,
+    native_count: impl FnOnce() -> u32,
+) -> u32 {
     match ty {
         // The reference reports the length of the array, though only one string is filled.
-        DbrType::CLASS_NAME => native_count,
+        DbrType::CLASS_NAME => native_count(),
         _ => snapshot.value.count(),
     }
 }
@@ -86,7 +93,7 @@ impl Circuit {
         let (ty, sid) = (DbrType(header.data_type), Sid(header.p1));
         self.check_type(header.command, ty)?;
         let channel = self.channel(header, sid)?;
-        let (cid, pv) = (channel.cid, channel.pv);
+        let (cid, pv, readable) = (channel.cid, channel.pv, channel.rights.can_read());
         let Ok(tcp::Request::EventAdd { mask, .. }) = tcp::Request::parse(frame) else {
             let len = header.payload_len;
             let text = format_args!("EVENT_ADD needs 16 bytes of payload, has {len}");
@@ -113,6 +120,8 @@ impl Circuit {
             subid: SubId(header.p2),
             ty,
             count: header.count,
+            pv,
+            readable,
             by_copy: info.count == 1 && info.native != NativeType::String,
             place: self.events.join(),
         };
@@ -183,11 +192,7 @@ impl Circuit {
         let Some(subscription) = self.subs.get_mut(sub) else {
             return;
         };
-        let readable = self
-            .channels
-            .get(subscription.sid)
-            .is_some_and(|channel| channel.rights.can_read());
-        if !readable {
+        if !subscription.readable {
             return;
         }
         let posted = subscription.posted(snapshot);
@@ -228,6 +233,7 @@ impl Circuit {
             let Some(sub) = self.subs.get_mut(key) else {
                 continue;
             };
+            sub.readable = readable;
             let posted = match &snapshot {
                 Some(snapshot) => sub.posted(snapshot),
                 None => Posted::Reference,
@@ -249,11 +255,11 @@ impl Circuit {
             let Some(sub) = self.subs.get(key) else {
                 continue;
             };
-            let Some(channel) = self.channels.get(sub.sid) else {
-                continue;
-            };
             self.stats.updates_sent += 1;
-            if let Err(refusal) = send_update(&room, &mut self.out, sub, channel, posted, db) {
+            if let Err(refusal) = send_update(&room, &mut self.out, sub, posted, db) {
+                let Some(channel) = self.channels.get(sub.sid) else {
+                    continue;
+                };
                 let text = format_args!("{}{refusal}", ChannelText(channel));
                 let (minor, cid) = (self.minor, Some(channel.cid));
                 put_error(
@@ -274,18 +280,17 @@ fn send_update(
     room: &Room,
     out: &mut crate::wire::SendQueue,
     sub: &Subscription,
-    channel: &Channel,
     posted: Posted,
     db: &(impl Database + ?Sized),
 ) -> Result<(), Refusal> {
     let header =
         |count, status| data_header(Command::EVENT_ADD, sub.ty, count, status, sub.subid.0);
-    if !channel.rights.can_read() {
+    if !sub.readable {
         return room.put_failure(out, header(sub.count, EcaStatus::NORDACCESS));
     }
-    let snapshot = posted.apply(db.read(channel.pv));
+    let snapshot = posted.apply(db.read(sub.pv));
     let count = match sub.count {
-        0 => dynamic_count(sub.ty, &snapshot, db.info(channel.pv).count),
+        0 => dynamic_count(sub.ty, &snapshot, || db.info(sub.pv).count),
         count => count,
     };
     match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot) {

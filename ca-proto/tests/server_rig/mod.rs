@@ -123,8 +123,8 @@ impl Database for TestDb {
     fn rights(&self, pv: PvId, _: &Identity) -> AccessRights {
         self.pvs[pv.0 as usize].rights
     }
-    fn read(&self, pv: PvId) -> Snapshot {
-        self.pvs[pv.0 as usize].now.clone()
+    fn read(&self, pv: PvId) -> std::borrow::Cow<'_, Snapshot> {
+        std::borrow::Cow::Borrowed(&self.pvs[pv.0 as usize].now)
     }
     fn put(&mut self, _: Instant, put: Put<'_>) -> PutOutcome {
         let pv = &mut self.pvs[put.pv.0 as usize];
