@@ -9,7 +9,7 @@ use ca_proto::addr_list::AddrList;
 use ca_proto::client::{
     Action, Client, Deliver, Lifecycle, More, ReadSpec, Reply, SubSpec, Token, TypeSpec, Update,
 };
-use ca_proto::config::ClientParams;
+use ca_proto::config::{ClientParams, ServerParams};
 use ca_proto::dbr::{Acknowledge, DbrType, Family, NativeType, Reading, Snapshot, convert};
 use ca_proto::ids::{Cid, CircuitId, Sid};
 use ca_proto::wire::dump::{self, Direction, StreamDump};
@@ -302,6 +302,8 @@ pub fn server_circuit(data: &[u8]) {
     let data = cut(data);
     let mut ioc = random::ioc(1);
     let mut now = Instant::ZERO;
+    // A read of more elements than there are is answered with zeros, up to the largest message.
+    ioc.set_params(ServerParams::default().max_payload(MAX_PAYLOAD));
     ioc.start(now, Timestamp::default(), SERVER_PORT);
     let circuit = ioc.accept(now, CLIENT).expect("the first circuit");
     let mut deframer = Deframer::new(ioc.limits(circuit));
@@ -310,19 +312,24 @@ pub fn server_circuit(data: &[u8]) {
     while !rest.is_empty() {
         at += 1;
         let size = usize::from(data[(at * 7) % data.len()]).clamp(1, rest.len());
-        let (chunk, tail) = rest.split_at(size);
+        let (mut chunk, tail) = rest.split_at(size);
         rest = tail;
         now += core::time::Duration::from_millis(1);
         ioc.handle_timeout(now);
-        if ioc
-            .handle_chunk(now, circuit, &mut deframer, chunk)
-            .is_err()
-        {
+        // As a driver does: replies drain before more requests are taken.
+        let result = loop {
+            let handled = ioc.handle_readable(now, circuit, &mut deframer, chunk);
+            if let Some(queue) = ioc.transmit(circuit) {
+                assert!(queue.len() <= MAX_OUTPUT);
+                queue.clear();
+            }
+            match handled {
+                Ok(n) if n < chunk.len() => chunk = &chunk[n..],
+                other => break other,
+            }
+        };
+        if result.is_err() {
             break;
-        }
-        if let Some(queue) = ioc.transmit(circuit) {
-            assert!(queue.len() <= MAX_OUTPUT);
-            queue.clear();
         }
     }
     ioc.handle_closed(now, circuit);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod fuzz;
 mod peers;
 mod steps;
 mod test;
@@ -25,6 +26,8 @@ enum Task {
     Test(test::Options),
     /// Run all that a change must pass: format, lints, documentation, tests.
     Ci(test::Options),
+    /// Run the fuzz targets in turn (needs a nightly compiler and cargo-fuzz).
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Task::Peers => peers::ensure().map(|python| println!("{}", python.display())),
         Task::Test(options) => test::run(&options),
         Task::Ci(options) => ci::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
