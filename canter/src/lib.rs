@@ -20,6 +20,7 @@ mod json;
 mod monitor;
 mod options;
 mod paint;
+mod proxy;
 mod put;
 mod repeater;
 mod sample;
@@ -68,6 +69,8 @@ enum Command {
     Dump(dump::DumpArgs),
     /// Copy the beacons of servers to all clients on this host
     Repeater(repeater::RepeaterArgs),
+    /// Sit between a client and a server, and harm what passes by a script
+    Proxy(proxy::ProxyArgs),
 }
 
 /// Runs the program with the arguments of the process.
@@ -110,5 +113,6 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Demo(args) => demo::run(args, console),
         Command::Dump(args) => dump::run(args, &mut console.out),
         Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
+        Command::Proxy(args) => proxy::run(args, console),
     }
 }

@@ -6,4 +6,5 @@ mod get;
 mod info;
 mod ioc;
 mod monitor;
+mod proxy;
 mod put;
