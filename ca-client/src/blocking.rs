@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use ca_net::TokioRuntime;
-use ca_proto::client::ReadSpec;
+use ca_proto::client::{ChannelState, ReadSpec};
 use ca_proto::dbr::{DbrType, Reading};
 use tokio::sync::oneshot;
 
@@ -33,6 +33,7 @@ use crate::channel::ChannelInfo;
 use crate::config::{ClientBuilder, EffectiveConfig};
 use crate::convert::{EnumState, FromReading, IntoValue};
 use crate::error::{BuildError, ConnectError, ReadError, SubscribeError, WriteError};
+use crate::events::ClientEvent;
 use crate::subscription::{Monitor, SubSpec};
 
 /// Wakes a thread that waits in [`block_on`].
@@ -156,6 +157,20 @@ impl Client {
         self.inner().open(name).map(Channel)
     }
 
+    /// As [`open`](Self::open), on a circuit of this priority, 0 to 99.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn open_with(&self, name: impl AsRef<[u8]>, priority: u8) -> Result<Channel, ConnectError> {
+        self.inner().open_with(name, priority).map(Channel)
+    }
+
+    /// Listens to connects and disconnects of all channels, and to what servers report that
+    /// belongs to no operation.
+    pub fn events(&self) -> Events {
+        Events(self.inner().events())
+    }
+
     /// Reads many PVs at once under one deadline: each gives its value or its own error.
     pub fn get_many<T: FromReading>(
         &self,
@@ -207,6 +222,37 @@ impl Channel {
     /// Name of the PV.
     pub fn name(&self) -> String {
         self.0.name()
+    }
+
+    /// Where the channel is on its way to a server; `None` once the client was closed.
+    pub fn state(&self) -> Option<ChannelState> {
+        self.0.state()
+    }
+
+    /// True when the channel can be used.
+    pub fn is_connected(&self) -> bool {
+        self.0.is_connected()
+    }
+
+    /// Waits, without limit, until the channel satisfies a condition. False when the client was
+    /// closed before.
+    pub fn wait_for(&self, condition: impl Fn(&ChannelInfo) -> bool) -> bool {
+        block_on(self.0.wait_for(condition))
+    }
+
+    /// As [`wait_for`](Self::wait_for), at most this long; false when the time is up.
+    pub fn wait_for_timeout(
+        &self,
+        timeout: Duration,
+        condition: impl Fn(&ChannelInfo) -> bool,
+    ) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        poll_until(pin!(self.0.wait_for(condition)), deadline).unwrap_or(false)
+    }
+
+    /// Listens to what happens to this channel from now on.
+    pub fn changes(&self) -> Events {
+        Events(self.0.changes())
     }
 
     /// What is known about the channel at this moment.
@@ -309,6 +355,11 @@ impl Channel {
 pub struct Subscription(crate::Subscription);
 
 impl Subscription {
+    /// The channel, as a handle of its own.
+    pub fn channel(&self) -> Channel {
+        Channel(self.0.channel())
+    }
+
     /// Waits for the next item, at most this long; `None` when the time is up or the client was
     /// closed.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Monitor> {
@@ -330,6 +381,37 @@ impl Subscription {
 impl Iterator for Subscription {
     type Item = Monitor;
     fn next(&mut self) -> Option<Monitor> {
+        block_on(self.0.next())
+    }
+}
+
+/// The events of a client or channel, as an iterator that waits; see [`Events`](crate::Events). It
+/// ends when the client is closed.
+#[derive(Debug)]
+pub struct Events(crate::Events);
+
+impl Events {
+    /// Waits for the next event, at most this long; `None` when the time is up or the client was
+    /// closed.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<ClientEvent> {
+        let deadline = Instant::now().checked_add(timeout);
+        poll_until(pin!(self.0.next()), deadline).flatten()
+    }
+
+    /// The next event, if one is waiting.
+    pub fn try_next(&mut self) -> Option<ClientEvent> {
+        self.0.try_next()
+    }
+
+    /// Events that were dropped because they were not read.
+    pub fn lost(&self) -> u64 {
+        self.0.lost()
+    }
+}
+
+impl Iterator for Events {
+    type Item = ClientEvent;
+    fn next(&mut self) -> Option<ClientEvent> {
         block_on(self.0.next())
     }
 }

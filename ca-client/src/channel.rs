@@ -16,6 +16,7 @@ use ca_proto::wire::PvName;
 use crate::client::Handle;
 use crate::convert::{EnumState, FromReading, IntoValue, read_spec};
 use crate::error::{ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
+use crate::events::Events;
 use crate::ops::{Failure, Operation, Request, WaitFor};
 use crate::shared::State;
 use crate::subscription::{SubSpec, Subscription};
@@ -103,7 +104,7 @@ impl ChannelInfo {
     }
 }
 
-const fn server(state: &ChannelState) -> Option<SocketAddrV4> {
+pub(crate) const fn server(state: &ChannelState) -> Option<SocketAddrV4> {
     match state {
         ChannelState::Connecting { server } | ChannelState::Creating { server } => Some(*server),
         ChannelState::Connected(connection) | ChannelState::Unresponsive(connection) => {
@@ -187,7 +188,7 @@ impl Channel {
     /// without a right, on another server. False when the client was closed before.
     ///
     /// Only the state at the times when the task runs is looked at; a quick change back and forth
-    /// may go unnoticed. [`Subscription`]s have connects and disconnects among their items.
+    /// may go unnoticed; [`changes`](Self::changes) tells it. [`Subscription`]s have connects and disconnects among their items.
     ///
     /// # Examples
     /// ```no_run
@@ -205,6 +206,33 @@ impl Channel {
             view.is_some_and(|view| condition(&ChannelInfo::new(view)))
         };
         self.wait(Instant::MAX, condition).await
+    }
+
+    /// Listens to what happens to this channel from now on: connects and disconnects, new access
+    /// rights, an unresponsive server, failures that belong to no operation. It keeps neither channel
+    /// nor client open and ends when the client is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_client::{AccessRights, Client, ClientEvent};
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(0.0)).serve(NetConfig::new()).await?;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// let mut changes = motor.changes();
+    /// # ioc.with(|ioc, now| ioc.set_rights(now, "m1", AccessRights::READ))?;
+    /// if let Some(ClientEvent::AccessRights { rights, .. }) = changes.next().await {
+    ///     println!("may write: {}", rights.can_write());
+    /// #   assert!(!rights.can_write());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn changes(&self) -> Events {
+        let (shared, cid) = (&self.inner.client.shared, self.inner.cid);
+        shared.with(|state, _, wakers| state.listen(Some(cid), wakers))
     }
 
     fn wait<F: FnMut(&State) -> bool + Unpin>(

@@ -203,13 +203,9 @@ impl Client {
     /// Listens to connects and disconnects of all channels, and to what servers report that
     /// belongs to no operation.
     pub fn events(&self) -> Events {
-        self.handle.shared.with(|state, _, wakers| {
-            let events = state.listeners.add();
-            if state.is_closing() {
-                state.listeners.end(wakers);
-            }
-            events
-        })
+        self.handle
+            .shared
+            .with(|state, _, wakers| state.listen(None, wakers))
     }
 
     /// What was heard of servers' beacons, through the repeater of this host.

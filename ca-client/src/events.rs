@@ -15,6 +15,8 @@ use ca_proto::client::{Client as Core, CloseReason, Event, Trouble, Violation};
 use ca_proto::ids::Cid;
 use futures_core::Stream;
 
+use crate::channel::server;
+
 /// Events that wait for their reader; the oldest make room for new ones.
 const MAX_WAITING: usize = 1024;
 
@@ -132,6 +134,23 @@ impl ClientEvent {
         })
     }
 
+    /// Whether an event is about this channel or about its server.
+    fn concerns(event: &Event, cid: Cid, core: &Core) -> bool {
+        match event {
+            Event::Connected { cid: of }
+            | Event::Disconnected { cid: of, .. }
+            | Event::NotConnected { cid: of, .. }
+            | Event::AccessRights { cid: of, .. }
+            | Event::Duplicate { cid: of, .. } => *of == cid,
+            Event::Exception { cid: of, .. } => *of == Some(cid),
+            Event::Unresponsive { addr, .. } | Event::Responsive { addr, .. } => {
+                let view = core.channel(cid);
+                view.is_some_and(|view| server(&view.state) == Some(*addr))
+            }
+            _ => false,
+        }
+    }
+
     /// Channels come and go by the thousand; that is no news for a log.
     const fn is_about_a_channel(event: &Event) -> bool {
         matches!(
@@ -177,12 +196,14 @@ impl fmt::Display for ClientEvent {
 
 /// Who listens to a client.
 #[derive(Debug, Default)]
-pub(crate) struct Listeners(Vec<Weak<Slot>>);
+pub(crate) struct Listeners(Vec<(Option<Cid>, Weak<Slot>)>);
 
 impl Listeners {
-    pub(crate) fn add(&mut self) -> Events {
+    /// Of all events, or of those of a channel.
+    pub(crate) fn add(&mut self, of: Option<Cid>) -> Events {
         let slot = Arc::<Slot>::default();
-        self.0.push(Arc::downgrade(&slot));
+        self.0.retain(|(_, slot)| slot.strong_count() > 0);
+        self.0.push((of, Arc::downgrade(&slot)));
         Events(slot)
     }
 
@@ -192,6 +213,9 @@ impl Listeners {
         if !log && self.0.is_empty() {
             return;
         }
+        let wanted =
+            |of: &Option<Cid>| of.is_none_or(|cid| ClientEvent::concerns(&event, cid, core));
+        let wanted: Vec<bool> = self.0.iter().map(|(of, _)| wanted(of)).collect();
         let Some(event) = ClientEvent::new(event, core) else {
             return;
         };
@@ -202,14 +226,15 @@ impl Listeners {
             }
             _ => tracing::warn!("{event}"),
         }
-        self.0.retain(|listener| {
-            let slot = listener.upgrade();
-            slot.is_some_and(|slot| slot.push(event.clone(), wakers))
+        let mut wanted = wanted.into_iter();
+        self.0.retain(|(_, listener)| {
+            let (slot, wanted) = (listener.upgrade(), wanted.next() == Some(true));
+            slot.is_some_and(|slot| !wanted || slot.push(event.clone(), wakers))
         });
     }
 
     pub(crate) fn end(&mut self, wakers: &mut WakerList) {
-        for slot in self.0.drain(..).filter_map(|slot| slot.upgrade()) {
+        for slot in self.0.drain(..).filter_map(|(_, slot)| slot.upgrade()) {
             let mut inner = slot.lock();
             inner.ended = true;
             wakers.extend(inner.waker.take());
@@ -260,8 +285,9 @@ impl Slot {
     }
 }
 
-/// The events of a client from the call of [`Client::events`](crate::Client::events) on, as a
-/// [`Stream`] or with [`next`](Self::next). At most 1024 wait for their reader. It ends when the
+/// The events of a client from the call of [`Client::events`](crate::Client::events) on, or those of
+/// a channel ([`Channel::changes`](crate::Channel::changes)), as a [`Stream`] or with
+/// [`next`](Self::next). At most 1024 wait for their reader. It ends when the
 /// client is closed, and does not keep it open.
 #[derive(Debug)]
 pub struct Events(Arc<Slot>);
@@ -273,6 +299,11 @@ impl Events {
     /// Safe: no event is lost.
     pub async fn next(&mut self) -> Option<ClientEvent> {
         poll_fn(|cx| self.0.poll(cx.waker())).await
+    }
+
+    /// The next event, if one is waiting.
+    pub fn try_next(&mut self) -> Option<ClientEvent> {
+        self.0.lock().queue.pop_front()
     }
 
     /// Events that were dropped because they were not read.

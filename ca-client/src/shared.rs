@@ -10,12 +10,12 @@ use ca_proto::client::{
     Action, Client as Core, Deliver, Event, Hangup, Lifecycle, Reply, Token, Update,
 };
 use ca_proto::dbr::Reading;
-use ca_proto::ids::{CircuitId, Slots};
+use ca_proto::ids::{Cid, CircuitId, Slots};
 use ca_proto::{EcaStatus, Instant};
 
 use crate::client::ClientStats;
 use crate::config::EffectiveConfig;
-use crate::events::Listeners;
+use crate::events::{Events, Listeners};
 use crate::subscription::SubSlot;
 use crate::waits::{Until, Waits};
 
@@ -349,6 +349,15 @@ impl State {
             waiting_for_change: self.waits.len(),
             tasks: self.tasks,
         }
+    }
+
+    /// A new listener to all events, or to those of a channel.
+    pub(crate) fn listen(&mut self, of: Option<Cid>, wakers: &mut WakerList) -> Events {
+        let events = self.listeners.add(of);
+        if self.closing {
+            self.listeners.end(wakers);
+        }
+        events
     }
 
     pub(crate) const fn is_closing(&self) -> bool {

@@ -1,0 +1,322 @@
+//! The client against the simulated IOC on loopback: what only a whole IOC offers.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ca_client::{
+    AccessRights, AlarmSeverity, Client, ClientEvent, DbrType, EnumIndex, EventMask, Family,
+    LongString, Monitor, NativeType, Overflow, ReadError, ReadSpec, SubSpec, Subscription,
+    TypeSpec, Value, WriteError, blocking,
+};
+use ca_server_sim::{Ioc, IocBuilder, NetConfig, PvSpec, SimIoc};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn serve(builder: IocBuilder) -> (SimIoc, Client) {
+    let ioc = builder.serve(NetConfig::new()).await.unwrap();
+    let client = Client::builder().isolated([ioc.udp_addr()]);
+    let client = client.timeout(5 * SECOND).build().unwrap();
+    (ioc, client)
+}
+
+async fn one(spec: PvSpec) -> (SimIoc, Client, ca_client::Channel) {
+    let (ioc, client) = serve(Ioc::builder().pv("x", spec)).await;
+    let channel = client.channel("x").await.unwrap();
+    (ioc, client, channel)
+}
+
+async fn next(subscription: &mut Subscription) -> Monitor {
+    let item = tokio::time::timeout(5 * SECOND, subscription.next()).await;
+    item.expect("in time").expect("the client is open")
+}
+
+const fn exact(ty: DbrType) -> ReadSpec {
+    ReadSpec {
+        ty: TypeSpec::Exact(ty),
+        count: 1,
+    }
+}
+
+#[tokio::test]
+async fn alarms_are_acknowledged() {
+    let (_ioc, _client, x) = one(PvSpec::double(0.0).alarm(f64::NAN, 5.0)).await;
+    x.write_notify(6.0).await.unwrap();
+    x.write_notify(0.0).await.unwrap();
+    let state = x.read_with(exact(DbrType::STSACK_STRING)).await.unwrap();
+    let pending = state.acknowledge().unwrap();
+    assert!(pending.transient);
+    assert_eq!(pending.severity, AlarmSeverity::MAJOR);
+    let severity = |s: AlarmSeverity| Value::scalar(EnumIndex(s.0));
+    let acks = DbrType::PUT_ACKS;
+    x.write_notify_as(acks, severity(AlarmSeverity::MAJOR))
+        .await
+        .unwrap();
+    x.write_as(DbrType::PUT_ACKT, Value::scalar(EnumIndex(0)))
+        .await
+        .unwrap();
+    let state = x.read_with(exact(DbrType::STSACK_STRING)).await.unwrap();
+    let pending = state.acknowledge().unwrap();
+    assert!(!pending.transient);
+    assert_eq!(pending.severity, AlarmSeverity::NO_ALARM);
+}
+
+#[tokio::test]
+async fn the_record_type_is_told_as_class_name() {
+    let (_ioc, _client, x) = one(PvSpec::long(1)).await;
+    let class = x.read_with(exact(DbrType::CLASS_NAME)).await.unwrap();
+    assert_eq!(class.string(0).as_deref(), Some("longout"));
+}
+
+#[tokio::test]
+async fn long_strings_pass_the_39_bytes_of_a_string() {
+    let text = "a description of fourty bytes and no less".repeat(1);
+    let spec = PvSpec::text("").capacity(1000);
+    let (ioc, client, x) = one(spec.description(&text[..40])).await;
+    let long = "ä long text ".repeat(50);
+    x.write_notify(LongString(long.clone())).await.unwrap();
+    assert_eq!(x.read::<LongString>().await, Ok(LongString(long)));
+    let desc = client.channel("x.DESC$").await.unwrap();
+    let info = desc.info().unwrap();
+    let connection = info.connection().unwrap();
+    assert_eq!(
+        (connection.native, connection.count),
+        (NativeType::Char, 41)
+    );
+    assert_eq!(
+        desc.read::<LongString>().await,
+        Ok(LongString(text[..40].into()))
+    );
+    desc.write_notify(LongString("short".into())).await.unwrap();
+    assert_eq!(ioc.read("x.DESC").unwrap().value, Value::string("short"));
+    // 7.1: a fixed count ends with NUL.
+    let three = ReadSpec {
+        ty: TypeSpec::Family(Family::Time),
+        count: 3,
+    };
+    let reading = desc.read_with(three).await.unwrap();
+    assert_eq!(reading.bytes(), Some(&b"sh\0"[..]));
+}
+
+#[tokio::test]
+async fn an_array_of_64_mb_goes_there_and_back_and_is_released() {
+    const ELEMENTS: usize = 8 << 20;
+    let ioc = Ioc::builder().pv("x", PvSpec::array([0.0f64]).capacity(ELEMENTS as u32));
+    let (ioc, client) = serve(ioc).await;
+    let x = client.channel("x").await.unwrap().with_timeout(60 * SECOND);
+    let mut monitor = x.subscribe(SubSpec::time()).unwrap();
+    next(&mut monitor).await;
+    let mut elements = vec![0; ELEMENTS * 8];
+    elements[..8].copy_from_slice(&1.5f64.to_be_bytes());
+    elements[ELEMENTS * 8 - 8..].copy_from_slice(&2.5f64.to_be_bytes());
+    let sent = Bytes::from(elements);
+    let value = Value::from_wire(NativeType::Double, sent.clone());
+    x.write_notify(value).await.unwrap();
+    let back: Bytes = x.read().await.unwrap();
+    assert!(back == sent, "64 MiB come back as they were");
+    let item = tokio::time::timeout(60 * SECOND, monitor.next()).await;
+    let Monitor::Update { reading, .. } = item.unwrap().unwrap() else {
+        panic!("an update");
+    };
+    assert_eq!(reading.count() as usize, ELEMENTS);
+    assert_eq!(reading.get_f64(ELEMENTS as u32 - 1), Some(2.5));
+    // Nobody keeps a buffer whose value is gone: each is held by the one who shows it.
+    drop((reading, monitor));
+    x.write_notify([7.0]).await.unwrap();
+    assert!(back.is_unique() && sent.is_unique());
+    assert_eq!(x.read::<Vec<f64>>().await, Ok(vec![7.0]));
+    assert_eq!(ioc.read("x").unwrap().value.count(), 1);
+}
+
+#[tokio::test]
+async fn each_policy_keeps_and_counts_what_it_says() {
+    let (ioc, _client, x) = one(PvSpec::long(0)).await;
+    let spec = |policy| {
+        SubSpec::of::<i32>()
+            .mask(EventMask::VALUE)
+            .overflow(policy)
+            .depth(3)
+    };
+    let policies = [Overflow::Squash, Overflow::DropOldest, Overflow::LatestOnly];
+    let mut monitors = policies.map(|policy| x.subscribe(spec(policy)).unwrap());
+    x.read::<i32>().await.unwrap();
+    for n in 1..=10 {
+        ioc.post("x", n).unwrap();
+        // A round trip, so that the server cannot coalesce.
+        x.read::<i32>().await.unwrap();
+    }
+    let taken = |monitor: &mut Subscription| -> Vec<(i32, u64)> {
+        let items = std::iter::from_fn(|| monitor.try_next());
+        let value = |item: Monitor| match &item {
+            Monitor::Update { skipped, .. } => (item.value().unwrap(), *skipped),
+            other => panic!("{other:?}"),
+        };
+        items.map(value).collect()
+    };
+    let [squash, oldest, latest] = &mut monitors;
+    assert_eq!(taken(squash), [(0, 0), (1, 0), (10, 8)]);
+    assert_eq!(taken(oldest), [(8, 8), (9, 0), (10, 0)]);
+    assert_eq!(taken(latest), [(10, 10)]);
+}
+
+#[tokio::test]
+async fn changes_of_a_channel_are_a_stream() {
+    let builder = Ioc::builder()
+        .pv("x", PvSpec::long(0))
+        .pv("y", PvSpec::long(0));
+    let (mut ioc, client) = serve(builder).await;
+    let (x, y) = (client.open("x").unwrap(), client.open("y").unwrap());
+    let mut changes = x.changes();
+    let pv = || "x".to_owned();
+    assert_eq!(
+        changes.next().await,
+        Some(ClientEvent::Connected { pv: pv() })
+    );
+    y.connected().await.unwrap();
+    let rights = AccessRights::READ;
+    for name in ["y", "x"] {
+        ioc.with(|ioc, now| ioc.set_rights(now, name, rights))
+            .unwrap();
+    }
+    let denied = ClientEvent::AccessRights { pv: pv(), rights };
+    assert_eq!(changes.next().await, Some(denied));
+    ioc.stop().await;
+    let lost = changes.next().await;
+    assert!(
+        matches!(&lost, Some(ClientEvent::Disconnected { pv, .. }) if pv == "x"),
+        "{lost:?}"
+    );
+    client.close().await;
+    assert_eq!(changes.next().await, None);
+    assert_eq!(x.changes().next().await, None);
+}
+
+#[tokio::test]
+async fn many_pvs_share_one_deadline() {
+    let slow = PvSpec::double(1.0).completes_after(60 * SECOND);
+    let builder = Ioc::builder().pv("slow", slow).pv("x", PvSpec::long(5));
+    let (ioc, client) = serve(builder).await;
+    let started = std::time::Instant::now();
+    let pairs = [
+        ("slow", 1.0),
+        ("nobody", 2.0),
+        ("x", 3.0),
+        ("nobody:else", 4.0),
+    ];
+    let written = client.put_many(pairs, SECOND / 4).await;
+    assert!(matches!(written[0], Err(WriteError::TimedOut(_))));
+    assert!(matches!(written[1], Err(WriteError::NotConnected(_))));
+    assert_eq!(written[2], Ok(()));
+    assert!(matches!(written[3], Err(WriteError::NotConnected(_))));
+    let read = client
+        .get_many::<f64>(&["nobody", "x", "y y", ""], SECOND / 4)
+        .await;
+    assert!(matches!(read[0], Err(ReadError::NotConnected(_))));
+    assert_eq!(read[1], Ok(3.0));
+    assert!(matches!(read[2], Err(ReadError::NotConnected(_))));
+    assert!(matches!(read[3], Err(ReadError::Open(_))));
+    assert!(
+        started.elapsed() < 5 * SECOND,
+        "not one deadline after the other"
+    );
+    assert_eq!(ioc.with(|ioc, _| ioc.number("slow")), Ok(1.0));
+}
+
+#[tokio::test]
+async fn clients_of_a_process_are_configured_each_for_itself() {
+    let (a, _) = serve(Ioc::builder().pv("x", PvSpec::long(1))).await;
+    let (b, _) = serve(Ioc::builder().pv("x", PvSpec::long(2))).await;
+    let client = |ioc: &SimIoc, user: &str| {
+        let builder = Client::builder().isolated([ioc.udp_addr()]);
+        builder.user(user).host("console").build().unwrap()
+    };
+    let (one, two) = (client(&a, "anna"), client(&b, "berta"));
+    let by = |ioc: &SimIoc| {
+        ioc.with(|ioc, _| {
+            let circuit = ioc.circuits().next().unwrap();
+            String::from_utf8(ioc.circuit(circuit).unwrap().identity().user.clone())
+        })
+    };
+    assert_eq!(one.channel("x").await.unwrap().read().await, Ok(1));
+    assert_eq!(two.channel("x").await.unwrap().read().await, Ok(2));
+    let (x, y) = (
+        one.channel("x").await.unwrap(),
+        two.channel("x").await.unwrap(),
+    );
+    assert_eq!((by(&a), by(&b)), (Ok("anna".into()), Ok("berta".into())));
+    drop((x, y));
+}
+
+#[tokio::test]
+async fn the_configuration_tells_values_origins_and_warnings() {
+    let env = |name: &str| {
+        let value = match name {
+            "EPICS_CA_ADDR_LIST" => "127.0.0.1:27990 no.such.host.invalid",
+            "EPICS_CA_AUTO_ADDR_LIST" => "NO",
+            "EPICS_CA_SERVER_PORT" => "80",
+            "EPICS_CA_CONN_TMO" => "-3",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let builder = ca_client::ClientBuilder::from_env(env).repeater_port(0);
+    let client = builder.build().unwrap();
+    let config = client.effective_config();
+    let text = config.to_string();
+    for line in [
+        "EPICS_CA_AUTO_ADDR_LIST=NO (environment)",
+        "EPICS_CA_SERVER_PORT=5064 (default)",
+        "EPICS_CA_REPEATER_PORT=0 (setter)",
+        "searches go to 127.0.0.1:27990\n",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let warnings = config.warnings().join("\n");
+    for part in [
+        "EPICS_CA_SERVER_PORT",
+        "EPICS_CA_CONN_TMO",
+        "no.such.host.invalid",
+    ] {
+        assert!(warnings.contains(part), "{part} in {warnings}");
+    }
+}
+
+#[tokio::test]
+async fn the_blocking_client_has_the_names_of_the_async_one() {
+    let (mut ioc, _) = serve(Ioc::builder().pv("x", PvSpec::long(1))).await;
+    let builder = Client::builder().isolated([ioc.udp_addr()]);
+    let handle = ioc.handle();
+    let thread = std::thread::spawn(move || {
+        let client = blocking::Client::build(builder).unwrap();
+        let mut events = client.events();
+        let x = client.open_with("x", 42).unwrap();
+        assert!(x.wait_for_timeout(5 * SECOND, |info| info.is_connected()));
+        assert!(x.is_connected() && x.state().is_some());
+        assert_eq!(x.info().unwrap().priority, 42);
+        let connected = Some(ClientEvent::Connected { pv: "x".into() });
+        assert_eq!(events.next_timeout(5 * SECOND), connected);
+        let (mut changes, mut monitor) = (x.changes(), x.subscribe(SubSpec::time()).unwrap());
+        assert_eq!(monitor.channel().name(), "x");
+        assert_eq!(monitor.next().unwrap().value(), Some(1));
+        handle
+            .with(|ioc, now| ioc.set_rights(now, "x", AccessRights::READ))
+            .unwrap();
+        assert!(x.wait_for(|info| !info.rights().can_write()));
+        let change = changes.next().unwrap();
+        assert!(
+            matches!(change, ClientEvent::AccessRights { .. }),
+            "{change:?}"
+        );
+        assert!(!x.wait_for_timeout(SECOND / 20, |info| !info.is_connected()));
+        assert_eq!((changes.try_next(), events.lost()), (None, 0));
+        let written = client.put_many([("x", 2), ("", 3)], SECOND);
+        assert!(matches!(written[0], Err(WriteError::NoAccess(_))));
+        assert!(matches!(written[1], Err(WriteError::Open(_))));
+        client.close();
+        assert_eq!(changes.next(), None);
+    });
+    while !thread.is_finished() {
+        tokio::time::sleep(SECOND / 100).await;
+    }
+    thread.join().unwrap();
+    ioc.stop().await;
+}
