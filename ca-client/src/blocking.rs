@@ -5,13 +5,27 @@
 //! sleep until their answer is there; there is no second protocol stack and no hand-over between
 //! threads.
 //!
-//! ```no_run
-//! use ca_client::blocking::Client;
+//! ```
+//! use ca_client::{SubSpec, blocking::Client};
+//! # use ca_server_sim::{Ioc, NetConfig, PvSpec};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+//! # let ioc = Ioc::builder().pv("ring:current", PvSpec::double(300.0)).serve(NetConfig::new());
+//! # let ioc = runtime.block_on(ioc)?;
+//! # let builder = ca_client::Client::builder().isolated([ioc.udp_addr()]);
+//! # /*
 //! let client = Client::from_env()?;
-//! let current: f64 = client.channel("ring:current")?.read()?;
-//! println!("{current} mA");
+//! # */ let client = Client::build(builder)?;
+//! let current = client.channel("ring:current")?;
+//! println!("{} mA", current.read::<f64>()?);
+//! current.write_notify(250.0)?;
+//! for item in current.subscribe(SubSpec::time())? {
+//!     println!("{:?}", item.value::<f64>());
+//! #   assert_eq!(item.value(), Some(250.0));
+//! #   break;
+//! }
+//! client.close();
 //! # Ok(())
 //! # }
 //! ```

@@ -125,6 +125,22 @@ impl Channel {
     }
 
     /// A handle whose operations have another time-out.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// use std::time::Duration;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// let patient = motor.with_timeout(Duration::from_secs(60));
+    /// patient.write_notify(3.0).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self {
@@ -191,9 +207,17 @@ impl Channel {
     /// may go unnoticed; [`changes`](Self::changes) tells it. [`Subscription`]s have connects and disconnects among their items.
     ///
     /// # Examples
-    /// ```no_run
-    /// # async fn example(channel: ca_client::Channel) {
-    /// channel.wait_for(|info| info.rights().can_write()).await;
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.open("m1")?;
+    /// motor.wait_for(|info| info.rights().can_write()).await;
+    /// # assert!(motor.is_connected());
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -260,6 +284,24 @@ impl Channel {
     ///
     /// # Cancel safety
     /// Safe.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, Stamped};
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// assert_eq!(motor.read::<f64>().await?, 1.5);
+    /// assert_eq!(motor.read::<String>().await?, "2"); // with the digits of the PV
+    /// assert_eq!(motor.read::<Vec<f64>>().await?, [1.5]);
+    /// let stamped: Stamped<f64> = motor.read().await?;
+    /// println!("{} {:?} {:?}", stamped.value, stamped.alarm, stamped.timestamp);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn read<T: FromReading>(&self) -> Result<T, ReadError> {
         let (started, deadline) = self.times();
         self.read_until(started, deadline).await
@@ -284,6 +326,31 @@ impl Channel {
     ///
     /// # Cancel safety
     /// Safe.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("wave", PvSpec::array([1.0, 2.0, 3.0]).units("V")).pv("valve", PvSpec::enumeration(["Closed", "Open"], 1)).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, DbrType, Family, NativeType, ReadSpec, TypeSpec};
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let wave = client.channel("wave").await?;
+    /// let first_two = ReadSpec { ty: TypeSpec::Family(Family::Plain), count: 2 };
+    /// assert_eq!(wave.read_with(first_two).await?.to_f64s(), Some(vec![1.0, 2.0]));
+    /// let class = ReadSpec { ty: TypeSpec::Exact(DbrType::CLASS_NAME), count: 1 };
+    /// assert_eq!(wave.read_with(class).await?.string(0).as_deref(), Some("waveform"));
+    ///
+    /// // The whole value with alarm and time stamp, and what describes it:
+    /// let reading = wave.reading().await?;
+    /// assert_eq!((reading.count(), reading.get_f64(2)), (3, Some(3.0)));
+    /// let units = wave.metadata().await?.units();
+    /// assert_eq!(units.unwrap().to_string(), "V");
+    /// let state = client.channel("valve").await?.read_enum().await?;
+    /// assert_eq!((state.index, state.label.as_deref()), (1, Some("Open")));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
         let (started, deadline) = self.times();
         self.request(spec, started, deadline).await
@@ -383,6 +450,26 @@ impl Channel {
     ///
     /// # Cancel safety
     /// Dropped before it returns, the value may or may not be written.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, DbrType, EnumIndex, Value, WriteError};
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// motor.write(2.0).await?; // on its way, nobody waits
+    /// motor.write_notify(3.0).await?; // the motor has arrived
+    /// assert_eq!(motor.read::<f64>().await?, 3.0);
+    /// motor.write_notify("4.5").await?; // the server reads the text
+    /// motor.write_as(DbrType::PUT_ACKS, Value::scalar(EnumIndex(3))).await?; // alarms seen
+    /// let refused = motor.write_notify("far away").await;
+    /// assert!(matches!(refused, Err(WriteError::Failed { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn write_notify(&self, value: impl IntoValue) -> Result<(), WriteError> {
         self.put(None, value, Request::WriteNotify, self.times())
             .await
@@ -439,6 +526,33 @@ impl Channel {
     ///
     /// # Errors
     /// [`SubscribeError`] when the request makes no sense or the client was closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, Monitor, SubSpec};
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// let mut monitor = motor.subscribe(SubSpec::time())?;
+    /// ioc.post("m1", 2.5)?;
+    /// let mut last = 0.0;
+    /// while last != 2.5 {
+    ///     match monitor.next().await {
+    ///         Some(Monitor::Update { reading, skipped }) => {
+    ///             last = reading.get_f64(0).unwrap();
+    ///             println!("{last} {:?}, {skipped} skipped", reading.alarm());
+    ///         }
+    ///         Some(Monitor::Disconnected | Monitor::Connected) => println!("lost, or back"),
+    ///         Some(other) => println!("{other:?}"),
+    ///         None => break, // the client was closed
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn subscribe(&self, spec: SubSpec) -> Result<Subscription, SubscribeError> {
         let started = self.inner.client.shared.runtime.now();
         Subscription::start(self.inner.clone(), spec).map_err(|reason| {

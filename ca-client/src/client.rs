@@ -52,15 +52,20 @@ impl Drop for Guard {
 /// is dropped; [`close`](Self::close) does it now and waits.
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// use ca_client::Client;
 ///
+/// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::builder().build()?;
+/// # let ioc = Ioc::builder().pv("ring:current", PvSpec::double(300.0)).serve(NetConfig::new()).await?;
+/// let client = Client::builder()
+/// #   .isolated([ioc.udp_addr()])
+///     .build()?;
 /// let current = client.channel("ring:current").await?;
 /// let milliamperes: f64 = current.read().await?;
 /// println!("{milliamperes} mA");
+/// client.close().await;
 /// # Ok(())
 /// # }
 /// ```
@@ -108,6 +113,27 @@ impl Client {
     /// # Errors
     /// [`ConnectError`], which says how far it came.
     ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, ConnectError};
+    /// use std::time::Duration;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// assert_eq!(motor.info().unwrap().connection().unwrap().count, 1);
+    ///
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).timeout(Duration::from_millis(50)).build()?;
+    /// match client.channel("no:such:pv").await {
+    ///     Err(error @ ConnectError::TimedOut(_)) => println!("{error}"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     /// Safe: the channel is closed again.
     pub async fn channel(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
@@ -128,6 +154,23 @@ impl Client {
     ///
     /// # Errors
     /// As [`open`](Self::open), and for priorities above 99.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.open("m1")?; // connects in the background
+    /// let urgent = client.open_with("m1", 99)?; // on a circuit of its own
+    /// motor.connected().await?;
+    /// urgent.wait_for(|info| info.is_connected()).await;
+    /// assert_eq!(urgent.info().unwrap().priority, 99);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open_with(&self, name: impl AsRef<[u8]>, priority: u8) -> Result<Channel, ConnectError> {
         let name = name.as_ref();
         let text = || String::from_utf8_lossy(name).into_owned();
@@ -156,6 +199,29 @@ impl Client {
     ///
     /// # Cancel safety
     /// Safe.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// use std::time::Duration;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let names = ["m1", "m2", "no:such:pv"];
+    /// let values = client.get_many::<f64>(&names, Duration::from_millis(200)).await;
+    /// assert_eq!(values[0], Ok(1.5));
+    /// for (name, value) in names.iter().zip(&values) {
+    ///     match value {
+    ///         Ok(value) => println!("{name} {value}"),
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// }
+    /// # assert!(values[2].is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn get_many<T: FromReading>(
         &self,
         names: &[impl AsRef<[u8]>],
@@ -175,6 +241,21 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropped before it returns, each value may or may not be written.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// use std::time::Duration;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let results = client.put_many([("m1", 2.5), ("m2", 3.0)], Duration::from_secs(5)).await;
+    /// assert_eq!(results, [Ok(()), Ok(())]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn put_many<V: IntoValue>(
         &self,
         values: impl IntoIterator<Item = (impl AsRef<[u8]>, V)>,
@@ -202,6 +283,25 @@ impl Client {
 
     /// Listens to connects and disconnects of all channels, and to what servers report that
     /// belongs to no operation.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, ClientEvent};
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let mut events = client.events();
+    /// let motor = client.channel("m1").await?;
+    /// assert_eq!(events.next().await, Some(ClientEvent::Connected { pv: "m1".into() }));
+    /// motor.write("no number").await?; // nobody waits for the answer
+    /// let event = events.next().await.unwrap();
+    /// println!("{event}"); // a server reports for "m1" ECA_PUTFAIL ...
+    /// # assert!(matches!(event, ClientEvent::Exception { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events(&self) -> Events {
         self.handle
             .shared

@@ -1,11 +1,17 @@
 //! EPICS Channel Access client.
 //!
-//! ```no_run
+//! ```
 //! use ca_client::{Client, Monitor, SubSpec};
 //!
+//! # use ca_server_sim::{Ioc, NetConfig, PvSpec};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::builder().build()?; // reads EPICS_CA_ADDR_LIST and the like
+//! # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new()).await?;
+//! # let builder = Client::builder().isolated([ioc.udp_addr()]);
+//! // `Client::from_env()` searches as EPICS_CA_ADDR_LIST and the like say.
+//! # /*
+//! let client = Client::from_env()?;
+//! # */ let client = builder.build()?;
 //! let motor = client.channel("m1").await?;
 //!
 //! let position: f64 = motor.read().await?; // the server converts
@@ -19,6 +25,7 @@
 //!         }
 //!         other => println!("{other:?}"),
 //!     }
+//! #   break;
 //! }
 //! # Ok(())
 //! # }

@@ -232,6 +232,31 @@ impl Inner {
 
 /// Changes of a PV, as a [`Stream`] or with [`next`](Self::next). Dropping it cancels the
 /// subscription. It ends when the client is closed.
+///
+/// # Examples
+/// ```
+/// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+/// use ca_client::{Client, EventMask, Overflow, SubSpec};
+/// use futures_util::StreamExt;
+/// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+/// let motor = client.channel("m1").await?;
+/// // A display: only the newest value matters.
+/// let display = SubSpec::of::<f64>().overflow(Overflow::LatestOnly);
+/// let mut display = motor.subscribe(display)?;
+/// assert_eq!(display.next().await.unwrap().value(), Some(1.5));
+/// assert!(display.try_next().is_none() && display.latest().is_none());
+///
+/// // An archiver: every value, and the number of those it missed.
+/// let archive = SubSpec::time().mask(EventMask::LOG).depth(1000).overflow(Overflow::DropOldest);
+/// let archive = motor.subscribe(archive)?;
+/// let first: Vec<_> = archive.take(1).collect().await;
+/// assert_eq!(first[0].value(), Some(1.5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Subscription {
     channel: Arc<ChannelInner>,
