@@ -1,5 +1,7 @@
 //! Values as text, with the options that say how.
 
+use std::io::IsTerminal;
+
 use ca_proto::dbr::{EnumIndex, NativeType, ValueRef};
 use ca_proto::text::printf::{Conversion, RealFormat};
 use clap::Args;
@@ -28,7 +30,16 @@ pub(crate) struct FormatArgs {
     /// Arrays of CHAR as text, up to the first NUL
     #[arg(short = 'S', long)]
     pub(crate) long_string: bool,
+    /// Every element of long arrays; on a terminal only the first 20 are shown otherwise
+    #[arg(long)]
+    all: bool,
+    /// Who reads is a person: long arrays are cut.
+    #[arg(skip = std::io::stdout().is_terminal())]
+    terminal: bool,
 }
+
+/// Elements of a long array that a person gets to see.
+const SHOWN: usize = 20;
 
 fn digits() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(0..=18)
@@ -103,10 +114,18 @@ impl FormatArgs {
         if !is_array && texts.len() == 1 {
             return texts.into_iter().next().unwrap_or_default();
         }
+        let cut = self.terminal && !self.all && texts.len() > 2 * SHOWN;
+        let shown = if cut { SHOWN } else { texts.len() };
         let mut line = format!("[{}]", texts.len());
-        for text in texts {
+        for text in &texts[..shown] {
             line.push(' ');
-            line.push_str(&text);
+            line.push_str(text);
+        }
+        if cut {
+            line.push_str(&format!(
+                " … {} more, --all shows them",
+                texts.len() - shown
+            ));
         }
         line
     }
@@ -168,6 +187,20 @@ mod tests {
             ..FormatArgs::default()
         };
         assert_eq!(shown(&index, EnumIndex(1)), "1");
+    }
+
+    #[test]
+    fn a_person_sees_the_beginning_of_a_long_array() {
+        let long = sample(vec![7i32; 70_000]);
+        let person = FormatArgs {
+            terminal: true,
+            ..FormatArgs::default()
+        };
+        let line = person.value(&long, true);
+        assert!(line.starts_with("[70000] 7 7"), "{line}");
+        assert!(line.ends_with("7 … 69980 more, --all shows them"), "{line}");
+        let script = FormatArgs::default();
+        assert_eq!(script.value(&long, true).split(' ').count(), 70_001);
     }
 
     #[test]
