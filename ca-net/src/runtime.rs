@@ -207,8 +207,10 @@ pub struct UdpOptions {
     pub broadcast: bool,
     /// Hops that multicast datagrams may make (`EPICS_CA_MCAST_TTL`).
     pub multicast_ttl: u32,
-    /// Multicast groups to join on the interface with [`address`](Self::address).
+    /// Multicast groups to join.
     pub groups: Vec<Ipv4Addr>,
+    /// Address of the interface on which groups are joined; 0.0.0.0 lets the system choose it.
+    pub group_interface: Ipv4Addr,
     /// Connects the socket: it takes datagrams from this peer only, all it sends goes there, and a
     /// refusal (nobody listens at the peer's port) comes back as an error of a later send. A
     /// network that does not tell refusals may leave out all of this.
@@ -226,6 +228,7 @@ impl Default for UdpOptions {
             broadcast: true,
             multicast_ttl: 1,
             groups: Vec::new(),
+            group_interface: Ipv4Addr::UNSPECIFIED,
             peer: None,
             receive_buffer: 0,
         }

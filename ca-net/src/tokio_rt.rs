@@ -144,7 +144,7 @@ impl Runtime for TokioRuntime {
         socket.set_nonblocking(true)?;
         socket.bind(&SocketAddr::from(options.address).into())?;
         for group in &options.groups {
-            socket.join_multicast_v4(group, options.address.ip())?;
+            socket.join_multicast_v4(group, &options.group_interface)?;
         }
         if let Some(peer) = options.peer {
             socket.connect(&SocketAddr::from(peer).into())?;

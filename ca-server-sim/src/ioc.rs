@@ -29,6 +29,32 @@ use crate::scan::Scans;
 ///
 /// After a circuit's frames were handled, and for each circuit that [`poll_woken`](Self::poll_woken)
 /// names, the driver sends what [`transmit`](Self::transmit) gives.
+///
+/// # Examples
+/// What a program does with its PVs, at any time and while clients are connected:
+/// ```
+/// use ca_proto::access::AccessRights;
+/// use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant};
+/// use ca_server_sim::{Completion, Ioc, PvSpec};
+///
+/// let mut ioc = Ioc::builder().pv("gap", PvSpec::double(1.5).alarm(f64::NAN, 10.0)).build()?;
+/// let now = Instant::ZERO;
+/// ioc.post(now, "gap", 12.0)?; // processes: alarm, time stamp, updates
+/// assert_eq!(ioc.number("gap")?, 12.0);
+/// assert_eq!(ioc.read("gap")?.alarm.severity, AlarmSeverity::MAJOR);
+/// ioc.post(now, "gap.HIHI", 20.0)?; // fields too
+/// assert_eq!(ioc.read("gap")?.alarm.severity, AlarmSeverity::NO_ALARM);
+/// ioc.set_alarm(now, "gap", Alarm::new(AlarmStatus::COMM, AlarmSeverity::INVALID))?;
+/// ioc.set_rights(now, "gap", AccessRights::READ)?; // clients are told
+///
+/// let shutter = ioc.add(now, "shutter", PvSpec::enumeration(["Closed", "Open"], 0))?;
+/// ioc.set_completion(shutter, Completion::Never)?; // puts wait ...
+/// ioc.finish_put(now, shutter, EcaStatus::NORMAL)?; // ... until the program ends them
+/// ioc.replace(now, "gap", PvSpec::long(7))?; // with another type, as after a restart
+/// assert!(ioc.remove(now, shutter));
+/// assert_eq!(ioc.pv_names().collect::<Vec<_>>(), ["gap"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Ioc {
     pub(crate) params: Arc<ServerParams>,

@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use ca_proto::config::ServerParams;
 use ca_proto::ids::{Cid, Ioid};
 use ca_proto::wire::message::{Data, EventMask, Text, tcp};
 use ca_proto::wire::{Command, Deframer, Limits, Minor};
@@ -413,4 +414,45 @@ async fn d11_an_unusable_interface_moves_no_port() {
     assert!(error.contains(&format!("192.0.2.1:{port}")), "{error}");
     let ioc = builder().serve(config).await.unwrap();
     assert_eq!(ioc.addr().port(), port);
+}
+
+#[tokio::test]
+async fn searches_to_a_multicast_group_are_answered_from_the_interface() {
+    let group = Ipv4Addr::new(239, 255, 27, 1);
+    let builder = Ioc::builder().pv("x", PvSpec::long(1));
+    let ioc = builder.serve(quiet().groups([group])).await.unwrap();
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sock = socket2::SockRef::from(&client);
+    sock.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let udp = UdpSocket::from_std(client).unwrap();
+    let mut search = vec![0; 16];
+    search[7] = 13;
+    search.extend([0, 6, 0, 8, 0, 5, 0, 13, 0, 0, 0, 9, 0, 0, 0, 9]);
+    search.extend(b"x\0\0\0\0\0\0\0");
+    udp.send_to(&search, (group, ioc.udp_port())).await.unwrap();
+    let mut reply = [0; 100];
+    let (n, from) = soon(udp.recv_from(&mut reply)).await.unwrap();
+    assert_eq!((n, from), (40, ioc.udp_addr().into()));
+}
+
+#[tokio::test]
+async fn ignored_hosts_get_no_answer() {
+    // wire-and-server 1.3, EPICS_CAS_IGNORE_ADDR_LIST
+    let params = ServerParams::default().ignore_addrs(vec![Ipv4Addr::new(127, 0, 0, 3)]);
+    let builder = Ioc::builder().pv("x", PvSpec::long(1)).params(params);
+    let ioc = builder.serve(quiet()).await.unwrap();
+    let mut search = vec![0; 16];
+    search[7] = 13;
+    search.extend([0, 6, 0, 8, 0, 5, 0, 13, 0, 0, 0, 9, 0, 0, 0, 9]);
+    search.extend(b"x\0\0\0\0\0\0\0");
+    let ignored = UdpSocket::bind("127.0.0.3:0").await.unwrap();
+    let heard = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for socket in [&ignored, &heard] {
+        socket.send_to(&search, ioc.udp_addr()).await.unwrap();
+    }
+    let mut reply = [0; 100];
+    soon(heard.recv_from(&mut reply)).await.unwrap();
+    // Searches are answered in their order, so an answer to the first would be there.
+    assert!(ignored.try_recv_from(&mut reply).is_err());
 }

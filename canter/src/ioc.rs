@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ca_net::{Runtime, TokioRuntime};
-use ca_proto::addr_list::beacon_destinations;
+use ca_proto::addr_list::{BindAddrs, beacon_destinations};
 use ca_proto::env::EnvServer;
 use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, IocBuilder};
@@ -139,13 +139,24 @@ fn builder(args: &IocArgs) -> Result<IocBuilder, UsageError> {
 
 async fn start(args: &IocArgs, builder: IocBuilder) -> Result<SimIoc, Stop> {
     let env = EnvServer::read(options::variable);
-    let interfaces = interfaces(args, &env)?;
+    if !env.enabled.value {
+        return Err(UsageError::new(
+            "EPICS_IOC_IGNORE_SERVERS names rsrv, the Channel Access server, as one not to start",
+            "unset it where `canter ioc` is to serve",
+        )
+        .into());
+    }
+    let BindAddrs {
+        bind: interfaces,
+        groups,
+    } = interfaces(args, &env)?;
     let port = args.port.unwrap_or(env.server_port.value);
     let beacons = beacons(&env, &interfaces)?;
     let (ignored, _) = env.ignore_addrs.value.resolve(options::look_up);
     let ignored = ignored.iter().map(|address| *address.ip()).collect();
     let config = NetConfig::new()
         .interfaces(interfaces)
+        .groups(groups)
         .udp_port(port)
         .tcp_port(port)
         .repeater(Some(env.beacon_port.value));
@@ -157,9 +168,12 @@ async fn start(args: &IocArgs, builder: IocBuilder) -> Result<SimIoc, Stop> {
 }
 
 /// Loopback unless an option or the environment says otherwise: nobody else can write then.
-fn interfaces(args: &IocArgs, env: &EnvServer) -> Result<Vec<Ipv4Addr>, UsageError> {
+fn interfaces(args: &IocArgs, env: &EnvServer) -> Result<BindAddrs, UsageError> {
     if !args.interface.is_empty() {
-        return Ok(args.interface.clone());
+        return Ok(BindAddrs {
+            bind: args.interface.clone(),
+            groups: Vec::new(),
+        });
     }
     let (listed, bad) = env.interfaces.value.resolve(options::look_up);
     if let Some(bad) = bad.first() {
@@ -171,12 +185,16 @@ fn interfaces(args: &IocArgs, env: &EnvServer) -> Result<Vec<Ipv4Addr>, UsageErr
             "name addresses of this host, separated by blanks",
         ));
     }
-    let listed: Vec<Ipv4Addr> = listed.iter().map(|address| *address.ip()).collect();
-    Ok(if listed.is_empty() {
-        vec![Ipv4Addr::LOCALHOST]
-    } else {
-        listed
-    })
+    let mut sorted = BindAddrs::from_list(&listed).map_err(|ambiguous| {
+        UsageError::new(
+            format!("EPICS_CAS_INTF_ADDR_LIST: {ambiguous}"),
+            "name either 0.0.0.0 or single addresses",
+        )
+    })?;
+    if !listed.iter().any(|address| !address.ip().is_multicast()) {
+        sorted.bind = vec![Ipv4Addr::LOCALHOST];
+    }
+    Ok(sorted)
 }
 
 fn beacons(env: &EnvServer, served: &[Ipv4Addr]) -> Result<Vec<SocketAddrV4>, UsageError> {

@@ -1,7 +1,7 @@
 //! Opening the sockets of an IOC.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{io, iter};
 
 use ca_net::{Listener, Runtime, StreamOptions, UdpIo, UdpOptions};
 use ca_proto::addr_list::Reach;
@@ -78,8 +78,9 @@ fn listen_on(
     Ok(listeners)
 }
 
-/// A socket for each interface, and one more for its broadcast address: a socket bound to a unicast
-/// address does not receive broadcasts (`wire-and-server` 6.3).
+/// A socket for each interface, and more for its broadcast address and for the multicast groups: a
+/// socket bound to a unicast address receives neither (`wire-and-server` 6.3; for groups the
+/// reference relies on systems where it does).
 fn bind_all(
     runtime: &dyn Runtime,
     config: &NetConfig,
@@ -91,11 +92,17 @@ fn bind_all(
     let mut sockets = Vec::new();
     for (index, &interface) in config.interfaces.iter().enumerate() {
         let broadcast = broadcast_of(runtime, interface);
-        for address in [Some(interface), broadcast].into_iter().flatten() {
+        let others = broadcast.into_iter().chain(config.groups.iter().copied());
+        for address in iter::once(interface).chain(others) {
+            let groups: Vec<Ipv4Addr> =
+                iter::once(address).filter(Ipv4Addr::is_multicast).collect();
             let address = SocketAddrV4::new(address, port);
             let options = UdpOptions {
                 address,
-                shared: config.udp_port != 0,
+                // Several interfaces have sockets for the same group.
+                shared: config.udp_port != 0 || !groups.is_empty(),
+                groups,
+                group_interface: interface,
                 receive_buffer: RECEIVE_BUFFER,
                 ..UdpOptions::default()
             };

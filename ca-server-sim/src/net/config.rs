@@ -11,6 +11,7 @@ use super::Bound;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NetConfig {
     pub(super) interfaces: Vec<Ipv4Addr>,
+    pub(super) groups: Vec<Ipv4Addr>,
     pub(super) tcp_port: u16,
     pub(super) udp_port: u16,
     pub(super) exact: bool,
@@ -22,6 +23,7 @@ impl Default for NetConfig {
     fn default() -> Self {
         Self {
             interfaces: vec![Ipv4Addr::LOCALHOST],
+            groups: Vec::new(),
             tcp_port: 0,
             udp_port: 0,
             exact: false,
@@ -41,6 +43,13 @@ impl NetConfig {
     #[must_use]
     pub fn interfaces(mut self, interfaces: impl Into<Vec<Ipv4Addr>>) -> Self {
         self.interfaces = interfaces.into();
+        self
+    }
+
+    /// Multicast groups whose searches are answered, on each interface. Default: none.
+    #[must_use]
+    pub fn groups(mut self, groups: impl Into<Vec<Ipv4Addr>>) -> Self {
+        self.groups = groups.into();
         self
     }
 

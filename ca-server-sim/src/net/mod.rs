@@ -101,6 +101,29 @@ impl IocBuilder {
 }
 
 /// An IOC that serves on sockets. Dropping it stops it.
+///
+/// # Examples
+/// ```
+/// use ca_server_sim::{Ioc, NetConfig, PvSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = Ioc::builder().pv("x", PvSpec::long(1));
+/// let mut ioc = builder.serve(NetConfig::new()).await?;
+/// println!("searches to {}, circuits to {}", ioc.udp_addr(), ioc.addr());
+///
+/// let handle = ioc.handle(); // for any thread
+/// let x = handle.pv("x").unwrap();
+/// std::thread::spawn(move || handle.post(x, 2)).join().unwrap()?;
+/// assert_eq!(ioc.with(|ioc, _now| ioc.number("x"))?, 2.0);
+///
+/// ioc.restart().await?; // clients lose their connection and come back
+/// assert!(ioc.is_running());
+/// assert_eq!(ioc.read("x")?.value, 2.into());
+/// ioc.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SimIoc {
     handle: IocHandle,

@@ -171,12 +171,27 @@ impl Client {
         rig: &mut Rig,
         name: &str,
     ) -> Option<(Sid, NativeType, u32)> {
+        self.create_with(rig, name, 13)
+    }
+
+    /// CREATE_CHAN of a client of this version, which counts for the whole circuit; all replies.
+    pub(crate) fn create_replies(&mut self, rig: &mut Rig, name: &str, minor: u16) -> Vec<Reply> {
         let request = tcp::Request::CreateChan {
             cid: Cid(self.id()),
-            minor: Minor::CURRENT,
+            minor: Minor(minor),
             name: Text::new(name.as_bytes()),
         };
-        let replies = self.ask(rig, &request);
+        self.ask(rig, &request)
+    }
+
+    /// As [`try_create`](Self::try_create), of a client of this version.
+    pub(crate) fn create_with(
+        &mut self,
+        rig: &mut Rig,
+        name: &str,
+        minor: u16,
+    ) -> Option<(Sid, NativeType, u32)> {
+        let replies = self.create_replies(rig, name, minor);
         let last = replies.last().unwrap();
         (last.command == Command::CREATE_CHAN).then(|| {
             let native = NativeType::from_code(last.ty.0).unwrap();

@@ -149,3 +149,17 @@ fn the_time_is_limited() {
     assert!(run.out.contains("export EPICS_CA_ADDR_LIST="), "{run:?}");
     assert!(run.out.contains("demo:sine"), "{run:?}");
 }
+
+#[test]
+fn a_server_that_is_not_to_start_says_so() {
+    let run = |name: &str, value: &str| {
+        let mut command = command_on(5064, &["ioc", "--port", "0", "--pv", "x=long:1"]);
+        Run::of(&command.env(name, value).output().unwrap())
+    };
+    let ignored = run("EPICS_IOC_IGNORE_SERVERS", "qsrv rsrv");
+    ignored
+        .expect(2, "")
+        .says("EPICS_IOC_IGNORE_SERVERS names rsrv");
+    let ambiguous = run("EPICS_CAS_INTF_ADDR_LIST", "0.0.0.0 127.0.0.1");
+    ambiguous.expect(2, "").says("EPICS_CAS_INTF_ADDR_LIST");
+}
