@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::{Metadata, NativeType, Snapshot, Value};
-use ca_proto::server::{ChannelInfo, Database, Identity, Put, PutOutcome, PvId, Subscriber};
+use ca_proto::server::{
+    ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, Subscriber,
+};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, Instant, Timestamp};
 
@@ -93,6 +95,16 @@ impl Database for Db {
 
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
         self.client_put(now, &put)
+    }
+
+    fn withdraw(&mut self, pv: PvId, put: PutTicket) {
+        let Some((handle, ..)) = self.target(pv) else {
+            return;
+        };
+        // One that has begun goes on to its end.
+        if let Some(busy) = self.busy_mut(handle) {
+            busy.queue.retain(|queued| queued.ticket != put);
+        }
     }
 
     fn subscribe(&mut self, pv: PvId, who: Subscriber, mask: EventMask) {

@@ -193,7 +193,7 @@ impl Db {
         }
     }
 
-    fn busy_mut(&mut self, handle: PvHandle) -> Option<&mut Busy> {
+    pub(crate) fn busy_mut(&mut self, handle: PvHandle) -> Option<&mut Busy> {
         self.record_mut(handle)?.extra.as_mut()?.busy.as_deref_mut()
     }
 

@@ -186,6 +186,25 @@ fn puts_on_a_slow_record_complete_one_after_the_other() {
 }
 
 #[test]
+fn a_waiting_put_of_a_cleared_channel_is_not_carried_out() {
+    let mut rig = one("slow", PvSpec::double(0.0).completes_after(SECOND));
+    let (mut a, mut b) = (rig.client(), rig.client());
+    let (x, ..) = a.create(&mut rig, "slow");
+    let (y, ..) = b.create(&mut rig, "slow");
+    a.write_notify(&mut rig, x, &Value::scalar(1.0));
+    b.write_notify(&mut rig, y, &Value::scalar(2.0));
+    let clear = tcp::Request::ClearChannel {
+        sid: y,
+        cid: ca_proto::ids::Cid(101),
+        data_type: 0,
+        count: 0,
+    };
+    b.ask(&mut rig, &clear);
+    rig.advance(SECOND * 3);
+    assert_eq!(rig.ioc.number("slow"), Ok(1.0));
+}
+
+#[test]
 fn a_plain_write_to_a_busy_record_is_stored_at_once() {
     let mut rig = one("slow", PvSpec::double(0.0).completes_after(SECOND));
     let mut client = rig.client();

@@ -112,6 +112,11 @@ pub trait Database {
     fn read(&self, pv: PvId) -> Cow<'_, Snapshot>;
     /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome;
+    /// The channel of a pending put is gone: if it has not begun it is not to be carried out any
+    /// more. By default nothing happens.
+    fn withdraw(&mut self, pv: PvId, put: PutTicket) {
+        let _ = (pv, put);
+    }
     /// Installs a subscription. The first update is not its business: the circuit makes it.
     fn subscribe(&mut self, pv: PvId, who: Subscriber, mask: EventMask);
     /// Removes a subscription.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::circuit::Circuit;
-use super::database::{Database, Put, PutId, PutOutcome, PutTicket};
+use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId};
 use super::error::Violation;
 use super::subscriptions::ChannelText;
 use crate::dbr::ConvertError;
@@ -243,7 +243,17 @@ impl Circuit {
     }
 
     /// Forgets the write-notifies of a channel that is deleted; they get no answer.
-    pub(super) fn drop_puts(&mut self, first: Option<PutId>) {
+    /// The first may already be with the database.
+    pub(super) fn drop_puts(
+        &mut self,
+        pv: PvId,
+        first: Option<PutId>,
+        db: &mut (impl Database + ?Sized),
+    ) {
+        if let Some(id) = first {
+            let circuit = self.id;
+            db.withdraw(pv, PutTicket { circuit, id });
+        }
         let mut next = first;
         while let Some(put) = next.and_then(|id| self.puts.remove(id)) {
             let waiting = put.waiting.map_or(0, |payload| payload.len() as u64);

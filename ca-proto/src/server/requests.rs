@@ -186,7 +186,7 @@ impl Circuit {
             self.drop_subscription(key);
             db.unsubscribe(channel.pv, Subscriber { circuit, key });
         }
-        self.drop_puts(channel.puts.map(|(first, _)| first));
+        self.drop_puts(channel.pv, channel.puts.map(|(first, _)| first), db);
         db.close(channel.pv);
     }
 
