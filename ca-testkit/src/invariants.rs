@@ -95,7 +95,11 @@ impl Checker {
                         sub.name
                     ));
                 }
-                *place = at;
+                // A refresh may overtake updates that wait in the server: requests are answered
+                // beside its event queue (`wire-and-server` 6.4). They follow it, in order.
+                if !update.refresh {
+                    *place = at;
+                }
             }
             *done = sub.updates.len();
         }

@@ -41,6 +41,13 @@ fn seeds() -> u64 {
     })
 }
 
+/// Seeds of longer runs that found something. 5916: the refresh after an unresponsive period
+/// overtakes updates that were queued before.
+#[test]
+fn promises_hold_for_seeds_that_found_something() {
+    run([5916].into_iter());
+}
+
 #[test]
 fn promises_hold_for_even_seeds() {
     match only_seed() {

@@ -11,7 +11,7 @@ use ca_proto::client::{
 use ca_proto::config::ClientParams;
 use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, Ioid, SlotKey as _, SubId};
-use ca_proto::wire::{Deframer, Limits, PvName, SendQueue, datagram_frames, tcp, udp};
+use ca_proto::wire::{Command, Deframer, Limits, PvName, SendQueue, datagram_frames, tcp, udp};
 use ca_proto::{EcaStatus, Instant};
 
 use super::{CloseKind, Host, HostInput, HostOutput};
@@ -41,6 +41,8 @@ pub struct UpdateLog {
     pub status: EcaStatus,
     /// The value.
     pub reading: Option<Reading>,
+    /// It is the answer to the read that refreshes a subscription after an unresponsive period.
+    pub refresh: bool,
 }
 
 /// Everything delivered to one subscription.
@@ -106,6 +108,7 @@ impl Deliver for Log {
             at: now,
             status: update.status,
             reading,
+            refresh: update.frame.header.command == Command::READ_NOTIFY,
         });
         if sub.cancelled {
             let what = format!("an update of {} after its cancel", sub.name);
