@@ -4,6 +4,7 @@
 //! output, so that tests see what a user sees. Exit codes: 0 done, 1 a PV failed, 2 the command
 //! line or a file is wrong, 3 time-out.
 
+pub mod conformance;
 mod console;
 mod demo;
 mod dump;
@@ -67,6 +68,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show bytes of the wire as readable lines
     Dump(dump::DumpArgs),
+    /// Judge a server of any make, check by check, from raw frames
+    Conformance(conformance::command::ConformanceArgs),
     /// Copy the beacons of servers to all clients on this host
     Repeater(repeater::RepeaterArgs),
     /// Sit between a client and a server, and harm what passes by a script
@@ -112,6 +115,7 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Ioc(args) => ioc::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Dump(args) => dump::run(args, &mut console.out),
+        Command::Conformance(args) => conformance::command::run(args, console),
         Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
         Command::Proxy(args) => proxy::run(args, console),
     }

@@ -72,9 +72,9 @@ pub(super) fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
     out
 }
 
-/// `VERSION` of a circuit.
+/// `VERSION` of a circuit, always with a standard header: the server knows no other one yet.
 pub(super) fn version(priority: u16, minor: u16) -> Vec<u8> {
-    bare(Command::VERSION, priority, minor.into(), 0, 0)
+    short_header(Command::VERSION.0, 0, priority, minor)
 }
 
 /// `VERSION` at the head of a search datagram.

@@ -72,7 +72,7 @@ impl Reply {
     }
 
     /// The part of the payload from `at` on; empty behind its end.
-    pub(super) fn from(&self, at: usize) -> &[u8] {
+    pub(super) fn tail(&self, at: usize) -> &[u8] {
         self.payload.get(at..).unwrap_or_default()
     }
 
@@ -356,10 +356,7 @@ impl Circuit {
                 named(status.0),
                 last.brief()
             ))),
-            None => Err(fail(format!(
-                "closed without ERROR {}",
-                named(status.0)
-            ))),
+            None => Err(fail(format!("closed without ERROR {}", named(status.0)))),
         }
     }
 

@@ -171,7 +171,12 @@ impl<'a> Lab<'a> {
             return Err(skip("searching over UDP is switched off"));
         };
         let server = SocketAddrV4::new(*self.target.tcp.ip(), port);
-        Searcher::open(server, self.name(Role::Pv)?, &self.log, self.target.patience)
+        Searcher::open(
+            server,
+            self.name(Role::Pv)?,
+            &self.log,
+            self.target.patience,
+        )
     }
 
     /// What a PV was before the checks.
@@ -327,14 +332,7 @@ impl Circuit {
 
     /// `WRITE`, without waiting for anything.
     pub(super) fn write(&mut self, channel: &Channel, ty: u16, count: u32, payload: &[u8]) {
-        let request = bytes::message(
-            Command::WRITE,
-            ty,
-            count,
-            channel.sid,
-            channel.cid,
-            payload,
-        );
+        let request = bytes::message(Command::WRITE, ty, count, channel.sid, channel.cid, payload);
         self.send(&request);
     }
 

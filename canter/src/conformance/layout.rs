@@ -108,7 +108,7 @@ pub(super) fn f32_at(reply: &Reply, at: usize) -> f32 {
 pub(super) fn number_at(reply: &Reply, base: u16, at: usize) -> Option<f64> {
     Some(match base {
         0 => {
-            let text = until_nul(reply.from(at));
+            let text = until_nul(reply.tail(at));
             std::str::from_utf8(text).ok()?.trim().parse().ok()?
         }
         1 => f64::from(reply.u16(at) as i16),

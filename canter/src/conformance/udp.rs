@@ -29,7 +29,9 @@ pub(super) struct Datagram {
 impl Datagram {
     /// The answers to searches in it.
     pub(super) fn answers(&self) -> impl Iterator<Item = &Reply> {
-        self.messages.iter().filter(|m| m.command == Command::SEARCH)
+        self.messages
+            .iter()
+            .filter(|m| m.command == Command::SEARCH)
     }
 }
 

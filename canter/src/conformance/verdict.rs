@@ -34,29 +34,6 @@ macro_rules! ensure {
 }
 pub(super) use ensure;
 
-/// How binding the demand of a check is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Clients break when a server does otherwise.
-    Must,
-    /// Clients cope when a server does otherwise; the reference does it.
-    Should,
-    /// The reference itself does otherwise; the number is that of the list of its defects.
-    #[serde(untagged)]
-    Defect(&'static str),
-}
-
-impl std::fmt::Display for Level {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Must => "must",
-            Self::Should => "should",
-            Self::Defect(number) => number,
-        })
-    }
-}
-
 /// How a check ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "lowercase")]

@@ -1,0 +1,89 @@
+//! `canter conformance` judges our IOC, which passes every check, the real IOC, whose differences
+//! are listed here, and the servers of other projects, which are reported.
+
+use std::collections::BTreeSet;
+
+use ca_tests::fixture::Fixture;
+use ca_tests::peer::Python;
+use ca_tests::ports;
+use canter::conformance::{self, Outcome, Report, Target};
+
+const PREFIX: &str = "CONF";
+/// Checks that the tables have at least: none got lost.
+const LEAST: usize = 250;
+
+/// Where the real IOC differs from the text in other ways than by the defects that the checks
+/// name themselves, and why that is so.
+const REAL_IOC: &[(&str, &str)] = &[];
+
+fn target(port: u16) -> Target {
+    let name = |suffix: &str| format!("{PREFIX}:{suffix}");
+    let mut target = Target::new(ports::at(port), name("double"));
+    target.array = Some(name("wf70k"));
+    target.enumeration = Some(name("enum"));
+    target.string = Some(name("string"));
+    target.readonly = Some(name("ro"));
+    target.slow = Some(name("slow"));
+    target
+}
+
+fn judged(target: &Target) -> Report {
+    let report = conformance::run(target, &[]).expect("the server can be judged");
+    let mut text = Vec::new();
+    report.text(&mut text, false).expect("memory");
+    println!("{}", String::from_utf8_lossy(&text));
+    report
+}
+
+/// What did not pass: ids, sorted.
+fn failed(report: &Report) -> BTreeSet<&str> {
+    let failed = report
+        .checks()
+        .filter(|c| matches!(c.outcome, Outcome::Fail(_)));
+    failed.map(|check| check.id.as_str()).collect()
+}
+
+#[test]
+fn our_ioc_passes_every_check_and_has_none_of_the_defects() {
+    let ioc = Fixture::start(PREFIX);
+    let report = judged(&target(ioc.server().address.port()));
+    let counts = report.counts();
+    assert_eq!(
+        (counts.fail, counts.differs, counts.skipped),
+        (0, 0, 0),
+        "see the report above"
+    );
+    assert!(counts.pass >= LEAST, "{} checks passed", counts.pass);
+    assert!(
+        report.elapsed.as_secs() < 60,
+        "it took {:?}",
+        report.elapsed
+    );
+}
+
+#[test]
+fn the_real_ioc_differs_only_where_it_is_known_to() {
+    let Some(python) = Python::find() else { return };
+    let peer = python.serve("run_ioc.py", PREFIX, &[]);
+    let peer = peer.unwrap_or_else(|error| panic!("{error}"));
+    let report = judged(&target(peer.port()));
+    let expected: BTreeSet<_> = REAL_IOC.iter().map(|(id, _)| *id).collect();
+    assert_eq!(failed(&report), expected, "see the report above");
+}
+
+#[test]
+fn servers_of_other_projects_are_judged_to_the_end() {
+    let Some(python) = Python::find() else { return };
+    for script in ["serve_caproto.py", "serve_pcaspy.py"] {
+        let peer = match python.serve(script, PREFIX, &[]) {
+            Ok(peer) => peer,
+            Err(error) => panic!("{error}"),
+        };
+        let mut target = target(peer.port());
+        // They have what they have; what they do not serve is left out.
+        target.patience = std::time::Duration::from_millis(500);
+        let report = judged(&target);
+        println!("{script}: {}", report.counts());
+        assert!(report.counts().pass > LEAST / 3, "{}", report.counts());
+    }
+}
