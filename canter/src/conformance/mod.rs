@@ -139,6 +139,7 @@ pub fn run(target: &Target, wanted: &[String]) -> Result<Report, String> {
     })?;
     let begin = Instant::now();
     let mut groups = Vec::new();
+    let mut gone = None;
     for (name, title, tables) in checks::ALL {
         if !wanted.is_empty() && !wanted.iter().any(|group| group == name) {
             continue;
@@ -147,7 +148,9 @@ pub fn run(target: &Target, wanted: &[String]) -> Result<Report, String> {
         groups.push(Group {
             name,
             title,
-            checks: all.map(|check| judge(&lab, name, check)).collect(),
+            checks: all
+                .map(|check| judge(&lab, name, check, &mut gone))
+                .collect(),
         });
     }
     Ok(Report {
@@ -157,15 +160,26 @@ pub fn run(target: &Target, wanted: &[String]) -> Result<Report, String> {
     })
 }
 
-fn judge(lab: &Lab<'_>, group: &str, check: &Check) -> Verdicts {
+/// Runs one check. Where the server did not survive an earlier one, `gone` names that.
+fn judge(lab: &Lab<'_>, group: &str, check: &Check, gone: &mut Option<String>) -> Verdicts {
     lab.begin();
     let begin = Instant::now();
-    let verdict = (check.run)(lab);
+    let verdict = match gone {
+        Some(id) => Err(verdict::skip(format!("the server is gone since {id}"))),
+        None => (check.run)(lab),
+    };
     let elapsed = begin.elapsed();
     let transcript = lab.log.lines();
-    let outcome = match (verdict, lab.restore()) {
+    let restored = lab.restore();
+    let outcome = match (verdict, restored) {
         (Ok(()), Ok(())) => Outcome::Pass,
         (Err(Miss::Skip(why)), _) => Outcome::Skipped(why),
+        (Err(Miss::Fail(what)), _) if lab.connect().is_err() => {
+            *gone = Some(format!("{group}.{}", check.id));
+            Outcome::Fail(format!(
+                "{what}; after this check the server accepts no circuit"
+            ))
+        }
         (Err(Miss::Fail(what)), _) if check.defect.is_some() => Outcome::Differs(what),
         (Err(Miss::Fail(what)), _) => Outcome::Fail(what),
         (Ok(()), Err(Miss::Fail(what) | Miss::Skip(what))) => Outcome::Fail(what),

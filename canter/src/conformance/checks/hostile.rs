@@ -26,10 +26,10 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check(
         "size_huge",
-        "a size of 4 GB, of which nothing comes, disturbs nobody (9)",
+        "a size of 256 MB, of which nothing comes, disturbs nobody (9)",
         |lab| {
             let mut c = lab.circuit()?;
-            c.send(&bytes::long_header(Command::WRITE, 6, 0, 0, 0xf000_0000, 1));
+            c.send(&bytes::long_header(Command::WRITE, 6, 0, 0, 0x1000_0000, 1));
             alive(lab)
         },
     ),

@@ -293,12 +293,9 @@ pub(super) const SLOW: &[Check] = &[
             let (mut c, channel) = slow(lab)?;
             c.send(&request(&channel, 6, 1, 1, &1f64.to_be_bytes()));
             let late = bytes::message(Command::HOST_NAME, 0, 0, 0, 0, &bytes::text("late"));
-            error_copies(
-                &c.refuses(&late, EcaStatus::INTERNAL)?,
-                &late,
-                super::NO_CHANNEL,
-            )?;
-            c.answer(Command::WRITE_NOTIFY, 1).map(drop)
+            c.send(&late);
+            error_copies(&c.next(Command::ERROR)?, &late, super::NO_CHANNEL)?;
+            c.next(Command::WRITE_NOTIFY).map(drop)
         },
     ),
 ];

@@ -149,7 +149,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check(
         "array_old_client",
-        "what needs an extended header gets ERROR ECAARRAY16KCLIENT for clients below 4.9 (2.2)",
+        "what needs an extended header gets ERROR ECA_16KARRAYCLIENT for clients below 4.9 (2.2)",
         |lab| {
             let (mut c, channel) = lab.open_as(Role::Pv, 8)?;
             let request = bytes::bare(Command::READ_NOTIFY, 6, 8192, channel.sid, 1);

@@ -8,7 +8,7 @@ use crate::conformance::circuit::{Circuit, named};
 use crate::conformance::lab::{Channel, Lab, NORMAL, Role};
 use crate::conformance::layout::until_nul;
 use crate::conformance::verdict::{Verdict, ensure, skip};
-use crate::conformance::{Check, check};
+use crate::conformance::{Check, check, defect};
 
 pub(super) const CHECKS: &[Check] = &[
     check(
@@ -85,7 +85,8 @@ pub(super) const CHECKS: &[Check] = &[
             reads_as(&mut c, &channel, b"")
         },
     ),
-    check(
+    defect(
+        "D1",
         "string_without_nul",
         "a short payload without NUL ends with the payload (2.3)",
         |lab| {
