@@ -10,6 +10,10 @@ const PAGES: &[(&str, &str)] = &[
     ("install.md", include_str!("../../docs/src/install.md")),
     ("first-ioc.md", include_str!("../../docs/src/first-ioc.md")),
     ("tools.md", include_str!("../../docs/src/tools.md")),
+    (
+        "conformance.md",
+        include_str!("../../docs/src/conformance.md"),
+    ),
 ];
 
 /// The arguments of a shell line: quotes kept together, comments cut off.

@@ -1,6 +1,7 @@
 //! The real program against an IOC in the test process, with an environment of its own.
 
 mod common;
+mod conformance;
 mod demo;
 mod get;
 mod info;

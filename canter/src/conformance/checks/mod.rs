@@ -1,5 +1,6 @@
 //! The tables of checks, in the order of the protocol text, and what they share.
 
+mod cancels;
 mod channels;
 mod echo;
 mod errors;
@@ -91,7 +92,7 @@ pub(super) const ALL: &[(&str, &str, &[&[Check]])] = &[
     (
         "monitor",
         "subscriptions, 3.2, 3.3 and 6.7",
-        &[monitors::CHECKS, monitors::CANCEL],
+        &[monitors::CHECKS, cancels::CHECKS],
     ),
     (
         "flow",

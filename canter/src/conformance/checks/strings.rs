@@ -7,7 +7,7 @@ use crate::conformance::bytes::text;
 use crate::conformance::circuit::{Circuit, named};
 use crate::conformance::lab::{Channel, Lab, NORMAL, Role};
 use crate::conformance::layout::until_nul;
-use crate::conformance::verdict::{Verdict, ensure, skip};
+use crate::conformance::verdict::{Verdict, ensure, fail, skip};
 use crate::conformance::{Check, check, defect};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -227,10 +227,10 @@ fn taken(c: &mut Circuit, channel: &Channel, text: &[u8]) -> Verdict {
 
 fn refused(c: &mut Circuit, channel: &Channel, text: &[u8]) -> Verdict {
     let reply = c.write_notify(channel, 0, 1, text)?;
-    ensure!(
-        reply.p1 == EcaStatus::PUTFAIL.0,
-        "the status is {}",
-        named(reply.p1)
-    );
+    if reply.p1 != EcaStatus::PUTFAIL.0 {
+        let status = named(reply.p1);
+        let now = c.number(channel)?;
+        return Err(fail(format!("the status is {status}, the PV holds {now}")));
+    }
     c.silent()
 }

@@ -12,183 +12,43 @@ use crate::conformance::{Check, check, defect};
 /// Bytes of the text of one state (4.2).
 const STATE: usize = 26;
 
-/// Each type by itself: `one::<CODE>`.
+/// Each type by itself.
 pub(super) const SIZES: &[Check] = &[
-    check(
-        "STRING",
-        "DBR_STRING has the size, the alarm and the value of the table of 4.1",
-        one::<0>,
-    ),
-    check(
-        "SHORT",
-        "DBR_SHORT has the size, the alarm and the value of the table of 4.1",
-        one::<1>,
-    ),
-    check(
-        "FLOAT",
-        "DBR_FLOAT has the size, the alarm and the value of the table of 4.1",
-        one::<2>,
-    ),
-    check(
-        "ENUM",
-        "DBR_ENUM has the size, the alarm and the value of the table of 4.1",
-        one::<3>,
-    ),
-    check(
-        "CHAR",
-        "DBR_CHAR has the size, the alarm and the value of the table of 4.1",
-        one::<4>,
-    ),
-    check(
-        "LONG",
-        "DBR_LONG has the size, the alarm and the value of the table of 4.1",
-        one::<5>,
-    ),
-    check(
-        "DOUBLE",
-        "DBR_DOUBLE has the size, the alarm and the value of the table of 4.1",
-        one::<6>,
-    ),
-    check(
-        "STS_STRING",
-        "DBR_STS_STRING has the size, the alarm and the value of the table of 4.1",
-        one::<7>,
-    ),
-    check(
-        "STS_SHORT",
-        "DBR_STS_SHORT has the size, the alarm and the value of the table of 4.1",
-        one::<8>,
-    ),
-    check(
-        "STS_FLOAT",
-        "DBR_STS_FLOAT has the size, the alarm and the value of the table of 4.1",
-        one::<9>,
-    ),
-    check(
-        "STS_ENUM",
-        "DBR_STS_ENUM has the size, the alarm and the value of the table of 4.1",
-        one::<10>,
-    ),
-    check(
-        "STS_CHAR",
-        "DBR_STS_CHAR has the size, the alarm and the value of the table of 4.1",
-        one::<11>,
-    ),
-    check(
-        "STS_LONG",
-        "DBR_STS_LONG has the size, the alarm and the value of the table of 4.1",
-        one::<12>,
-    ),
-    check(
-        "STS_DOUBLE",
-        "DBR_STS_DOUBLE has the size, the alarm and the value of the table of 4.1",
-        one::<13>,
-    ),
-    check(
-        "TIME_STRING",
-        "DBR_TIME_STRING has the size, the alarm and the value of the table of 4.1",
-        one::<14>,
-    ),
-    check(
-        "TIME_SHORT",
-        "DBR_TIME_SHORT has the size, the alarm and the value of the table of 4.1",
-        one::<15>,
-    ),
-    check(
-        "TIME_FLOAT",
-        "DBR_TIME_FLOAT has the size, the alarm and the value of the table of 4.1",
-        one::<16>,
-    ),
-    check(
-        "TIME_ENUM",
-        "DBR_TIME_ENUM has the size, the alarm and the value of the table of 4.1",
-        one::<17>,
-    ),
-    check(
-        "TIME_CHAR",
-        "DBR_TIME_CHAR has the size, the alarm and the value of the table of 4.1",
-        one::<18>,
-    ),
-    check(
-        "TIME_LONG",
-        "DBR_TIME_LONG has the size, the alarm and the value of the table of 4.1",
-        one::<19>,
-    ),
-    check(
-        "TIME_DOUBLE",
-        "DBR_TIME_DOUBLE has the size, the alarm and the value of the table of 4.1",
-        one::<20>,
-    ),
-    check(
-        "GR_STRING",
-        "DBR_GR_STRING has the size, the alarm and the value of the table of 4.1",
-        one::<21>,
-    ),
-    check(
-        "GR_SHORT",
-        "DBR_GR_SHORT has the size, the alarm and the value of the table of 4.1",
-        one::<22>,
-    ),
-    check(
-        "GR_FLOAT",
-        "DBR_GR_FLOAT has the size, the alarm and the value of the table of 4.1",
-        one::<23>,
-    ),
-    check(
-        "GR_ENUM",
-        "DBR_GR_ENUM has the size, the alarm and the value of the table of 4.1",
-        one::<24>,
-    ),
-    check(
-        "GR_CHAR",
-        "DBR_GR_CHAR has the size, the alarm and the value of the table of 4.1",
-        one::<25>,
-    ),
-    check(
-        "GR_LONG",
-        "DBR_GR_LONG has the size, the alarm and the value of the table of 4.1",
-        one::<26>,
-    ),
-    check(
-        "GR_DOUBLE",
-        "DBR_GR_DOUBLE has the size, the alarm and the value of the table of 4.1",
-        one::<27>,
-    ),
-    check(
-        "CTRL_STRING",
-        "DBR_CTRL_STRING has the size, the alarm and the value of the table of 4.1",
-        one::<28>,
-    ),
-    check(
-        "CTRL_SHORT",
-        "DBR_CTRL_SHORT has the size, the alarm and the value of the table of 4.1",
-        one::<29>,
-    ),
-    check(
-        "CTRL_FLOAT",
-        "DBR_CTRL_FLOAT has the size, the alarm and the value of the table of 4.1",
-        one::<30>,
-    ),
-    check(
-        "CTRL_ENUM",
-        "DBR_CTRL_ENUM has the size, the alarm and the value of the table of 4.1",
-        one::<31>,
-    ),
-    check(
-        "CTRL_CHAR",
-        "DBR_CTRL_CHAR has the size, the alarm and the value of the table of 4.1",
-        one::<32>,
-    ),
-    check(
-        "CTRL_LONG",
-        "DBR_CTRL_LONG has the size, the alarm and the value of the table of 4.1",
-        one::<33>,
-    ),
-    check(
-        "CTRL_DOUBLE",
-        "DBR_CTRL_DOUBLE has the size, the alarm and the value of the table of 4.1",
-        one::<34>,
-    ),
+    each::<0>("STRING"),
+    each::<1>("SHORT"),
+    each::<2>("FLOAT"),
+    each::<3>("ENUM"),
+    each::<4>("CHAR"),
+    each::<5>("LONG"),
+    each::<6>("DOUBLE"),
+    each::<7>("STS_STRING"),
+    each::<8>("STS_SHORT"),
+    each::<9>("STS_FLOAT"),
+    each::<10>("STS_ENUM"),
+    each::<11>("STS_CHAR"),
+    each::<12>("STS_LONG"),
+    each::<13>("STS_DOUBLE"),
+    each::<14>("TIME_STRING"),
+    each::<15>("TIME_SHORT"),
+    each::<16>("TIME_FLOAT"),
+    each::<17>("TIME_ENUM"),
+    each::<18>("TIME_CHAR"),
+    each::<19>("TIME_LONG"),
+    each::<20>("TIME_DOUBLE"),
+    each::<21>("GR_STRING"),
+    each::<22>("GR_SHORT"),
+    each::<23>("GR_FLOAT"),
+    each::<24>("GR_ENUM"),
+    each::<25>("GR_CHAR"),
+    each::<26>("GR_LONG"),
+    each::<27>("GR_DOUBLE"),
+    each::<28>("CTRL_STRING"),
+    each::<29>("CTRL_SHORT"),
+    each::<30>("CTRL_FLOAT"),
+    each::<31>("CTRL_ENUM"),
+    each::<32>("CTRL_CHAR"),
+    each::<33>("CTRL_LONG"),
+    each::<34>("CTRL_DOUBLE"),
 ];
 
 pub(super) const CHECKS: &[Check] = &[
@@ -442,6 +302,14 @@ fn zeros(reply: &Reply, code: u16) -> Verdict {
         zero_behind_text(&format!("what follows the text of {name}"), field)?;
     }
     Ok(())
+}
+
+const fn each<const CODE: u16>(name: &'static str) -> Check {
+    check(
+        name,
+        "the type has the size, alarm and value of the table of 4.1",
+        one::<CODE>,
+    )
 }
 
 fn one<const CODE: u16>(lab: &Lab<'_>) -> Verdict {
