@@ -9,11 +9,11 @@ const PAGES: &[(&str, &str)] = &[
     ("README.md", include_str!("../../README.md")),
     ("install.md", include_str!("../../docs/src/install.md")),
     ("first-ioc.md", include_str!("../../docs/src/first-ioc.md")),
-    ("tools.md", include_str!("../../docs/src/tools.md")),
     (
         "conformance.md",
         include_str!("../../docs/src/conformance.md"),
     ),
+    ("tools.md", include_str!("../../docs/src/tools.md")),
 ];
 
 /// The arguments of a shell line: quotes kept together, comments cut off.
