@@ -82,8 +82,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn stamp(&self, now: Instant) -> Timestamp {
-        self.wall + (now - self.now)
+    pub(crate) fn stamp(&self, at: Instant) -> Timestamp {
+        match at.checked_duration_since(self.now) {
+            Some(after) => self.wall + after,
+            None => {
+                let wall = self.wall.to_unix().saturating_sub(self.now - at);
+                Timestamp::from_unix_nanos(wall.as_nanos())
+            }
+        }
     }
 }
 

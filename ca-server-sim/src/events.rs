@@ -18,21 +18,26 @@ impl Ioc {
             endpoint.handle_timeout(now);
         }
         let mut scans = std::mem::take(&mut self.scans);
-        scans.run(now, |t, members| self.tick(now, t, members));
+        scans.run(now, |due, t, members| self.tick(now, due, t, members));
         self.scans = scans;
         self.db.complete_due(now);
         self.settle(now);
     }
 
-    fn tick(&mut self, now: Instant, t: Duration, members: &mut Vec<Member>) {
+    /// Samples have the stamp of the time when they were due, so that those made up for differ; only
+    /// where the PV has got a later one meanwhile, they have the present.
+    fn tick(&mut self, now: Instant, due: Instant, t: Duration, members: &mut Vec<Member>) {
+        let stamp = self.db.clock.stamp(due);
         members.retain_mut(|member| {
-            if self.db.record(member.pv).is_none() {
+            let Some(record) = self.db.record(member.pv) else {
                 return false;
-            }
+            };
+            let overtaken = record.snapshot.stamp > stamp;
+            let at = if overtaken { now } else { due };
             let sample = member.signal.0.sample(t, &mut member.rng);
             // A sample that the PV cannot hold changes nothing.
             if let Ok(value) = self.db.fit(member.pv, sample) {
-                self.db.process(now, member.pv, Some(value), Alarm::NONE);
+                self.db.process(at, member.pv, Some(value), Alarm::NONE);
             }
             true
         });

@@ -68,9 +68,13 @@ impl Scans {
         self.lists.iter().map(|list| list.next).min()
     }
 
-    /// Makes the ticks that are due. `tick` gets the time since the start and the members of the
-    /// list, and removes those that are gone.
-    pub(crate) fn run(&mut self, now: Instant, mut tick: impl FnMut(Duration, &mut Vec<Member>)) {
+    /// Makes the ticks that are due. `tick` gets when that was, also as time since the start, and the
+    /// members of the list, and removes those that are gone.
+    pub(crate) fn run(
+        &mut self,
+        now: Instant,
+        mut tick: impl FnMut(Instant, Duration, &mut Vec<Member>),
+    ) {
         let Some(start) = self.start else { return };
         for list in &mut self.lists {
             let late = (now - list.next).as_nanos() / list.period.as_nanos().max(1);
@@ -80,7 +84,7 @@ impl Scans {
                 list.next = now;
             }
             while list.next <= now {
-                tick(list.next - start, &mut list.members);
+                tick(list.next, list.next - start, &mut list.members);
                 list.next += list.period;
             }
         }

@@ -11,7 +11,7 @@ use ca_proto::dbr::{NativeType, Value};
 use ca_proto::server::Violation;
 use ca_proto::wire::message::{EventMask, Text, tcp};
 use ca_proto::wire::{Command, Deframer};
-use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
+use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Timestamp};
 use ca_server_sim::signals::{Constant, Counter, RandomWalk, Scope};
 use ca_server_sim::{BuildError, Ioc, PostError, PutDecision, PvSpec};
 use rig::*;
@@ -437,6 +437,35 @@ fn signals_tick_without_drift_and_catch_up_within_bounds() {
     rig.ioc.handle_timeout(rig.now);
     assert_eq!(rig.ioc.number("n"), Ok(19.0));
     assert!(rig.ioc.poll_timeout().unwrap() > rig.now);
+}
+
+/// Archives take one value for each stamp.
+#[test]
+fn ticks_that_are_made_up_for_have_the_stamps_of_their_time() {
+    let mut rig = one(
+        "n",
+        PvSpec::double(-1.0).signal(Counter::new(), SECOND / 10),
+    );
+    let mut client = rig.client();
+    let (n, ..) = client.create(&mut rig, "n");
+    client.subscribe(&mut rig, n, TIME_DOUBLE, EventMask::VALUE);
+    let started = rig.now;
+    let stamps = |replies: &[Reply]| -> Vec<Timestamp> {
+        let stamp = |reply: &Reply| reply.reading.as_ref()?.timestamp();
+        replies.iter().filter_map(stamp).collect()
+    };
+    rig.now = started + Duration::from_millis(350);
+    rig.ioc.handle_timeout(rig.now);
+    let late = stamps(&client.received(&mut rig));
+    assert_eq!(late.len(), 3);
+    assert!(late.is_sorted_by(|a, b| a < b), "{late:?}");
+    // A put came before the tick that was due, so its stamp is later: time does not go back.
+    rig.now = started + Duration::from_millis(450);
+    rig.ioc.post(rig.now, "n", 100.0).unwrap();
+    rig.ioc.handle_timeout(rig.now);
+    let both = stamps(&client.received(&mut rig));
+    assert_eq!(both.len(), 2);
+    assert!(both.is_sorted(), "{both:?}");
 }
 
 #[test]
