@@ -32,6 +32,8 @@ pub struct CircuitStats {
     pub updates_replaced: u64,
     /// Updates sent.
     pub updates_sent: u64,
+    /// Times the client asked to hold updates back (`EVENTS_OFF`).
+    pub flow_stops: u64,
 }
 
 /// The server's side of one TCP connection.
@@ -224,6 +226,7 @@ impl Circuit {
                 self.name(header, name)
             }
             Ok(Request::EventsOff {}) => {
+                self.stats.flow_stops += 1;
                 self.events.off();
                 Ok(())
             }
