@@ -5,6 +5,7 @@
 
 import asyncio
 import sys
+import time
 
 import common
 
@@ -18,6 +19,8 @@ FORMATS = {"plain": aioca.FORMAT_RAW, "time": aioca.FORMAT_TIME, "ctrl": aioca.F
 
 class Aioca(common.Client):
     """One operation at a time, on a loop of its own; the checks are not asynchronous."""
+
+    follows_shape = False
 
     def __init__(self):
         self.loop = asyncio.new_event_loop()
@@ -35,6 +38,8 @@ class Aioca(common.Client):
         if class_ == "ctrl" and type_ == "string":
             raise common.NotOffered("aioca reads DBR_TIME_STRING instead of DBR_CTRL_STRING")
         code = common.BASE_CODES[type_] if type_ else None
+        if count and count > self.run(aioca.cainfo(pv, timeout=5)).count:
+            raise common.NotOffered("aioca asks for no more elements than there are")
         value = self.run(
             aioca.caget(pv, datatype=code, format=FORMATS[class_], count=count or 0, timeout=10)
         )
@@ -67,22 +72,78 @@ class Aioca(common.Client):
                 raise common.Refused(str(error)) from error
             raise
 
-    def monitor(self, pv):
+    def write_both(self, pv, first, second):
+        ends = []
+
+        async def put(value):
+            await aioca.caput(pv, value, wait=True, timeout=10)
+            ends.append(value)
+
+        async def both():
+            await asyncio.gather(put(first), put(second))
+
+        self.run(both())
+        return ends
+
+    def monitor(self, pv, mask=common.VALUE, class_="plain", busy=0.0):
         seen = []
 
+        def callback(value):
+            seen.append(self.plain(value))
+            time.sleep(busy if len(seen) <= common.BUSY else 0)
+
         async def subscribe():
-            callback = lambda value: seen.append(self.plain(value))  # noqa: E731
-            self.subscriptions.append(aioca.camonitor(pv, callback, all_updates=True))
+            self.subscriptions.append(
+                (
+                    seen,
+                    aioca.camonitor(
+                        pv, callback, events=mask, format=FORMATS[class_], all_updates=True
+                    ),
+                )
+            )
 
         self.run(subscribe())
         return seen
+
+    def cancel(self, seen):
+        (subscription,) = (held for list_, held in self.subscriptions if list_ is seen)
+
+        async def close():
+            subscription.close()
+
+        self.run(close())
+
+    def rights(self, pv):
+        """aioca has no callback for them, but libca follows them."""
+
+        def rights():
+            info = self.run(aioca.cainfo(pv, timeout=5))
+            return (bool(info.read), bool(info.write))
+
+        return rights
+
+    def acknowledge(self, pv, severity):
+        self.run(aioca.caput(pv, severity, datatype=aioca.DBR_PUT_ACKS, wait=True, timeout=10))
+
+    def set_transient(self, pv, transient):
+        self.run(aioca.caput(pv, int(transient), datatype=aioca.DBR_PUT_ACKT, wait=True, timeout=10))
+
+    def alarm_state(self, pv):
+        value = self.run(aioca.caget(pv, datatype=aioca.DBR_STSACK_STRING, timeout=10))
+        return (bool(value.ackt), int(value.acks))
+
+    def read_bytes(self, pv):
+        text = self.read(pv)["value"]
+        if "\ufffd" in text:
+            raise common.NotOffered("aioca replaces bytes that are not UTF-8 by U+FFFD")
+        return text.encode()
 
     def pause(self, seconds):
         self.run(asyncio.sleep(seconds))
 
     def close(self):
         async def close():
-            for subscription in self.subscriptions:
+            for _, subscription in self.subscriptions:
                 subscription.close()
             await asyncio.sleep(0)
 
@@ -90,6 +151,6 @@ class Aioca(common.Client):
 
 
 client = Aioca()
-code = common.Checks(client, options.prefix).run()
+code = common.Checks(client, options).run()
 client.close()
 sys.exit(code)

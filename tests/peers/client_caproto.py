@@ -4,6 +4,7 @@
 """
 
 import sys
+import time
 
 import common
 
@@ -20,6 +21,7 @@ class Caproto(common.Client):
     def __init__(self):
         self.context = Context(timeout=10)
         self.channels = {}
+        self.subscriptions = []
         self.callbacks = []  # caproto itself keeps weak references only
 
     def channel(self, pv, timeout=5.0):
@@ -83,17 +85,71 @@ class Caproto(common.Client):
         if wait and not answer.status.success:
             raise common.Refused(str(answer.status))
 
-    def monitor(self, pv):
+    def write_both(self, pv, first, second):
+        ends = []
+        channel = self.channel(pv)
+        for value in (first, second):
+            callback = lambda _, value=value: ends.append(value)  # noqa: E731
+            channel.write([value], wait=False, callback=callback, notify=True)
+        common.eventually(self, lambda: len(ends) == 2, 8.0)
+        return ends
+
+    def monitor(self, pv, mask=common.VALUE, class_="plain", busy=0.0):
         seen = []
         channel = self.channel(pv)
         count = channel.channel.native_data_count
-        callback = lambda _, answer: seen.append(self.plain(answer, count))  # noqa: E731
+
+        def callback(_, answer):
+            seen.append(self.plain(answer, count))
+            time.sleep(busy if len(seen) <= common.BUSY else 0)
+
         self.callbacks.append(callback)
-        channel.subscribe(data_type="native").add_callback(callback)
+        # caproto takes equal subscriptions of one channel for the same one, which gets the updates
+        # once; another name for the same thing makes it another one.
+        subscription = channel.subscribe(
+            data_type=CLASSES[class_], data_count=0, mask=mask, to=float(len(self.callbacks))
+        )
+        self.subscriptions.append((seen, subscription))
+        subscription.add_callback(callback)
         return seen
+
+    def cancel(self, seen):
+        (subscription,) = (held for list_, held in self.subscriptions if list_ is seen)
+        subscription.clear()
+
+    def stop_updates(self, stopped):
+        (circuit,) = {channel.circuit_manager for channel in self.channels.values() if channel.connected}
+        circuit.events_off() if stopped else circuit.events_on()
+
+    def rights(self, pv):
+        told = []
+
+        def callback(_, rights):
+            told.append(rights)
+
+        self.callbacks.append(callback)
+        (self.channels[pv],) = self.context.get_pvs(pv, access_rights_callback=callback)
+        self.channel(pv)
+        return lambda: (bool(told[-1] & 1), bool(told[-1] & 2)) if told else None
+
+    def acknowledge(self, pv, severity):
+        self.put_code(pv, caproto.ChannelType.PUT_ACKS, severity)
+
+    def set_transient(self, pv, transient):
+        self.put_code(pv, caproto.ChannelType.PUT_ACKT, int(transient))
+
+    def put_code(self, pv, code, value):
+        self.channel(pv).write([value], data_type=code, data_count=1, wait=True)
+
+    def alarm_state(self, pv):
+        state = self.channel(pv).read(data_type=caproto.ChannelType.STSACK_STRING).metadata
+        return (bool(state.ackt), int(state.acks))
+
+    def read_bytes(self, pv):
+        return bytes(self.channel(pv).read(data_type="native").data[0])
 
 
 client = Caproto()
-code = common.Checks(client, options.prefix).run()
+code = common.Checks(client, options).run()
 client.context.disconnect()
 sys.exit(code)

@@ -1,6 +1,6 @@
 """A real IOC (EPICS Base, from the wheel) with the database of the interop tests.
 
-    python run_ioc.py --port N --prefix P [--db FILE] [--beacon-period S]
+    python run_ioc.py --port N --prefix P [--db FILE] [--changed 1] [--beacon-period S]
 
 Listens on 127.0.0.1:N only and sends its beacons to 127.0.0.1:N+1. Prints the line READY when it
 serves. Ends when its standard input closes or on SIGTERM, so that it never outlives its parent.
@@ -29,7 +29,7 @@ def fill_array(db, name, values):
 
 
 def main():
-    options = common.arguments(__doc__, db="ioc.db", beacon_period=15.0)
+    options = common.arguments(__doc__, db="ioc.db", changed=0, beacon_period=15.0)
     common.isolate(options.port)
     os.environ["EPICS_CAS_BEACON_PERIOD"] = str(options.beacon_period)
     # Only READY may reach standard output, not what the IOC has to say.
@@ -38,14 +38,15 @@ def main():
     from epicscorelibs import ioc
 
     prefix = options.prefix
+    database = "other.db" if options.changed else options.db
     macros = f"P={prefix},LONG={common.long_name(prefix)}"
     db = ioc.dbCore
     db.asSetFilename(os.path.join(HERE, "ioc.acf").encode())
     db.asSetSubstitutions(f"P={prefix}".encode())
     # Without the wheel's PVAccess server: it is not under test and wants interfaces of its own.
-    ioc.start_ioc(dbs=[(os.path.join(HERE, options.db), macros)])
+    ioc.start_ioc(dbs=[(os.path.join(HERE, database), macros)])
     arrays = (("wf9k", 9_000), ("wf70k", 70_000), ("wf1m", 1_000_000))
-    for suffix, count in arrays if options.db == "ioc.db" else ():
+    for suffix, count in arrays if database == "ioc.db" else ():
         fill_array(db, f"{prefix}:{suffix}", range(count))
 
     # The server moves to another port if its own is taken.

@@ -5,23 +5,24 @@
 
 use std::fmt;
 use std::net::SocketAddrV4;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ca_client::{
-    BuildError, ChannelInfo, Client, ClientBuilder, ConnectError, DbrType, Monitor, ReadError,
-    ReadSpec, Reading, SubSpec, SubscribeError, Value, WriteError, blocking,
+    BuildError, ChannelInfo, Client, ClientBuilder, ConnectError, DbrType, Family, Monitor,
+    NativeType, ReadError, ReadSpec, Reading, SubSpec, SubscribeError, Value, WriteError, blocking,
 };
+use futures_util::future::join;
 
 /// Time for an operation unless a check says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+const DOUBLE: DbrType = DbrType::new(Family::Plain, NativeType::Double);
 
 /// A client.
 pub trait Api: Sized {
     /// What it calls a channel.
     type Channel: Channel;
-
-    /// Whether one task can wait for several answers at once.
-    const CONCURRENT: bool;
 
     /// A client that knows one server only.
     ///
@@ -54,6 +55,8 @@ pub trait Channel: Clone + fmt::Debug {
     async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
     /// Writes and waits for completion.
     async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
+    /// Writes both and waits for both completions at once; the time each of them took.
+    async fn put_both(&self, first: f64, second: f64) -> Result<[Duration; 2], WriteError>;
     /// Subscribes.
     ///
     /// # Errors
@@ -79,8 +82,6 @@ fn builder(server: SocketAddrV4) -> ClientBuilder {
 
 impl Api for Client {
     type Channel = ca_client::Channel;
-
-    const CONCURRENT: bool = true;
 
     fn connect_to(server: SocketAddrV4) -> Result<Self, BuildError> {
         builder(server).build()
@@ -112,6 +113,15 @@ impl Channel for ca_client::Channel {
     async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
         self.write_notify_as(ty, value).await
     }
+    async fn put_both(&self, first: f64, second: f64) -> Result<[Duration; 2], WriteError> {
+        let start = Instant::now();
+        let put = |value: f64| async move {
+            self.write_notify_as(DOUBLE, value).await?;
+            Ok::<_, WriteError>(start.elapsed())
+        };
+        let (first, second) = join(put(first), put(second)).await;
+        Ok([first?, second?])
+    }
     fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
         self.subscribe(spec)
     }
@@ -125,8 +135,6 @@ impl Subscription for ca_client::Subscription {
 
 impl Api for blocking::Client {
     type Channel = blocking::Channel;
-
-    const CONCURRENT: bool = false;
 
     fn connect_to(server: SocketAddrV4) -> Result<Self, BuildError> {
         Self::build(builder(server))
@@ -157,6 +165,21 @@ impl Channel for blocking::Channel {
     }
     async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
         self.write_notify_as(ty, value)
+    }
+    async fn put_both(&self, first: f64, second: f64) -> Result<[Duration; 2], WriteError> {
+        let start = Instant::now();
+        let put = |value: f64| {
+            self.write_notify_as(DOUBLE, value)?;
+            Ok::<_, WriteError>(start.elapsed())
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| put(first));
+            // The order of two threads is their affair; this one lets the other begin.
+            thread::sleep(Duration::from_millis(100));
+            let second = put(second);
+            let first = first.join().expect("a put does not panic");
+            Ok([first?, second?])
+        })
     }
     fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
         self.subscribe(spec)

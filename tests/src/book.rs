@@ -20,4 +20,5 @@ pages! {
     Monitors = "docs/src/monitors.md";
     Reconnection = "docs/src/reconnection.md";
     Errors = "docs/src/errors.md";
+    Interop = "docs/src/interop.md";
 }

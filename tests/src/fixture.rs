@@ -76,6 +76,19 @@ impl Fixture {
 }
 
 impl Restart for Fixture {
+    fn server(&self) -> Server {
+        Self::server(self)
+    }
+
+    fn updates_stopped(&self) -> Option<u64> {
+        let stopped = self.ioc.with(|ioc, _| {
+            let circuits: Vec<_> = ioc.circuits().collect();
+            let stats = circuits.into_iter().filter_map(|id| ioc.circuit_stats(id));
+            stats.map(|stats| stats.flow_stops).sum()
+        });
+        Some(stopped)
+    }
+
     fn stop(&mut self) -> Check {
         self.apart(async |ioc| ioc.stop().await);
         Ok(())

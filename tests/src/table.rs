@@ -1,4 +1,4 @@
-//! The interoperation matrix: checks in rows, pairings of a client and a server in columns.
+//! Tables of checks: these in rows, pairings of a client and a server in columns.
 
 use std::fmt;
 
@@ -79,16 +79,21 @@ impl Table {
     /// If a check failed; the message has them all.
     pub fn finish(self) {
         println!("{self}");
-        let failures: Vec<String> = self.details(|outcome| match outcome {
-            Outcome::Failed(detail) => Some(format!("FAIL {detail}")),
-            _ => None,
-        });
+        let failures = self.failures();
         assert!(
             failures.is_empty(),
             "{}:\n{}",
             self.title,
             failures.join("\n")
         );
+    }
+
+    /// One line per column and failure.
+    pub fn failures(&self) -> Vec<String> {
+        self.details(|outcome| match outcome {
+            Outcome::Failed(detail) => Some(format!("FAIL {detail}")),
+            _ => None,
+        })
     }
 
     /// One line per column and text of its outcomes, with the checks that have it.

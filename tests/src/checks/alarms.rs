@@ -3,7 +3,7 @@
 use ca_client::{Alarm, AlarmSeverity, AlarmStatus, DbrType, Value};
 use ca_proto::dbr::Acknowledge;
 
-use super::{Bench, Check, NO_SUCH_PV, Named, Stop, checks, exact, expect, put};
+use super::{Bench, Check, Named, Stop, checks, exact, expect, put};
 use crate::api::{Api, Channel};
 
 pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
@@ -26,7 +26,6 @@ async fn expect_state<C: Channel>(channel: &C, wanted: Acknowledge) -> Check {
 }
 
 async fn state<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("alarm").await?;
     let got = channel.read_with(exact(DbrType::STSACK_STRING, 1)).await?;
     let hihi = Alarm::new(AlarmStatus::HIHI, AlarmSeverity::MAJOR);
@@ -36,7 +35,6 @@ async fn state<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn acknowledge<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("alarm").await?;
     // Too low a severity acknowledges nothing.
     let severity = |severity: AlarmSeverity| Value::from(severity.0 as i16);
@@ -60,7 +58,6 @@ async fn acknowledge<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn transient<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("alarm").await?;
     for transient in [false, true] {
         let value = Value::from(i16::from(transient));

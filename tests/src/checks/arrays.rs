@@ -3,8 +3,8 @@
 use ca_client::{Family, NativeType, OpError, ReadError, Value, WriteError};
 
 use super::{
-    Bench, Check, Kind, NO_SUCH_PV, Named, Stop, checks, exact, expect, native, plain, put,
-    read_is, restore, same_value,
+    Bench, Check, Named, Stop, checks, exact, expect, native, plain, put, read_is, restore,
+    same_value,
 };
 use crate::api::{Api, Channel};
 use crate::pvs::{ARRAYS, arrays_of_each_type, ramp};
@@ -13,11 +13,15 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
     for (name, length, capacity) in ARRAYS.into_iter().filter(|(name, ..)| *name != "wf9k") {
         checks! { all: format!("array.{length}") => read(bench, name, length, capacity); }
     }
+    for (name, value) in arrays_of_each_type() {
+        checks! { all:
+            format!("array.read.{name}") => read_type(bench, name, value.clone());
+            format!("array.write.{name}") => write_type(bench, name, value);
+        }
+    }
     checks! { all:
         "array.extended_header" => extended(bench);
-        "array.each_type" => each_type(bench);
         "array.write" => write(bench);
-        "array.write_each_type" => write_each_type(bench);
         "array.write_fewer" => write_fewer(bench);
         "array.write_70000" => write_large(bench, "wf70k", 70_000);
         "array.write_1000000" => write_large(bench, "wf1m", 1_000_000);
@@ -28,9 +32,6 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 }
 
 async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u32) -> Check {
-    if length == 0 {
-        bench.not_with(Kind::Pcaspy, NO_SUCH_PV)?;
-    }
     let channel = bench.channel(name).await?;
     let count = channel
         .info()
@@ -46,19 +47,14 @@ async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u3
 
 /// 72 000 bytes, where the count alone would not need the extended header.
 async fn extended<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     read(bench, "wf9k", 9_000, 9_000).await
 }
 
-async fn each_type<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
-    for (name, value) in arrays_of_each_type() {
-        let channel = bench.channel(name).await?;
-        read_is(&channel, &value).await?;
-        let got = channel.read_with(native(Family::Ctrl)).await?;
-        same_value(&got, &value)?;
-    }
-    Ok(())
+async fn read_type<A: Api>(bench: Bench<'_, A>, name: &str, value: Value) -> Check {
+    let channel = bench.channel(name).await?;
+    read_is(&channel, &value).await?;
+    let got = channel.read_with(native(Family::Ctrl)).await?;
+    same_value(&got, &value)
 }
 
 async fn write<A: Api>(bench: Bench<'_, A>) -> Check {
@@ -69,24 +65,20 @@ async fn write<A: Api>(bench: Bench<'_, A>) -> Check {
     restore(&channel, ramp(5), outcome).await
 }
 
-async fn write_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
-    for (name, initial) in arrays_of_each_type() {
-        let channel = bench.channel(name).await?;
-        let written = match initial.native() {
-            NativeType::String => Value::strings(&["a", "", "ccc", "dddd"]),
-            NativeType::Short => [-1i16, i16::MIN, i16::MAX, 0, 1].into(),
-            NativeType::Float => [-1.5f32, f32::MIN, f32::MAX, f32::MIN_POSITIVE, 0.0].into(),
-            NativeType::Enum => [9, 8, 7, 65_535, 0].map(ca_client::EnumIndex).into(),
-            NativeType::Char => [255u8, 128, 127, 1, 0].into(),
-            NativeType::Long => [-1, i32::MIN, i32::MAX, 0, 1].into(),
-            NativeType::Double => [-1.5, f64::MIN, f64::MAX, f64::MIN_POSITIVE, 0.0].into(),
-        };
-        put(&channel, written.clone()).await?;
-        let outcome = read_is(&channel, &written).await;
-        restore(&channel, initial, outcome).await?;
-    }
-    Ok(())
+async fn write_type<A: Api>(bench: Bench<'_, A>, name: &str, initial: Value) -> Check {
+    let channel = bench.channel(name).await?;
+    let written = match initial.native() {
+        NativeType::String => Value::strings(&["a", "", "ccc", "dddd"]),
+        NativeType::Short => [-1i16, i16::MIN, i16::MAX, 0, 1].into(),
+        NativeType::Float => [-1.5f32, f32::MIN, f32::MAX, f32::MIN_POSITIVE, 0.0].into(),
+        NativeType::Enum => [9, 8, 7, 65_535, 0].map(ca_client::EnumIndex).into(),
+        NativeType::Char => [255u8, 128, 127, 1, 0].into(),
+        NativeType::Long => [-1, i32::MIN, i32::MAX, 0, 1].into(),
+        NativeType::Double => [-1.5, f64::MIN, f64::MAX, f64::MIN_POSITIVE, 0.0].into(),
+    };
+    put(&channel, written.clone()).await?;
+    let outcome = read_is(&channel, &written).await;
+    restore(&channel, initial, outcome).await
 }
 
 /// A waveform becomes as long as what is written.
@@ -136,7 +128,6 @@ async fn count_more<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// An exact count gives that many elements, zeros behind those that the array holds.
 async fn count_padded<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it does not fill up")?;
     let channel = bench.channel("wf0").await?;
     let got = channel
         .read_with(exact(plain(NativeType::Double), 4))

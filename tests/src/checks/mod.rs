@@ -20,6 +20,7 @@ use ca_client::{
 };
 
 use crate::api::{Api, Channel};
+use crate::lacks::lacks;
 use crate::table::{Outcome, Outcomes};
 
 /// Who wrote the server, and so what it can do.
@@ -35,8 +36,12 @@ pub enum Kind {
     Pcaspy,
 }
 
-/// Why a check is left out where the peer may be able to, but our script for it is smaller.
-const NO_SUCH_PV: &str = "our script for this server has no such PV";
+impl Kind {
+    /// Whether it has FLOAT: real numbers of the portable server in Python are all DOUBLE.
+    const fn has_float(self) -> bool {
+        !matches!(self, Self::Pcaspy)
+    }
+}
 
 /// A server under test.
 #[derive(Clone, Debug)]
@@ -128,21 +133,6 @@ impl<A: Api> Bench<'_, A> {
         let channel = self.open(suffix)?;
         channel.connected().await?;
         Ok(channel)
-    }
-
-    /// Not offered unless the server is one of EPICS' records: a real IOC or ours.
-    fn needs_records(&self, why: &'static str) -> Check {
-        match self.server.kind {
-            Kind::RealIoc | Kind::Simulated => Ok(()),
-            Kind::Caproto | Kind::Pcaspy => Err(Stop::NotOffered(why)),
-        }
-    }
-
-    fn not_with(&self, kind: Kind, why: &'static str) -> Check {
-        if self.server.kind == kind {
-            return Err(Stop::NotOffered(why));
-        }
-        Ok(())
     }
 }
 
@@ -246,6 +236,10 @@ pub async fn run<A: Api>(server: &Server) -> Outcomes {
         if failures == GIVE_UP {
             let what = "not run: the checks before it failed".into();
             outcomes.push((name, Outcome::Failed(what)));
+            continue;
+        }
+        if let Some(why) = lacks(server.kind, &name) {
+            outcomes.push((name, Outcome::NotOffered(why.into())));
             continue;
         }
         let outcome = check.await;

@@ -7,10 +7,7 @@ use ca_client::{
     Reading, SubSpec, Value,
 };
 
-use super::reads::no_float;
-use super::{
-    Bench, Check, NO_SUCH_PV, Named, Stop, checks, ensure, expect, put, restore, same_value,
-};
+use super::{Bench, Check, Named, Stop, checks, ensure, expect, put, restore, same_value};
 use crate::api::{Api, Channel, Subscription, TIMEOUT};
 use crate::pvs::{self, ARRAYS, SCALARS, Scalar};
 
@@ -32,7 +29,8 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
         "mask.property" => mask_property(bench);
         "monitor.cancel" => cancel(bench);
         "monitor.no_access" => no_access(bench);
-        "monitor.slow_reader" => slow_reader(bench);
+        "flow.slow_reader" => slow_reader(bench);
+        "flow.burst" => burst(bench);
     }
 }
 
@@ -46,7 +44,6 @@ async fn update(subscription: &mut impl Subscription) -> Result<Reading, Stop> {
 }
 
 async fn changes<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
-    no_float(bench, scalar)?;
     let channel = bench.channel(scalar.name).await?;
     let mut updates = channel.subscribe(SubSpec::time().depth(16))?;
     same_value(&update(&mut updates).await?, &scalar.initial())?;
@@ -85,7 +82,6 @@ async fn arrays<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn empty_array<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("wf0").await?;
     let mut updates = channel.subscribe(SubSpec::time())?;
     expect("elements", update(&mut updates).await?.count(), 0)
@@ -108,7 +104,7 @@ async fn counter<A: Api>(bench: Bench<'_, A>) -> Check {
         let (before, after) = (last.get_f64(0), got.get_f64(0));
         expect("step", after.zip(before).map(|(a, b)| a - b), Some(1.0))?;
         ensure(
-            "time stamps go backwards",
+            format!("{:?} is not after {:?}", got.timestamp(), last.timestamp()),
             got.timestamp() > last.timestamp(),
         )?;
         last = got;
@@ -169,7 +165,6 @@ async fn mask_value<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The dead-band of archives: steps below it are no event for LOG.
 async fn mask_log<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let band = bench.channel("double.ADEL").await?;
     put(&band, 10.0).await?;
     let channel = bench.channel("double").await?;
@@ -189,7 +184,6 @@ async fn mask_log<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// Only changes of the severity are events for ALARM: state two is MINOR, three MAJOR.
 async fn mask_alarm<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("its states have no alarms as our script makes them")?;
     let channel = bench.channel("enum").await?;
     let spec = SubSpec::time().mask(EventMask::ALARM).depth(16);
     let mut updates = channel.subscribe(spec)?;
@@ -221,7 +215,6 @@ async fn read_alarm<C: Channel>(channel: &C) -> Result<Option<Alarm>, Stop> {
 
 /// Changed units are an event for PROPERTY, a changed value is not.
 async fn mask_property<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("double").await?;
     let units = bench.channel("double.EGU").await?;
     let spec = SubSpec::family(Family::Ctrl)
@@ -268,7 +261,6 @@ async fn cancel<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("noaccess").await?;
     let mut updates = channel.subscribe(SubSpec::time())?;
     match updates.next(TIMEOUT).await {
@@ -304,4 +296,32 @@ async fn slow_reader<A: Api>(bench: Bench<'_, A>) -> Check {
         format!("{count} updates, {lost} lost"),
         lost > 0 && count < CHANGES,
     )
+}
+
+/// Large updates faster than they can be read: the last one arrives, and none after it.
+async fn burst<A: Api>(bench: Bench<'_, A>) -> Check {
+    const CHANGES: u32 = 60;
+    let channel = bench.channel("wf70k").await?;
+    let mut updates = channel.subscribe(SubSpec::time().depth(2))?;
+    update(&mut updates).await?;
+    let ty = DbrType::new(Family::Plain, NativeType::Double);
+    for n in 1..=CHANGES {
+        let value = vec![f64::from(n); 70_000];
+        channel.write_as(ty, value.into()).await?;
+    }
+    let last = f64::from(CHANGES);
+    let mut seen = Vec::new();
+    let outcome = loop {
+        match updates.next(TIMEOUT).await {
+            Some(Monitor::Update { reading, .. }) => {
+                seen.extend(reading.get_f64(0));
+                if seen.last() == Some(&last) {
+                    break Ok(());
+                }
+            }
+            other => break Err(Stop::failed(format!("{other:?} after {seen:?}"))),
+        }
+    };
+    restore(&channel, pvs::ramp(70_000), outcome).await?;
+    ensure(format!("out of order: {seen:?}"), seen.is_sorted())
 }

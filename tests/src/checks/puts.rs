@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 use ca_client::{
     AccessRights, DbrType, EcaStatus, EnumIndex, Family, NativeType, Value, WriteError,
 };
-use futures_util::future::join;
 
-use super::reads::no_float;
 use super::{
-    Bench, Check, Kind, NO_SUCH_PV, Named, Stop, checks, ensure, expect, native, plain, put,
-    read_becomes, read_is, refused, restore,
+    Bench, Check, Named, Stop, checks, ensure, expect, native, plain, put, read_becomes, read_is,
+    refused, restore,
 };
 use crate::api::{Api, Channel, TIMEOUT};
 use crate::pvs::{SCALARS, Scalar};
@@ -38,7 +36,6 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 }
 
 async fn write<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
-    no_float(bench, scalar)?;
     let channel = bench.channel(scalar.name).await?;
     channel
         .write_as(plain(scalar.native), scalar.written())
@@ -48,7 +45,6 @@ async fn write<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
 }
 
 async fn write_notify<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
-    no_float(bench, scalar)?;
     let channel = bench.channel(scalar.name).await?;
     put(&channel, scalar.written()).await?;
     let outcome = read_is(&channel, &scalar.written()).await;
@@ -71,7 +67,7 @@ async fn converts<A: Api>(
 
 async fn as_string<A: Api>(bench: Bench<'_, A>) -> Check {
     converts(bench, "double", "2.5", 2.5).await?;
-    if bench.server.kind != Kind::Pcaspy {
+    if bench.server.kind.has_float() {
         converts(bench, "float", "-0.125", -0.125f32).await?;
     }
     converts(bench, "long", "-17", -17).await?;
@@ -82,7 +78,6 @@ async fn as_string<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// PROTOCOL.md, "Facts seen on the wire".
 async fn base_prefix<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it parses in its own way")?;
     converts(bench, "long", "0x10", 16).await?;
     converts(bench, "long", "010", 8).await?;
     converts(bench, "short", " -0x1F", -31i16).await?;
@@ -93,7 +88,6 @@ async fn base_prefix<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn not_a_number<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it parses in its own way")?;
     for (pv, text) in [
         ("double", "x"),
         ("double", "1e999"),
@@ -116,7 +110,6 @@ async fn enum_label<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn converted<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it converts in its own way")?;
     converts(bench, "double", 7i16, 7.0).await?;
     converts(bench, "long", 3.99, 3).await?;
     converts(bench, "long", -3.99, -3).await?;
@@ -142,20 +135,9 @@ fn took(start: Instant, least: f64, most: f64) -> Check {
 
 /// Both are completed, the second not before the first.
 async fn two_at_once<A: Api>(bench: Bench<'_, A>) -> Check {
-    if !A::CONCURRENT {
-        return Err(Stop::NotOffered("one call at a time and thread"));
-    }
     let channel = bench.channel("slow").await?;
     let start = Instant::now();
-    let ends = |value: f64| {
-        let channel = &channel;
-        async move {
-            put(channel, value).await?;
-            Ok::<_, Stop>(start.elapsed())
-        }
-    };
-    let (first, second) = join(ends(1.0), ends(2.0)).await;
-    let (first, second) = (first?, second?);
+    let [first, second] = channel.put_both(1.0, 2.0).await?;
     ensure(format!("{first:?} and {second:?}"), first <= second)?;
     took(start, 0.8, 4.0)?;
     read_is(&channel, &2.0.into()).await
@@ -174,7 +156,6 @@ async fn timeout<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn readonly<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.not_with(Kind::Pcaspy, "it grants all rights")?;
     let channel = bench.channel("ro").await?;
     let rights = channel.info().map(|info| info.rights());
     expect("access rights", rights, Some(AccessRights::READ))?;
@@ -192,14 +173,12 @@ async fn readonly<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// DISP: the server itself refuses.
 async fn disabled<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("disabled").await?;
     refused(put(&channel, 3.5).await, EcaStatus::PUTFAIL)?;
     read_is(&channel, &1.0.into()).await
 }
 
 async fn rights_change<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let gate = bench.channel("gate").await?;
     let gated = bench.channel("gated").await?;
     let outcome = gated_by(&gate, &gated).await;

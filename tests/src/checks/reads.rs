@@ -8,9 +8,7 @@ use ca_client::{
 };
 use ca_proto::dbr::Range;
 
-use super::{
-    Bench, Check, Kind, NO_SUCH_PV, Named, Stop, checks, ensure, exact, expect, native, same_value,
-};
+use super::{Bench, Check, Kind, Named, Stop, checks, ensure, exact, expect, native, same_value};
 use crate::api::{Api, Channel};
 use crate::pvs::{self, SCALARS, Scalar};
 
@@ -37,7 +35,7 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 
 async fn connect<A: Api>(bench: Bench<'_, A>) -> Check {
     for scalar in SCALARS {
-        if no_float(bench, scalar).is_err() {
+        if scalar.native == NativeType::Float && !bench.server.kind.has_float() {
             continue;
         }
         let channel = bench.channel(scalar.name).await?;
@@ -55,22 +53,7 @@ async fn connect<A: Api>(bench: Bench<'_, A>) -> Check {
     Ok(())
 }
 
-/// The portable server in Python knows no FLOAT.
-pub(super) fn no_float<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
-    if scalar.native == NativeType::Float {
-        bench.not_with(Kind::Pcaspy, "its real numbers are all DOUBLE")?;
-    }
-    Ok(())
-}
-
 async fn read<A: Api>(bench: Bench<'_, A>, scalar: Scalar, family: Family) -> Check {
-    if (family, scalar.native) == (Family::Ctrl, NativeType::String) {
-        bench.not_with(
-            Kind::Caproto,
-            "it lays DBR_CTRL_STRING out as DBR_TIME_STRING",
-        )?;
-    }
-    no_float(bench, scalar)?;
     let channel = bench.channel(scalar.name).await?;
     let got = channel.read_with(native(family)).await?;
     expect("type", got.ty(), DbrType::new(family, scalar.native))?;
@@ -136,7 +119,6 @@ fn metadata(kind: Kind, scalar: Scalar, family: Family, got: &Reading) -> Check 
 }
 
 async fn class_name<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it has no record types")?;
     for (pv, class) in [("double", "ao"), ("enum", "mbbo"), ("wf5", "waveform")] {
         let channel = bench.channel(pv).await?;
         let got = channel.read_with(exact(DbrType::CLASS_NAME, 1)).await?;
@@ -146,7 +128,6 @@ async fn class_name<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn field<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     for (field, text) in [
         ("double.EGU", pvs::UNITS),
         ("double.PREC", "3"),
@@ -163,7 +144,6 @@ async fn field<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn undefined<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("undefined").await?;
     let got = channel.read_with(native(Family::Time)).await?;
     expect("alarm", got.alarm(), Some(Alarm::UNDEFINED))?;
@@ -177,7 +157,6 @@ async fn undefined<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("noaccess").await?;
     let rights = channel.info().map(|info| info.rights());
     expect("access rights", rights, Some(AccessRights::NONE))?;
@@ -216,7 +195,6 @@ async fn unknown<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn long_name<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.not_with(Kind::Caproto, "it allows 59 characters in a record name")?;
     let name = pvs::long_name(&bench.server.prefix);
     expect("length", name.len(), 60)?;
     let channel = bench.api.open(name.as_bytes())?;
@@ -225,7 +203,6 @@ async fn long_name<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn long_name_with_field<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let name = format!("{}.RTYP", pvs::long_name(&bench.server.prefix));
     let channel = bench.api.open(name.as_bytes())?;
     let got = channel.read_with(native(Family::Plain)).await?;

@@ -1,6 +1,6 @@
 //! A server that goes away and comes back, with subscriptions alive.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ca_client::{DbrType, Family, Monitor, NativeType, SubSpec, Value};
 
@@ -12,6 +12,12 @@ const BACK: Duration = Duration::from_secs(30);
 
 /// A server that can be ended and started again on its port.
 pub trait Restart {
+    /// How clients find it.
+    fn server(&self) -> Server;
+    /// How often clients asked it to hold updates back, if it counts that.
+    fn updates_stopped(&self) -> Option<u64> {
+        None
+    }
     /// Ends it as a crash would.
     ///
     /// # Errors
@@ -55,7 +61,8 @@ async fn regain(updates: &mut impl Subscription, wanted: &Value) -> Check {
 ///
 /// # Errors
 /// What was not.
-pub async fn restarted<A: Api>(server: &Server, restart: &mut impl Restart) -> Check {
+pub async fn restarted<A: Api>(restart: &mut impl Restart) -> Check {
+    let server = &restart.server();
     let api = A::connect_to(server.address)?;
     let bench = Bench { api: &api, server };
     let channel = bench.channel("double").await?;
@@ -76,10 +83,8 @@ pub async fn restarted<A: Api>(server: &Server, restart: &mut impl Restart) -> C
     ensure("a read without server", read.is_err())?;
 
     restart.start(false)?;
-    let start = Instant::now();
     regain(&mut updates, &3.25.into()).await?;
     regain(&mut others, &"hello".into()).await?;
-    println!("restart: back after {:.1} s", start.elapsed().as_secs_f64());
     put(&channel, 4.5).await?;
     same_value(&first(&mut updates).await?, &4.5.into())?;
     put(&channel, 3.25).await?;
@@ -97,7 +102,8 @@ async fn first(updates: &mut impl Subscription) -> Result<ca_client::Reading, St
 ///
 /// # Errors
 /// What did not.
-pub async fn restarted_changed<A: Api>(server: &Server, restart: &mut impl Restart) -> Check {
+pub async fn restarted_changed<A: Api>(restart: &mut impl Restart) -> Check {
+    let server = &restart.server();
     let api = A::connect_to(server.address)?;
     let bench = Bench { api: &api, server };
     let channel = bench.channel("double").await?;

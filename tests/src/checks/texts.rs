@@ -3,8 +3,8 @@
 use ca_client::{DbrType, Family, NativeType, Value, ValueError};
 
 use super::{
-    Bench, Check, Kind, NO_SUCH_PV, Named, checks, ensure, exact, expect, native, plain, put,
-    read_is, restore, same_value,
+    Bench, Check, Kind, Named, checks, ensure, exact, expect, native, plain, put, read_is, restore,
+    same_value,
 };
 use crate::api::{Api, Channel};
 use crate::pvs;
@@ -34,12 +34,6 @@ async fn longest<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn bytes<A: Api>(bench: Bench<'_, A>, text: &[u8]) -> Check {
-    if std::str::from_utf8(text).is_err() {
-        bench.not_with(
-            Kind::Pcaspy,
-            "its Python layer fails on it and drops the circuit",
-        )?;
-    }
     let channel = bench.channel("string").await?;
     put(&channel, Value::string(text)).await?;
     let outcome = read_is(&channel, &Value::string(text)).await;
@@ -57,7 +51,6 @@ async fn too_long<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The modifier `$`: a string field as an array of `CHAR`.
 async fn dollar<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     let channel = bench.channel("double.DESC$").await?;
     let connection = channel.info().and_then(|info| info.connection().copied());
     expect(
@@ -71,7 +64,6 @@ async fn dollar<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// More than 40 bytes.
 async fn long_string<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records(NO_SUCH_PV)?;
     // A record of its own type there, an array of CHAR with us.
     let modifier = match bench.server.kind {
         Kind::RealIoc => "longstring.VAL$",
@@ -94,7 +86,6 @@ async fn long_string<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The server formats numbers.
 async fn of_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.needs_records("it formats in its own way")?;
     for (pv, text) in [
         ("double", "3.250"),
         ("float", "1.500"),
@@ -117,10 +108,6 @@ async fn of_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn nan_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.not_with(
-        Kind::Caproto,
-        "it takes NaN for a value beyond the control limits",
-    )?;
     let channel = bench.channel("double").await?;
     put(&channel, f64::NAN).await?;
     let got = channel.read_with(exact(plain(NativeType::Double), 1)).await;
@@ -132,7 +119,6 @@ async fn nan_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn infinite_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
-    bench.not_with(Kind::Pcaspy, "its real numbers are all DOUBLE")?;
     let channel = bench.channel("float").await?;
     put(&channel, f32::INFINITY).await?;
     let outcome = read_is(&channel, &f32::INFINITY.into()).await;
