@@ -225,7 +225,8 @@ impl IocHost {
         if stream.closing && stream.queue.is_empty() {
             self.output.push_back(HostOutput::Close { conn });
             self.forget(now, conn);
-        } else if !stream.reading {
+        } else if !stream.reading && self.ioc.is_readable(stream.circuit) {
+            // Replies that wait for the window hold the input back until it opens.
             self.read(now, conn);
         }
     }
