@@ -26,7 +26,7 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
         "array.write_70000" => write_large(bench, "wf70k", 70_000);
         "array.write_1000000" => write_large(bench, "wf1m", 1_000_000);
         "count.less" => count_less(bench);
-        "count.more" => count_more(bench);
+        "count.more_refused" => count_more(bench);
         "count.padded" => count_padded(bench);
     }
 }

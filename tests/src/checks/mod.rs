@@ -38,7 +38,7 @@ pub enum Kind {
 
 impl Kind {
     /// Whether it has FLOAT: real numbers of the portable server in Python are all DOUBLE.
-    const fn has_float(self) -> bool {
+    pub(crate) const fn has_float(self) -> bool {
         !matches!(self, Self::Pcaspy)
     }
 }
@@ -66,6 +66,14 @@ pub enum Stop {
 impl Stop {
     fn failed(what: impl fmt::Display) -> Self {
         Self::Failed(what.to_string())
+    }
+
+    /// With what it is about.
+    fn about(self, what: impl fmt::Display) -> Self {
+        match self {
+            Self::Failed(why) => Self::Failed(format!("{what}: {why}")),
+            not_offered @ Self::NotOffered(_) => not_offered,
+        }
     }
 }
 

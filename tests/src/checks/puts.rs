@@ -99,7 +99,8 @@ async fn not_a_number<A: Api>(bench: Bench<'_, A>) -> Check {
     ] {
         let channel = bench.channel(pv).await?;
         let before = channel.read_with(native(Family::Plain)).await?.to_value();
-        refused(put(&channel, text).await, EcaStatus::PUTFAIL)?;
+        let outcome = refused(put(&channel, text).await, EcaStatus::PUTFAIL);
+        outcome.map_err(|stop| stop.about(format!("{text:?} to {pv}")))?;
         read_is(&channel, &before).await?;
     }
     Ok(())

@@ -120,8 +120,12 @@ async fn nan_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
 
 async fn infinite_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
     let channel = bench.channel("float").await?;
-    put(&channel, f32::INFINITY).await?;
-    let outcome = read_is(&channel, &f32::INFINITY.into()).await;
+    let infinite: Value = match bench.server.kind.has_float() {
+        true => f32::INFINITY.into(),
+        false => f64::INFINITY.into(),
+    };
+    put(&channel, infinite.clone()).await?;
+    let outcome = read_is(&channel, &infinite).await;
     restore(&channel, 1.5f32, outcome).await
 }
 
