@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use ca_proto::ids::CircuitId;
-use ca_proto::server::{Endpoint, PvId};
+use ca_proto::server::{Endpoint, PvId, Update};
 use ca_proto::{Alarm, Instant};
 
 use crate::db::PvHandle;
@@ -57,7 +57,7 @@ impl Ioc {
 
     /// Carries what the database has to say to the circuits.
     pub(crate) fn settle(&mut self, now: Instant) {
-        while !self.db.posts.is_empty() || !self.db.completed.is_empty() {
+        while self.db.has_news() {
             self.publish();
             for (ticket, status) in std::mem::take(&mut self.db.completed) {
                 if let Some(connection) = self.circuits.get_mut(ticket.circuit) {
@@ -79,11 +79,10 @@ impl Ioc {
             if let Some(frozen) = post.frozen {
                 snapshot = Cow::Owned(*frozen);
             }
+            let update = Update::new(&snapshot);
             for who in audience {
                 if let Some(connection) = self.circuits.get_mut(who.circuit) {
-                    connection
-                        .circuit
-                        .post_through(who.key, &snapshot, &self.db);
+                    connection.circuit.post_through(who.key, update, &self.db);
                     if connection.fresh && !connection.circuit.is_readable() {
                         connection.fresh = false;
                         self.pressed = true;

@@ -1,7 +1,6 @@
 //! Channels of a circuit.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use super::database::{PutId, PvId, SubKey};
 use crate::access::AccessRights;
@@ -21,8 +20,8 @@ pub(super) struct Channel {
     pub rights: AccessRights,
     /// What the client was told last that it may do.
     pub told: AccessRights,
-    /// Subscriptions, oldest first.
-    pub subs: Vec<SubKey>,
+    /// The youngest subscription; they are linked in a circle.
+    pub subs: Option<SubKey>,
     /// First and last unfinished write-notify; the first is with the database, the others wait.
     pub puts: Option<(PutId, PutId)>,
     /// Name as the client spelt it, for error texts.

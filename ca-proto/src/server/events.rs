@@ -10,14 +10,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::database::SubKey;
-use super::subscriptions::Subscriptions;
-use crate::alarm::Alarm;
+use super::scalar::Scalar;
+use super::subscriptions::{Subscription, Subscriptions};
 use crate::config::ServerParams;
-use crate::dbr::{NativeType, Snapshot, Value, ValueRef};
-use crate::time::Timestamp;
-
-/// Bytes of a value that are copied when it is posted; larger ones are read on delivery.
-const COPY_LEN: usize = 8;
+use crate::dbr::Snapshot;
 
 /// What a queue entry holds.
 #[derive(Clone, Copy, Debug)]
@@ -28,44 +24,20 @@ pub(super) enum Posted {
     Reference,
 }
 
-/// A copied scalar with its alarm and time stamp.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scalar {
-    native: NativeType,
-    bytes: [u8; COPY_LEN],
-    alarm: Alarm,
-    stamp: Timestamp,
-}
-
 impl Posted {
     /// What to queue for a subscription whose PV is a scalar of at most 8 bytes.
     pub(super) fn copy_of(snapshot: &Snapshot) -> Self {
-        let value = snapshot.value.as_ref();
-        let mut bytes = [0; COPY_LEN];
-        match bytes.get_mut(..value.data.len()) {
-            Some(head) if value.count == 1 && value.native != NativeType::String => {
-                head.copy_from_slice(value.data);
-                Self::Scalar(Scalar {
-                    native: value.native,
-                    bytes,
-                    alarm: snapshot.alarm,
-                    stamp: snapshot.stamp,
-                })
-            }
-            _ => Self::Reference,
-        }
+        Scalar::of(snapshot).map_or(Self::Reference, Self::Scalar)
     }
 
     /// The state to deliver: what was posted, with everything that is not copied as of now.
     pub(super) fn apply(self, now: Cow<'_, Snapshot>) -> Cow<'_, Snapshot> {
         match self {
             Self::Reference => now,
-            // The same as now, mostly: then nothing is put together.
-            Self::Scalar(scalar) if scalar.is_of(&now) => now,
             Self::Scalar(scalar) => Cow::Owned(Snapshot {
                 value: scalar.value(),
-                alarm: scalar.alarm,
-                stamp: scalar.stamp,
+                alarm: scalar.alarm(),
+                stamp: scalar.stamp(),
                 ack: now.ack,
                 meta: Arc::clone(&now.meta),
             }),
@@ -73,32 +45,16 @@ impl Posted {
     }
 }
 
-impl Scalar {
-    fn is_of(&self, snapshot: &Snapshot) -> bool {
-        let value = snapshot.value.as_ref();
-        self.stamp == snapshot.stamp
-            && self.alarm == snapshot.alarm
-            && self.native == value.native
-            && value.count == 1
-            && self.bytes.get(..value.data.len()) == Some(value.data)
-    }
-
-    fn value(&self) -> Value {
-        let data = self.bytes.get(..self.native.size()).unwrap_or_default();
-        ValueRef {
-            native: self.native,
-            count: 1,
-            data,
-        }
-        .to_value()
-    }
-}
+/// No entry.
+const NONE: u32 = u32::MAX;
+/// Entries whose memory an empty queue keeps.
+const KEEP_ENTRIES: usize = 4096;
 
 /// A subscription's place in the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     ring: u32,
-    /// Sequence number of its last entry; meaningful while `pending` is not 0.
+    /// Its last entry; meaningful while `pending` is not 0.
     last: u32,
     /// Its entries in the ring.
     pending: u32,
@@ -113,52 +69,133 @@ pub(super) enum Queued {
     Replaced,
 }
 
-#[derive(Debug, Default)]
+/// An update that waits, linked to the next one of its ring.
+#[derive(Debug)]
+struct Entry {
+    owner: SubKey,
+    next: u32,
+    posted: Posted,
+}
+
+/// The entries of all rings. They share one store, of which the entries used last are used again
+/// first: however many rings there are, what is touched stays in the cache, and what a ring may hold
+/// is not allocated before it holds it.
+#[derive(Debug)]
+struct Entries {
+    slots: Vec<Entry>,
+    /// The first free slot, linked through `next`.
+    free: u32,
+    used: usize,
+}
+
+impl Entries {
+    const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            used: 0,
+        }
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
+        self.slots.get_mut(index as usize)
+    }
+
+    fn insert(&mut self, entry: Entry) -> u32 {
+        self.used += 1;
+        let index = self.free;
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            self.free = slot.next;
+            *slot = entry;
+            return index;
+        }
+        // Below 2^32: a ring has at most 2^31 entries beyond one for each of its subscriptions.
+        self.slots.push(entry);
+        (self.slots.len() - 1) as u32
+    }
+
+    /// Takes an entry out; the caller has unlinked it.
+    fn remove(&mut self, index: u32) {
+        self.used -= 1;
+        if self.used == 0 {
+            // Begins again at the start of its memory, which is in the cache.
+            self.free = NONE;
+            self.slots.clear();
+            self.slots.shrink_to(KEEP_ENTRIES);
+        } else if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.next = self.free;
+            self.free = index;
+        }
+    }
+}
+
+#[derive(Debug)]
 struct Ring {
-    entries: VecDeque<(SubKey, Posted)>,
-    /// Sequence number of the first entry; wraps.
-    base: u32,
+    /// First and last entry; meaningful while `len` is not 0.
+    first: u32,
+    last: u32,
+    len: u32,
     /// Subscriptions that use this ring.
-    members: usize,
+    members: u32,
     /// Entries beyond the first of their subscription.
-    duplicates: usize,
+    duplicates: u32,
     /// Entries that are still delivered under flow control.
-    backlog: usize,
+    backlog: u32,
     /// The ring is in the list of those to be drained.
     ready: bool,
+}
+
+impl Ring {
+    const fn new() -> Self {
+        Self {
+            first: NONE,
+            last: NONE,
+            len: 0,
+            members: 0,
+            duplicates: 0,
+            backlog: 0,
+            ready: false,
+        }
+    }
 }
 
 /// Rings of entries, and the order in which they are drained.
 #[derive(Debug)]
 pub(super) struct EventQueue {
     rings: Vec<Ring>,
+    entries: Entries,
     /// Rings that can take another subscription.
     vacant: Vec<u32>,
     /// Rings with something to deliver.
     ready: VecDeque<u32>,
     /// Entries of the first ready ring that are delivered before the next one has its turn.
-    turn: usize,
+    turn: u32,
     flow_control: bool,
-    ring_entries: usize,
-    ring_members: usize,
-    replace_when_free: usize,
+    /// Sum of the rings' backlogs.
+    backlog: usize,
+    ring_entries: u32,
+    ring_members: u32,
+    replace_when_free: u32,
 }
 
 impl EventQueue {
     pub(super) fn new(params: &ServerParams) -> Self {
         let quota = params.entries_per_subscription.max(1);
+        let members = (params.subscriptions_per_ring)
+            .min(params.event_ring_entries / quota)
+            .max(1);
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX >> 1);
         Self {
             rings: Vec::new(),
+            entries: Entries::new(),
             vacant: Vec::new(),
             ready: VecDeque::new(),
             turn: 0,
             flow_control: false,
-            ring_entries: params.event_ring_entries,
-            ring_members: params
-                .subscriptions_per_ring
-                .min(params.event_ring_entries / quota)
-                .max(1),
-            replace_when_free: params.replace_when_free,
+            backlog: 0,
+            ring_entries: narrow(params.event_ring_entries),
+            ring_members: narrow(members),
+            replace_when_free: narrow(params.replace_when_free),
         }
     }
 
@@ -167,7 +204,7 @@ impl EventQueue {
         let ring = self.vacant.last().copied().unwrap_or_else(|| {
             // Bounded by the number of subscriptions.
             let ring = self.rings.len() as u32;
-            self.rings.push(Ring::default());
+            self.rings.push(Ring::new());
             self.vacant.push(ring);
             ring
         });
@@ -178,7 +215,7 @@ impl EventQueue {
         }
         Place {
             ring,
-            last: 0,
+            last: NONE,
             pending: 0,
         }
     }
@@ -188,26 +225,37 @@ impl EventQueue {
         let Some(place) = subs.get_mut(key).map(|sub| &mut sub.place) else {
             return;
         };
-        let pending = core::mem::take(&mut place.pending) as usize;
+        let pending = core::mem::take(&mut place.pending);
         if pending == 0 {
             return;
         }
         let ring = &mut self.rings[place.ring as usize];
         ring.duplicates -= pending - 1;
-        let (mut index, backlog) = (0, ring.backlog);
-        ring.entries.retain(|(owner, _)| {
-            let keep = *owner != key;
-            if !keep && index < backlog {
-                ring.backlog -= 1;
+        let (mut before, mut at) = (NONE, ring.first);
+        let (len, backlog) = (ring.len, ring.backlog);
+        for index in 0..len {
+            let Some(entry) = self.entries.get_mut(at) else {
+                break;
+            };
+            let (owner, next) = (entry.owner, entry.next);
+            if owner != key {
+                before = at;
+            } else {
+                match self.entries.get_mut(before) {
+                    Some(before) => before.next = next,
+                    None => ring.first = next,
+                }
+                if ring.last == at {
+                    ring.last = before;
+                }
+                ring.len -= 1;
+                if index < backlog {
+                    ring.backlog -= 1;
+                    self.backlog -= 1;
+                }
+                self.entries.remove(at);
             }
-            index += 1;
-            keep
-        });
-        // The others have moved up.
-        for (offset, (owner, _)) in (0u32..).zip(&ring.entries) {
-            if let Some(sub) = subs.get_mut(*owner) {
-                sub.place.last = ring.base.wrapping_add(offset);
-            }
+            at = next;
         }
     }
 
@@ -221,29 +269,27 @@ impl EventQueue {
             self.vacant.push(index);
         }
         ring.members -= 1;
-        if ring.members == 0 {
-            ring.entries = VecDeque::new();
-        }
     }
 
     /// True if another update of this subscription would take the place of a queued one for want of
     /// room.
     pub(super) fn is_crowded(&self, place: &Place) -> bool {
-        let ring = &self.rings[place.ring as usize];
-        let free = self.ring_entries.saturating_sub(ring.entries.len());
-        place.pending > 0 && !self.flow_control && free <= self.replace_when_free
+        if place.pending == 0 || self.flow_control {
+            return false;
+        }
+        let len = self.rings[place.ring as usize].len;
+        self.ring_entries.saturating_sub(len) <= self.replace_when_free
     }
 
-    /// Queues an update. Never allocates once the ring has grown to its size.
+    /// Queues an update. Never allocates once the store of entries has grown to its size.
     pub(super) fn post(&mut self, key: SubKey, place: &mut Place, posted: Posted) -> Queued {
         let ring = &mut self.rings[place.ring as usize];
         if place.pending > 0 {
-            let free = self.ring_entries.saturating_sub(ring.entries.len());
+            let free = self.ring_entries.saturating_sub(ring.len);
             let waits = matches!(posted, Posted::Reference);
             if waits || self.flow_control || free <= self.replace_when_free {
-                let offset = place.last.wrapping_sub(ring.base) as usize;
-                if let Some((_, entry)) = ring.entries.get_mut(offset) {
-                    *entry = posted;
+                if let Some(entry) = self.entries.get_mut(place.last) {
+                    entry.posted = posted;
                 }
                 return Queued::Replaced;
             }
@@ -251,8 +297,17 @@ impl EventQueue {
         }
         place.pending += 1;
         // At most `ring_entries` plus one for each subscription without an entry.
-        place.last = ring.base.wrapping_add(ring.entries.len() as u32);
-        ring.entries.push_back((key, posted));
+        place.last = self.entries.insert(Entry {
+            owner: key,
+            next: NONE,
+            posted,
+        });
+        match self.entries.get_mut(ring.last) {
+            Some(last) if ring.len > 0 => last.next = place.last,
+            _ => ring.first = place.last,
+        }
+        ring.last = place.last;
+        ring.len += 1;
         if !self.flow_control && !ring.ready {
             ring.ready = true;
             self.ready.push_back(place.ring);
@@ -261,46 +316,53 @@ impl EventQueue {
     }
 
     /// True if there is something to deliver.
-    pub(super) fn has_output(&self) -> bool {
-        self.ready.iter().any(|&ring| {
-            let ring = &self.rings[ring as usize];
-            !ring.entries.is_empty() && (!self.flow_control || ring.backlog > 0)
-        })
+    pub(super) const fn has_output(&self) -> bool {
+        // Without flow control, every ring with entries is ready; with it, those with a backlog are.
+        match self.flow_control {
+            true => self.backlog > 0,
+            false => self.entries.used > 0,
+        }
     }
 
-    /// Takes the next update to deliver: ring after ring, each as long as it was when its turn came,
-    /// so that a busy subscription delays only its neighbours.
-    pub(super) fn pop(&mut self, subs: &mut Subscriptions) -> Option<(SubKey, Posted)> {
+    /// Takes the next update to deliver, and gives its subscription beside it: ring after ring, each
+    /// as long as it was when its turn came, so that a busy subscription delays only its neighbours.
+    pub(super) fn pop<'s>(
+        &mut self,
+        subs: &'s mut Subscriptions,
+    ) -> Option<(&'s mut Subscription, Posted)> {
         loop {
             let index = *self.ready.front()?;
             let ring = &mut self.rings[index as usize];
-            if ring.entries.is_empty() || (self.flow_control && ring.backlog == 0) {
+            if ring.len == 0 || (self.flow_control && ring.backlog == 0) {
                 ring.ready = false;
                 self.ready.pop_front();
                 self.turn = 0;
                 continue;
             }
             if self.turn == 0 {
-                self.turn = ring.entries.len();
+                self.turn = ring.len;
             }
-            let entry = ring.entries.pop_front()?;
-            if ring.entries.is_empty() {
-                // Begins again at the start of its memory, which is in the cache.
-                ring.entries.clear();
+            let at = ring.first;
+            let entry = self.entries.get_mut(at)?;
+            let (owner, next, posted) = (entry.owner, entry.next, entry.posted);
+            ring.first = next;
+            ring.len -= 1;
+            if ring.backlog > 0 {
+                ring.backlog -= 1;
+                self.backlog -= 1;
             }
-            ring.base = ring.base.wrapping_add(1);
-            ring.backlog = ring.backlog.saturating_sub(1);
-            if let Some(sub) = subs.get_mut(entry.0) {
-                sub.place.pending -= 1;
-                if sub.place.pending > 0 {
-                    ring.duplicates -= 1;
-                }
-            }
+            self.entries.remove(at);
             self.turn -= 1;
             if self.turn == 0 {
                 self.ready.rotate_left(1);
             }
-            return Some(entry);
+            // Cancelled subscriptions have no entries.
+            let sub = subs.get_mut(owner)?;
+            sub.place.pending -= 1;
+            if sub.place.pending > 0 {
+                ring.duplicates -= 1;
+            }
+            return Some((sub, posted));
         }
     }
 
@@ -311,12 +373,14 @@ impl EventQueue {
         if core::mem::replace(&mut self.flow_control, true) {
             return;
         }
+        self.backlog = 0;
         for &ring in &self.ready {
             let ring = &mut self.rings[ring as usize];
             ring.backlog = match ring.duplicates {
                 0 => 0,
-                _ => ring.entries.len(),
+                _ => ring.len,
             };
+            self.backlog += ring.backlog as usize;
         }
     }
 
@@ -325,9 +389,10 @@ impl EventQueue {
         if !core::mem::replace(&mut self.flow_control, false) {
             return;
         }
+        self.backlog = 0;
         for (index, ring) in (0u32..).zip(&mut self.rings) {
             ring.backlog = 0;
-            if !ring.ready && !ring.entries.is_empty() {
+            if !ring.ready && ring.len > 0 {
                 ring.ready = true;
                 self.ready.push_back(index);
             }

@@ -24,6 +24,7 @@ mod events;
 mod put_notify;
 mod reply;
 mod requests;
+mod scalar;
 mod subscriptions;
 
 pub use circuit::{Circuit, CircuitStats};
@@ -32,3 +33,4 @@ pub use database::{
 };
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Violation;
+pub use subscriptions::Update;

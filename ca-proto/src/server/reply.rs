@@ -13,6 +13,8 @@ use crate::wire::message::{ErrorBody, NO_CHANNEL};
 use crate::wire::send_queue::SHARE_FROM;
 use crate::wire::{Header, Minor, SendQueue, align8, tcp};
 
+/// Bytes that suffice for a header, a time stamp and a scalar.
+const MAX_SCALAR: u64 = 64;
 /// Zeros to share instead of writing out long paddings.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -70,6 +72,11 @@ impl Room {
             max_message,
             max_queued: params.send_high_water as u64 + max_message,
         }
+    }
+
+    /// Whether messages with a scalar and its time stamp are within the limits.
+    pub(super) const fn fits_scalars(&self) -> bool {
+        self.max_message >= MAX_SCALAR
     }
 
     /// Completes a header whose type and count are set with the payload size.

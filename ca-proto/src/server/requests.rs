@@ -1,6 +1,5 @@
 //! Requests other than subscriptions and writes.
 
-use alloc::vec::Vec;
 use bytes::BufMut;
 
 use super::channels::{Channel, Channels};
@@ -8,6 +7,7 @@ use super::circuit::Circuit;
 use super::database::{Database, Subscriber};
 use super::error::Violation;
 use super::reply::{Refusal, Room};
+use super::scalar::Scalar;
 use super::subscriptions::{ChannelText, data_header, dynamic_count};
 use crate::access::AccessRights;
 use crate::dbr::{DbrType, Family};
@@ -126,7 +126,7 @@ impl Circuit {
             pv,
             rights,
             told: rights,
-            subs: Vec::new(),
+            subs: None,
             puts: None,
             name: name.into(),
         };
@@ -182,7 +182,9 @@ impl Circuit {
             return;
         };
         let circuit = self.id;
-        for key in channel.subs {
+        let mut next = self.next_subscription(channel.subs, None);
+        while let Some(key) = next {
+            next = self.next_subscription(channel.subs, Some(key));
             self.drop_subscription(key);
             db.unsubscribe(channel.pv, Subscriber { circuit, key });
         }
@@ -224,6 +226,14 @@ impl Circuit {
         let reply = |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
         let result = if readable {
             let snapshot = db.read(pv);
+            // hot: a scalar as it is.
+            if header.count <= 1
+                && room.fits_scalars()
+                && let Some(scalar) = Scalar::of(&snapshot)
+                && scalar.put(&mut self.out, Command::READ_NOTIFY, ty, header.p2)
+            {
+                return Ok(());
+            }
             let count = match header.count {
                 0 => dynamic_count(ty, &snapshot, || db.info(pv).count),
                 count => count,

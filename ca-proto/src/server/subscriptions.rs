@@ -29,6 +29,8 @@ pub(super) struct Subscription {
     /// The PV is a scalar of at most 8 bytes, whose values are copied when they are posted.
     pub by_copy: bool,
     pub place: Place,
+    /// The next younger subscription of the channel; the youngest has the oldest.
+    pub next: SubKey,
 }
 
 impl Subscription {
@@ -44,12 +46,24 @@ impl Subscription {
         }
     }
 
-    fn posted(&self, snapshot: &Snapshot) -> Posted {
+    /// What to queue of an update.
+    const fn posted(&self, update: Posted) -> Posted {
         if self.by_copy {
-            Posted::copy_of(snapshot)
+            update
         } else {
             Posted::Reference
         }
+    }
+}
+
+/// The state of a PV, prepared for any number of subscriptions.
+#[derive(Clone, Copy, Debug)]
+pub struct Update(Posted);
+
+impl Update {
+    /// From the state that the subscribers are to see.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        Self(Posted::copy_of(snapshot))
     }
 }
 
@@ -124,17 +138,26 @@ impl Circuit {
             readable,
             by_copy: info.count == 1 && info.native != NativeType::String,
             place: self.events.join(),
+            next: SubKey(0),
         };
         // The first update tells how things stand, readable or not, whatever the mask says.
-        let first = sub.posted(&db.read(pv));
+        let first = sub.posted(Posted::copy_of(&db.read(pv)));
         let events = &mut self.events;
         let key = self.subs.insert_with(|key| {
             events.post(key, &mut sub.place, first);
+            sub.next = key;
             sub
         });
         // Below the capacity of the table, as checked above.
         if let (Ok(key), Some(channel)) = (key, self.channels.get_mut(sid)) {
-            channel.subs.push(key);
+            if let Some(youngest) = channel.subs.replace(key)
+                && let Some(youngest) = self.subs.get_mut(youngest)
+            {
+                let oldest = core::mem::replace(&mut youngest.next, key);
+                if let Some(sub) = self.subs.get_mut(key) {
+                    sub.next = oldest;
+                }
+            }
             self.stats.updates_posted += 1;
             let circuit = self.id;
             db.subscribe(pv, Subscriber { circuit, key }, mask);
@@ -173,11 +196,37 @@ impl Circuit {
 
     /// Takes the oldest subscription with this identifier off its channel.
     fn take_subscription(&mut self, sid: Sid, subid: SubId) -> Option<SubKey> {
-        let keys = &mut self.channels.get_mut(sid)?.subs;
-        let index = keys
-            .iter()
-            .position(|&key| self.subs.get(key).is_some_and(|sub| sub.subid == subid))?;
-        Some(keys.remove(index))
+        let channel = self.channels.get_mut(sid)?;
+        let youngest = channel.subs?;
+        let mut before = youngest;
+        loop {
+            let key = self.subs.get(before)?.next;
+            let sub = self.subs.get(key)?;
+            if sub.subid == subid {
+                let next = sub.next;
+                self.subs.get_mut(before)?.next = next;
+                if key == youngest {
+                    channel.subs = (before != key).then_some(before);
+                }
+                return Some(key);
+            }
+            if key == youngest {
+                return None;
+            }
+            before = key;
+        }
+    }
+
+    /// The subscription of a channel after `last`, oldest first; `youngest` is the channel's.
+    pub(super) fn next_subscription(
+        &self,
+        youngest: Option<SubKey>,
+        last: Option<SubKey>,
+    ) -> Option<SubKey> {
+        match last {
+            Some(last) if Some(last) == youngest => None,
+            last => Some(self.subs.get(last.or(youngest)?)?.next),
+        }
     }
 
     pub(super) fn drop_subscription(&mut self, key: SubKey) -> Option<Subscription> {
@@ -189,13 +238,17 @@ impl Circuit {
     /// (`wire-and-server` 6.7). Subscriptions that do not exist, or whose channel is not readable at
     /// the moment, are passed over. Ask [`has_output`](Self::has_output) afterwards.
     pub fn post(&mut self, sub: SubKey, snapshot: &Snapshot) {
+        self.post_update(sub, Update::new(snapshot));
+    }
+
+    fn post_update(&mut self, sub: SubKey, update: Update) {
         let Some(subscription) = self.subs.get_mut(sub) else {
             return;
         };
         if !subscription.readable {
             return;
         }
-        let posted = subscription.posted(snapshot);
+        let posted = subscription.posted(update.0);
         self.stats.updates_posted += 1;
         if self.events.post(sub, &mut subscription.place, posted) == Queued::Replaced {
             self.stats.updates_replaced += 1;
@@ -205,17 +258,12 @@ impl Circuit {
     /// As [`post`](Self::post), but when the update would take the place of a queued one and the send
     /// queue has room, what waits is encoded first. The reference's event task, which runs beside the
     /// one that posts, does the same.
-    pub fn post_through(
-        &mut self,
-        sub: SubKey,
-        snapshot: &Snapshot,
-        db: &(impl Database + ?Sized),
-    ) {
+    pub fn post_through(&mut self, sub: SubKey, update: Update, db: &(impl Database + ?Sized)) {
         let crowded = |sub: &Subscription| self.events.is_crowded(&sub.place);
         if self.subs.get(sub).is_some_and(crowded) && self.is_readable() {
             self.transmit(db);
         }
-        self.post(sub, snapshot);
+        self.post_update(sub, update);
     }
 
     /// Queues the update that every subscription of a channel gets when its rights have changed.
@@ -224,8 +272,11 @@ impl Circuit {
             return;
         };
         let readable = channel.rights.can_read();
-        let snapshot = readable.then(|| db.read(channel.pv));
-        for &key in &channel.subs {
+        let youngest = channel.subs;
+        let state = readable.then(|| Posted::copy_of(&db.read(channel.pv)));
+        let mut last = None;
+        while let Some(key) = self.next_subscription(youngest, last) {
+            last = Some(key);
             if !readable {
                 // What is queued may not be seen any more.
                 self.events.purge(key, &mut self.subs);
@@ -234,10 +285,7 @@ impl Circuit {
                 continue;
             };
             sub.readable = readable;
-            let posted = match &snapshot {
-                Some(snapshot) => sub.posted(snapshot),
-                None => Posted::Reference,
-            };
+            let posted = state.map_or(Posted::Reference, |state| sub.posted(state));
             self.stats.updates_posted += 1;
             if self.events.post(key, &mut sub.place, posted) == Queued::Replaced {
                 self.stats.updates_replaced += 1;
@@ -248,14 +296,21 @@ impl Circuit {
     /// Encodes queued updates as long as the send queue is below its high-water mark.
     pub(super) fn deliver(&mut self, db: &(impl Database + ?Sized)) {
         let room = Room::new(&self.params, self.minor);
+        let short = room.fits_scalars();
         while self.out.len() < self.params.send_high_water {
-            let Some((key, posted)) = self.events.pop(&mut self.subs) else {
+            let Some((sub, posted)) = self.events.pop(&mut self.subs) else {
                 break;
             };
-            let Some(sub) = self.subs.get(key) else {
-                continue;
-            };
             self.stats.updates_sent += 1;
+            // hot: a scalar as it is.
+            if let Posted::Scalar(scalar) = posted
+                && sub.readable
+                && sub.count <= 1
+                && short
+                && scalar.put(&mut self.out, Command::EVENT_ADD, sub.ty, sub.subid.0)
+            {
+                continue;
+            }
             if let Err(refusal) = send_update(&room, &mut self.out, sub, posted, db) {
                 let Some(channel) = self.channels.get(sub.sid) else {
                     continue;
