@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ca_proto::dbr::{Limits, Metadata, Snapshot};
 use ca_proto::ids::Slots;
@@ -84,6 +85,8 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn stamp(&self, at: Instant) -> Timestamp {
         match at.checked_duration_since(self.now) {
+            // The driver sets the clock when it hands in what was received.
+            Some(Duration::ZERO) => self.wall,
             Some(after) => self.wall + after,
             None => {
                 let wall = self.wall.to_unix().saturating_sub(self.now - at);
@@ -132,6 +135,11 @@ impl Db {
             Node::Record(record) => Some((handle, record)),
             Node::View(_) => None,
         })
+    }
+
+    /// Whether circuits are to be told something.
+    pub(crate) const fn has_news(&self) -> bool {
+        !self.posts.is_empty() || !self.completed.is_empty()
     }
 
     /// Number of records.

@@ -259,7 +259,9 @@ impl Ioc {
         };
         let result = connection.circuit.handle_frame(now, frame, &mut self.db);
         connection.broken |= result.is_err();
-        self.settle(now);
+        if self.db.has_news() {
+            self.settle(now);
+        }
         self.wake(circuit);
         result
     }
@@ -311,9 +313,29 @@ impl Ioc {
     ) -> Result<usize, Violation> {
         let mut frames = deframer.frames(chunk);
         while go_on(self) {
-            frames.set_limits(self.limits(circuit));
-            let Some(frame) = frames.next() else { break };
-            self.handle_frame(now, circuit, frame)?;
+            let Some(connection) = self.circuits.get_mut(circuit) else {
+                break;
+            };
+            // hot: frames that concern nobody else follow each other without more ado.
+            let result = loop {
+                frames.set_limits(connection.circuit.limits());
+                let Some(frame) = frames.next() else {
+                    break None;
+                };
+                let result = connection.circuit.handle_frame(now, frame, &mut self.db);
+                if result.is_err() || self.db.has_news() || !connection.circuit.is_readable() {
+                    break Some(result);
+                }
+            };
+            connection.broken |= matches!(result, Some(Err(_)));
+            if self.db.has_news() {
+                self.settle(now);
+            }
+            self.wake(circuit);
+            match result {
+                Some(result) => result?,
+                None => break,
+            }
         }
         Ok(chunk.len() - frames.remaining())
     }

@@ -141,35 +141,61 @@ pub(crate) struct Subscription {
 }
 
 /// Subscriptions in order of circuit and key, so that the order of updates follows from what is
-/// subscribed, and not from the history.
+/// subscribed, and not from the history. Most PVs have one at most, which stands beside the value.
 #[derive(Debug, Default)]
-pub(crate) struct Subscribers(Vec<Subscription>);
+pub(crate) enum Subscribers {
+    #[default]
+    None,
+    One(Subscription),
+    Many(Vec<Subscription>),
+}
 
 impl Subscribers {
     pub(crate) fn insert(&mut self, who: Subscriber, mask: EventMask) {
-        match self.0.binary_search_by_key(&who, |sub| sub.who) {
-            Ok(at) => self.0[at].mask = mask,
-            Err(at) => self.0.insert(at, Subscription { who, mask }),
+        let new = Subscription { who, mask };
+        match self {
+            Self::None => *self = Self::One(new),
+            Self::One(sub) if sub.who == who => *sub = new,
+            Self::One(sub) => {
+                let mut both = vec![*sub, new];
+                both.sort_by_key(|sub| sub.who);
+                *self = Self::Many(both);
+            }
+            Self::Many(subs) => match subs.binary_search_by_key(&who, |sub| sub.who) {
+                Ok(at) => subs[at] = new,
+                Err(at) => subs.insert(at, new),
+            },
         }
     }
 
     pub(crate) fn remove(&mut self, who: Subscriber) {
-        if let Ok(at) = self.0.binary_search_by_key(&who, |sub| sub.who) {
-            self.0.remove(at);
-        }
-        if self.0.is_empty() {
-            self.0 = Vec::new();
+        match self {
+            Self::One(sub) if sub.who == who => *self = Self::None,
+            Self::None | Self::One(_) => {}
+            Self::Many(subs) => {
+                if let Ok(at) = subs.binary_search_by_key(&who, |sub| sub.who) {
+                    subs.remove(at);
+                }
+                if let [last] = **subs {
+                    *self = Self::One(last);
+                }
+            }
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(crate) const fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
     }
 
     /// Those whose mask has a bit in common with `mask`.
     pub(crate) fn matching(&self, mask: EventMask) -> impl Iterator<Item = Subscriber> {
+        let all = match self {
+            Self::None => &[],
+            Self::One(sub) => std::slice::from_ref(sub),
+            Self::Many(subs) => subs,
+        };
         let wanted = move |sub: &&Subscription| sub.mask.intersects(mask);
-        self.0.iter().filter(wanted).map(|sub| sub.who)
+        all.iter().filter(wanted).map(|sub| sub.who)
     }
 }
 
