@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod ci;
 mod fuzz;
 mod peers;
@@ -28,6 +30,9 @@ enum Task {
     Ci(test::Options),
     /// Run the fuzz targets in turn (needs a nightly compiler and cargo-fuzz).
     Fuzz(fuzz::Options),
+    /// Measure client and IOC beside libca, the real IOC and bare sockets.
+    #[cfg(target_os = "linux")]
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +41,8 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        #[cfg(target_os = "linux")]
+        Task::Bench(options) => bench::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! Running commands as named steps, with a heading and the time that each of them took.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -29,6 +30,24 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
         Ok(status) => Err(format!("{name} ended with {status}")),
         Err(error) => Err(format!("cannot run {name}: {error}")),
     }
+}
+
+/// Makes the folder that a file is to lie in.
+///
+/// # Errors
+/// Names the folder.
+pub(crate) fn make_parent(file: &Path) -> Result<(), String> {
+    let folder = file.parent().unwrap_or(file);
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// Writes a file, and its folder if need be.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn write(file: &Path, text: &str) -> Result<(), String> {
+    make_parent(file)?;
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// What was run so far. A failed step does not keep later ones from running, so that one run

@@ -1,0 +1,136 @@
+//! Subscriptions with the asynchronous client.
+
+use std::time::Instant;
+
+use ca_client::{Client, Monitor, SubSpec, Subscription};
+use tokio::task::JoinSet;
+
+use crate::meter::{Meter, More};
+use crate::{Result, TIMEOUT, open, open_all};
+
+/// Updates of a subscription that may wait: what arrives in one read of a circuit fits.
+const DEPTH: usize = 4096;
+
+/// W4: updates until each subscription has seen the negative value.
+pub(crate) async fn updates(client: &Client, names: &[String], circuits: u8) -> Result<()> {
+    let mut subscriptions = Vec::new();
+    for priority in 0..circuits.max(1) {
+        let mut channels = Vec::new();
+        for name in names {
+            channels.push(client.open_with(name, priority)?.with_timeout(TIMEOUT));
+        }
+        for channel in &channels {
+            channel.connected().await?;
+            subscriptions.push(channel.subscribe(SubSpec::time().depth(DEPTH))?);
+        }
+    }
+    for subscription in &mut subscriptions {
+        first(subscription).await?;
+    }
+    println!("READY");
+    // The time starts with the first update.
+    let begin = subscriptions[0].next().await;
+    let meter = Meter::start();
+    let mut tasks: JoinSet<Result<(u64, f64)>> = JoinSet::new();
+    for subscription in subscriptions {
+        tasks.spawn(count(subscription));
+    }
+    let (mut delivered, mut produced) = (u64::from(begin.is_some()), 0);
+    while let Some(ended) = tasks.join_next().await {
+        let (updates, last) = ended??;
+        delivered += updates;
+        // Rounds 1 to n, and the end.
+        produced += (-last) as u64 + 1;
+    }
+    finish(meter, delivered, produced, None);
+    Ok(())
+}
+
+/// Waits for the value that a subscription begins with.
+async fn first(subscription: &mut Subscription) -> Result<()> {
+    loop {
+        match subscription.next().await {
+            Some(Monitor::Update { .. }) => return Ok(()),
+            Some(_) => {}
+            None => return Err("the subscription has ended".into()),
+        }
+    }
+}
+
+/// Counts updates up to a negative one, which is returned too.
+async fn count(mut subscription: Subscription) -> Result<(u64, f64)> {
+    let mut updates = 0;
+    while let Some(item) = subscription.next().await {
+        let Monitor::Update { reading, .. } = item else {
+            continue;
+        };
+        updates += 1;
+        let value: f64 = reading.get(0).ok_or("an update without a number")?;
+        if value < 0.0 {
+            return Ok((updates, value));
+        }
+    }
+    Err("the subscription has ended".into())
+}
+
+/// W6: frames up to the marked one.
+pub(crate) async fn frames(client: &Client, name: &str) -> Result<()> {
+    let channel = open(client, name).await?;
+    let mut subscription = channel.subscribe(SubSpec::time())?;
+    first(&mut subscription).await?;
+    println!("READY");
+    let (mut meter, mut frames) = (Meter::start(), 0);
+    while let Some(item) = subscription.next().await {
+        let Monitor::Update { reading, .. } = item else {
+            continue;
+        };
+        if frames == 0 {
+            meter = Meter::start();
+        }
+        frames += 1;
+        let data = reading.value().data;
+        if let [0xff, 0xff, high, low, ..] = *data {
+            let produced = u64::from(u16::from_be_bytes([high, low]));
+            finish(meter, frames, produced, Some(data.len()));
+            return Ok(());
+        }
+    }
+    Err("the subscription has ended".into())
+}
+
+/// Reads the last PV, one read outstanding, while the others are monitored.
+pub(crate) async fn beside(client: &Client, names: &[String], n: u64) -> Result<()> {
+    let mut channels = open_all(client, names).await?;
+    let read = channels.pop().ok_or("no PV names")?;
+    let mut watchers: JoinSet<()> = JoinSet::new();
+    for channel in &channels {
+        let mut subscription = channel.subscribe(SubSpec::time())?;
+        first(&mut subscription).await?;
+        watchers.spawn(async move { while subscription.next().await.is_some() {} });
+    }
+    println!("READY");
+    let mut latencies = Vec::with_capacity(n as usize);
+    let meter = Meter::start();
+    for _ in 0..n {
+        let start = Instant::now();
+        read.read::<f64>().await?;
+        latencies.push(start.elapsed());
+    }
+    meter.result(
+        n,
+        More {
+            latencies,
+            ..More::default()
+        },
+    );
+    Ok(())
+}
+
+fn finish(meter: Meter, delivered: u64, produced: u64, bytes: Option<usize>) {
+    let more = More {
+        produced: Some(produced),
+        bytes,
+        ..More::default()
+    };
+    meter.result(delivered, more);
+}

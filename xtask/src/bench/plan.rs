@@ -1,0 +1,212 @@
+//! The cases: workloads, pairs of client and server, pinning modes.
+
+use serde::{Deserialize, Serialize};
+
+/// PVs that each server has.
+pub(crate) const PVS: u64 = 100_000;
+/// Rates of the paced writer, puts per second over 1000 PVs.
+pub(crate) const PACES: [u64; 4] = [50_000, 200_000, 500_000, 1_000_000];
+/// Circuits of the fan-out.
+pub(crate) const CIRCUITS: u64 = 100;
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Client {
+    Libca,
+    Bare,
+    Ours,
+    Blocking,
+    /// No Channel Access: what the kernel allows.
+    Raw,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Server {
+    Ioc,
+    Bare,
+    Ours,
+    Raw,
+}
+
+/// Which cores the two may use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Pin {
+    Same,
+    Split,
+    Free,
+}
+
+/// What is done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Work {
+    Get,
+    GetMany(u64),
+    PutNotify,
+    Put,
+    Monitor(u64),
+    Paced(u64),
+    Fan,
+    Connect(u64),
+    Array,
+    Frames,
+    Fair,
+}
+
+/// One cell of the tables.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct Case {
+    pub work: Work,
+    pub pin: Pin,
+    pub client: Client,
+    pub server: Server,
+}
+
+/// The pairs that each workload has.
+const PAIRS: [(Client, Server); 7] = [
+    (Client::Libca, Server::Ioc),
+    (Client::Bare, Server::Ioc),
+    (Client::Ours, Server::Ioc),
+    (Client::Libca, Server::Ours),
+    (Client::Bare, Server::Ours),
+    (Client::Ours, Server::Ours),
+    (Client::Bare, Server::Bare),
+];
+const BLOCKING: (Client, Server) = (Client::Blocking, Server::Ours);
+const RAW: (Client, Server) = (Client::Raw, Server::Raw);
+const ALL_PINS: [Pin; 3] = [Pin::Same, Pin::Split, Pin::Free];
+
+/// All cases in the order in which they are run.
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |works: &[Work], pins: &[Pin], pairs: &[(Client, Server)]| {
+        for &work in works {
+            for &pin in pins {
+                cases.extend(pairs.iter().map(|&(client, server)| Case {
+                    work,
+                    pin,
+                    client,
+                    server,
+                }));
+            }
+        }
+    };
+    add(&[Work::Get], &ALL_PINS, &PAIRS);
+    add(&[Work::Get], &ALL_PINS, &[BLOCKING, RAW]);
+    add(&[Work::GetMany(10_000)], &[Pin::Same, Pin::Free], &PAIRS);
+    let growth = [Work::GetMany(1000), Work::GetMany(PVS)];
+    add(&growth, &[Pin::Same], &[PAIRS[0], PAIRS[5]]);
+    add(&[Work::PutNotify, Work::Put], &ALL_PINS, &PAIRS);
+    add(&[Work::PutNotify, Work::Put], &ALL_PINS, &[BLOCKING]);
+    let sizes = [1, 100, 1000, PVS].map(Work::Monitor);
+    add(&sizes, &[Pin::Free], &PAIRS);
+    add(&PACES.map(Work::Paced), &[Pin::Free], &PAIRS);
+    add(&[Work::Fan], &[Pin::Free], &PAIRS);
+    let sizes = [1000, 10_000, 60_000, PVS].map(Work::Connect);
+    add(&sizes, &[Pin::Free], &PAIRS);
+    add(&[Work::Array], &[Pin::Free], &PAIRS);
+    add(&[Work::Array], &[Pin::Free], &[RAW]);
+    add(&[Work::Frames], &[Pin::Free], &PAIRS);
+    let fair = [(Client::Ours, Server::Ioc), (Client::Ours, Server::Ours)];
+    add(&[Work::Fair], &[Pin::Free], &fair);
+    cases
+}
+
+impl Work {
+    /// Its row in the tables.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Get => "W1 get, one outstanding".into(),
+            Self::GetMany(n) => format!("W2 {} gets in flight", grouped(n)),
+            Self::PutNotify => "W3 put-notify, one outstanding".into(),
+            Self::Put => "W3 put".into(),
+            Self::Monitor(1) => "W4 updates of 1 PV".into(),
+            Self::Monitor(n) => format!("W4 updates of {} PVs", grouped(n)),
+            Self::Paced(n) => format!("W4 {} puts/s to 1000 PVs", grouped(n)),
+            Self::Fan => format!("W4 one PV to {CIRCUITS} circuits"),
+            Self::Connect(n) => format!("W5 connect {}", grouped(n)),
+            Self::Array => "W6 get of 8 MB".into(),
+            Self::Frames => "W6 frames of 4 MB by monitor".into(),
+            Self::Fair => "fairness: get beside a firehose".into(),
+        }
+    }
+}
+
+/// 10000 as `10 000`; numbers of four digits stay together.
+pub(crate) fn grouped(n: u64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        10_000..1_000_000 => format!("{} {:03}", n / 1000, n % 1000),
+        _ => format!("{} {:03} {:03}", n / 1_000_000, n / 1000 % 1000, n % 1000),
+    }
+}
+
+impl Pin {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same core",
+            Self::Split => "one core each",
+            Self::Free => "free",
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Libca => "libca",
+            Self::Bare => "bare",
+            Self::Ours => "ours",
+            Self::Blocking => "ours, blocking",
+            Self::Raw => "TCP",
+        }
+    }
+}
+
+impl Server {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ioc => "real IOC",
+            Self::Bare => "bare",
+            Self::Ours => "ours",
+            Self::Raw => "TCP",
+        }
+    }
+}
+
+impl Case {
+    /// `w1` to `w6`, `fair`.
+    pub(crate) fn group(&self) -> &'static str {
+        match self.work {
+            Work::Get => "w1",
+            Work::GetMany(_) => "w2",
+            Work::PutNotify | Work::Put => "w3",
+            Work::Monitor(_) | Work::Paced(_) | Work::Fan => "w4",
+            Work::Connect(_) => "w5",
+            Work::Array | Work::Frames => "w6",
+            Work::Fair => "fair",
+        }
+    }
+
+    /// `libca → real IOC`.
+    pub(crate) fn pair(&self) -> String {
+        match self.client {
+            Client::Raw => "TCP alone".into(),
+            client => format!("{} → {}", client.name(), self.server.name()),
+        }
+    }
+
+    /// Whether a quick run has it: the three pairs that the targets need, without repetition.
+    pub(crate) fn is_quick(&self) -> bool {
+        let pair = matches!(
+            (self.client, self.server),
+            (Client::Libca, Server::Ioc)
+                | (Client::Ours | Client::Blocking, Server::Ours)
+                | (Client::Bare, Server::Bare)
+                | (Client::Raw, _)
+        );
+        let paced = matches!(self.work, Work::Paced(rate) if rate < 1_000_000);
+        let growth = matches!(self.work, Work::GetMany(n) if n != 10_000);
+        pair && self.pin != Pin::Split && !paced && !growth
+    }
+}
