@@ -203,6 +203,40 @@ impl Client {
         block_on(self.inner().put_many(values, timeout))
     }
 
+    /// Reads many channels at once under one deadline: each gives its value or its own error.
+    pub fn read_many<'a, T: FromReading>(
+        &self,
+        channels: impl IntoIterator<Item = &'a Channel>,
+        timeout: Duration,
+    ) -> Vec<Result<T, ReadError>> {
+        let channels = channels.into_iter().map(|channel| &channel.0);
+        block_on(self.inner().read_many(channels, timeout))
+    }
+
+    /// Writes to many channels at once and does not wait for the servers.
+    pub fn write_many<'a, V: IntoValue>(
+        &self,
+        values: impl IntoIterator<Item = (&'a Channel, V)>,
+        timeout: Duration,
+    ) -> Vec<Result<(), WriteError>> {
+        let values = values
+            .into_iter()
+            .map(|(channel, value)| (&channel.0, value));
+        block_on(self.inner().write_many(values, timeout))
+    }
+
+    /// Writes to many channels at once under one deadline and waits for completion.
+    pub fn write_notify_many<'a, V: IntoValue>(
+        &self,
+        values: impl IntoIterator<Item = (&'a Channel, V)>,
+        timeout: Duration,
+    ) -> Vec<Result<(), WriteError>> {
+        let values = values
+            .into_iter()
+            .map(|(channel, value)| (&channel.0, value));
+        block_on(self.inner().write_notify_many(values, timeout))
+    }
+
     /// Shuts the client down in order and waits for its thread, as dropping does.
     pub fn close(self) {}
 }

@@ -9,7 +9,7 @@ use ca_proto::access::AccessRights;
 use ca_proto::client::{
     ChannelState, ChannelView, Connection, OpError, ReadSpec, Trouble, TypeSpec,
 };
-use ca_proto::dbr::{DbrType, Family, Reading};
+use ca_proto::dbr::{DbrType, Family, Reading, Value};
 use ca_proto::ids::Cid;
 use ca_proto::wire::PvName;
 
@@ -304,16 +304,16 @@ impl Channel {
     /// ```
     pub async fn read<T: FromReading>(&self) -> Result<T, ReadError> {
         let (started, deadline) = self.times();
-        self.read_until(started, deadline).await
+        let reading = self.request(read_spec::<T>(), started, deadline).await?;
+        self.decode(&reading, started)
     }
 
-    pub(crate) async fn read_until<T: FromReading>(
+    pub(crate) fn decode<T: FromReading>(
         &self,
+        reading: &Reading,
         started: Instant,
-        deadline: Instant,
     ) -> Result<T, ReadError> {
-        let reading = self.request(read_spec::<T>(), started, deadline).await?;
-        T::from_reading(&reading).map_err(|reason| ReadError::Value {
+        T::from_reading(reading).map_err(|reason| ReadError::Value {
             context: self.context(started),
             reason,
         })
@@ -402,8 +402,12 @@ impl Channel {
             Ok(None) => Failure::Disconnected,
             Err(failure) => failure,
         };
+        Err(self.read_error(failure, started))
+    }
+
+    pub(crate) fn read_error(&self, failure: Failure, started: Instant) -> ReadError {
         let context = self.context(started);
-        Err(match failure {
+        match failure {
             Failure::NotConnected => ReadError::NotConnected(context),
             Failure::Refused(OpError::NoReadAccess) => ReadError::NoAccess(context),
             Failure::Refused(OpError::NoSuchChannel) | Failure::Closed => {
@@ -413,7 +417,7 @@ impl Channel {
             Failure::Failed(status) => ReadError::Failed { context, status },
             Failure::Disconnected => ReadError::Disconnected(context),
             Failure::TimedOut => ReadError::TimedOut(context),
-        })
+        }
     }
 
     /// Writes a value and does not wait for the server: when this returns, the request is on its
@@ -491,24 +495,34 @@ impl Channel {
             .await
     }
 
-    pub(crate) async fn put<V: IntoValue>(
-        &self,
-        ty: Option<DbrType>,
-        value: V,
-        request: fn(DbrType, ca_proto::dbr::Value) -> Request,
-        (started, deadline): (Instant, Instant),
-    ) -> Result<(), WriteError> {
+    /// The value as it is sent, with its type.
+    pub(crate) fn encode(&self, value: impl IntoValue) -> Result<(DbrType, Value), WriteError> {
         let value = value.into_value().map_err(|reason| WriteError::Value {
             pv: self.name(),
             reason,
         })?;
-        let ty = ty.unwrap_or_else(|| DbrType::new(Family::Plain, value.native()));
+        Ok((DbrType::new(Family::Plain, value.native()), value))
+    }
+
+    async fn put(
+        &self,
+        ty: Option<DbrType>,
+        value: impl IntoValue,
+        request: fn(DbrType, Value) -> Request,
+        (started, deadline): (Instant, Instant),
+    ) -> Result<(), WriteError> {
+        let (native, value) = self.encode(value)?;
+        let ty = ty.unwrap_or(native);
         let operation = Operation::new(&self.inner, request(ty, value), deadline);
         let Err(failure) = operation.await else {
             return Ok(());
         };
+        Err(self.write_error(failure, started))
+    }
+
+    pub(crate) fn write_error(&self, failure: Failure, started: Instant) -> WriteError {
         let context = self.context(started);
-        Err(match failure {
+        match failure {
             Failure::NotConnected => WriteError::NotConnected(context),
             Failure::Refused(OpError::NoWriteAccess) => WriteError::NoAccess(context),
             Failure::Refused(OpError::NoSuchChannel) | Failure::Closed => {
@@ -518,7 +532,7 @@ impl Channel {
             Failure::Failed(status) => WriteError::Failed { context, status },
             Failure::Disconnected => WriteError::Disconnected(context),
             Failure::TimedOut => WriteError::TimedOut(context),
-        })
+        }
     }
 
     /// Subscribes to changes. Works on channels that are not connected too: the first update

@@ -10,17 +10,14 @@ use ca_net::{Runtime, UdpIo};
 use ca_proto::Instant;
 use ca_proto::client::{BeaconStats, OpenError};
 use ca_proto::wire::PvName;
-use futures_util::future::join_all;
 
 use crate::channel::{Channel, ChannelInner};
 use crate::config::{ClientBuilder, EffectiveConfig};
-use crate::convert::{FromReading, IntoValue};
 use crate::endpoint::Endpoint;
-use crate::error::{BuildError, ConnectError, Context, Phase, ReadError, WriteError};
+use crate::error::{BuildError, ConnectError, Context, Phase};
 use crate::events::Events;
-use crate::ops::Request;
 use crate::shared::Shared;
-use crate::waits::{Until, WaitKey};
+use crate::waits::{Until, WaitKey, Waiter};
 
 /// A share of a client; with the last one it is shut down.
 #[derive(Clone, Debug)]
@@ -71,7 +68,7 @@ impl Drop for Guard {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    handle: Handle,
+    pub(crate) handle: Handle,
 }
 
 impl Client {
@@ -194,91 +191,9 @@ impl Client {
         }
     }
 
-    /// Reads many PVs at once under one deadline: each gives its value or its own error, in the
-    /// order of the names.
-    ///
-    /// # Cancel safety
-    /// Safe.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
-    /// use ca_client::Client;
-    /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let names = ["m1", "m2", "no:such:pv"];
-    /// let values = client.get_many::<f64>(&names, Duration::from_millis(200)).await;
-    /// assert_eq!(values[0], Ok(1.5));
-    /// for (name, value) in names.iter().zip(&values) {
-    ///     match value {
-    ///         Ok(value) => println!("{name} {value}"),
-    ///         Err(error) => println!("{error}"),
-    ///     }
-    /// }
-    /// # assert!(values[2].is_err());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn get_many<T: FromReading>(
-        &self,
-        names: &[impl AsRef<[u8]>],
-        timeout: Duration,
-    ) -> Vec<Result<T, ReadError>> {
-        let started = self.now();
-        let reads = names.iter().map(|name| {
-            // Opened before the first one is waited for, so that searches share datagrams.
-            let channel = self.open(name);
-            async move { channel?.read_until(started, started + timeout).await }
-        });
-        join_all(reads).await
-    }
-
-    /// Writes many PVs at once under one deadline and waits for their completion: each gives its
-    /// own result, in the order of the pairs.
-    ///
-    /// # Cancel safety
-    /// Dropped before it returns, each value may or may not be written.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
-    /// use ca_client::Client;
-    /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let results = client.put_many([("m1", 2.5), ("m2", 3.0)], Duration::from_secs(5)).await;
-    /// assert_eq!(results, [Ok(()), Ok(())]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn put_many<V: IntoValue>(
-        &self,
-        values: impl IntoIterator<Item = (impl AsRef<[u8]>, V)>,
-        timeout: Duration,
-    ) -> Vec<Result<(), WriteError>> {
-        let started = self.now();
-        let writes = values.into_iter().map(|(name, value)| {
-            let channel = self.open(name);
-            async move {
-                let times = (started, started + timeout);
-                channel?.put(None, value, Request::WriteNotify, times).await
-            }
-        });
-        join_all(writes).await
-    }
-
     /// What the client holds at this moment.
     pub fn stats(&self) -> ClientStats {
         self.handle.shared.peek(|state| state.stats())
-    }
-
-    fn now(&self) -> Instant {
-        self.handle.shared.runtime.now()
     }
 
     /// Listens to connects and disconnects of all channels, and to what servers report that
@@ -366,9 +281,8 @@ impl WaitClosed<'_> {
             if state.is_ended() {
                 return (Poll::Ready(()), old);
             }
-            *key = state
-                .waits
-                .add(Until::Closed, Instant::MAX, waker.clone(), wakers);
+            let waiter = Waiter::Task(waker.clone());
+            *key = state.waits.add(Until::Closed, Instant::MAX, waiter, wakers);
             (Poll::Pending, old)
         });
         ready

@@ -39,6 +39,7 @@
 //! Errors name the PV, the server, how far it came and how long it took. Every future may be
 //! dropped at any time; what that means stands in its section "Cancel safety".
 
+mod batch;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod channel;
@@ -49,6 +50,7 @@ mod convert;
 mod endpoint;
 mod error;
 mod events;
+mod many;
 mod ops;
 mod shared;
 mod subscription;

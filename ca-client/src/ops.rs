@@ -11,8 +11,8 @@ use ca_proto::ids::Ioid;
 use ca_proto::{EcaStatus, Instant};
 
 use crate::channel::ChannelInner;
-use crate::shared::{Op, OpKey, Outcome, State};
-use crate::waits::{Until, WaitKey};
+use crate::shared::{Op, OpKey, State};
+use crate::waits::{Until, WaitKey, Waiter};
 
 /// What is asked of the server.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) struct Operation<'a> {
 }
 
 /// A reading for reads, nothing for writes.
-type Answer = Result<Option<Reading>, Failure>;
+pub(crate) type Answer = Result<Option<Reading>, Failure>;
 
 impl<'a> Operation<'a> {
     pub(crate) const fn new(
@@ -83,12 +83,8 @@ impl<'a> Operation<'a> {
             return Poll::Pending;
         }
         Poll::Ready(match state.results.ops.remove(key) {
-            Some(Op::Done(Outcome::Read(reading))) => Ok(Some(reading)),
-            Some(Op::Done(Outcome::Written)) => Ok(None),
-            Some(Op::Done(Outcome::Failed(status))) => Err(Failure::Failed(status)),
-            Some(Op::Done(Outcome::Disconnected)) => Err(Failure::Disconnected),
-            Some(Op::Done(Outcome::TimedOut)) => Err(Failure::TimedOut),
-            Some(Op::Done(Outcome::Closed) | Op::Waiting(_)) | None => Err(Failure::Closed),
+            Some(Op::Done(answer)) => answer,
+            Some(Op::Waiting(_)) | None => Err(Failure::Closed),
         })
     }
 
@@ -151,7 +147,8 @@ impl<'a> Operation<'a> {
             Err(OpError::QueueFull(_) | OpError::TooManyOps) if now < self.deadline => Until::Room,
             Err(error) => return Poll::Ready(Err(Failure::Refused(error))),
         };
-        let key = state.waits.add(until, self.deadline, waker.clone(), wakers);
+        let waiter = Waiter::Task(waker.clone());
+        let key = state.waits.add(until, self.deadline, waiter, wakers);
         self.step = Step::Wait(key);
         Poll::Pending
     }
@@ -221,10 +218,9 @@ impl<F: FnMut(&State) -> bool + Unpin> Future for WaitFor<'_, F> {
             if now >= deadline || state.is_closing() {
                 return (Poll::Ready(false), old);
             }
-            let waker = cx.waker().clone();
-            *key = state
-                .waits
-                .add(Until::Channel(cid), deadline, waker, wakers);
+            let waiter = Waiter::Task(cx.waker().clone());
+            let until = Until::Channel(cid);
+            *key = state.waits.add(until, deadline, waiter, wakers);
             (Poll::Pending, old)
         });
         ready

@@ -13,15 +13,21 @@ use ca_proto::dbr::Reading;
 use ca_proto::ids::{Cid, CircuitId, Slots};
 use ca_proto::{EcaStatus, Instant};
 
+use crate::batch::Batch;
 use crate::client::ClientStats;
 use crate::config::EffectiveConfig;
 use crate::events::{Events, Listeners};
+use crate::ops::{Answer, Failure};
 use crate::subscription::SubSlot;
 use crate::waits::{Until, Waits};
 
 /// Names a read or put-notify that waits for its answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OpKey(u32);
+
+/// Names a batch of reads or writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BatchKey(u32);
 
 /// Names a subscription.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,43 +38,64 @@ macro_rules! tokens {
         ca_proto::slot_key!($name, 24);
 
         impl $name {
-            /// The token that brings results back to this slot.
-            pub(crate) fn token(self) -> Token {
-                Token(self.0.into())
-            }
-
             fn from_token(token: Token) -> Self {
-                // Our tokens are 32 bits wide.
+                // The low half; what stands above is for batches.
                 Self(token.0 as u32)
             }
         }
     )*};
 }
 
-tokens! { OpKey SubKey }
+tokens! { OpKey BatchKey SubKey }
 
-/// What became of a read or put-notify.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Read(Reading),
-    Written,
-    Failed(EcaStatus),
-    Disconnected,
-    TimedOut,
-    Closed,
+impl OpKey {
+    /// The token that brings the answer back to this slot.
+    pub(crate) fn token(self) -> Token {
+        Token(self.0.into())
+    }
+}
+
+impl SubKey {
+    /// The token that brings updates back to this slot.
+    pub(crate) fn token(self) -> Token {
+        Token(self.0.into())
+    }
+}
+
+impl BatchKey {
+    /// The token that brings an answer back to this item of the batch.
+    pub(crate) fn token(self, index: u32) -> Token {
+        Token((u64::from(index) + 1) << 32 | u64::from(self.0))
+    }
+
+    /// The batch and the item, if the token is of one.
+    fn split(token: Token) -> Option<(Self, u32)> {
+        let above = (token.0 >> 32) as u32;
+        Some((Self::from_token(token), above.checked_sub(1)?))
+    }
 }
 
 #[derive(Debug)]
 pub(crate) enum Op {
     Waiting(Waker),
-    Done(Outcome),
+    Done(Answer),
 }
 
 /// Where results are put; what the state machine delivers into.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     pub(crate) ops: Slots<OpKey, Op>,
+    pub(crate) batches: Slots<BatchKey, Batch>,
     pub(crate) subs: Slots<SubKey, Arc<SubSlot>>,
+}
+
+impl Results {
+    /// Ends a request of a batch.
+    pub(crate) fn finish(&mut self, key: BatchKey, index: u32, answer: Answer) {
+        if let Some(batch) = self.batches.get_mut(key) {
+            batch.finish(index, answer);
+        }
+    }
 }
 
 /// A circuit's task, as far as others have to do with it.
@@ -190,6 +217,11 @@ impl State {
         }
         while let Some(event) = self.core.poll_event() {
             self.tell(event, wakers);
+        }
+        while let Some((key, index)) = self.waits.pop_item() {
+            if let Some(batch) = self.results.batches.get_mut(key) {
+                batch.changed(index, wakers);
+            }
         }
         let earlier = self.next_timeout().is_some_and(|next| next < self.armed);
         if earlier || !self.dials.is_empty() {
@@ -325,10 +357,13 @@ impl State {
         self.core.shutdown(now);
         for (_, op) in self.results.ops.iter_mut() {
             if let Op::Waiting(_) = op
-                && let Op::Waiting(waker) = std::mem::replace(op, Op::Done(Outcome::Closed))
+                && let Op::Waiting(waker) = std::mem::replace(op, Op::Done(Err(Failure::Closed)))
             {
                 wakers.push(waker);
             }
+        }
+        for (_, batch) in self.results.batches.iter_mut() {
+            batch.wake(wakers);
         }
         for (_, sub) in self.results.subs.iter() {
             sub.end(wakers);
@@ -345,7 +380,7 @@ impl State {
             circuits: counts.circuits,
             requests: counts.operations,
             subscriptions: counts.subscriptions,
-            waiting_for_answer: self.results.ops.len(),
+            waiting_for_answer: self.results.ops.len() + self.results.batches.len(),
             waiting_for_change: self.waits.len(),
             tasks: self.tasks,
         }
@@ -396,21 +431,16 @@ impl Deliver for Sink<'_> {
     }
 
     fn reply(&mut self, token: Token, reply: Reply<'_>) {
+        if let Some((batch, index)) = BatchKey::split(token) {
+            if let Some(batch) = self.results.batches.get_mut(batch) {
+                batch.answer(index, answer(reply), self.wakers);
+            }
+            return;
+        }
         let Some(op) = self.results.ops.get_mut(OpKey::from_token(token)) else {
             return;
         };
-        let outcome = match reply {
-            Reply::Read { ty, count, frame } => match Reading::from_frame(ty, count, frame) {
-                Ok(reading) => Outcome::Read(reading),
-                Err(_) => Outcome::Failed(EcaStatus::BADCOUNT),
-            },
-            Reply::Written => Outcome::Written,
-            Reply::Failed(status) => Outcome::Failed(status),
-            Reply::Disconnected => Outcome::Disconnected,
-            Reply::TimedOut => Outcome::TimedOut,
-            _ => Outcome::Failed(EcaStatus::INTERNAL),
-        };
-        if let Op::Waiting(waker) = std::mem::replace(op, Op::Done(outcome)) {
+        if let Op::Waiting(waker) = std::mem::replace(op, Op::Done(answer(reply))) {
             self.wakers.push(waker);
         }
     }
@@ -419,5 +449,19 @@ impl Deliver for Sink<'_> {
         if let Some(slot) = self.results.subs.get(SubKey::from_token(token)) {
             slot.mark(change, self.wakers);
         }
+    }
+}
+
+fn answer(reply: Reply<'_>) -> Answer {
+    match reply {
+        Reply::Read { ty, count, frame } => match Reading::from_frame(ty, count, frame) {
+            Ok(reading) => Ok(Some(reading)),
+            Err(_) => Err(Failure::Failed(EcaStatus::BADCOUNT)),
+        },
+        Reply::Written => Ok(None),
+        Reply::Failed(status) => Err(Failure::Failed(status)),
+        Reply::Disconnected => Err(Failure::Disconnected),
+        Reply::TimedOut => Err(Failure::TimedOut),
+        _ => Err(Failure::Failed(EcaStatus::INTERNAL)),
     }
 }

@@ -8,6 +8,8 @@ use ca_net::WakerList;
 use ca_proto::Instant;
 use ca_proto::ids::{Cid, Slots};
 
+use crate::shared::BatchKey;
+
 /// What a future waits for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Until {
@@ -25,12 +27,20 @@ pub(crate) struct WaitKey(u32);
 
 ca_proto::slot_key!(WaitKey, 24);
 
+/// Who waits.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    Task(Waker),
+    /// An item of a batch, whose future learns which of its items have to be looked at.
+    Item(BatchKey, u32),
+}
+
 #[derive(Debug)]
 struct Wait {
     until: Until,
     deadline: Instant,
     /// Taken when the future is woken; it sets a new one if it goes on waiting.
-    waker: Option<Waker>,
+    waiter: Option<Waiter>,
 }
 
 /// The waiting futures of a client, in the order in which they came; at most 2^24, further ones
@@ -39,7 +49,10 @@ struct Wait {
 pub(crate) struct Waits {
     slots: Slots<WaitKey, Wait>,
     reasons: BTreeSet<(Until, WaitKey)>,
+    /// Those without a deadline are not among them.
     deadlines: BTreeSet<(Instant, WaitKey)>,
+    /// Items of batches that were woken.
+    items: Vec<(BatchKey, u32)>,
 }
 
 impl Waits {
@@ -52,22 +65,24 @@ impl Waits {
         &mut self,
         until: Until,
         deadline: Instant,
-        waker: Waker,
+        waiter: Waiter,
         wakers: &mut WakerList,
     ) -> Option<WaitKey> {
         let wait = Wait {
             until,
             deadline,
-            waker: Some(waker),
+            waiter: Some(waiter),
         };
         match self.slots.insert(wait) {
             Ok(key) => {
                 self.reasons.insert((until, key));
-                self.deadlines.insert((deadline, key));
+                if deadline != Instant::MAX {
+                    self.deadlines.insert((deadline, key));
+                }
                 Some(key)
             }
             Err(wait) => {
-                wakers.extend(wait.waker);
+                woken(wait.waiter, &mut self.items, wakers);
                 None
             }
         }
@@ -80,7 +95,10 @@ impl Waits {
         let wait = self.slots.remove(key)?;
         self.reasons.remove(&(wait.until, key));
         self.deadlines.remove(&(wait.deadline, key));
-        wait.waker
+        match wait.waiter {
+            Some(Waiter::Task(waker)) => Some(waker),
+            _ => None,
+        }
     }
 
     /// Wakes everybody who waits for this.
@@ -91,14 +109,20 @@ impl Waits {
         let all = (until, WaitKey(0))..=(until, WaitKey(u32::MAX));
         for &(_, key) in self.reasons.range(all) {
             let wait = self.slots.get_mut(key);
-            wakers.extend(wait.and_then(|wait| wait.waker.take()));
+            let waiter = wait.and_then(|wait| wait.waiter.take());
+            woken(waiter, &mut self.items, wakers);
         }
+    }
+
+    /// An item of a batch that was woken since this last returned it.
+    pub(crate) fn pop_item(&mut self) -> Option<(BatchKey, u32)> {
+        self.items.pop()
     }
 
     /// Wakes everybody.
     pub(crate) fn wake_all(&mut self, wakers: &mut WakerList) {
         for (_, wait) in self.slots.iter_mut() {
-            wakers.extend(wait.waker.take());
+            woken(wait.waiter.take(), &mut self.items, wakers);
         }
     }
 
@@ -109,12 +133,21 @@ impl Waits {
         {
             self.deadlines.pop_first();
             let wait = self.slots.get_mut(key);
-            wakers.extend(wait.and_then(|wait| wait.waker.take()));
+            let waiter = wait.and_then(|wait| wait.waiter.take());
+            woken(waiter, &mut self.items, wakers);
         }
     }
 
     /// When [`expire`](Self::expire) has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(deadline, _)| deadline)
+    }
+}
+
+fn woken(waiter: Option<Waiter>, items: &mut Vec<(BatchKey, u32)>, wakers: &mut WakerList) {
+    match waiter {
+        Some(Waiter::Task(waker)) => wakers.push(waker),
+        Some(Waiter::Item(batch, index)) => items.push((batch, index)),
+        None => {}
     }
 }

@@ -241,6 +241,52 @@ fn put_many() {
 }
 
 #[test]
+fn read_many() {
+    for rig in rigs() {
+        rig.run(async {
+            let x = rig.client.channel("x").await.unwrap();
+            let wave = rig.client.channel("wave").await.unwrap();
+            let connected = [&x, &wave, &x];
+            let make = || rig.client.read_many::<f64>(connected, SECOND);
+            let warm = drop_tests(&rig, &x, make).await;
+            assert!(warm >= 2, "{warm} polls");
+            let make = || async {
+                let open = |name| rig.client.open(name).unwrap();
+                let cold = ["x", "nobody", "state", "wave"].map(open);
+                rig.client.read_many::<f64>(&cold, SECOND).await
+            };
+            let cold = drop_tests(&rig, &x, make).await;
+            assert!(cold >= 3, "{cold} polls");
+        });
+        ends(rig);
+    }
+}
+
+#[test]
+fn write_many_and_write_notify_many() {
+    for rig in rigs() {
+        rig.run(async {
+            let x = rig.client.channel("x").await.unwrap();
+            for notify in [false, true] {
+                let make = || async {
+                    let open = |name| rig.client.open(name).unwrap();
+                    let fresh = ["x", "slow", "nobody"].map(open);
+                    let values = [(&fresh[0], 1.0), (&fresh[1], 2.0), (&fresh[2], 3.0)];
+                    let time = 3 * SECOND;
+                    match notify {
+                        false => rig.client.write_many(values, time).await,
+                        true => rig.client.write_notify_many(values, time).await,
+                    }
+                };
+                let polls = drop_tests(&rig, &x, make).await;
+                assert!(polls >= 2, "{polls} polls");
+            }
+        });
+        ends(rig);
+    }
+}
+
+#[test]
 fn the_next_item_of_a_subscription_is_never_lost() {
     for rig in rigs() {
         rig.run(async {

@@ -4,6 +4,7 @@ mod cancel;
 mod cycles;
 mod dropped;
 mod drops;
+mod many;
 mod random;
 mod rig;
 mod runtime;

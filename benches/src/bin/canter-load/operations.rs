@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use ca_client::{Channel, Client, Value};
-use futures_util::future::join_all;
+use ca_client::{Client, Value};
 
 use crate::meter::{Meter, More};
-use crate::{Result, open, open_all};
+use crate::{Result, TIMEOUT, open, open_all};
 
 /// Puts between two looks at the clock of a paced writer.
 const PACE_STEP: u64 = 16;
@@ -53,7 +52,7 @@ pub(crate) async fn get(client: &Client, name: &str, n: u64) -> Result<()> {
 pub(crate) async fn get_many(client: &Client, names: &[String], rounds: u64) -> Result<()> {
     let channels = open_all(client, names).await?;
     let round = async || {
-        for value in join_all(channels.iter().map(Channel::read::<f64>)).await {
+        for value in client.read_many::<f64>(&channels, TIMEOUT).await {
             value?;
         }
         Result::Ok(())
