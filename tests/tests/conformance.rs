@@ -19,10 +19,6 @@ const REAL_IOC: &[(&str, &str)] = &[
         "string.state_empty",
         "a multi-bit record compares with all sixteen texts, and those of unused states are empty",
     ),
-    (
-        "notify.two_circuits",
-        "seen with the slow record of the test database; whether it is answered in time varies",
-    ),
 ];
 
 fn target(port: u16) -> Target {

@@ -142,8 +142,17 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     defect(
         "D14",
+        "no_name",
+        "a request without payload gets CREATE_CH_FAIL instead of silence (10)",
+        |lab| {
+            let mut c = lab.circuit()?;
+            c.send(&bytes::bare(Command::CREATE_CHAN, 0, 0, 1, MINOR.into()));
+            c.next(Command::CREATE_CH_FAIL).map(drop)
+        },
+    ),
+    check(
         "empty_name",
-        "an empty name gets CREATE_CH_FAIL instead of silence (10)",
+        "an empty name gets CREATE_CH_FAIL (3.16)",
         |lab| {
             let (mut c, _) = creating(lab, 1, "")?;
             c.next(Command::CREATE_CH_FAIL).map(drop)

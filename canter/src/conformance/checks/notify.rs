@@ -252,19 +252,6 @@ pub(super) const SLOW: &[Check] = &[
             Ok(())
         },
     ),
-    check(
-        "two_circuits",
-        "requests of two circuits on one PV are both answered (6.9)",
-        |lab| {
-            let (mut first, one) = slow(lab)?;
-            let (mut second, two) = slow(lab)?;
-            first.send(&request(&one, 6, 1, 1, &1f64.to_be_bytes()));
-            second.send(&request(&two, 6, 1, 2, &2f64.to_be_bytes()));
-            second.fence()?;
-            first.answer(Command::WRITE_NOTIFY, 1)?;
-            second.answer(Command::WRITE_NOTIFY, 2).map(drop)
-        },
-    ),
     defect(
         "D9",
         "second",
@@ -296,6 +283,28 @@ pub(super) const SLOW: &[Check] = &[
             c.send(&late);
             error_copies(&c.next(Command::ERROR)?, &late, super::NO_CHANNEL)?;
             c.next(Command::WRITE_NOTIFY).map(drop)
+        },
+    ),
+    // The last one: with some servers the record is busy for a while after both answers.
+    check(
+        "two_circuits",
+        "requests of two circuits on one PV are both answered, once (6.9)",
+        |lab| {
+            let (mut first, one) = slow(lab)?;
+            let (mut second, two) = slow(lab)?;
+            first.send(&request(&one, 6, 1, 1, &1f64.to_be_bytes()));
+            // A server may serve each circuit in a thread of its own; so the first comes first.
+            let early = first.fence()?;
+            ensure!(early.is_empty(), "before the end came: {}", listed(&early));
+            // When this is answered depends on the record: at once, if the one that is busy is
+            // another one behind it (see PROTOCOL.md).
+            second.send(&request(&two, 6, 1, 2, &2f64.to_be_bytes()));
+            for (c, id) in [(&mut first, 1), (&mut second, 2)] {
+                let reply = c.answer(Command::WRITE_NOTIFY, id)?;
+                ensure!(reply.p1 == NORMAL, "{}", reply.brief());
+                c.silent()?;
+            }
+            Ok(())
         },
     ),
 ];
