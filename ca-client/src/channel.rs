@@ -90,7 +90,15 @@ impl ChannelInfo {
 
     /// The server, as far as one is known.
     pub const fn server(&self) -> Option<SocketAddrV4> {
-        server(&self.state)
+        match &self.state {
+            ChannelState::Connecting { server } | ChannelState::Creating { server } => {
+                Some(*server)
+            }
+            ChannelState::Connected(connection) | ChannelState::Unresponsive(connection) => {
+                Some(connection.server)
+            }
+            _ => None,
+        }
     }
 
     /// True when the channel can be used.
@@ -101,16 +109,6 @@ impl ChannelInfo {
     /// What the server allows; nothing while the channel is not connected.
     pub fn rights(&self) -> AccessRights {
         self.connection().map_or(AccessRights::NONE, |c| c.rights)
-    }
-}
-
-pub(crate) const fn server(state: &ChannelState) -> Option<SocketAddrV4> {
-    match state {
-        ChannelState::Connecting { server } | ChannelState::Creating { server } => Some(*server),
-        ChannelState::Connected(connection) | ChannelState::Unresponsive(connection) => {
-            Some(connection.server)
-        }
-        _ => None,
     }
 }
 

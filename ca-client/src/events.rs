@@ -15,8 +15,6 @@ use ca_proto::client::{Client as Core, CloseReason, Event, Trouble, Violation};
 use ca_proto::ids::Cid;
 use futures_core::Stream;
 
-use crate::channel::server;
-
 /// Events that wait for their reader; the oldest make room for new ones.
 const MAX_WAITING: usize = 1024;
 
@@ -134,7 +132,7 @@ impl ClientEvent {
         })
     }
 
-    /// Whether an event is about this channel or about its server.
+    /// Whether an event is about this channel or about its circuit.
     fn concerns(event: &Event, cid: Cid, core: &Core) -> bool {
         match event {
             Event::Connected { cid: of }
@@ -143,9 +141,8 @@ impl ClientEvent {
             | Event::AccessRights { cid: of, .. }
             | Event::Duplicate { cid: of, .. } => *of == cid,
             Event::Exception { cid: of, .. } => *of == Some(cid),
-            Event::Unresponsive { addr, .. } | Event::Responsive { addr, .. } => {
-                let view = core.channel(cid);
-                view.is_some_and(|view| server(&view.state) == Some(*addr))
+            Event::Unresponsive { circuit, .. } | Event::Responsive { circuit, .. } => {
+                core.circuit_of(cid) == Some(*circuit)
             }
             _ => false,
         }

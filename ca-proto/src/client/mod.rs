@@ -215,6 +215,11 @@ impl Client {
         })
     }
 
+    /// The circuit that a channel is on; `None` while it is searched.
+    pub fn circuit_of(&self, cid: Cid) -> Option<CircuitId> {
+        self.channels.get(cid)?.phase.circuit()
+    }
+
     fn state_of(&self, channel: &Channel) -> ChannelState {
         let circuit = channel.phase.circuit();
         let Some((id, circuit)) = circuit.and_then(|c| Some((c, self.circuits.get(c)?))) else {
