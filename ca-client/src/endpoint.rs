@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ca_net::{Budget, RepeaterDriver, RepeaterStart, Timer, UdpIo, WakerList};
+use ca_proto::addr_list::multicast_groups;
 use ca_proto::client::Destination;
 
 use crate::circuit;
@@ -44,7 +45,8 @@ impl OwnRepeater {
             Ipv4Addr::UNSPECIFIED
         };
         let address = SocketAddrV4::new(ip, port);
-        match RepeaterDriver::start(shared.runtime.clone(), address) {
+        let groups = multicast_groups(&shared.config.params().search_addrs);
+        match RepeaterDriver::start(shared.runtime.clone(), address, &groups) {
             Ok(RepeaterStart::Started(driver)) => {
                 tracing::debug!("no repeater runs on this host, started one on {address}");
                 self.driver = Some(driver);

@@ -153,7 +153,7 @@ async fn a_running_repeater_is_used() {
     let port = free_port();
     let runtime = Arc::new(TokioRuntime::current().unwrap());
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-    let started = RepeaterDriver::start(runtime.clone(), address).unwrap();
+    let started = RepeaterDriver::start(runtime.clone(), address, &[]).unwrap();
     let RepeaterStart::Started(driver) = started else {
         panic!("port {port} was free");
     };

@@ -42,7 +42,7 @@ pub enum RepeaterStart {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
 /// let runtime = Arc::new(TokioRuntime::current().expect("this is an async main"));
-/// match RepeaterDriver::start(runtime.clone(), "127.0.0.1:0".parse().unwrap())? {
+/// match RepeaterDriver::start(runtime.clone(), "127.0.0.1:0".parse().unwrap(), &[])? {
 ///     RepeaterStart::Started(driver) => drop(runtime.spawn(Box::into_pin(driver))),
 ///     RepeaterStart::AlreadyRunning => println!("there is one already"),
 /// }
@@ -72,12 +72,20 @@ impl RepeaterDriver {
     /// broadcast beacons do not arrive at a single address. The port is never shared: two
     /// repeaters would each know only some of the clients (trap 19).
     ///
+    /// Beacons sent to the multicast `groups` are copied, too. A group that can't be joined, as on a
+    /// host without network, is left out with a warning.
+    ///
     /// # Errors
     /// When the port can't be bound for another reason than being taken.
-    pub fn start(runtime: Arc<dyn Runtime>, address: SocketAddrV4) -> io::Result<RepeaterStart> {
+    pub fn start(
+        runtime: Arc<dyn Runtime>,
+        address: SocketAddrV4,
+        groups: &[Ipv4Addr],
+    ) -> io::Result<RepeaterStart> {
         let options = UdpOptions {
             address,
             broadcast: false,
+            groups: joinable(&*runtime, groups),
             receive_buffer: RECEIVE_BUFFER,
             ..UdpOptions::default()
         };
@@ -207,6 +215,24 @@ fn socket_of<'a>(
             Ok(none.insert(runtime.bind_udp(&options)?))
         }
     }
+}
+
+/// The groups that this host can join, each once.
+fn joinable(runtime: &dyn Runtime, groups: &[Ipv4Addr]) -> Vec<Ipv4Addr> {
+    let mut joined = Vec::new();
+    for &group in groups {
+        let options = UdpOptions {
+            broadcast: false,
+            groups: vec![group],
+            ..UdpOptions::default()
+        };
+        match runtime.bind_udp(&options) {
+            _ if joined.contains(&group) => {}
+            Ok(_) => joined.push(group),
+            Err(error) => tracing::warn!("the repeater cannot join {group}: {error}"),
+        }
+    }
+    joined
 }
 
 /// Binds an address for a moment.

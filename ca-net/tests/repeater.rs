@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use ca_net::{RepeaterDriver, RepeaterStart, Runtime, TaskHandle, TokioRuntime};
 use ca_proto::wire::{Command, Header};
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
@@ -33,27 +34,30 @@ fn confirm() -> Vec<u8> {
 /// A repeater in a task, and who is registered with it.
 struct Running {
     address: SocketAddrV4,
-    clients: Arc<Mutex<Vec<u16>>>,
+    clients: watch::Receiver<Vec<u16>>,
     task: TaskHandle,
 }
 
 fn start_at(address: SocketAddrV4) -> RepeaterStart {
     let runtime = Arc::new(TokioRuntime::current().unwrap());
-    RepeaterDriver::start(runtime, address).unwrap()
+    RepeaterDriver::start(runtime, address, &[]).unwrap()
 }
 
 impl Running {
     fn start() -> Self {
-        let RepeaterStart::Started(mut driver) = start_at(LOOPBACK) else {
+        Self::new(start_at(LOOPBACK))
+    }
+
+    fn new(started: RepeaterStart) -> Self {
+        let RepeaterStart::Started(mut driver) = started else {
             panic!("the system chose a port that is taken");
         };
         let address = driver.local_addr().unwrap();
-        let clients = Arc::<Mutex<Vec<u16>>>::default();
-        let seen = clients.clone();
+        let (seen, clients) = watch::channel(Vec::new());
         let task = poll_fn(move |cx| {
             let poll: Poll<()> = Future::poll(Pin::new(&mut *driver), cx);
             let ports = driver.clients().iter().map(SocketAddrV4::port);
-            *seen.lock().unwrap() = ports.collect();
+            seen.send_replace(ports.collect());
             poll
         });
         let runtime = TokioRuntime::current().unwrap();
@@ -67,13 +71,9 @@ impl Running {
     /// Waits, within two seconds, until exactly these are registered.
     async fn reaches(&self, clients: &[&Client]) {
         let ports: Vec<u16> = clients.iter().map(|client| client.port()).collect();
-        for _ in 0..400 {
-            if *self.clients.lock().unwrap() == ports {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(*self.clients.lock().unwrap(), ports);
+        let mut seen = self.clients.clone();
+        let come = timeout(Duration::from_secs(2), seen.wait_for(|seen| *seen == ports)).await;
+        assert!(come.is_ok(), "{:?} instead of {ports:?}", self.clients.borrow());
     }
 }
 
@@ -252,5 +252,28 @@ async fn a_foreign_address_is_an_error() {
     let runtime = Arc::new(TokioRuntime::current().unwrap());
     // A documentation address (RFC 5737), which no host has.
     let address = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 0);
-    assert!(RepeaterDriver::start(runtime, address).is_err());
+    assert!(RepeaterDriver::start(runtime, address, &[]).is_err());
+}
+
+/// "joins multicast groups found in the beacon/client address lists" (`wire-and-server` 8).
+#[tokio::test]
+async fn beacons_to_a_group_are_forwarded() {
+    let group = Ipv4Addr::new(239, 255, 50, 65);
+    let runtime = Arc::new(TokioRuntime::current().unwrap());
+    // A group has no members on a single address, and no host is a member of a unicast address.
+    let everywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let groups = [group, Ipv4Addr::LOCALHOST, group];
+    let repeater = Running::new(RepeaterDriver::start(runtime, everywhere, &groups).unwrap());
+    let client = Client::registered(&repeater).await;
+    let server = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    if let Err(error) = server.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED) {
+        println!("not run: this host has no route for multicast, {error}");
+        return;
+    }
+    // It does not leave this host.
+    server.set_multicast_ttl_v4(0).unwrap();
+    let beacon = header(Command::RSRV_IS_UP, 0x0a00_0001);
+    let to = SocketAddrV4::new(group, repeater.address.port());
+    server.send_to(&beacon, &to.into()).unwrap();
+    assert_eq!(client.receive().await, beacon);
 }

@@ -299,6 +299,13 @@ fn with_port(addrs: Vec<Ipv4Addr>, port: u16) -> Vec<SocketAddrV4> {
     addrs.map(|ip| SocketAddrV4::new(ip, port)).collect()
 }
 
+/// The multicast groups among these addresses. A repeater joins them: servers that announce
+/// themselves to a group are those that are searched through it.
+pub fn multicast_groups(addrs: &[SocketAddrV4]) -> Vec<Ipv4Addr> {
+    let ips = addrs.iter().map(|addr| *addr.ip());
+    ips.filter(Ipv4Addr::is_multicast).collect()
+}
+
 /// A server's interface list, sorted by use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BindAddrs {

@@ -10,10 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ca_net::{RepeaterDriver, RepeaterStart, TokioRuntime};
-use ca_proto::env::EnvClient;
+use ca_proto::addr_list::multicast_groups;
+use ca_proto::env::{EnvClient, EnvServer};
 use clap::Args;
 
 use crate::exit::{Outcome, UsageError};
+use crate::options;
 
 /// The name that the reference client library looks for in the search path of the shell.
 const REFERENCE_NAME: &str = "caRepeater";
@@ -22,7 +24,8 @@ const REFERENCE_NAME: &str = "caRepeater";
 #[derive(Args, Debug)]
 #[command(
     after_help = "It ends at once, successfully, if another repeater runs, else when it is \
-    interrupted. Linked to the name caRepeater, the program does the same without a terminal: \
+    interrupted. It joins the multicast groups of EPICS_CAS_BEACON_ADDR_LIST and \
+    EPICS_CA_ADDR_LIST. Linked to the name caRepeater, the program does the same without a terminal: \
     clients of the EPICS library start it themselves."
 )]
 pub(crate) struct RepeaterArgs {
@@ -61,7 +64,7 @@ pub(crate) fn run(args: &RepeaterArgs, out: &mut impl Write) -> Result<Outcome, 
     if args.detach && !args.verbose {
         detach(args);
     }
-    let env = EnvClient::read(|name| std::env::var(name).ok());
+    let env = EnvClient::read(options::variable);
     let port = args.port.unwrap_or(env.repeater_port.value);
     let address = SocketAddrV4::new(args.address, port);
     let failed = |error: std::io::Error| {
@@ -81,7 +84,7 @@ pub(crate) fn run(args: &RepeaterArgs, out: &mut impl Write) -> Result<Outcome, 
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         }
     };
-    let mut driver = match RepeaterDriver::start(sockets, address).map_err(failed)? {
+    let mut driver = match RepeaterDriver::start(sockets, address, &groups(&env)).map_err(failed)? {
         RepeaterStart::Started(driver) => driver,
         RepeaterStart::AlreadyRunning => {
             say(format!("a repeater runs on port {port} already"));
@@ -106,6 +109,14 @@ pub(crate) fn run(args: &RepeaterArgs, out: &mut impl Write) -> Result<Outcome, 
         poll
     }));
     Ok(Outcome::Ok)
+}
+
+/// The multicast groups to which beacons may be sent: those of both address lists.
+fn groups(env: &EnvClient) -> Vec<Ipv4Addr> {
+    let beacons = EnvServer::read(options::variable).beacon_addr_list.value;
+    let lists = [&beacons, &env.addr_list.value];
+    let found = lists.map(|list| multicast_groups(&list.resolve(options::look_up).0));
+    found.concat()
 }
 
 /// Starts the program anew, in this process, without its standard streams and outside of the

@@ -129,6 +129,6 @@ fn the_reference_repeater_leaves_the_port_to_ours() {
 
 fn repeater(port: u16) -> RepeaterStart {
     let runtime = TokioRuntime::current().expect("the tests run in one");
-    let started = RepeaterDriver::start(std::sync::Arc::new(runtime), ports::at(port + 1));
+    let started = RepeaterDriver::start(std::sync::Arc::new(runtime), ports::at(port + 1), &[]);
     started.expect("loopback can be bound")
 }
