@@ -146,9 +146,8 @@ async fn a_put_notify_returns_when_the_server_is_done() {
 
     let waiting = slow.write_notify(2.0);
     let completing = async {
-        while server.complete_puts(EcaStatus::PUTFAIL) == 0 {
-            tokio::time::sleep(SECOND / 200).await;
-        }
+        server.has_a_put().await;
+        server.complete_puts(EcaStatus::PUTFAIL);
     };
     let (result, ()) = tokio::join!(waiting, completing);
     assert!(matches!(
@@ -384,21 +383,22 @@ async fn closing_ends_what_waits_and_leaves_no_task() {
     let client = server.client();
     let slow = client.channel("t:slow").await.unwrap();
     let unknown = client.open("nobody").unwrap();
-    let monitor = slow.subscribe(SubSpec::time()).unwrap();
+    let mut monitor = slow.subscribe(SubSpec::time()).unwrap();
+    assert_eq!(next(&mut monitor).await.value(), Some(0.0));
     let (put, read, open, items, ()) = tokio::join!(
         slow.write_notify(1.0),
         unknown.read::<f64>(),
         unknown.connected(),
         monitor.collect::<Vec<_>>(),
         async {
-            tokio::time::sleep(SECOND / 20).await;
+            server.has_a_put().await;
             client.close().await;
         },
     );
     assert!(matches!(put, Err(WriteError::Closed(_))), "{put:?}");
     assert!(matches!(read, Err(ReadError::Closed(_))), "{read:?}");
     assert!(matches!(open, Err(ConnectError::Closed(_))), "{open:?}");
-    assert!(!items.is_empty());
+    assert_eq!(items, []);
     server.reaches((0, 0, 0)).await;
 }
 

@@ -282,7 +282,7 @@ async fn the_blocking_client_has_the_names_of_the_async_one() {
     let (mut ioc, _) = serve(Ioc::builder().pv("x", PvSpec::long(1))).await;
     let builder = Client::builder().isolated([ioc.udp_addr()]);
     let handle = ioc.handle();
-    let thread = std::thread::spawn(move || {
+    let thread = tokio::task::spawn_blocking(move || {
         let client = blocking::Client::build(builder).unwrap();
         let mut events = client.events();
         let x = client.open_with("x", 42).unwrap();
@@ -311,9 +311,6 @@ async fn the_blocking_client_has_the_names_of_the_async_one() {
         client.close();
         assert_eq!(changes.next(), None);
     });
-    while !thread.is_finished() {
-        tokio::time::sleep(SECOND / 100).await;
-    }
-    thread.join().unwrap();
+    thread.await.unwrap();
     ioc.stop().await;
 }

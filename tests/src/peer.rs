@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wait_timeout::ChildExt;
+
 use crate::ports;
 
 /// Names the interpreter; `cargo xtask test` sets it.
@@ -206,14 +208,9 @@ impl Peer {
     /// Ends the peer and waits for its end: politely, then by force.
     pub fn stop(&mut self) {
         self.stdin = None;
-        let deadline = Instant::now() + END;
-        while Instant::now() < deadline {
-            match self.child.try_wait() {
-                Ok(None) => thread::sleep(Duration::from_millis(5)),
-                Ok(Some(_)) | Err(_) => return,
-            }
+        if matches!(self.child.wait_timeout(END), Ok(None)) {
+            self.kill();
         }
-        self.kill();
     }
 
     /// Ends the peer by force, as a crash would.

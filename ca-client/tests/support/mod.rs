@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use ca_client::{AccessRights, Client, EcaStatus, Value};
 use ca_net::{
@@ -19,6 +20,8 @@ use ca_proto::server::{
 };
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, Instant, Timestamp};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 pub struct Pv {
     pub name: &'static str,
@@ -140,6 +143,8 @@ struct Inner {
     circuits: Slots<CircuitId, (Circuit, Option<Waker>)>,
     endpoint: Endpoint,
     stopped: bool,
+    /// Told when something was received or a circuit ended.
+    moved: watch::Sender<()>,
 }
 
 impl Inner {
@@ -158,6 +163,7 @@ impl Inner {
                 waker.wake();
             }
         }
+        self.moved.send_replace(());
     }
 }
 
@@ -207,6 +213,7 @@ impl Server {
             circuits: Slots::new(),
             endpoint,
             stopped: false,
+            moved: watch::Sender::default(),
         }));
         let mut tasks = Vec::new();
         let (shared, rt) = (inner.clone(), runtime.clone());
@@ -314,15 +321,29 @@ impl Server {
         })
     }
 
+    /// Waits, within two seconds, until a condition holds.
+    async fn until(&self, mut condition: impl FnMut() -> bool) {
+        let mut moved = self.inner.lock().unwrap().moved.subscribe();
+        let holds = async {
+            while !condition() {
+                moved.changed().await.unwrap();
+            }
+        };
+        // Who waited for it says what is instead.
+        let _ = timeout(Duration::from_secs(2), holds).await;
+    }
+
     /// Waits, within two seconds, until the counts are these.
     pub async fn reaches(&self, counts: (usize, usize, usize)) {
-        for _ in 0..400 {
-            if self.counts() == counts {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        self.until(|| self.counts() == counts).await;
         assert_eq!(self.counts(), counts);
+    }
+
+    /// Waits, within two seconds, until a put-notify waits for its completion.
+    pub async fn has_a_put(&self) {
+        let waits = || !self.inner.lock().unwrap().db.pending.is_empty();
+        self.until(waits).await;
+        assert!(waits());
     }
 
     /// Ends everything as if the process was killed.
@@ -400,4 +421,5 @@ async fn serve(
     if let Some((mut circuit, _)) = circuits.remove(id) {
         circuit.close(db);
     }
+    inner.moved.send_replace(());
 }

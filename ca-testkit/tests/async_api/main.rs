@@ -1,5 +1,6 @@
 //! The asynchronous client and the IOC's drivers, unchanged, on the virtual network.
 
+mod beacons;
 mod cancel;
 mod cycles;
 mod dropped;
