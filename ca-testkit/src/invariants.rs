@@ -1,7 +1,7 @@
 //! Promises that hold after every operation, when a world has settled, and when it has ended.
 //!
-//! Numbers are those of the invariants in the design. Those about single deliveries (2, 5, rights,
-//! searches) are checked by [`ClientHost`] itself, that about timeouts (6) by the [`World`], that
+//! Numbers are those of the invariants in the design. Those about single deliveries (2, what is
+//! skipped of 4, 5, rights, searches) are checked by [`ClientHost`] itself, that about timeouts (6) by the [`World`], that
 //! about windows by the network; 1 and 8 compare whole runs.
 
 use std::collections::BTreeMap;

@@ -259,6 +259,7 @@ impl World {
                 ref data,
                 ..
             } => HostInput::Datagram { port, from, data },
+            Delivery::Unowned { addr } => HostInput::Unowned { addr },
             Delivery::Accepted {
                 conn,
                 port,

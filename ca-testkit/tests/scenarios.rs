@@ -6,7 +6,7 @@ use core::time::Duration;
 use ca_proto::client::{Event, Lifecycle, SubSpec};
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::PvSpec;
-use ca_testkit::host::{Answer, ClientHost, IocHost, NastyHost};
+use ca_testkit::host::{Answer, ClientHost, IocHost, NastyHost, RepeaterHost};
 use ca_testkit::{Segmentation, World, api};
 
 const SEC: Duration = Duration::from_secs(1);
@@ -303,6 +303,36 @@ fn a_beacon_anomaly_boosts_the_search() {
     let (with, without) = (find(true), find(false));
     assert!(with < secs(10), "{with:?}");
     assert!(without > with, "{without:?}");
+}
+
+/// `wire-and-server` 8: a registration is an occasion to look who is still there.
+#[test]
+fn a_repeater_forgets_clients_that_are_gone() {
+    let mut w = World::new(1);
+    let first = w.client();
+    let repeater = w.repeater(first);
+    let clients = |w: &World| {
+        let clients = w.host::<RepeaterHost>(repeater).repeater().clients();
+        clients.iter().map(|client| client.port()).collect::<Vec<_>>()
+    };
+    first.open(&mut w, "nobody");
+    w.run_for(SEC);
+    let gone = clients(&w);
+    assert_eq!(gone.len(), 1);
+    let addr = w.net.addr(first);
+    let second = w.client_at(addr, |params| params);
+    second.open(&mut w, "nobody");
+    w.run_for(SEC);
+    assert_eq!(clients(&w).len(), 2);
+    w.kill(first);
+    // Beacons do not tell; the next client does.
+    w.run_for(secs(30));
+    assert_eq!(clients(&w).len(), 2);
+    let third = w.client_at(addr, |params| params);
+    third.open(&mut w, "nobody");
+    w.run_for(SEC);
+    assert_eq!(clients(&w).len(), 2);
+    assert!(!clients(&w).contains(&gone[0]));
 }
 
 /// `client-and-tools` 2.11.

@@ -14,6 +14,7 @@ use ca_proto::ids::{Cid, CircuitId, Ioid, SlotKey as _, SubId};
 use ca_proto::wire::{Command, Deframer, Limits, PvName, SendQueue, datagram_frames, tcp, udp};
 use ca_proto::{EcaStatus, Instant};
 
+use super::reader::SlowReader;
 use super::{CloseKind, Host, HostInput, HostOutput};
 use crate::net::ConnId;
 
@@ -68,6 +69,8 @@ pub struct SubLog {
 struct Log {
     now: Instant,
     subs: BTreeMap<Token, SubLog>,
+    /// Who reads them, until they end.
+    readers: BTreeMap<Token, SlowReader>,
     /// Per accepted operation: the PV, the id, and the answers, of which there must be one.
     answers: BTreeMap<Token, OpLog>,
     complaint: Option<String>,
@@ -84,6 +87,13 @@ struct OpLog {
 impl Log {
     fn complain(&mut self, what: String) {
         self.complaint.get_or_insert(what);
+    }
+
+    /// The reader of a subscription reads to the end.
+    fn finish(&mut self, token: Token) {
+        if let Some(Err(what)) = self.readers.remove(&token).map(|mut r| r.finish()) {
+            self.complain(format!("{token:?}: {what}"));
+        }
     }
 }
 
@@ -113,6 +123,9 @@ impl Deliver for Log {
         if sub.cancelled {
             let what = format!("an update of {} after its cancel", sub.name);
             self.complain(what);
+        }
+        if let Some(Err(what)) = self.readers.get_mut(&token).map(SlowReader::update) {
+            self.complain(format!("{token:?}: {what}"));
         }
     }
 
@@ -170,6 +183,9 @@ impl Deliver for Log {
             sub.connected_from = sub.updates.len();
         }
         sub.lifecycle.push((now, change));
+        if let Some(reader) = self.readers.get_mut(&token) {
+            reader.mark(change);
+        }
     }
 }
 
@@ -271,8 +287,14 @@ impl ClientHost {
     pub fn close(&mut self, now: Instant, name: &str) {
         if let Some(cid) = self.channels.remove(name) {
             self.client.close_channel(now, cid);
-            for sub in self.log.subs.values_mut() {
-                sub.cancelled |= sub.name == name;
+            let subs = self.log.subs.iter_mut();
+            let ended = subs.filter(|(_, sub)| sub.name == name && !sub.cancelled);
+            let ended = ended.map(|(token, sub)| {
+                sub.cancelled = true;
+                *token
+            });
+            for token in ended.collect::<Vec<_>>() {
+                self.log.finish(token);
             }
             // Pending operations end silently with their channel.
             for op in self.log.answers.values_mut() {
@@ -311,6 +333,7 @@ impl ClientHost {
             cancelled: false,
         };
         self.log.subs.insert(token, log);
+        self.log.readers.insert(token, SlowReader::new(token.0));
         Ok(token)
     }
 
@@ -321,6 +344,7 @@ impl ClientHost {
         {
             sub.cancelled = true;
             self.client.unsubscribe(now, sub.subid);
+            self.log.finish(token);
         }
     }
 
@@ -599,7 +623,7 @@ impl Host for ClientHost {
             HostInput::Datagram { from, data, .. } => {
                 self.client.handle_datagram(now, from, data, &mut self.log);
             }
-            HostInput::Accepted { .. } => {}
+            HostInput::Accepted { .. } | HostInput::Unowned { .. } => {}
             HostInput::Connected { conn, window } => {
                 let circuit = Self::circuit(conn);
                 if let Some(stream) = self.streams.get_mut(&circuit) {

@@ -266,7 +266,7 @@ impl Host for IocHost {
             HostInput::Accepted {
                 conn, peer, window, ..
             } => self.accept(now, conn, peer, window),
-            HostInput::Connected { .. } => {}
+            HostInput::Connected { .. } | HostInput::Unowned { .. } => {}
             HostInput::Data { conn, data, .. } => {
                 if let Some(stream) = self.streams.get_mut(&conn)
                     && !stream.closing

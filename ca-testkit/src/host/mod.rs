@@ -11,6 +11,7 @@ use crate::net::ConnId;
 mod client;
 mod ioc;
 mod nasty;
+mod reader;
 mod repeater;
 mod script;
 
@@ -42,6 +43,11 @@ pub enum HostInput<'a> {
         from: SocketAddrV4,
         /// Its bytes.
         data: &'a [u8],
+    },
+    /// Nobody has the datagram port that was asked about with [`HostOutput::TryBind`].
+    Unowned {
+        /// The address and port.
+        addr: SocketAddrV4,
     },
     /// Somebody opened a stream to a listening port.
     Accepted {
@@ -95,6 +101,12 @@ pub enum HostOutput {
     Bind {
         /// The port.
         port: u16,
+    },
+    /// Ask whether somebody has a datagram port of this machine, by trying to bind it for a
+    /// moment. There is an answer only if nobody has.
+    TryBind {
+        /// The address and port.
+        addr: SocketAddrV4,
     },
     /// Receive no more datagrams at this port.
     Unbind {

@@ -224,7 +224,7 @@ impl Host for NastyHost {
                     stream.0 = window;
                 }
             }
-            HostInput::Data { .. } => {}
+            HostInput::Data { .. } | HostInput::Unowned { .. } => {}
             HostInput::Closed { conn, how } => {
                 let known = self.streams.remove(&conn).is_some();
                 if known && how == CloseKind::Eof {

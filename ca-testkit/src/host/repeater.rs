@@ -1,6 +1,5 @@
 //! A repeater on a host.
 
-use core::net::SocketAddrV4;
 use std::collections::VecDeque;
 
 use ca_proto::Instant;
@@ -33,16 +32,16 @@ impl RepeaterHost {
         &self.repeater
     }
 
-    /// Drops a client, as when a datagram to it was refused.
-    pub fn forget(&mut self, client: SocketAddrV4) {
-        self.repeater.forget(client);
-    }
 }
 
 impl Host for RepeaterHost {
     fn handle(&mut self, now: Instant, input: HostInput<'_>) {
-        if let HostInput::Datagram { from, data, .. } = input {
-            self.repeater.handle_datagram(now, from, data);
+        match input {
+            HostInput::Datagram { from, data, .. } => {
+                self.repeater.handle_datagram(now, from, data);
+            }
+            HostInput::Unowned { addr } => self.repeater.forget(addr),
+            _ => {}
         }
     }
 
@@ -57,9 +56,9 @@ impl Host for RepeaterHost {
                     data: self.datagram.clone(),
                 });
             }
-            // Whether a client's port is free cannot be seen from here; clients that are gone stay
-            // registered, which costs a datagram per beacon.
-            while self.repeater.poll_check().is_some() {}
+            while let Some(addr) = self.repeater.poll_check() {
+                self.output.push_back(HostOutput::TryBind { addr });
+            }
         }
         self.output.pop_front()
     }

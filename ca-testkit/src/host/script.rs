@@ -119,7 +119,9 @@ impl Host for ScriptHost {
             }
             HostInput::Accepted { conn, .. } => Received::Accepted(conn),
             HostInput::Connected { conn, .. } => Received::Connected(conn),
-            HostInput::Writable { .. } | HostInput::Data { data: [], .. } => return,
+            HostInput::Writable { .. }
+            | HostInput::Unowned { .. }
+            | HostInput::Data { data: [], .. } => return,
             HostInput::Data { conn, data, .. } => {
                 for data in self.answers_to(data) {
                     self.output.push_back(HostOutput::Send { conn, data });

@@ -96,6 +96,9 @@ pub(crate) enum Delivery {
         from: SocketAddrV4,
         data: Vec<u8>,
     },
+    Unowned {
+        addr: SocketAddrV4,
+    },
     Accepted {
         conn: ConnId,
         port: u16,
@@ -130,6 +133,8 @@ enum Event {
         from: SocketAddrV4,
         data: Vec<u8>,
     },
+    /// Tell the host that nobody has this port.
+    Unowned(HostId, SocketAddrV4),
     /// A dial arrives at the host it is for.
     Syn(usize),
     /// The answer arrives at the host that dialled.
@@ -453,7 +458,7 @@ impl SimNet {
                 let connection = connection(index)?;
                 Some((connection.host(end), connection.host(1 - end)))
             }
-            Event::Writable(..) => None,
+            Event::Unowned(..) | Event::Writable(..) => None,
         }
     }
 
@@ -491,6 +496,7 @@ impl SimNet {
                 };
                 (machine.up && machine.udp.contains(&port)).then_some((dst, delivery))
             }
+            Event::Unowned(host, addr) => Some((host, Delivery::Unowned { addr })),
             event => self.pop_stream(event),
         };
         self.stats.events += u64::from(delivery.is_some());
@@ -510,6 +516,11 @@ impl SimNet {
         match output {
             HostOutput::Bind { port } => {
                 self.machines[host.0].udp.insert(port);
+            }
+            HostOutput::TryBind { addr } => {
+                if !self.is_bound(host, addr) {
+                    self.push(now, Event::Unowned(host, addr));
+                }
             }
             HostOutput::Unbind { port } => {
                 self.machines[host.0].udp.remove(&port);
@@ -534,6 +545,16 @@ impl SimNet {
             }
             HostOutput::Read { conn, enabled } => self.set_reading(host, conn, enabled),
         }
+    }
+
+    /// Whether some program on this machine has the port.
+    fn is_bound(&self, host: HostId, addr: SocketAddrV4) -> bool {
+        let own = self.machines[host.0].addr;
+        let here = |machine: &&Machine| {
+            machine.addr == *addr.ip() || addr.ip().is_loopback() && machine.addr == own
+        };
+        let mut programs = self.machines.iter().filter(here);
+        programs.any(|program| program.udp.contains(&addr.port()))
     }
 
     fn trace_stream(&self, host: HostId, output: &HostOutput, trace: &mut Trace) {

@@ -223,7 +223,7 @@ impl SimNet {
                 let conn = this.id;
                 self.deliver(index, end, Delivery::Writable { conn, window })
             }
-            Event::Datagram { .. } => None,
+            Event::Datagram { .. } | Event::Unowned(..) => None,
         }
     }
 

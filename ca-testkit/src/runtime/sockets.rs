@@ -196,6 +196,8 @@ pub(super) fn deliver(state: &mut State, host: HostId, delivery: Delivery, waker
                 None => state.apply(host, HostOutput::Abort { conn }),
             }
         }
+        // Nobody asks here: sockets are bound for a moment instead.
+        Delivery::Unowned { .. } => {}
         Delivery::Connected { conn, window } => {
             if let Some(dialling) = sockets.dials.get_mut(&conn) {
                 if let Dialling::Pending(waker) = std::mem::replace(dialling, Dialling::Open) {
