@@ -73,7 +73,11 @@ impl Running {
         let ports: Vec<u16> = clients.iter().map(|client| client.port()).collect();
         let mut seen = self.clients.clone();
         let come = timeout(Duration::from_secs(2), seen.wait_for(|seen| *seen == ports)).await;
-        assert!(come.is_ok(), "{:?} instead of {ports:?}", self.clients.borrow());
+        assert!(
+            come.is_ok(),
+            "{:?} instead of {ports:?}",
+            self.clients.borrow()
+        );
     }
 }
 

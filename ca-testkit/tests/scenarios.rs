@@ -313,7 +313,10 @@ fn a_repeater_forgets_clients_that_are_gone() {
     let repeater = w.repeater(first);
     let clients = |w: &World| {
         let clients = w.host::<RepeaterHost>(repeater).repeater().clients();
-        clients.iter().map(|client| client.port()).collect::<Vec<_>>()
+        clients
+            .iter()
+            .map(|client| client.port())
+            .collect::<Vec<_>>()
     };
     first.open(&mut w, "nobody");
     w.run_for(SEC);

@@ -14,12 +14,10 @@ const LEAST: usize = 250;
 
 /// Where the real IOC differs from the text in other ways than by the defects that the checks
 /// name themselves, and why that is so.
-const REAL_IOC: &[(&str, &str)] = &[
-    (
-        "string.state_empty",
-        "a multi-bit record compares with all sixteen texts, and those of unused states are empty",
-    ),
-];
+const REAL_IOC: &[(&str, &str)] = &[(
+    "string.state_empty",
+    "a multi-bit record compares with all sixteen texts, and those of unused states are empty",
+)];
 
 fn target(port: u16) -> Target {
     let name = |suffix: &str| format!("{PREFIX}:{suffix}");

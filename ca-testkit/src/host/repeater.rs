@@ -31,7 +31,6 @@ impl RepeaterHost {
     pub const fn repeater(&self) -> &Repeater {
         &self.repeater
     }
-
 }
 
 impl Host for RepeaterHost {

@@ -150,9 +150,7 @@ fn a_name_that_is_found_and_cannot_be_created_times_out_whatever_the_version() {
         let told = std::iter::from_fn(|| events.try_next());
         let refused = |event: &ClientEvent| match event {
             ClientEvent::Disconnected { .. } => minor >= 6,
-            ClientEvent::Exception { status, .. } => {
-                minor < 6 && *status == EcaStatus::BADCHID
-            }
+            ClientEvent::Exception { status, .. } => minor < 6 && *status == EcaStatus::BADCHID,
             _ => false,
         };
         assert!(told.into_iter().any(|event| refused(&event)), "4.{minor}");
@@ -167,7 +165,7 @@ fn changes_of_a_channel_are_those_of_its_circuit() {
     let rt = SimRuntime::new(1);
     let server = Scripted::start(&rt, IOC, 13, pvs());
     let client = client(&rt, CLIENT);
-    let _ = run(&rt, async {
+    run(&rt, async {
         let stuck = client.open_with("x", 10).unwrap();
         let fine = client.open_with("x", 20).unwrap();
         stuck.connected().await.unwrap();

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use ca_client::{AccessRights, DbrType, EcaStatus, Value};
 use ca_net::{ByteStream, DatagramSocket, Listener, Runtime, StreamOptions, UdpOptions};
-use ca_proto::dbr::{Acknowledge, Metadata, Snapshot, Units, };
+use ca_proto::dbr::{Acknowledge, Metadata, Snapshot, Units};
 use ca_proto::ids::{Cid, Sid, SubId};
 use ca_proto::wire::message::{Data, ErrorBody, EventMask, Port};
 use ca_proto::wire::{Deframer, Frame, Limits, Minor, datagram_frames, tcp, udp};
@@ -71,7 +71,9 @@ impl Scripted {
         pvs: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> Self {
         let host = rt.host(addr);
-        let pvs = pvs.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let pvs = pvs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
         let server = Self(Arc::new(Mutex::new(Shared {
             minor,
             pvs: pvs.collect(),
@@ -83,14 +85,14 @@ impl Scripted {
         };
         let mut udp = host.bind_udp(&options).unwrap();
         let searches = server.clone();
-        let _ = host.spawn(Box::pin(poll_fn(move |cx| searches.search(&mut *udp, cx))));
+        drop(host.spawn(Box::pin(poll_fn(move |cx| searches.search(&mut *udp, cx)))));
         let port = if minor < 5 { OLD_PORT } else { PORT };
         let here = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
         let mut listener = host.listen(here, &StreamOptions::default()).unwrap();
         let (circuits, runtime) = (server.clone(), host.clone());
-        let _ = host.spawn(Box::pin(poll_fn(move |cx| {
+        drop(host.spawn(Box::pin(poll_fn(move |cx| {
             circuits.accept(&*runtime, &mut *listener, cx)
-        })));
+        }))));
         server
     }
 
@@ -140,12 +142,14 @@ impl Scripted {
             shared.pvs.remove(name);
             let can_say_so = shared.minor >= 7;
             shared.each(|_, c| {
-                let gone: Vec<_> = c
+                let of_it = c
                     .channels
-                    .extract_if(.., |_, channel| channel.name == name)
-                    .collect();
+                    .iter()
+                    .filter(|(_, channel)| channel.name == name);
+                let gone: Vec<_> = of_it.map(|(sid, channel)| (*sid, channel.cid)).collect();
                 c.closing |= !gone.is_empty() && !can_say_so;
-                for (sid, Channel { cid, .. }) in gone.into_iter().filter(|_| can_say_so) {
+                for (sid, cid) in gone.into_iter().filter(|_| can_say_so) {
+                    c.channels.remove(&sid);
                     c.subs.retain(|_, sub| sub.sid != sid);
                     tcp::Response::ServerDisconn { cid }.encode_into(&mut c.out);
                 }
@@ -189,9 +193,9 @@ impl Scripted {
                 max_payload: 1 << 20,
                 extended: true,
             });
-            let _ = runtime.spawn(Box::pin(poll_fn(move |cx| {
+            drop(runtime.spawn(Box::pin(poll_fn(move |cx| {
                 server.serve(at, &mut *stream, &mut deframer, cx)
-            })));
+            }))));
         }
         Poll::Pending
     }
