@@ -354,7 +354,7 @@ fn check_name(name: &str) -> Result<(), BuildError> {
 }
 
 /// Largest array in bytes; what fits a message with the default limits of clients and servers.
-const MAX_ARRAY_BYTES: u32 = ca_proto::config::DEFAULT_MAX_PAYLOAD - 1024;
+pub(crate) const MAX_ARRAY_BYTES: u32 = ca_proto::config::DEFAULT_MAX_PAYLOAD - 1024;
 
 fn check_capacity(name: &str, spec: &PvSpec, capacity: u32) -> Result<(), BuildError> {
     let name = || name.to_owned();

@@ -16,6 +16,7 @@
 use ca_proto::dbr::{Element, Value};
 use thiserror::Error;
 
+use crate::db::MAX_ARRAY_BYTES;
 use crate::pv::PvSpec;
 
 /// Why a text does not describe a PV.
@@ -156,9 +157,10 @@ fn numbers<T: Element + std::str::FromStr>(
     let mut elements = value.split(',').map(parse).collect::<Result<Vec<T>, _>>()?;
     fits(value, elements.len(), capacity)?;
     if let [single] = elements[..] {
-        // A PV larger than this is refused later; it need not be allocated before.
-        let len = (capacity as usize).min(1 << 28);
-        elements = vec![single; len];
+        // A larger array is refused when it is added; it is not allocated before.
+        if capacity <= MAX_ARRAY_BYTES / T::NATIVE.size() as u32 {
+            elements = vec![single; capacity as usize];
+        }
     }
     Ok(PvSpec::array(elements).capacity(capacity))
 }
@@ -206,6 +208,12 @@ mod tests {
     fn value(text: &str) -> (NativeType, u32, u32, Value) {
         let (_, spec) = parse(text).unwrap();
         (spec.native(), spec.capacity, spec.value.count(), spec.value)
+    }
+
+    #[test]
+    fn an_array_that_is_too_large_is_not_allocated() {
+        let (_, capacity, count, _) = value("x=double:4294967295:0");
+        assert_eq!((capacity, count), (u32::MAX, 1));
     }
 
     #[test]

@@ -87,6 +87,16 @@ pub(crate) fn run(args: &DumpArgs, out: &mut impl Write) -> Result<Outcome, Stop
     })
 }
 
+/// Shows hexadecimal text; `name` is where it comes from.
+///
+/// # Errors
+/// When it is no hexadecimal text, with the place.
+pub(crate) fn text(input: impl BufRead, name: &str, out: &mut impl Write) -> Result<(), Stop> {
+    let mut sink = Sink::new(direction(Transport::Tcp, From::Client));
+    dump_text(input, &mut sink, name, out)?;
+    Ok(sink.finish(out)?)
+}
+
 fn dump_binary(
     mut input: impl Read,
     sink: &mut Sink,

@@ -13,6 +13,8 @@ mod examples;
 mod exit;
 mod failure;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod get;
 mod info;
 mod interrupt;

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ca_testkit::fuzz::addr_list(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| canter_fuzz::run("addr_list", data));

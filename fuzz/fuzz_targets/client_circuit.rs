@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ca_testkit::fuzz::client_circuit(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| canter_fuzz::run("client_circuit", data));

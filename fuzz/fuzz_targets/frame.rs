@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ca_testkit::fuzz::frame(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| canter_fuzz::run("frame", data));

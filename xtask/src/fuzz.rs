@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::steps;
 
@@ -18,8 +18,11 @@ pub(crate) struct Options {
 
 /// Seconds that one input may take before it counts as a crash.
 const INPUT_TIMEOUT: u32 = 10;
-/// Megabytes that a target may use before it counts as a crash.
-const MEMORY_LIMIT: u32 = 1024;
+/// Megabytes that a target may use before it counts as a crash: the largest arrays of an IOC, and
+/// what the sanitizer keeps. Each body has a smaller bound of its own.
+const MEMORY_LIMIT: u32 = 3072;
+/// Lines shown of a target's output when it crashed.
+const SHOWN: usize = 60;
 /// Longest input in bytes; the targets look at no more.
 const MAX_LEN: u32 = 16 * 1024;
 
@@ -37,31 +40,60 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             None => some.to_vec(),
         },
     };
+    // The programs are built once: changes of the sources do not meddle with a long run.
+    let programs = build(&fuzz)?;
     let share = Duration::from_secs_f64(options.minutes * 60.0 / chosen.len() as f64);
     let mut rows = Vec::new();
     for target in &chosen {
         println!("==> {target}, {} s", share.as_secs());
-        rows.push((target, fuzz_one(&fuzz, target, share)?));
+        rows.push((target, fuzz_one(&fuzz, &programs, target, share)?));
     }
     println!(
-        "\n{:<16} {:>12} {:>9} {:>9}  crash",
-        "target", "executions", "coverage", "corpus"
+        "\n{:<16} {:>12} {:>9} {:>9} {:>9} {:>9} {:>8}  crash",
+        "target", "executions", "per s", "coverage", "features", "corpus", "seconds"
     );
     for (target, row) in &rows {
+        let seconds = row.time.as_secs_f64();
         println!(
-            "{target:<16} {:>12} {:>9} {:>9}  {}",
+            "{target:<16} {:>12} {:>9.0} {:>9} {:>9} {:>9} {seconds:>8.0}  {}",
             row.executions,
+            row.executions as f64 / seconds,
             row.coverage,
+            row.features,
             row.corpus,
-            if row.crashed { "yes" } else { "no" }
+            row.crash.as_deref().unwrap_or("no")
         );
     }
-    match rows.iter().filter(|(_, row)| row.crashed).count() {
+    let all = rows.iter().map(|(_, row)| row.executions).sum::<u64>();
+    println!("{:<16} {all:>12}", "all");
+    match rows.iter().filter(|(_, row)| row.crash.is_some()).count() {
         0 => Ok(()),
         n => Err(format!(
             "{n} targets crashed; their inputs are in fuzz/artifacts"
         )),
     }
+}
+
+/// Builds all targets; the folder with their programs.
+fn build(fuzz: &Path) -> Result<PathBuf, String> {
+    let status = Command::new("cargo")
+        .args(["+nightly", "fuzz", "build", "--fuzz-dir"])
+        .arg(fuzz)
+        .status()
+        .map_err(|error| format!("cannot run cargo fuzz: {error}"))?;
+    if !status.success() {
+        let needs = "fuzzing needs a nightly compiler and `cargo install cargo-fuzz`";
+        return Err(format!("the targets cannot be built; {needs}"));
+    }
+    let target = fuzz.join("target");
+    let entries =
+        std::fs::read_dir(&target).map_err(|error| format!("{}: {error}", target.display()))?;
+    // The one folder that is named by the host.
+    let mut releases = entries.flatten().map(|e| e.path().join("release"));
+    let program = targets(fuzz)?.swap_remove(0);
+    releases
+        .find(|release| release.join(&program).is_file())
+        .ok_or_else(|| format!("no programs in {}", target.display()))
 }
 
 fn targets(fuzz: &Path) -> Result<Vec<String>, String> {
@@ -73,52 +105,96 @@ fn targets(fuzz: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// What a target's run printed last.
+/// What a target's runs printed last.
 #[derive(Debug, Default)]
 struct Row {
-    executions: String,
+    executions: u64,
     coverage: String,
+    features: String,
     corpus: String,
-    crashed: bool,
+    time: Duration,
+    /// Name of the input.
+    crash: Option<String>,
 }
 
-fn fuzz_one(fuzz: &Path, target: &str, share: Duration) -> Result<Row, String> {
-    // New inputs go to a folder of their own: the named corpus stays small.
+fn fuzz_one(fuzz: &Path, programs: &Path, target: &str, share: Duration) -> Result<Row, String> {
+    // Inputs that are found go to a folder of their own: the named corpus stays small.
     let found = steps::root().join("target/fuzz-corpus").join(target);
-    std::fs::create_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
-    let output = Command::new("cargo")
-        .args(["+nightly", "fuzz", "run", "--fuzz-dir"])
-        .arg(fuzz)
-        .arg(target)
-        .arg(&found)
-        .arg(fuzz.join("corpus").join(target))
-        .arg("--")
-        .arg(format!("-max_total_time={}", share.as_secs().max(1)))
-        .arg(format!("-timeout={INPUT_TIMEOUT}"))
-        .arg(format!("-rss_limit_mb={MEMORY_LIMIT}"))
-        .arg(format!("-max_len={MAX_LEN}"))
-        .arg("-print_final_stats=1")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .output()
-        .map_err(|error| format!("cannot run cargo fuzz: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    if text.contains("no such command: `fuzz`") || text.contains("toolchain 'nightly") {
-        return Err("fuzzing needs a nightly compiler and `cargo install cargo-fuzz`".into());
+    let artifacts = fuzz.join("artifacts").join(target);
+    for folder in [&found, &artifacts] {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
-    let after = |line: &str, key: &str| {
-        let rest = line.split_once(key)?.1.trim_start();
-        Some(rest.split_whitespace().next()?.to_owned())
-    };
-    let last = |key: &str| text.lines().rev().find_map(|line| after(line, key));
-    let row = Row {
-        executions: last("stat::number_of_executed_units:").unwrap_or_default(),
-        coverage: last("cov:").unwrap_or_default(),
-        corpus: last("corp:").unwrap_or_default(),
-        crashed: !output.status.success(),
-    };
-    if row.crashed {
-        eprintln!("{text}");
+    let program = programs.join(target);
+    let mut row = Row::default();
+    while row.crash.is_none() && row.time < share {
+        let left = (share - row.time).as_secs().max(1);
+        let begin = Instant::now();
+        let output = libfuzzer(&program)
+            .arg(&found)
+            .arg(fuzz.join("corpus").join(target))
+            .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            .arg(format!("-max_total_time={left}"))
+            .arg(format!("-max_len={MAX_LEN}"))
+            .arg("-print_final_stats=1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
+        row.time += begin.elapsed();
+        let text = String::from_utf8_lossy(&output.stderr);
+        row.note(&text);
+        if output.status.success() {
+            break;
+        }
+        let input = after(&text, "Test unit written to ").unwrap_or_default();
+        // A program that was stopped for a while, as by a laptop's lid, looks like one that hangs.
+        let stood_still = input.contains("/timeout-")
+            && libfuzzer(&program)
+                .arg(&input)
+                .output()
+                .is_ok_and(|again| again.status.success());
+        if stood_still {
+            continue;
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        let end = &lines[lines.len().saturating_sub(SHOWN)..];
+        eprintln!("{}", end.join("\n"));
+        let name = Path::new(&input).file_name();
+        let named = name.map(|name| name.to_string_lossy().into_owned());
+        row.crash = Some(named.unwrap_or_else(|| "yes".into()));
     }
     Ok(row)
+}
+
+fn libfuzzer(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    // As cargo-fuzz sets it: crates that are linked twice are no fault.
+    command
+        .env("ASAN_OPTIONS", "detect_odr_violation=0")
+        .arg(format!("-timeout={INPUT_TIMEOUT}"))
+        .arg(format!("-rss_limit_mb={MEMORY_LIMIT}"))
+        .arg(format!("-malloc_limit_mb={MEMORY_LIMIT}"));
+    command
+}
+
+/// The word behind the last `key`.
+fn after(text: &str, key: &str) -> Option<String> {
+    let (_, rest) = text.rsplit_once(key)?;
+    Some(rest.split_whitespace().next()?.to_owned())
+}
+
+impl Row {
+    fn note(&mut self, text: &str) {
+        let executions = after(text, "stat::number_of_executed_units:");
+        self.executions += executions.and_then(|n| n.parse().ok()).unwrap_or(0);
+        for (key, field) in [
+            ("cov: ", &mut self.coverage),
+            ("ft: ", &mut self.features),
+            ("corp: ", &mut self.corpus),
+        ] {
+            if let Some(value) = after(text, key) {
+                *field = value;
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod actions;
 mod control;
 mod driver;
 mod engine;
+pub(crate) mod fuzz;
 mod pattern;
 mod rule;
 mod script;

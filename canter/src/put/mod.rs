@@ -1,6 +1,6 @@
 //! `canter put`: write a PV.
 
-mod input;
+pub(crate) mod input;
 
 use std::time::Duration;
 

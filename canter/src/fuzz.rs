@@ -1,0 +1,133 @@
+//! Bodies of the fuzz targets for what people write: files, PVs, values, command lines. Whatever it
+//! is, the answer is a value or a message, within bounds of time and memory.
+
+use std::time::Duration;
+
+use ca_proto::dbr::{EnumStates, NativeType};
+use ca_proto::{Instant, Timestamp};
+use ca_server_sim::{Ioc, IocBuilder};
+use clap::Parser;
+
+use crate::dump;
+use crate::proxy;
+use crate::put::input::{self, Mode};
+use crate::{Cli, text};
+
+/// Longest input looked at, in bytes.
+const MAX_INPUT: usize = 16 * 1024;
+const MIB: u64 = 1 << 20;
+/// Memory of an IOC with the largest arrays, while they are copied from the description into it.
+const LARGE_ARRAYS: u64 = 1200 * MIB;
+
+/// Name, body, and the most bytes that one input may have allocated at one time.
+pub type Target = (&'static str, fn(&[u8]), u64);
+
+/// Every target of this crate.
+pub const TARGETS: &[Target] = &[
+    ("pv_text", pv_text, LARGE_ARRAYS),
+    ("ioc_toml", ioc_toml, LARGE_ARRAYS),
+    ("put_input", put_input, 4 * MIB),
+    ("proxy", proxy::fuzz::fuzz, 16 * MIB),
+    ("dump_text", dump_text, 8 * MIB),
+    ("arguments", arguments, 8 * MIB),
+];
+
+fn cut(data: &[u8]) -> &[u8] {
+    &data[..data.len().min(MAX_INPUT)]
+}
+
+/// A PV as `canter ioc --pv` takes it; what is understood is served and can be read.
+fn pv_text(data: &[u8]) {
+    let text = String::from_utf8_lossy(cut(data));
+    match ca_server_sim::text::parse(&text) {
+        Ok((name, spec)) => serve(Ioc::builder().pv(name, spec)),
+        Err(error) => {
+            assert!(!error.reason.is_empty());
+            assert!(error.at.len() <= text.len().max(10));
+        }
+    }
+}
+
+/// A file of `canter ioc`; what is understood is served and can be read.
+fn ioc_toml(data: &[u8]) {
+    let text = String::from_utf8_lossy(cut(data));
+    match Ioc::builder().toml(&text) {
+        Ok(builder) => serve(builder),
+        Err(error) => assert!(is_line_of(&text, error.line), "{error}"),
+    }
+}
+
+fn is_line_of(text: &str, line: usize) -> bool {
+    (1..=text.lines().count() + 1).contains(&line)
+}
+
+/// An IOC lives for ten seconds, its signals included, and tells the values of its PVs.
+fn serve(builder: IocBuilder) {
+    /// Samples of signals that are computed; a camera has a million points in each.
+    const SAMPLES: usize = 20;
+    let Ok(mut ioc) = builder.build() else {
+        return;
+    };
+    let mut now = Instant::ZERO;
+    ioc.start(now, Timestamp::default(), 5064);
+    for _ in 0..SAMPLES {
+        let next = ioc.poll_timeout().unwrap_or(now);
+        now = next.clamp(now, now + Duration::from_secs(1)) + Duration::from_micros(1);
+        ioc.handle_timeout(now);
+    }
+    let names: Vec<String> = ioc.pv_names().map(str::to_owned).collect();
+    for name in names {
+        ioc.read(name.as_str())
+            .expect("a PV that is listed is there");
+    }
+}
+
+/// The arguments of `canter put`.
+///
+/// # Shape
+/// One byte type and mode, one byte element count, then the arguments, with NULs between them.
+fn put_input(data: &[u8]) {
+    let [kind, count, rest @ ..] = cut(data) else {
+        return;
+    };
+    let modes = [Mode::Native, Mode::String, Mode::LongString];
+    let mode = modes[usize::from(kind / 7) % modes.len()];
+    let states = EnumStates::new(["Idle", "Moving", "Fault", "7", ""]);
+    let target = input::Target {
+        pv: "X",
+        native: NativeType::ALL[usize::from(kind % 7)],
+        count: u32::from(*count),
+        states: &states,
+    };
+    let text = String::from_utf8_lossy(rest);
+    let args: Vec<String> = text.split('\0').map(str::to_owned).collect();
+    match input::value(&target, mode, &args) {
+        Ok(value) => assert!(value.count() <= target.count.max(1)),
+        Err(error) => {
+            let shown = error.to_string();
+            assert!(
+                !shown.chars().any(|c| c.is_control() && c != '\n'),
+                "{shown:?}"
+            );
+        }
+    }
+}
+
+/// Text that `canter dump` reads.
+fn dump_text(data: &[u8]) {
+    let mut out = Vec::new();
+    // What is no hexadecimal text is refused.
+    let _ = dump::text(cut(data), "input", &mut out);
+    assert!(out.len() <= 64 * MAX_INPUT);
+}
+
+/// Command lines of the program, an argument in each line; they are understood or refused.
+fn arguments(data: &[u8]) {
+    let text = String::from_utf8_lossy(cut(data));
+    let args = std::iter::once("canter").chain(text.lines());
+    if let Err(error) = Cli::try_parse_from(args) {
+        let _ = error.to_string();
+    }
+    let printable = text::printable(&text);
+    assert!(!printable.chars().any(char::is_control));
+}
