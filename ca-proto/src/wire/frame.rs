@@ -165,6 +165,10 @@ impl Deframer {
         tail + self.body.as_ref().map_or(0, |body| body.buffer.len())
     }
 
+    fn is_between_frames(&self) -> bool {
+        !self.lost && self.skip == 0 && self.body.is_none() && self.tail.is_empty()
+    }
+
     /// Takes a chunk and gives the frames that are complete with it.
     ///
     /// The returned [`Frames`] must be drained until `None`; a rest that is dropped unread is
@@ -212,6 +216,16 @@ impl Frames<'_, '_> {
     /// [`FrameError::Misaligned`] once, after which nothing more is decoded.
     #[allow(clippy::should_implement_trait)] // The frame borrows from `self`.
     pub fn next(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
+        // hot: nothing is held back, and the whole frame lies in the chunk.
+        if self.deframer.is_between_frames()
+            && let Some((header, len)) = Header::decode(self.chunk, self.deframer.limits.extended)
+            && self.check(&header).is_ok()
+            && let Some((message, rest)) =
+                (self.chunk).split_at_checked(len + header.payload_len as usize)
+        {
+            self.chunk = rest;
+            return Some(Ok(Frame::new(header, &message[len..])));
+        }
         match self.step() {
             Step::Starved => None,
             Step::Bad(error) => Some(Err(error)),
@@ -243,7 +257,6 @@ impl Frames<'_, '_> {
         if !self.deframer.tail.is_empty() {
             return self.continue_tail();
         }
-        // hot: the whole frame lies in the chunk.
         let Some((header, len)) = Header::decode(self.chunk, self.deframer.limits.extended) else {
             self.keep_rest(0);
             return Step::Starved;

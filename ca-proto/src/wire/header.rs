@@ -2,7 +2,6 @@
 
 use bytes::BufMut;
 use core::fmt;
-use nom::{IResult, Parser, number::complete::be_u16, number::complete::be_u32};
 
 use super::Command;
 
@@ -118,19 +117,21 @@ impl Header {
     /// Appends the shortest form that can hold the fields.
     pub fn encode(&self, out: &mut impl BufMut) {
         let extended = self.needs_extended();
-        out.put_u16(self.command.0);
-        out.put_u16(if extended {
-            EXTENDED_MARK
-        } else {
-            self.payload_len as u16
-        });
-        out.put_u16(self.data_type);
-        out.put_u16(if extended { 0 } else { self.count as u16 });
-        out.put_u32(self.p1);
-        out.put_u32(self.p2);
+        let (size, count) = match extended {
+            true => (u32::from(EXTENDED_MARK), 0),
+            false => (self.payload_len, self.count),
+        };
+        // hot: in one piece, as each append looks for room.
+        let word = u128::from(self.command.0) << 112
+            | u128::from(size) << 96
+            | u128::from(self.data_type) << 80
+            | u128::from(count) << 64
+            | u128::from(self.p1) << 32
+            | u128::from(self.p2);
+        out.put_slice(&word.to_be_bytes());
         if extended {
-            out.put_u32(self.payload_len);
-            out.put_u32(self.count);
+            let long = u64::from(self.payload_len) << 32 | u64::from(self.count);
+            out.put_slice(&long.to_be_bytes());
         }
     }
 
@@ -153,31 +154,25 @@ impl Header {
     /// Decodes the header at the beginning of `input` and returns its length beside it; `None`
     /// when `input` is shorter than the header.
     pub fn decode(input: &[u8], extended: bool) -> Option<(Self, usize)> {
-        let len = Self::len_from_prefix(input, extended)?;
-        let (_, header) = parse(input.get(..len)?, len == EXTENDED_LEN).ok()?;
-        Some((header, len))
+        let (standard, rest) = input.split_first_chunk::<STANDARD_LEN>()?;
+        // hot: two loads, from which the fields are cut; a parser of parts looks at each one's length.
+        let word = u128::from_be_bytes(*standard);
+        let mut header = Self {
+            command: Command((word >> 112) as u16),
+            payload_len: (word >> 96) as u32 & 0xffff,
+            data_type: (word >> 80) as u16,
+            count: (word >> 64) as u32 & 0xffff,
+            p1: (word >> 32) as u32,
+            p2: word as u32,
+        };
+        if !extended || header.payload_len != u32::from(EXTENDED_MARK) {
+            return Some((header, STANDARD_LEN));
+        }
+        let (long, _) = rest.split_first_chunk::<8>()?;
+        let long = u64::from_be_bytes(*long);
+        (header.payload_len, header.count) = ((long >> 32) as u32, long as u32);
+        Some((header, EXTENDED_LEN))
     }
-}
-
-fn parse(input: &[u8], extended: bool) -> IResult<&[u8], Header> {
-    let (rest, (command, size, data_type, count, p1, p2)) =
-        (be_u16, be_u16, be_u16, be_u16, be_u32, be_u32).parse(input)?;
-    let (rest, (payload_len, count)) = if extended {
-        (be_u32, be_u32).parse(rest)?
-    } else {
-        (rest, (u32::from(size), u32::from(count)))
-    };
-    Ok((
-        rest,
-        Header {
-            command: Command(command),
-            payload_len,
-            data_type,
-            count,
-            p1,
-            p2,
-        },
-    ))
 }
 
 #[cfg(test)]
