@@ -26,6 +26,8 @@ const DOUBLE: DbrType = DbrType::new(Family::Plain, NativeType::Double);
 const TIME_DOUBLE: DbrType = DbrType::new(Family::Time, NativeType::Double);
 /// What one read from a socket brings.
 const CHUNK: usize = 64 * 1024;
+/// Chunks that are handled in turn. A prime, so that large numbers of PVs are all visited.
+const REQUESTS: usize = 67;
 /// Circuits of `fan`.
 const READERS: u16 = 100;
 
@@ -137,6 +139,42 @@ fn order(pvs: usize, scatter: bool) -> impl FnMut() -> usize {
     }
 }
 
+/// A chunk of requests, and how many they are.
+fn chunk(mode: &str, value: &mut f64, mut next: impl FnMut() -> usize) -> (u64, Vec<u8>) {
+    let (mut count, mut bytes) = (0, Vec::new());
+    while bytes.len() < CHUNK - 64 {
+        let sid = Sid(if mode == "fan" { 0 } else { next() as u32 });
+        *value += 1.0;
+        let data = f64::to_be_bytes(*value);
+        let (ty, data, ioid, cid) = (DOUBLE, Data(&data), Ioid(count as u32), Cid(0));
+        let request = match mode {
+            "get" => tcp::Request::ReadNotify {
+                ty,
+                count: 1,
+                sid,
+                ioid,
+            },
+            "notify" => tcp::Request::WriteNotify {
+                ty,
+                count: 1,
+                sid,
+                ioid,
+                data,
+            },
+            _ => tcp::Request::Write {
+                ty,
+                count: 1,
+                sid,
+                cid,
+                data,
+            },
+        };
+        request.encode_into(&mut bytes);
+        count += 1;
+    }
+    (count, bytes)
+}
+
 /// Runs a mode; returns operations and seconds.
 fn run(mode: &str, pvs: usize, rounds: usize, scatter: bool) -> (u64, f64) {
     let mut next = order(pvs, scatter);
@@ -156,10 +194,14 @@ fn run(mode: &str, pvs: usize, rounds: usize, scatter: bool) -> (u64, f64) {
         _ => {}
     }
     bench.sent = 0;
-    let (mut count, mut value, mut requests) = (0, 0.0, Vec::new());
-    let mut seconds = 0.0;
-    for round in 0..rounds as u32 {
-        bench.now += std::time::Duration::from_micros(u64::from(round) % 1000);
+    let (mut count, mut value, mut seconds) = (0, 0.0, 0.0);
+    // Several, so that each has values of its own.
+    let mut requests: Vec<(u64, Vec<u8>)> = Vec::new();
+    for _ in 0..REQUESTS {
+        requests.push(chunk(mode, &mut value, &mut next));
+    }
+    for round in 0..rounds {
+        bench.now += std::time::Duration::from_micros(10);
         if mode == "post" {
             let start = Clock::now();
             for n in 0..1000 {
@@ -174,39 +216,10 @@ fn run(mode: &str, pvs: usize, rounds: usize, scatter: bool) -> (u64, f64) {
             seconds += start.elapsed().as_secs_f64();
             continue;
         }
-        requests.clear();
-        while requests.len() < CHUNK - 64 {
-            let sid = Sid(if mode == "fan" { 0 } else { next() as u32 });
-            value += 1.0;
-            let data = f64::to_be_bytes(value);
-            let (ty, data, ioid) = (DOUBLE, Data(&data), Ioid(count as u32));
-            match mode {
-                "get" => tcp::Request::ReadNotify {
-                    ty,
-                    count: 1,
-                    sid,
-                    ioid,
-                },
-                "notify" => tcp::Request::WriteNotify {
-                    ty,
-                    count: 1,
-                    sid,
-                    ioid,
-                    data,
-                },
-                _ => tcp::Request::Write {
-                    ty,
-                    count: 1,
-                    sid,
-                    cid: Cid(0),
-                    data,
-                },
-            }
-            .encode_into(&mut requests);
-            count += 1;
-        }
+        let (each, bytes) = &requests[round % REQUESTS];
+        count += each;
         let start = Clock::now();
-        bench.feed(&mut writer, &requests);
+        bench.feed(&mut writer, bytes);
         seconds += start.elapsed().as_secs_f64();
     }
     assert!(bench.sent > 0 || mode == "put", "nothing was sent");

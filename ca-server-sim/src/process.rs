@@ -1,12 +1,12 @@
 //! Processing of a record: alarms, time stamp, and what is posted to whom.
 
-use ca_proto::dbr::Value;
+use ca_proto::dbr::{Value, ValueRef};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Instant};
 
 use crate::alarm::{check_limits, worse};
 use crate::change::number_of;
-use crate::db::{Db, PvHandle};
+use crate::db::{Db, Post, PvHandle};
 use crate::deadband::differs;
 use crate::field::Field;
 use crate::record::{Record, RecordType};
@@ -50,6 +50,35 @@ impl Db {
         if watched {
             self.post_changes(handle, &changes);
         }
+    }
+
+    /// Does at once what a put comes to if the record is a plain number, and what is written is one of
+    /// its type within its drive limits: no conversion, no hook, no alarm limit, no opened field, no
+    /// put under way. `false` if anything is different; nothing is done then.
+    pub(crate) fn put_number(
+        &mut self,
+        now: Instant,
+        handle: PvHandle,
+        value: ValueRef<'_>,
+    ) -> bool {
+        let stamp = self.clock.stamp(now);
+        let Some(record) = self.record_mut(handle) else {
+            return false;
+        };
+        if record.extra.is_some() || !record.kind.is_numeric() {
+            return false;
+        }
+        let before = number_of(record.snapshot.value.as_ref());
+        let fits = number_of(value).is_some_and(|number| !record.is_beyond_drive(number));
+        if !fits || !record.snapshot.value.set_scalar(value) {
+            return false;
+        }
+        record.snapshot.stamp = stamp;
+        let events = record.number_changed(before);
+        if events != NOTHING && !record.subs.is_empty() {
+            self.posts.push(Post::new(handle, events));
+        }
+        true
     }
 
     fn post_changes(&mut self, handle: PvHandle, changes: &Changes) {
@@ -163,6 +192,19 @@ impl Record {
             changes.ack = self.raise_ack(alarm.severity);
         }
         changes
+    }
+
+    /// What [`process`](Self::process) does for a new number of a record without extras.
+    fn number_changed(&mut self, before: Option<f64>) -> EventMask {
+        self.undefined = false;
+        let mut events = self.value_events(before, false);
+        let alarm = self.current_alarm(Alarm::NONE);
+        if alarm != self.snapshot.alarm {
+            self.snapshot.alarm = alarm;
+            events = events | EventMask::ALARM;
+            self.raise_ack(alarm.severity);
+        }
+        events
     }
 
     /// Follows a new severity with the one to acknowledge, which is posted even if it stays the

@@ -25,6 +25,12 @@ const FAILED: PutOutcome = PutOutcome::Done(EcaStatus::PUTFAIL);
 impl Db {
     /// Carries out a client's put on whatever its channel is open on.
     pub(crate) fn client_put(&mut self, now: Instant, put: &Put<'_>) -> PutOutcome {
+        // hot: a PV itself, not a view on it, is known by the identifier of its record.
+        if let PutValue::Value(value) = put.value
+            && self.put_number(now, PvHandle(put.pv.0), value)
+        {
+            return DONE;
+        }
         let Some((handle, _, view)) = self.target(put.pv) else {
             return FAILED;
         };
@@ -297,15 +303,21 @@ impl Record {
         let Some(number) = number_of(value.as_ref()) else {
             return value;
         };
-        // NaN, as a value or as a limit, is outside of nothing.
-        let limited = self.kind.has_drive_limits() && range.lower < range.upper;
-        let outside = number < range.lower || number > range.upper;
-        if !limited || !outside {
+        if !self.is_beyond_drive(number) {
             return value;
         }
         let number = Value::scalar(number.clamp(range.lower, range.upper));
         // A number always becomes a number.
         convert::write(number.as_ref(), self.native(), &self.snapshot.meta).unwrap_or(value)
+    }
+
+    /// Whether a number is outside of the drive limits. NaN, as a value or as a limit, is outside of
+    /// nothing.
+    pub(crate) fn is_beyond_drive(&self, number: f64) -> bool {
+        let range = self.snapshot.meta.limits.control;
+        self.kind.has_drive_limits()
+            && range.lower < range.upper
+            && (number < range.lower || number > range.upper)
     }
 
     /// The present value moved into the drive limits, if it is outside.

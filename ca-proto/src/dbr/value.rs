@@ -310,6 +310,24 @@ impl Value {
         &self.data
     }
 
+    /// Takes over a scalar of the same native type in place; `false` if the two are not both such
+    /// scalars, and nothing is changed.
+    pub fn set_scalar(&mut self, from: ValueRef<'_>) -> bool {
+        let alike = (self.native, self.count) == (from.native, 1);
+        if !alike || from.count != 1 || from.native == NativeType::String {
+            return false;
+        }
+        let Repr::Inline { len, bytes } = &mut self.data.0 else {
+            return false;
+        };
+        let held = bytes.get_mut(..usize::from(*len)).unwrap_or_default();
+        if held.len() != from.data.len() {
+            return false;
+        }
+        held.copy_from_slice(from.data);
+        true
+    }
+
     /// The value, borrowed.
     pub fn as_ref(&self) -> ValueRef<'_> {
         ValueRef {

@@ -10,7 +10,7 @@ use super::database::{Database, Identity, PvId};
 use super::error::Violation;
 use super::events::EventQueue;
 use super::put_notify::Puts;
-use super::reply::put_error;
+use super::reply::{Room, put_error};
 use super::subscriptions::Subscriptions;
 use crate::config::ServerParams;
 use crate::dbr::DbrType;
@@ -50,6 +50,8 @@ pub struct Circuit {
     pub(super) id: CircuitId,
     /// Version of the client; 0 until it has announced one.
     pub(super) minor: Minor,
+    /// What follows from version and limits.
+    pub(super) room: Room,
     pub(super) priority: u8,
     pub(super) identity: Identity,
     pub(super) channels: Channels,
@@ -84,6 +86,7 @@ impl Circuit {
         Self {
             id,
             minor: Minor(0),
+            room: Room::new(&params, Minor(0)),
             priority: 0,
             identity: Identity {
                 user: Vec::new(),
@@ -140,12 +143,8 @@ impl Circuit {
 
     /// What the deframer may accept. To be asked again after each frame, because requests change
     /// the client's version.
-    pub fn limits(&self) -> Limits {
-        let header = crate::wire::header::STANDARD_LEN as u32;
-        Limits {
-            max_payload: self.params.max_message_bytes().saturating_sub(header),
-            extended: self.minor.has_extended_header(),
-        }
+    pub const fn limits(&self) -> Limits {
+        self.room.limits()
     }
 
     /// Handles one message.
@@ -201,8 +200,10 @@ impl Circuit {
             self.error(header, None, EcaStatus::DEFUNCT, text);
             return Ok(());
         }
-        // These need the payload in their own way.
+        // These need the payload in their own way, or not at all.
         match header.command {
+            // hot: needs no more than the header.
+            Command::READ_NOTIFY => return self.read_notify(header, db),
             Command::EVENT_ADD => return self.event_add(frame, db),
             Command::WRITE => return self.write(now, frame, db),
             Command::WRITE_NOTIFY => return self.write_notify(now, frame, db),
@@ -217,7 +218,6 @@ impl Circuit {
             Ok(Request::Version {
                 priority, minor, ..
             }) => self.version(priority, minor),
-            Ok(Request::ReadNotify { .. }) => self.read_notify(header, db),
             Ok(Request::EventCancel { .. }) => self.event_cancel(header, db),
             Ok(Request::CreateChan { name, .. }) => self.create_chan(header, name, db),
             Ok(Request::ClearChannel { .. }) => self.clear_channel(header, db),
@@ -250,13 +250,20 @@ impl Circuit {
     /// The channel a request speaks of; an unknown identifier is answered and ends the circuit.
     pub(super) fn channel(&mut self, header: &Header, sid: Sid) -> Result<&Channel, Violation> {
         if !self.channels.contains(sid) {
-            let text = format_args!("{} names unknown server id {sid}", header.command);
-            self.error(header, None, EcaStatus::INTERNAL, text);
+            return Err(self.no_channel(header, sid));
         }
         self.channels.get(sid).ok_or(Violation::UnknownSid {
             command: header.command,
             sid,
         })
+    }
+
+    #[cold]
+    pub(super) fn no_channel(&mut self, header: &Header, sid: Sid) -> Violation {
+        let command = header.command;
+        let text = format_args!("{command} names unknown server id {sid}");
+        self.error(header, None, EcaStatus::INTERNAL, text);
+        Violation::UnknownSid { command, sid }
     }
 
     pub(super) fn check_type(&self, command: Command, ty: DbrType) -> Result<(), Violation> {

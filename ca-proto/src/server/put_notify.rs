@@ -38,7 +38,9 @@ impl Circuit {
     ) -> Result<(), Violation> {
         let header = &frame.header;
         let ty = DbrType(header.data_type);
-        let channel = self.channel(header, Sid(header.p1))?;
+        let Some(channel) = self.channels.get(Sid(header.p1)) else {
+            return Err(self.no_channel(header, Sid(header.p1)));
+        };
         let status = if !channel.rights.can_write() {
             EcaStatus::NOWTACCESS
         } else if !ty.is_valid() {
@@ -60,9 +62,10 @@ impl Circuit {
                 }
             }
         };
-        if !status.is_success() {
-            self.write_failed(header, status);
+        if status.is_success() {
+            return Ok(());
         }
+        self.write_failed(header, status);
         match status {
             EcaStatus::BADTYPE => self.check_type(header.command, ty),
             _ => Ok(()),

@@ -9,9 +9,10 @@ use crate::dbr::{DbrType, Snapshot};
 use crate::ids::Cid;
 use crate::status::EcaStatus;
 use crate::wire::header::EXTENDED_LEN;
+use crate::wire::header::STANDARD_LEN;
 use crate::wire::message::{ErrorBody, NO_CHANNEL};
 use crate::wire::send_queue::SHARE_FROM;
-use crate::wire::{Header, Minor, SendQueue, align8, tcp};
+use crate::wire::{Header, Limits, Minor, SendQueue, align8, tcp};
 
 /// Bytes that suffice for a header, a time stamp and a scalar.
 const MAX_SCALAR: u64 = 64;
@@ -71,6 +72,15 @@ impl Room {
             minor,
             max_message,
             max_queued: params.send_high_water as u64 + max_message,
+        }
+    }
+
+    /// What the client may send.
+    pub(super) const fn limits(&self) -> Limits {
+        Limits {
+            // Made from 32 bits.
+            max_payload: (self.max_message as u32).saturating_sub(STANDARD_LEN as u32),
+            extended: self.minor.has_extended_header(),
         }
     }
 

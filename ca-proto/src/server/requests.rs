@@ -39,6 +39,7 @@ impl Circuit {
             return Err(Violation::UnsupportedVersion(minor));
         }
         self.minor = minor;
+        self.room = Room::new(&self.params, minor);
         Ok(())
     }
 
@@ -220,9 +221,11 @@ impl Circuit {
     ) -> Result<(), Violation> {
         let ty = DbrType(header.data_type);
         self.check_type(header.command, ty)?;
-        let channel = self.channel(header, Sid(header.p1))?;
+        let Some(channel) = self.channels.get(Sid(header.p1)) else {
+            return Err(self.no_channel(header, Sid(header.p1)));
+        };
         let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
-        let room = Room::new(&self.params, self.minor);
+        let room = self.room;
         let reply = |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
         let result = if readable {
             let snapshot = db.read(pv);
@@ -283,7 +286,7 @@ impl Circuit {
             );
             return Ok(());
         }
-        let room = Room::new(&self.params, self.minor);
+        let room = self.room;
         let reply = Header {
             p1: cid.0,
             ..*header

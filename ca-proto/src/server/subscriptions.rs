@@ -259,8 +259,10 @@ impl Circuit {
     /// queue has room, what waits is encoded first. The reference's event task, which runs beside the
     /// one that posts, does the same.
     pub fn post_through(&mut self, sub: SubKey, update: Update, db: &(impl Database + ?Sized)) {
-        let crowded = |sub: &Subscription| self.events.is_crowded(&sub.place);
-        if self.subs.get(sub).is_some_and(crowded) && self.is_readable() {
+        let Some(subscription) = self.subs.get_mut(sub) else {
+            return;
+        };
+        if self.events.is_crowded(&subscription.place) && self.is_readable() {
             self.transmit(db);
         }
         self.post_update(sub, update);
@@ -295,7 +297,7 @@ impl Circuit {
 
     /// Encodes queued updates as long as the send queue is below its high-water mark.
     pub(super) fn deliver(&mut self, db: &(impl Database + ?Sized)) {
-        let room = Room::new(&self.params, self.minor);
+        let room = self.room;
         let short = room.fits_scalars();
         while self.out.len() < self.params.send_high_water {
             let Some((sub, posted)) = self.events.pop(&mut self.subs) else {
