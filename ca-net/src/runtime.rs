@@ -39,6 +39,13 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// Starts a task. Dropping the handle lets the task go on.
     fn spawn(&self, task: BoxFuture<()>) -> TaskHandle;
 
+    /// Has the current task polled again, after others and after a look at the sockets. For a task that
+    /// has more to do and returns [`Poll::Pending`] for fairness: a plain wake may put it before events
+    /// that nobody has looked for yet.
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
+
     /// Opens a TCP connection. The attempt has no time limit of its own beyond the system's: the
     /// state machine that asked for it gives it up.
     fn dial(&self, to: SocketAddrV4, options: &StreamOptions) -> Dial;

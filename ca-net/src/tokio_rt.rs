@@ -91,6 +91,11 @@ impl Runtime for TokioRuntime {
         TaskHandle::new(TokioTask(self.handle.spawn(task)))
     }
 
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        // Its first poll is always pending, and has the task woken behind the look at the sockets.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+    }
+
     fn dial(&self, to: SocketAddrV4, options: &StreamOptions) -> Dial {
         let options = *options;
         Box::pin(async move {

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ca_proto::dbr::{Limits, Metadata, Snapshot};
 use ca_proto::ids::Slots;
@@ -66,7 +65,7 @@ pub(crate) struct Post {
 }
 
 impl Post {
-    const fn new(node: PvHandle, mask: EventMask) -> Self {
+    pub(crate) const fn new(node: PvHandle, mask: EventMask) -> Self {
         Self {
             node,
             mask,
@@ -78,15 +77,27 @@ impl Post {
 /// What time stamp belongs to which instant.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
-    pub now: Instant,
-    pub wall: Timestamp,
+    now: Instant,
+    wall: Timestamp,
+    /// The last answer: what is received together is processed at one instant.
+    last: (Instant, Timestamp),
 }
 
 impl Clock {
-    pub(crate) fn stamp(&self, at: Instant) -> Timestamp {
+    pub(crate) const fn new(now: Instant, wall: Timestamp) -> Self {
+        let last = (now, wall);
+        Self { now, wall, last }
+    }
+
+    pub(crate) fn stamp(&mut self, at: Instant) -> Timestamp {
+        if self.last.0 != at {
+            self.last = (at, self.stamp_of(at));
+        }
+        self.last.1
+    }
+
+    fn stamp_of(&self, at: Instant) -> Timestamp {
         match at.checked_duration_since(self.now) {
-            // The driver sets the clock when it hands in what was received.
-            Some(Duration::ZERO) => self.wall,
             Some(after) => self.wall + after,
             None => {
                 let wall = self.wall.to_unix().saturating_sub(self.now - at);

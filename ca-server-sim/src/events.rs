@@ -8,7 +8,7 @@ use ca_proto::server::{Endpoint, PvId, Update};
 use ca_proto::{Alarm, Instant};
 
 use crate::db::PvHandle;
-use crate::ioc::Ioc;
+use crate::ioc::{Ioc, UPDATES_PER_TURN};
 use crate::scan::Member;
 
 impl Ioc {
@@ -81,6 +81,7 @@ impl Ioc {
             }
             let update = Update::new(&snapshot);
             for who in audience {
+                self.posted += 1;
                 if let Some(connection) = self.circuits.get_mut(who.circuit) {
                     connection.circuit.post_through(who.key, update, &self.db);
                     if connection.fresh && !connection.circuit.is_readable() {
@@ -95,6 +96,7 @@ impl Ioc {
             }
         }
         self.db.posts = posts;
+        self.pressed |= self.posted >= UPDATES_PER_TURN;
     }
 
     /// Asks for the rights of every channel again, after an access rule has changed its mind.

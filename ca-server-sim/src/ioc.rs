@@ -15,6 +15,10 @@ use crate::builder::IocBuilder;
 use crate::db::{Clock, Db, PvHandle};
 use crate::scan::Scans;
 
+/// Updates that the bytes handed in together may cause before others have their turn: less than a
+/// millisecond's work.
+pub(crate) const UPDATES_PER_TURN: usize = 8192;
+
 /// A simulated IOC: PVs, name search, beacons and any number of circuits, without sockets or clock.
 ///
 /// A driver passes in datagrams, frames and the time, and takes out datagrams, the bytes of each
@@ -67,8 +71,11 @@ pub struct Ioc {
     hosts: HashMap<Ipv4Addr, usize>,
     /// Circuits with output; each at most once, see [`Connection::woken`].
     pub(crate) woken: VecDeque<CircuitId>,
-    /// The updates of some circuit fill its queue for the first time since it was transmitted.
+    /// The updates of some circuit fill its queue for the first time since it was transmitted, or
+    /// there were as many as one turn may cause.
     pub(crate) pressed: bool,
+    /// Updates queued since the driver handed in bytes.
+    pub(crate) posted: usize,
 }
 
 #[derive(Debug)]
@@ -99,6 +106,7 @@ impl Ioc {
             hosts: HashMap::new(),
             woken: VecDeque::new(),
             pressed: false,
+            posted: 0,
         }
     }
 
@@ -140,7 +148,7 @@ impl Ioc {
             Endpoint::new(Arc::clone(params), tcp_port, now)
         };
         self.endpoints = (0..interfaces.max(1)).map(endpoint).collect();
-        self.db.clock = Clock { now, wall };
+        self.db.clock = Clock::new(now, wall);
         self.scans.start(now);
         let defined = |(handle, record): (PvHandle, &crate::record::Record)| {
             (!record.undefined).then_some(handle)
@@ -170,7 +178,7 @@ impl Ioc {
 
     /// Says anew which time stamp belongs to `now`, should the clocks have drifted apart.
     pub const fn set_wall(&mut self, now: Instant, wall: Timestamp) {
-        self.db.clock = Clock { now, wall };
+        self.db.clock = Clock::new(now, wall);
     }
 
     /// Takes a datagram from the (first) UDP socket.
@@ -285,6 +293,8 @@ impl Ioc {
     /// ([`is_readable`](Self::is_readable)), and when the updates that the chunk causes have filled the
     /// queue of a circuit, so that its driver can send them before more take their place: once until
     /// that circuit is [transmitted](Self::transmit), so a client that does not read holds nobody up.
+    /// It also stops after some thousand updates, however many subscribers a PV has, so that others
+    /// have their turn.
     /// Returns the bytes of the chunk that were handled; the driver keeps the rest, lets the woken
     /// circuits send, and hands it in when the circuit is readable.
     ///
@@ -298,6 +308,7 @@ impl Ioc {
         chunk: &[u8],
     ) -> Result<usize, Violation> {
         self.pressed = false;
+        self.posted = 0;
         self.handle_while(now, circuit, deframer, chunk, |ioc| {
             ioc.is_readable(circuit) && !ioc.pressed
         })

@@ -70,8 +70,8 @@ fn serve(shared: &Arc<Shared>, stream: Box<dyn ByteStream>, peer: SocketAddrV4) 
         Some((id, ioc.limits(id)))
     });
     let Some((id, limits)) = accepted else { return };
-    shared.adopt(id);
-    let task = circuit::run(Arc::clone(shared), id, stream, limits);
+    let bell = shared.adopt(id);
+    let task = circuit::run(Arc::clone(shared), id, bell, stream, limits);
     let handle = shared.runtime().spawn(Box::pin(task));
     shared.keep(id, handle);
 }

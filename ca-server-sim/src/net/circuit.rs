@@ -3,21 +3,29 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use ca_net::{Budget, ByteStream, Received, StreamIo, Timer};
+use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
-use ca_proto::wire::{Deframer, Limits};
+use ca_proto::server::Circuit;
+use ca_proto::wire::{Deframer, Limits, SendQueue};
 
-use super::shared::Shared;
+use super::shared::{Bell, Shared};
+use crate::ioc::Ioc;
 
 /// Time for the last replies to leave, and for the client to end its side.
 const LINGER: Duration = Duration::from_secs(1);
+/// Time after which a circuit that goes on receiving lets others have their turn: a request of another
+/// circuit is to be answered within 2 ms.
+const TURN: Duration = Duration::from_micros(500);
 
 pub(super) async fn run(
     shared: Arc<Shared>,
     id: CircuitId,
+    bell: Bell,
     stream: Box<dyn ByteStream>,
     limits: Limits,
 ) {
@@ -25,6 +33,10 @@ pub(super) async fn run(
     let mut task = CircuitTask {
         shared: Arc::clone(&guard.shared),
         id,
+        waker: None,
+        bell,
+        // Our version.
+        more: true,
         io: StreamIo::new(stream, limits),
         held: None,
         linger: None,
@@ -49,6 +61,11 @@ impl Drop for Guard {
 struct CircuitTask {
     shared: Arc<Shared>,
     id: CircuitId,
+    /// The waker that the IOC knows.
+    waker: Option<Waker>,
+    bell: Bell,
+    /// The IOC had more than was taken.
+    more: bool,
     io: StreamIo,
     /// Input that waits until the replies before it have drained.
     held: Option<Vec<u8>>,
@@ -61,8 +78,8 @@ struct CircuitTask {
 /// What became of the input.
 #[derive(PartialEq)]
 enum Input {
-    /// Bytes that were handled.
-    Handled(usize),
+    /// Bytes that were handled, and when.
+    Handled(usize, Instant),
     /// What it caused has filled the queue of another circuit, whose task is to have its turn.
     Pressed,
     /// The peer has ended its direction, or broken the protocol: no more is handled.
@@ -89,6 +106,10 @@ struct Handled {
     /// a frame that the deframer holds back.
     rest: Option<Vec<u8>>,
     pressed: bool,
+    /// The IOC has more output than was taken.
+    more: bool,
+    /// When it was handled.
+    at: Instant,
 }
 
 impl Handled {
@@ -100,17 +121,18 @@ impl Handled {
                 rest: Some(_),
                 ..
             } => Input::Nothing,
-            Self { bytes, .. } => Input::Handled(*bytes),
+            Self { bytes, at, .. } => Input::Handled(*bytes, *at),
         }
     }
 }
 
-/// Handles a chunk as far as the queues allow.
+/// Handles a chunk as far as the queues allow, and takes the replies into the empty `out`.
 fn handle(
     shared: &Shared,
     id: CircuitId,
     deframer: &mut Deframer,
     chunk: &[u8],
+    out: &mut SendQueue,
 ) -> Result<Handled, Stop> {
     shared.with(|ioc, now| {
         let bytes = ioc
@@ -123,13 +145,25 @@ fn handle(
             bytes,
             rest: held.then(|| rest.to_vec()),
             pressed,
+            more: take_output(ioc, id, out),
+            at: now,
         })
     })
 }
 
+/// Takes what is to be sent into the empty `out`; true if that is not all that there is to do.
+fn take_output(ioc: &mut Ioc, id: CircuitId, out: &mut SendQueue) -> bool {
+    if let Some(queue) = ioc.transmit(id) {
+        std::mem::swap(queue, out);
+    }
+    ioc.is_broken(id) || ioc.circuit(id).is_some_and(Circuit::has_output)
+}
+
 impl CircuitTask {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.register(cx.waker());
         let mut budget = Budget::default();
+        let mut began = None;
         loop {
             if let Some(timer) = &mut self.linger {
                 if timer.poll(cx).is_ready() {
@@ -138,16 +172,20 @@ impl CircuitTask {
                 return self.poll_end(cx);
             }
             let input = self.input(cx)?;
-            let output = self.output(cx);
+            let output = self.output();
             let flushed = self.io.poll_flush(cx, &mut 0)?.is_ready();
             if input == Input::Last || (output == Output::Broken && flushed) {
                 self.start_linger();
                 continue;
             }
             match input {
-                Input::Handled(bytes) if budget.spend(bytes) => continue,
-                Input::Handled(_) | Input::Pressed => {
-                    cx.waker().wake_by_ref();
+                Input::Handled(bytes, at)
+                    if budget.spend(bytes) && at - *began.get_or_insert(at) < TURN =>
+                {
+                    continue;
+                }
+                Input::Handled(..) | Input::Pressed => {
+                    self.shared.runtime().yield_now(cx);
                     return Poll::Pending;
                 }
                 Input::Last | Input::Nothing => {}
@@ -158,9 +196,16 @@ impl CircuitTask {
                 return Poll::Pending;
             }
             if !budget.spend(0) {
-                cx.waker().wake_by_ref();
+                self.shared.runtime().yield_now(cx);
                 return Poll::Pending;
             }
+        }
+    }
+
+    fn register(&mut self, waker: &Waker) {
+        if !(self.waker.as_ref()).is_some_and(|known| known.will_wake(waker)) {
+            self.shared.register(self.id, waker);
+            self.waker = Some(waker.clone());
         }
     }
 
@@ -169,6 +214,7 @@ impl CircuitTask {
         let mut timer = runtime.timer();
         timer.reset(Some(runtime.now() + LINGER));
         self.linger = Some(timer);
+        self.more = true;
     }
 
     /// Handles what was held, or else reads once. Nothing is read while replies do not drain.
@@ -177,20 +223,23 @@ impl CircuitTask {
         if self.io.unsent() > 0 {
             return Ok(Input::Nothing);
         }
+        // Our queue, which is empty, for that of the IOC: a swap and no copy.
+        let mut out = SendQueue::new();
+        self.io.swap_in(&mut out);
         if let Some(chunk) = self.held.take() {
-            let deframer = self.io.deframer();
-            return Ok(match handle(shared, id, deframer, &chunk) {
-                Ok(handled) => {
-                    let input = handled.input();
-                    self.held = handled.rest;
-                    input
-                }
-                Err(Stop) => Input::Last,
-            });
+            let handled = handle(shared, id, self.io.deframer(), &chunk, &mut out);
+            self.io.swap_in(&mut out);
+            let Ok(handled) = handled else {
+                return Ok(Input::Last);
+            };
+            let input = handled.input();
+            self.settle(handled);
+            return Ok(input);
         }
-        let received = self
-            .io
-            .poll_read_chunk(cx, |deframer, chunk, _| handle(shared, id, deframer, chunk));
+        let received = (self.io).poll_read_chunk(cx, |deframer, chunk, _| {
+            handle(shared, id, deframer, chunk, &mut out)
+        });
+        self.io.swap_in(&mut out);
         let Poll::Ready(received) = received else {
             return Ok(Input::Nothing);
         };
@@ -199,11 +248,12 @@ impl CircuitTask {
                 bytes,
                 result: Ok(handled),
             } => {
-                self.held = handled.rest;
-                match handled.pressed {
+                let input = match handled.pressed {
                     true => Input::Pressed,
-                    false => Input::Handled(bytes),
-                }
+                    false => Input::Handled(bytes, handled.at),
+                };
+                self.settle(handled);
+                input
             }
             Received::Chunk { .. } => Input::Last,
             Received::End => {
@@ -213,20 +263,31 @@ impl CircuitTask {
         })
     }
 
-    /// Takes over what the IOC has to send; parks the task if that is nothing.
-    fn output(&mut self, cx: &Context<'_>) -> Output {
-        let (shared, id, io) = (&self.shared, self.id, &mut self.io);
-        if io.unsent() > 0 {
+    fn settle(&mut self, handled: Handled) {
+        self.held = handled.rest;
+        self.more |= handled.more;
+    }
+
+    /// Takes over what the IOC has to send, if it has rung for it.
+    fn output(&mut self) -> Output {
+        if self.io.unsent() > 0 {
             return Output::Filled;
         }
-        let output = shared.with_circuit(id, cx.waker(), |ioc, _| {
-            if ioc.transmit(id).is_some_and(|queue| io.swap_in(queue)) {
-                Some(Output::Filled)
-            } else {
-                ioc.is_broken(id).then_some(Output::Broken)
-            }
+        if !std::mem::take(&mut self.more) && !self.bell.swap(false, Ordering::Acquire) {
+            return Output::Nothing;
+        }
+        let (id, mut out) = (self.id, SendQueue::new());
+        self.io.swap_in(&mut out);
+        let (more, broken) = self.shared.with(|ioc, _| {
+            let more = take_output(ioc, id, &mut out);
+            (more, ioc.is_broken(id))
         });
-        output.unwrap_or(Output::Nothing)
+        self.more = more;
+        match self.io.swap_in(&mut out) {
+            true => Output::Filled,
+            false if broken => Output::Broken,
+            false => Output::Nothing,
+        }
     }
 
     /// Sends what is left, ends our direction, and waits for the end of the other.
@@ -234,7 +295,7 @@ impl CircuitTask {
         let mut budget = Budget::default();
         loop {
             ready!(self.io.poll_flush(cx, &mut 0))?;
-            if self.output(cx) != Output::Filled {
+            if self.output() != Output::Filled {
                 break;
             }
             if !budget.spend(self.io.unsent()) {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use ca_net::{Runtime, TaskHandle, WakerList};
 use ca_proto::Instant;
@@ -30,14 +32,22 @@ struct State {
     armed: Option<Instant>,
     /// The UDP and the accepting task.
     tasks: Vec<TaskHandle>,
+    /// When the wall clock was last looked at.
+    synced: Option<Instant>,
 }
 
-#[derive(Default)]
+/// How long the wall clock is taken to go like the monotonic one: a look costs as much as a put.
+const WALL_PERIOD: Duration = Duration::from_millis(100);
+
 struct CircuitTask {
     handle: Option<TaskHandle>,
-    /// Set while the task waits for output of the IOC.
-    parked: Option<Waker>,
+    waker: Option<Waker>,
+    bell: Bell,
 }
+
+/// Says to the task of a circuit that the IOC has something for it, so that a task that was woken
+/// by its socket need not ask.
+pub(super) type Bell = Arc<AtomicBool>;
 
 impl Shared {
     pub(super) fn new(runtime: Arc<dyn Runtime>, ioc: Ioc) -> Arc<Self> {
@@ -49,6 +59,7 @@ impl Shared {
                 timer: None,
                 armed: None,
                 tasks: Vec::new(),
+                synced: None,
             }),
         })
     }
@@ -62,7 +73,13 @@ impl Shared {
         // A panic of a hook must not take the IOC down with it.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.runtime.now();
-        state.ioc.set_wall(now, self.runtime.wall());
+        if state
+            .synced
+            .is_none_or(|synced| now - synced >= WALL_PERIOD)
+        {
+            state.synced = Some(now);
+            state.ioc.set_wall(now, self.runtime.wall());
+        }
         (state, now)
     }
 
@@ -77,28 +94,13 @@ impl Shared {
         result
     }
 
-    /// Works with the IOC on behalf of a circuit's task. With `Some` the task goes on; with `None`
-    /// it is parked until there is output.
-    pub(super) fn with_circuit<R>(
-        &self,
-        id: CircuitId,
-        waker: &Waker,
-        work: impl FnOnce(&mut Ioc, Instant) -> Option<R>,
-    ) -> Option<R> {
-        let mut wakers = WakerList::new();
-        let (mut state, now) = self.lock();
-        let result = work(&mut state.ioc, now);
-        if let Some(task) = state.circuits.get_mut(&id) {
-            match &mut task.parked {
-                parked if result.is_some() => *parked = None,
-                Some(parked) => parked.clone_from(waker),
-                parked => *parked = Some(waker.clone()),
-            }
-        }
-        state.collect(&mut wakers);
+    /// Has a circuit's task woken by this waker whenever its bell is rung.
+    pub(super) fn register(&self, id: CircuitId, waker: &Waker) {
+        let (mut state, _) = self.lock();
+        let task = state.circuits.get_mut(&id);
+        let old = task.and_then(|task| task.waker.replace(waker.clone()));
         drop(state);
-        wakers.wake_all();
-        result
+        drop(old);
     }
 
     /// Does what is due, and says until when the timer task sleeps.
@@ -163,9 +165,16 @@ impl Shared {
     }
 
     /// Makes room for the task of a circuit, before it is started.
-    pub(super) fn adopt(&self, id: CircuitId) {
+    pub(super) fn adopt(&self, id: CircuitId) -> Bell {
+        let bell = Bell::default();
+        let task = CircuitTask {
+            handle: None,
+            waker: None,
+            bell: Arc::clone(&bell),
+        };
         let (mut state, _) = self.lock();
-        state.circuits.insert(id, CircuitTask::default());
+        state.circuits.insert(id, task);
+        bell
     }
 
     /// Keeps the handle of a circuit's task, unless the circuit has ended meanwhile.
@@ -195,11 +204,10 @@ impl State {
     /// Takes the wakers of circuits with output, and of the timer task if it would sleep too long.
     fn collect(&mut self, wakers: &mut WakerList) {
         while let Some(id) = self.ioc.poll_woken() {
-            wakers.extend(
-                self.circuits
-                    .get_mut(&id)
-                    .and_then(|task| task.parked.take()),
-            );
+            if let Some(task) = self.circuits.get(&id) {
+                task.bell.store(true, Ordering::Release);
+                wakers.extend(task.waker.clone());
+            }
         }
         let sooner = match (self.ioc.poll_timeout(), self.armed) {
             (Some(next), Some(armed)) => next < armed,
