@@ -1,6 +1,6 @@
 //! All that a change must pass.
 
-use crate::{steps, test};
+use crate::{instructions, steps, test};
 
 /// Runs every check and prints a summary.
 ///
@@ -27,6 +27,13 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
         let mut doc = steps::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
         steps::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
+    if instructions::can() {
+        all.step("instruction counts", || {
+            instructions::run(&instructions::Options::default())
+        });
+    } else {
+        println!("left out: instruction counts (no valgrind)");
+    }
     // The fuzz targets' corpora are replayed by ca-testkit's own tests, so they need no step here.
     test::add(&mut all, options);
     all.finish()

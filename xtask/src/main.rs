@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod ci;
 mod fuzz;
+mod instructions;
 mod peers;
 mod steps;
 mod test;
@@ -30,6 +31,8 @@ enum Task {
     Ci(test::Options),
     /// Run the fuzz targets in turn (needs a nightly compiler and cargo-fuzz).
     Fuzz(fuzz::Options),
+    /// Count instructions of fixed work and compare them with the committed counts (needs valgrind).
+    Instructions(instructions::Options),
     /// Measure client and IOC beside libca, the real IOC and bare sockets.
     #[cfg(target_os = "linux")]
     Bench(bench::Options),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Instructions(options) => instructions::run(&options),
         #[cfg(target_os = "linux")]
         Task::Bench(options) => bench::run(&options),
     };

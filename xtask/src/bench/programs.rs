@@ -112,8 +112,7 @@ fn ours() -> Result<Programs, String> {
     ];
     let mut build = steps::cargo(&["build", "--release", "--quiet"]);
     steps::run(build.args(packages))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| steps::root().join("target"), PathBuf::from);
+    let target = steps::target();
     Ok(Programs {
         load: target.join("release/canter-load"),
         canter: target.join("release/canter"),
