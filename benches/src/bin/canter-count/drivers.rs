@@ -1,6 +1,7 @@
 //! The asynchronous client and the IOC's drivers, with a virtual network below them.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ca_client::{Channel, Client, Monitor, SubSpec, Subscription};
 use ca_server_sim::net::{NetConfig, SimIoc};
@@ -12,6 +13,7 @@ use crate::Work;
 
 const IOC: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const SECOND: Duration = Duration::from_secs(1);
 const READS: usize = 500;
 const PVS: usize = 500;
 const PUTS: u32 = 5000;
@@ -21,7 +23,7 @@ struct Rig {
     rt: SimRuntime,
     ioc: SimIoc,
     channels: Vec<Channel>,
-    _client: Client,
+    client: Client,
 }
 
 impl Rig {
@@ -51,7 +53,7 @@ impl Rig {
             ioc: ioc.expect("the ports are free"),
             rt,
             channels,
-            _client: client,
+            client,
         };
         rig.run(async {
             for connected in join_all(rig.channels.iter().map(Channel::connected)).await {
@@ -79,8 +81,21 @@ pub(crate) fn reads() -> Work {
     })
 }
 
-/// Reads of many channels in flight.
+/// Reads of many channels in flight, as one future.
 pub(crate) fn reads_together() -> Work {
+    let rig = Rig::new(PVS);
+    Box::new(move || {
+        rig.run(async {
+            for _ in 0..ROUNDS {
+                let values = rig.client.read_many::<f64>(&rig.channels, SECOND).await;
+                assert!(values.iter().all(Result::is_ok));
+            }
+        });
+    })
+}
+
+/// Reads of many channels in flight, each a future.
+pub(crate) fn reads_joined() -> Work {
     let rig = Rig::new(PVS);
     Box::new(move || {
         rig.run(async {

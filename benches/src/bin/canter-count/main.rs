@@ -18,7 +18,7 @@ type Work = Box<dyn FnMut()>;
 /// A name, and what prepares its work.
 type Entry = (&'static str, fn() -> Work);
 
-const WORKLOADS: [Entry; 16] = [
+const WORKLOADS: [Entry; 17] = [
     ("codec/parse", codec::parse),
     ("codec/encode", codec::encode),
     ("codec/search", codec::search),
@@ -33,6 +33,7 @@ const WORKLOADS: [Entry; 16] = [
     ("world/stories", world::stories),
     ("drivers/reads", drivers::reads),
     ("drivers/reads-together", drivers::reads_together),
+    ("drivers/reads-joined", drivers::reads_joined),
     ("drivers/puts", drivers::puts),
     ("drivers/updates", drivers::updates),
 ];

@@ -1,9 +1,11 @@
 //! Subscriptions with the asynchronous client.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Instant;
 
 use ca_client::{Client, Monitor, SubSpec, Subscription};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::meter::{Meter, More};
 use crate::{Result, TIMEOUT, open, open_all};
@@ -28,22 +30,39 @@ pub(crate) async fn updates(client: &Client, names: &[String], circuits: u8) -> 
         first(subscription).await?;
     }
     println!("READY");
-    // The time starts with the first update.
-    let begin = subscriptions[0].next().await;
-    let meter = Meter::start();
-    let mut tasks: JoinSet<Result<(u64, f64)>> = JoinSet::new();
-    for subscription in subscriptions {
-        tasks.spawn(count(subscription));
-    }
-    let (mut delivered, mut produced) = (u64::from(begin.is_some()), 0);
-    while let Some(ended) = tasks.join_next().await {
-        let (updates, last) = ended??;
-        delivered += updates;
-        // Rounds 1 to n, and the end.
-        produced += (-last) as u64 + 1;
-    }
+    // The time starts with the first update of any of them.
+    let began = Rc::new(Began::default());
+    let tasks = LocalSet::new();
+    let counting: Vec<_> = subscriptions
+        .into_iter()
+        .map(|subscription| tasks.spawn_local(count(subscription, began.clone())))
+        .collect();
+    let all = async {
+        let (mut delivered, mut produced) = (0, 0);
+        for ended in counting {
+            let (updates, last) = ended.await??;
+            delivered += updates;
+            // Rounds 1 to n, and the end.
+            produced += (-last) as u64 + 1;
+        }
+        Result::Ok((delivered, produced))
+    };
+    let (delivered, produced) = tasks.run_until(all).await?;
+    let meter = began.0.take().ok_or("no update")?;
     finish(meter, delivered, produced, None);
     Ok(())
+}
+
+/// The measurement, from the first update on.
+#[derive(Default)]
+struct Began(Cell<Option<Meter>>, Cell<bool>);
+
+impl Began {
+    fn note(&self) {
+        if !self.1.replace(true) {
+            self.0.set(Some(Meter::start()));
+        }
+    }
 }
 
 /// Waits for the value that a subscription begins with.
@@ -58,12 +77,13 @@ async fn first(subscription: &mut Subscription) -> Result<()> {
 }
 
 /// Counts updates up to a negative one, which is returned too.
-async fn count(mut subscription: Subscription) -> Result<(u64, f64)> {
+async fn count(mut subscription: Subscription, began: Rc<Began>) -> Result<(u64, f64)> {
     let mut updates = 0;
     while let Some(item) = subscription.next().await {
         let Monitor::Update { reading, .. } = item else {
             continue;
         };
+        began.note();
         updates += 1;
         let value: f64 = reading.get(0).ok_or("an update without a number")?;
         if value < 0.0 {
