@@ -163,6 +163,14 @@ impl Client {
         block_on(self.inner().channel(name)).map(Channel)
     }
 
+    /// Opens many channels and waits until all of them are connected: each gives its channel or its
+    /// own error.
+    pub fn channels(&self, names: &[impl AsRef<[u8]>]) -> Vec<Result<Channel, ConnectError>> {
+        let channels = block_on(self.inner().channels(names));
+        let wrap = |channel: Result<_, _>| channel.map(Channel);
+        channels.into_iter().map(wrap).collect()
+    }
+
     /// Opens a channel and returns at once.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ impl ChannelInfo {
     }
 }
 
-fn is_connected(state: &State, cid: Cid) -> bool {
+pub(crate) fn is_connected(state: &State, cid: Cid) -> bool {
     let view = state.core.channel(cid);
     view.is_some_and(|view| view.connection().is_some())
 }
@@ -183,19 +183,27 @@ impl Channel {
     /// # Cancel safety
     /// Safe.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        let cid = self.inner.cid;
         let (started, deadline) = self.times();
-        if self
-            .wait(deadline, move |state| is_connected(state, cid))
-            .await
-        {
+        if self.connected_by(deadline).await {
             return Ok(());
         }
+        Err(self.not_connected(started))
+    }
+
+    /// Waits until it is connected; false when the time is up before, or the client is closed.
+    pub(crate) async fn connected_by(&self, deadline: Instant) -> bool {
+        let cid = self.inner.cid;
+        self.wait(deadline, move |state| is_connected(state, cid))
+            .await
+    }
+
+    /// What keeps it from being connected.
+    pub(crate) fn not_connected(&self, started: Instant) -> ConnectError {
         let context = self.context(started);
-        Err(match context.phase {
+        match context.phase {
             Phase::Closed => ConnectError::Closed(context),
             _ => ConnectError::TimedOut(context),
-        })
+        }
     }
 
     /// Waits, without limit, until the channel satisfies a condition: connected or not, with or

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use ca_net::{Runtime, UdpIo};
 use ca_proto::Instant;
-use ca_proto::client::{BeaconStats, OpenError};
+use ca_proto::client::BeaconStats;
 use ca_proto::wire::PvName;
 
 use crate::channel::{Channel, ChannelInner};
 use crate::config::{ClientBuilder, EffectiveConfig};
+use crate::connect::{refused, text};
 use crate::endpoint::Endpoint;
-use crate::error::{BuildError, ConnectError, Context, Phase};
+use crate::error::{BuildError, ConnectError};
 use crate::events::Events;
 use crate::shared::Shared;
 use crate::waits::{Until, WaitKey, Waiter};
@@ -170,30 +171,25 @@ impl Client {
     /// ```
     pub fn open_with(&self, name: impl AsRef<[u8]>, priority: u8) -> Result<Channel, ConnectError> {
         let name = name.as_ref();
-        let text = || String::from_utf8_lossy(name).into_owned();
-        let valid =
-            PvName::new(name).map_err(|reason| ConnectError::BadName { pv: text(), reason })?;
+        let valid = PvName::new(name).map_err(|reason| {
+            let pv = text(name);
+            ConnectError::BadName { pv, reason }
+        })?;
         let shared = &self.handle.shared;
         let opened = shared.with(|state, now, _| state.core.open_channel(now, valid, priority));
-        match opened {
-            Ok(cid) => {
-                let client = self.handle.clone();
-                let inner = Arc::new(ChannelInner { client, cid });
-                Ok(Channel::new(inner, shared.config.timeout()))
-            }
-            Err(OpenError::ShutDown) => Err(ConnectError::Closed(Box::new(Context {
-                pv: text(),
-                peer: None,
-                phase: Phase::Closed,
-                elapsed: Duration::ZERO,
-            }))),
-            Err(reason) => Err(ConnectError::Refused { pv: text(), reason }),
-        }
+        let cid = opened.map_err(|reason| refused(text(name), reason))?;
+        let client = self.handle.clone();
+        let inner = Arc::new(ChannelInner { client, cid });
+        Ok(Channel::new(inner, shared.config.timeout()))
     }
 
     /// What the client holds at this moment.
     pub fn stats(&self) -> ClientStats {
         self.handle.shared.peek(|state| state.stats())
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.handle.shared.runtime.now()
     }
 
     /// Listens to connects and disconnects of all channels, and to what servers report that

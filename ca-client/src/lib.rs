@@ -46,6 +46,7 @@ mod channel;
 mod circuit;
 mod client;
 mod config;
+mod connect;
 mod convert;
 mod endpoint;
 mod error;

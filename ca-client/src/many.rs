@@ -200,7 +200,7 @@ impl Client {
         timeout: Duration,
     ) -> Vec<Result<T, ReadError>> {
         let times = self.times(timeout);
-        let opened: Vec<_> = names.iter().map(|name| self.open(name)).collect();
+        let opened = self.open_many(names).await;
         let channels: Vec<&Channel> = opened.iter().flatten().collect();
         let mut values = self.read_all(&channels, times).await.into_iter();
         let result = |opened: Result<Channel, _>| match (opened, values.next()) {
@@ -268,7 +268,7 @@ impl Client {
     }
 
     fn times(&self, timeout: Duration) -> (Instant, Instant) {
-        let now = self.handle.shared.runtime.now();
+        let now = self.now();
         (now, now + timeout)
     }
 }

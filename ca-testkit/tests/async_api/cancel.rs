@@ -94,6 +94,20 @@ fn channel() {
 }
 
 #[test]
+fn channels() {
+    for rig in rigs() {
+        rig.run(async {
+            let x = rig.client.channel("x").await.unwrap();
+            let client = &rig.client;
+            let polls = drop_tests(&rig, &x, || client.channels(&["wave", "x", "state"])).await;
+            assert!(polls >= 2, "nothing was waited for");
+            drop_tests(&rig, &x, || client.channels(&["x", "nobody", "wave"])).await;
+        });
+        ends(rig);
+    }
+}
+
+#[test]
 fn connected() {
     survives("wave", |channel| async move { channel.connected().await });
 }

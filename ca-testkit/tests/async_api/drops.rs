@@ -136,6 +136,7 @@ fn a_replaced_waker_may_own_a_channel() {
         twice(nobody.connected(), owner);
         twice(nobody.wait_for(|info| info.is_connected()), owner);
         twice(rig.client.get_many::<f64>(&["x", "nobody"], SECOND), owner);
+        twice(rig.client.channels(&["x", "nobody"]), owner);
         let mut updates = nobody.subscribe(SubSpec::time()).unwrap();
         twice(updates.next(), owner);
         let mut events = rig.client.events();

@@ -9,6 +9,7 @@ use ca_client::{
     ReadError, Stamped, SubSpec, Trouble, WriteError,
 };
 use ca_proto::config::ServerParams;
+use ca_server_sim::PvSpec;
 use ca_testkit::Segmentation;
 use ca_testkit::runtime::SimRuntime;
 
@@ -39,6 +40,46 @@ fn values_are_read_written_and_watched() {
         assert_eq!(big.read::<Vec<f64>>().await.unwrap().len(), 20_000);
     });
     assert!(rig.now().as_nanos() < 1_000_000_000, "{:?}", rig.now());
+}
+
+#[test]
+fn many_channels_connect_together() {
+    let rt = SimRuntime::new(3);
+    let pvs: Vec<String> = (0..2500).map(|n| format!("pv:{n}")).collect();
+    let specs = pvs.iter().map(|pv| (pv, PvSpec::double(1.5)));
+    let _ioc = serve(&rt, IOC, usual().pvs(specs));
+    let client = client(&rt, CLIENT);
+    run(&rt, async {
+        let channels = client.channels(&pvs).await;
+        let waited = rt.now().as_nanos();
+        assert!(waited < 1_000_000_000, "{waited} ns for what is there");
+        for (pv, channel) in pvs.iter().zip(&channels) {
+            let channel = channel.as_ref().unwrap();
+            assert_eq!((channel.name(), channel.is_connected()), (pv.clone(), true));
+        }
+        drop(channels);
+        // Those that exist do not wait for the one that does not, but the call does.
+        let start = rt.now();
+        let channels = client.channels(&["x", "nobody", "", "wave"]).await;
+        let took = rt.now().saturating_duration_since(start);
+        assert_eq!(took, client.effective_config().timeout());
+        let [Ok(x), Err(nobody), Err(unnamed), Ok(wave)] = &channels[..] else {
+            panic!("{channels:?}");
+        };
+        assert!(x.is_connected() && wave.is_connected());
+        assert!(
+            matches!(nobody, ConnectError::TimedOut(why) if why.pv == "nobody"),
+            "{nobody}"
+        );
+        assert!(matches!(unnamed, ConnectError::BadName { .. }), "{unnamed}");
+        assert_eq!(client.stats().channels, 2);
+        assert_eq!(client.channels(&[] as &[&str]).await.len(), 0);
+        client.close().await;
+        let [Err(closed)] = &client.channels(&["x"]).await[..] else {
+            panic!("the client is closed");
+        };
+        assert!(matches!(closed, ConnectError::Closed(_)), "{closed}");
+    });
 }
 
 #[test]
@@ -301,7 +342,7 @@ fn a_full_circuit_stops_its_writers_and_nobody_else() {
     let other = serve(
         &rig.rt,
         OTHER_IOC,
-        ca_server_sim::Ioc::builder().pv("y", ca_server_sim::PvSpec::double(4.0)),
+        ca_server_sim::Ioc::builder().pv("y", PvSpec::double(4.0)),
     );
     let (near, far) = (rig.rt.host_id(CLIENT), rig.rt.host_id(IOC));
     rig.run(async {

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use ca_client::{Channel, Client};
 use clap::{Parser, ValueEnum};
-use futures_util::future::try_join_all;
 
 /// Whatever goes wrong ends the program.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -112,7 +111,7 @@ impl Args {
             return serve::run(&self.prefix, self.count).await;
         }
         let names = self.pvs()?;
-        let client = Client::builder().build()?;
+        let client = Client::builder().timeout(TIMEOUT).build()?;
         match self.command {
             Command::Serve => Ok(()),
             Command::Get => operations::get(&client, &names[0], self.n).await,
@@ -141,7 +140,8 @@ async fn open(client: &Client, name: &str) -> Result<Channel> {
 }
 
 async fn open_all(client: &Client, names: &[String]) -> Result<Vec<Channel>> {
-    try_join_all(names.iter().map(|name| open(client, name))).await
+    let channels = client.channels(names).await.into_iter();
+    Ok(channels.collect::<std::result::Result<_, _>>()?)
 }
 
 fn start(args: &Args) -> Result<()> {

@@ -1,0 +1,159 @@
+//! Many channels opened and connected together.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ca_proto::client::OpenError;
+use ca_proto::ids::Cid;
+use ca_proto::wire::PvName;
+
+use crate::channel::{Channel, ChannelInner, is_connected};
+use crate::client::Client;
+use crate::error::{ConnectError, Context, Phase};
+
+/// Channels handled in one turn of the lock, so that circuits and searches get theirs.
+const AT_ONCE: usize = 1024;
+
+type Opened = Result<Channel, ConnectError>;
+
+impl Client {
+    /// Opens many channels and waits until all of them are connected, at most the client's
+    /// [time-out](crate::ClientBuilder::timeout): each gives its channel or its own error, in the
+    /// order of the names. It costs much less than a future for each of them.
+    ///
+    /// When the time is up, channels that are not connected at that moment give
+    /// [`ConnectError::TimedOut`] and are closed.
+    ///
+    /// # Cancel safety
+    /// Safe: the channels are closed again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// use std::time::Duration;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).timeout(Duration::from_millis(200)).build()?;
+    /// let channels = client.channels(&["m1", "m2", "no:such:pv"]).await;
+    /// assert!(channels[0].is_ok() && channels[1].is_ok());
+    /// for error in channels.iter().filter_map(|channel| channel.as_ref().err()) {
+    ///     println!("{error}");
+    /// }
+    /// # assert!(channels[2].is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn channels(&self, names: &[impl AsRef<[u8]>]) -> Vec<Opened> {
+        let started = self.now();
+        let mut opened = self.open_many(names).await;
+        if !self.all_connected(&opened).await {
+            for channel in &mut opened {
+                if let Ok(one) = channel
+                    && !one.is_connected()
+                {
+                    *channel = Err(one.not_connected(started));
+                }
+            }
+        }
+        opened
+    }
+
+    /// Opens many channels; the first ones are searched while the others are opened.
+    pub(crate) async fn open_many(&self, names: &[impl AsRef<[u8]>]) -> Vec<Opened> {
+        let mut opened = Vec::with_capacity(names.len());
+        for names in names.chunks(AT_ONCE) {
+            if !opened.is_empty() {
+                yield_now().await;
+            }
+            self.open_into(names, &mut opened);
+        }
+        opened
+    }
+
+    /// Opens channels in one turn of the lock.
+    fn open_into(&self, names: &[impl AsRef<[u8]>], opened: &mut Vec<Opened>) {
+        let shared = &self.handle.shared;
+        let priority = shared.config.params().priority;
+        let checked: Vec<_> = names.iter().map(PvName::new).collect();
+        let cids: Vec<Result<Cid, ConnectError>> = shared.with(|state, now, _| {
+            let open = |(name, checked): (&_, Result<PvName, _>)| {
+                let pv = || text(AsRef::as_ref(name));
+                let name = checked.map_err(|reason| ConnectError::BadName { pv: pv(), reason })?;
+                let cid = state.core.open_channel(now, name, priority);
+                cid.map_err(|reason| refused(pv(), reason))
+            };
+            names.iter().zip(checked).map(open).collect()
+        });
+        let timeout = shared.config.timeout();
+        opened.extend(cids.into_iter().map(|cid| {
+            let client = self.handle.clone();
+            let inner = Arc::new(ChannelInner { client, cid: cid? });
+            Ok(Channel::new(inner, timeout))
+        }));
+    }
+
+    /// Waits until all channels are connected, or have been; false when the time is up before, or
+    /// the client is closed.
+    ///
+    /// It waits for the first one that is not connected, and when that is, passes over all that
+    /// are: servers answer in the order in which they were asked, so that little is left then.
+    async fn all_connected(&self, opened: &[Opened]) -> bool {
+        let shared = &self.handle.shared;
+        let deadline = self.now() + shared.config.timeout();
+        let mut rest = opened;
+        loop {
+            let (some, _) = rest.split_at(rest.len().min(AT_ONCE));
+            let ready = shared.peek(|state| {
+                let ready = |one: &&Opened| match one {
+                    Ok(channel) => is_connected(state, channel.inner.cid),
+                    Err(_) => true,
+                };
+                some.iter().take_while(ready).count()
+            });
+            rest = rest.get(ready..).unwrap_or_default();
+            let Some(next) = rest.first() else {
+                return true;
+            };
+            if ready < some.len()
+                && let Ok(channel) = next
+                && !channel.connected_by(deadline).await
+            {
+                return false;
+            }
+        }
+    }
+}
+
+/// Why a channel cannot be opened.
+pub(crate) fn refused(pv: String, reason: OpenError) -> ConnectError {
+    match reason {
+        OpenError::ShutDown => ConnectError::Closed(Box::new(Context {
+            pv,
+            peer: None,
+            phase: Phase::Closed,
+            elapsed: Duration::ZERO,
+        })),
+        reason => ConnectError::Refused { pv, reason },
+    }
+}
+
+pub(crate) fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// Lets the other tasks of this thread run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
