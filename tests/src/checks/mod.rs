@@ -2,6 +2,7 @@
 
 mod alarms;
 mod arrays;
+mod filters;
 mod monitors;
 mod puts;
 mod reads;
@@ -238,6 +239,7 @@ pub async fn run<A: Api>(server: &Server) -> Outcomes {
     texts::add(bench, &mut all);
     monitors::add(bench, &mut all);
     alarms::add(bench, &mut all);
+    filters::add(bench, &mut all);
     let mut outcomes = Outcomes::new();
     let mut failures = 0;
     for (name, check) in all {
