@@ -3,16 +3,35 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use ca_proto::client::{Event, Lifecycle, SubSpec};
+use ca_proto::client::{Event, Lifecycle, SubSpec, Token};
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::PvSpec;
 use ca_testkit::host::{Answer, ClientHost, IocHost, NastyHost, RepeaterHost};
-use ca_testkit::{Segmentation, World, api};
+use ca_testkit::api::{self, ClientId, IocId};
+use ca_testkit::{Segmentation, World};
 
 const SEC: Duration = Duration::from_secs(1);
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
+}
+
+/// An IOC with the number `x`, which is 1, and a client.
+fn usual() -> (World, IocId, ClientId) {
+    let mut w = World::new(1);
+    let ioc = w.ioc(|db| {
+        db.ai("x", 1.0);
+    });
+    let c = w.client();
+    (w, ioc, c)
+}
+
+/// The same, with a subscription to `x` that has its first update.
+fn watched() -> (World, IocId, ClientId, Token) {
+    let (mut w, ioc, c) = usual();
+    let sub = c.subscribe(&mut w, "x", api::time());
+    w.settle().unwrap();
+    (w, ioc, c, sub)
 }
 
 #[test]
@@ -31,13 +50,7 @@ fn connect_and_read() {
 
 #[test]
 fn subscribe_and_updates() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
-    let sub = c.subscribe(&mut w, "x", api::time());
-    w.settle().unwrap();
+    let (mut w, ioc, c, sub) = watched();
     for value in [2.0, 3.0] {
         ioc.post(&mut w, "x", value);
         w.settle().unwrap();
@@ -52,13 +65,7 @@ fn subscribe_and_updates() {
 
 #[test]
 fn cancel_then_late_update_is_dropped() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
-    let sub = c.subscribe(&mut w, "x", api::time());
-    w.settle().unwrap();
+    let (mut w, ioc, c, sub) = watched();
     w.net.hold(ioc, c); // updates stay in flight
     ioc.post(&mut w, "x", 2.0);
     c.unsubscribe(&mut w, sub);
@@ -104,13 +111,7 @@ fn cancel_while_an_empty_array_is_under_way() {
 
 #[test]
 fn an_ioc_restart_brings_everything_back() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
-    let sub = c.subscribe(&mut w, "x", api::time());
-    w.settle().unwrap();
+    let (mut w, ioc, c, sub) = watched();
     ioc.post(&mut w, "x", 2.0);
     w.settle().unwrap();
     ioc.stop(&mut w);
@@ -130,13 +131,7 @@ fn an_ioc_restart_brings_everything_back() {
 
 #[test]
 fn an_ioc_comes_back_with_another_type() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
-    let sub = c.subscribe(&mut w, "x", api::time());
-    w.settle().unwrap();
+    let (mut w, ioc, c, sub) = watched();
     ioc.stop(&mut w);
     ioc.start_with(&mut w, |db| {
         db.longin("x", 7);
@@ -150,13 +145,7 @@ fn an_ioc_comes_back_with_another_type() {
 
 #[test]
 fn a_lost_circuit_brings_everything_back() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
-    let sub = c.subscribe(&mut w, "x", api::time());
-    w.settle().unwrap();
+    let (mut w, ioc, c, sub) = watched();
     w.net.hold(ioc, c);
     let read = c.read(&mut w, "x", api::read_time()).unwrap();
     w.settle().unwrap();
@@ -174,13 +163,7 @@ fn a_lost_circuit_brings_everything_back() {
 /// `client-and-tools` 4.8, 4.9: the circuit is kept, the channel disconnected.
 #[test]
 fn a_silent_server_is_unresponsive_and_responsive_again() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
-    let sub = c.subscribe(&mut w, "x", api::time());
-    w.settle().unwrap();
+    let (mut w, ioc, c, sub) = watched();
     w.net.partition(c, ioc, true);
     w.run_for(secs(40));
     assert!(!c.is_connected(&w, "x"));
@@ -198,13 +181,7 @@ fn a_silent_server_is_unresponsive_and_responsive_again() {
 
 #[test]
 fn a_server_without_power_is_found_again_after_its_reboot() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
-    let sub = c.subscribe(&mut w, "x", api::time());
-    w.settle().unwrap();
+    let (mut w, ioc, c, sub) = watched();
     ioc.power_off(&mut w);
     w.run_for(secs(120));
     ioc.start(&mut w);
@@ -444,11 +421,7 @@ fn segmentation_at_every_byte_changes_nothing() {
 
 #[test]
 fn nothing_is_left_after_the_shutdown() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
+    let (mut w, ioc, c) = usual();
     w.repeater(c);
     c.subscribe(&mut w, "x", api::time());
     c.open(&mut w, "nobody");
@@ -462,11 +435,7 @@ fn nothing_is_left_after_the_shutdown() {
 
 #[test]
 fn three_subscriptions_of_different_types_on_one_channel() {
-    let mut w = World::new(1);
-    let ioc = w.ioc(|db| {
-        db.ai("x", 1.0);
-    });
-    let c = w.client();
+    let (mut w, ioc, c) = usual();
     let families = [
         ca_proto::dbr::Family::Plain,
         ca_proto::dbr::Family::Time,
