@@ -8,6 +8,7 @@ use std::time::Duration;
 use ca_proto::access::AccessRights;
 use ca_proto::config::ServerParams;
 use ca_proto::dbr::{NativeType, Value};
+use ca_proto::ids::Sid;
 use ca_proto::server::Violation;
 use ca_proto::wire::message::{EventMask, Text, tcp};
 use ca_proto::wire::{Command, Deframer};
@@ -22,11 +23,17 @@ fn one(name: &str, spec: PvSpec) -> Rig {
     Rig::new(Ioc::builder().pv(name, spec))
 }
 
-#[test]
-fn a_value_beyond_the_drive_limits_is_moved_to_them() {
-    let mut rig = one("x", PvSpec::long(0).control(-5.0, 5.0));
+/// An IOC with the PV `x`, and a client with a channel to it.
+fn connected(spec: PvSpec) -> (Rig, Client, Sid) {
+    let mut rig = one("x", spec);
     let mut client = rig.client();
     let (x, ..) = client.create(&mut rig, "x");
+    (rig, client, x)
+}
+
+#[test]
+fn a_value_beyond_the_drive_limits_is_moved_to_them() {
+    let (mut rig, mut client, x) = connected(PvSpec::long(0).control(-5.0, 5.0));
     assert_eq!(
         client.put(&mut rig, x, &Value::scalar(99.9)),
         EcaStatus::NORMAL
@@ -54,9 +61,7 @@ fn hooks_see_puts_before_they_happen() {
                 .unwrap();
             PutDecision::Replace(Value::scalar((value as i32) / 2))
         });
-    let mut rig = one("x", spec);
-    let mut client = rig.client();
-    let (x, ..) = client.create(&mut rig, "x");
+    let (mut rig, mut client, x) = connected(spec);
     assert_eq!(
         client.put(&mut rig, x, &Value::scalar(13.0)),
         EcaStatus::PUTFAIL
@@ -83,9 +88,7 @@ fn a_validated_pv_keeps_its_value_when_a_put_is_refused() {
             .elements::<i32>()
             .is_some_and(|mut v| v.all(|n| n % 2 == 0))
     };
-    let mut rig = one("x", PvSpec::long(2).validated(even));
-    let mut client = rig.client();
-    let (x, ..) = client.create(&mut rig, "x");
+    let (mut rig, mut client, x) = connected(PvSpec::long(2).validated(even));
     assert_eq!(
         client.put(&mut rig, x, &Value::scalar(3)),
         EcaStatus::PUTFAIL
@@ -99,9 +102,7 @@ fn a_validated_pv_keeps_its_value_when_a_put_is_refused() {
 
 #[test]
 fn a_text_that_is_no_number_fails_the_put() {
-    let mut rig = one("x", PvSpec::double(1.0));
-    let mut client = rig.client();
-    let (x, ..) = client.create(&mut rig, "x");
+    let (mut rig, mut client, x) = connected(PvSpec::double(1.0));
     assert_eq!(
         client.put(&mut rig, x, &Value::string("abc")),
         EcaStatus::PUTFAIL
@@ -269,9 +270,7 @@ fn a_waiting_put_of_a_lost_circuit_is_forgotten() {
 #[test]
 fn rights_change_at_run_time() {
     // wire-and-server 6.5
-    let mut rig = one("x", PvSpec::long(5));
-    let mut client = rig.client();
-    let (x, ..) = client.create(&mut rig, "x");
+    let (mut rig, mut client, x) = connected(PvSpec::long(5));
     client.subscribe(&mut rig, x, LONG, EventMask::VALUE);
     rig.ioc
         .set_rights(rig.now, "x", AccessRights::NONE)
@@ -347,9 +346,7 @@ fn an_access_rule_decides_by_who_asks() {
 
 #[test]
 fn pvs_come_and_go_while_clients_are_connected() {
-    let mut rig = one("x", PvSpec::double(1.0));
-    let mut client = rig.client();
-    let (x, ..) = client.create(&mut rig, "x");
+    let (mut rig, mut client, x) = connected(PvSpec::double(1.0));
     client.create(&mut rig, "x.EGU");
     client.subscribe(&mut rig, x, DOUBLE, EventMask::VALUE);
     let old = rig.ioc.handle("x").unwrap();
@@ -601,7 +598,7 @@ fn a_chunk_of_requests_waits_until_the_replies_have_drained() {
 }
 
 /// As many writes as make this many updates, of 24 bytes each.
-fn writes(sid: ca_proto::ids::Sid, updates: u32) -> Vec<u8> {
+fn writes(sid: Sid, updates: u32) -> Vec<u8> {
     let mut chunk = Vec::new();
     for n in 1..=updates {
         tcp::Request::Write {
@@ -666,9 +663,7 @@ fn a_subscriber_that_does_not_read_holds_a_writer_up_once() {
 
 #[test]
 fn a_restart_ends_circuits_and_keeps_values() {
-    let mut rig = one("x", PvSpec::double(0.0));
-    let mut client = rig.client();
-    let (x, ..) = client.create(&mut rig, "x");
+    let (mut rig, mut client, x) = connected(PvSpec::double(0.0));
     client.put(&mut rig, x, &Value::scalar(3.0));
     rig.ioc.stop(rig.now);
     assert!(!rig.ioc.is_running());

@@ -6,8 +6,8 @@ use core::time::Duration;
 use ca_proto::client::{Event, Lifecycle, SubSpec, Token};
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::PvSpec;
-use ca_testkit::host::{Answer, ClientHost, IocHost, NastyHost, RepeaterHost};
 use ca_testkit::api::{self, ClientId, IocId};
+use ca_testkit::host::{Answer, ClientHost, IocHost, NastyHost, RepeaterHost};
 use ca_testkit::{Segmentation, World};
 
 const SEC: Duration = Duration::from_secs(1);
