@@ -48,6 +48,7 @@ use crate::config::{ClientBuilder, EffectiveConfig};
 use crate::convert::{EnumState, FromReading, IntoValue};
 use crate::error::{BuildError, ConnectError, ReadError, SubscribeError, WriteError};
 use crate::events::ClientEvent;
+use crate::set::{SubscriptionBatch, SubscriptionKey};
 use crate::subscription::{Monitor, SubSpec};
 
 /// Wakes a thread that waits in [`block_on`].
@@ -245,6 +246,14 @@ impl Client {
         block_on(self.inner().write_notify_many(values, timeout))
     }
 
+    /// An empty set of subscriptions to channels of this client.
+    ///
+    /// # Panics
+    /// As [`Client::subscription_set`](crate::Client::subscription_set).
+    pub fn subscription_set(&self) -> SubscriptionSet {
+        SubscriptionSet(self.inner().subscription_set())
+    }
+
     /// Shuts the client down in order and waits for its thread, as dropping does.
     pub fn close(self) {}
 }
@@ -437,6 +446,103 @@ impl Subscription {
 impl Iterator for Subscription {
     type Item = Monitor;
     fn next(&mut self) -> Option<Monitor> {
+        block_on(self.0.next())
+    }
+}
+
+/// Many subscriptions with one reader; see [`SubscriptionSet`](crate::SubscriptionSet).
+///
+/// # Examples
+/// ```
+/// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+/// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::double(2.5)).serve(NetConfig::new());
+/// # let ioc = runtime.block_on(ioc)?;
+/// # let builder = ca_client::Client::builder().isolated([ioc.udp_addr()]);
+/// use ca_client::{SubSpec, blocking::Client};
+/// # /*
+/// let client = Client::from_env()?;
+/// # */ let client = Client::build(builder)?;
+/// let mut set = client.subscription_set();
+/// for name in ["m1", "m2"] {
+///     set.add(&client.open(name)?, SubSpec::time())?;
+/// }
+/// # let mut seen = 0;
+/// while let Some(batch) = set.next_batch() {
+///     for (key, item) in batch {
+///         println!("{} {:?}", key.index(), item.value::<f64>());
+/// #       seen += usize::from(item.reading().is_some());
+///     }
+/// #   if seen == 2 { break }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SubscriptionSet(crate::SubscriptionSet);
+
+impl SubscriptionSet {
+    /// Subscribes to a channel, connected or not. The set keeps the channel open.
+    ///
+    /// # Errors
+    /// As [`crate::SubscriptionSet::add`].
+    pub fn add(
+        &mut self,
+        channel: &Channel,
+        spec: SubSpec,
+    ) -> Result<SubscriptionKey, SubscribeError> {
+        self.0.add(&channel.0, spec)
+    }
+
+    /// Cancels a subscription, and takes away what waits for it; false if it is not in the set.
+    pub fn remove(&mut self, key: SubscriptionKey) -> bool {
+        self.0.remove(key)
+    }
+
+    /// The channel of a subscription, as a handle of its own.
+    pub fn channel(&self, key: SubscriptionKey) -> Option<Channel> {
+        self.0.channel(key).map(Channel)
+    }
+
+    /// The subscriptions of the set.
+    pub fn keys(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
+        self.0.keys()
+    }
+
+    /// Number of subscriptions.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True without subscriptions. Waiting for an item takes forever then.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits until there is something, and gives all that has come; `None` after the client was
+    /// closed.
+    pub fn next_batch(&mut self) -> Option<SubscriptionBatch<'_>> {
+        block_on(self.0.next_batch())
+    }
+
+    /// As [`next_batch`](Self::next_batch), at most this long; `None` when the time is up or the
+    /// client was closed.
+    pub fn next_batch_timeout(&mut self, timeout: Duration) -> Option<SubscriptionBatch<'_>> {
+        let deadline = Instant::now().checked_add(timeout);
+        poll_until(pin!(self.0.next_batch()), deadline).flatten()
+    }
+
+    /// The next item, if one is waiting, and whose it is.
+    pub fn try_next(&mut self) -> Option<(SubscriptionKey, Monitor)> {
+        self.0.try_next()
+    }
+}
+
+/// Waits for each item; ends when the client is closed.
+impl Iterator for SubscriptionSet {
+    type Item = (SubscriptionKey, Monitor);
+    fn next(&mut self) -> Option<Self::Item> {
         block_on(self.0.next())
     }
 }

@@ -575,13 +575,16 @@ impl Channel {
     /// ```
     pub fn subscribe(&self, spec: SubSpec) -> Result<Subscription, SubscribeError> {
         let started = self.inner.client.shared.runtime.now();
-        Subscription::start(self.inner.clone(), spec).map_err(|reason| {
-            let context = self.context(started);
-            match reason {
-                OpError::NoSuchChannel => SubscribeError::Closed(context),
-                reason => SubscribeError::BadRequest { context, reason },
-            }
-        })
+        Subscription::start(self.inner.clone(), spec)
+            .map_err(|reason| self.subscribe_error(reason, started))
+    }
+
+    pub(crate) fn subscribe_error(&self, reason: OpError, started: Instant) -> SubscribeError {
+        let context = self.context(started);
+        match reason {
+            OpError::NoSuchChannel => SubscribeError::Closed(context),
+            reason => SubscribeError::BadRequest { context, reason },
+        }
     }
 
     /// What an error says about the channel, as it is now.

@@ -7,10 +7,11 @@ use std::task::{Poll, Waker};
 
 use ca_net::{Runtime, WakerList};
 use ca_proto::client::{
-    Action, Client as Core, Deliver, Event, Hangup, Lifecycle, Reply, Token, Update,
+    Action, Client as Core, Deliver, Event, Hangup, Item, Lifecycle, OpError, Reply, SubSpec,
+    Token, Update,
 };
 use ca_proto::dbr::Reading;
-use ca_proto::ids::{Cid, CircuitId, Slots};
+use ca_proto::ids::{Cid, CircuitId, SlotKey, Slots, SubId};
 use ca_proto::{EcaStatus, Instant};
 
 use crate::batch::Batch;
@@ -18,7 +19,9 @@ use crate::client::ClientStats;
 use crate::config::EffectiveConfig;
 use crate::events::{Events, Listeners};
 use crate::ops::{Answer, Failure};
-use crate::subscription::SubSlot;
+use crate::set::Set;
+use crate::set_queue::Place;
+use crate::subscription::{News, SubSlot};
 use crate::waits::{Until, Waits};
 
 /// Names a read or put-notify that waits for its answer.
@@ -30,8 +33,14 @@ pub(crate) struct OpKey(u32);
 pub(crate) struct BatchKey(u32);
 
 /// Names a subscription.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct SubKey(u32);
+
+/// Names a set of subscriptions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SetKey(u32);
+
+ca_proto::slot_key!(SetKey, 24);
 
 macro_rules! tokens {
     ($($name:ident)*) => {$(
@@ -60,6 +69,11 @@ impl SubKey {
     pub(crate) fn token(self) -> Token {
         Token(self.0.into())
     }
+
+    /// A small number that no other living subscription has.
+    pub(crate) const fn index(self) -> u32 {
+        self.0 & ((1 << Self::INDEX_BITS) - 1)
+    }
 }
 
 impl BatchKey {
@@ -81,12 +95,20 @@ pub(crate) enum Op {
     Done(Answer),
 }
 
+/// Where the updates of a subscription go.
+#[derive(Debug)]
+pub(crate) enum Sub {
+    Single(Arc<SubSlot>),
+    Member(SetKey, Place),
+}
+
 /// Where results are put; what the state machine delivers into.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     pub(crate) ops: Slots<OpKey, Op>,
     pub(crate) batches: Slots<BatchKey, Batch>,
-    pub(crate) subs: Slots<SubKey, Arc<SubSlot>>,
+    pub(crate) subs: Slots<SubKey, Sub>,
+    pub(crate) sets: Slots<SetKey, Set>,
 }
 
 impl Results {
@@ -184,6 +206,11 @@ impl Shared {
         drop(state);
         wakers.wake_all();
         result
+    }
+
+    /// Takes what was put there, without a look at the clock or at what there is to do.
+    pub(crate) fn collect<R>(&self, take: impl FnOnce(&mut Results) -> R) -> R {
+        take(&mut self.lock().results)
     }
 
     /// Looks at the state without changing it.
@@ -366,11 +393,38 @@ impl State {
             batch.wake(wakers);
         }
         for (_, sub) in self.results.subs.iter() {
-            sub.end(wakers);
+            if let Sub::Single(slot) = sub {
+                slot.end(wakers);
+            }
+        }
+        for (_, set) in self.results.sets.iter_mut() {
+            set.end(wakers);
         }
         self.waits.wake_all(wakers);
         self.listeners.end(wakers);
         wakers.extend(self.endpoint.take());
+    }
+
+    /// Subscribes to a channel; updates go where `sub` says.
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        spec: SubSpec,
+        sub: Sub,
+    ) -> Result<(SubKey, SubId), OpError> {
+        if self.closing {
+            return Err(OpError::NoSuchChannel);
+        }
+        let inserted = self.results.subs.insert(sub);
+        let key = inserted.map_err(|_| OpError::TooManySubscriptions)?;
+        match self.core.subscribe(now, cid, spec, key.token()) {
+            Ok(id) => Ok((key, id)),
+            Err(error) => {
+                self.results.subs.remove(key);
+                Err(error)
+            }
+        }
     }
 
     pub(crate) const fn stats(&self) -> ClientStats {
@@ -419,15 +473,12 @@ pub(crate) struct Sink<'a> {
 
 impl Deliver for Sink<'_> {
     fn update(&mut self, token: Token, update: Update<'_>) {
-        let Some(slot) = self.results.subs.get(SubKey::from_token(token)) else {
-            return;
-        };
-        let item = match update.status {
+        let value = match update.status {
             EcaStatus::NORMAL => Reading::from_frame(update.ty, update.count, update.frame)
                 .map_err(|_| EcaStatus::BADCOUNT),
             status => Err(status),
         };
-        slot.push(item, self.wakers);
+        self.tell(SubKey::from_token(token), Item::Value { value, skipped: 0 });
     }
 
     fn reply(&mut self, token: Token, reply: Reply<'_>) {
@@ -446,8 +497,20 @@ impl Deliver for Sink<'_> {
     }
 
     fn lifecycle(&mut self, token: Token, change: Lifecycle) {
-        if let Some(slot) = self.results.subs.get(SubKey::from_token(token)) {
-            slot.mark(change, self.wakers);
+        self.tell(SubKey::from_token(token), Item::Lifecycle(change));
+    }
+}
+
+impl Sink<'_> {
+    fn tell(&mut self, key: SubKey, item: News) {
+        match self.results.subs.get_mut(key) {
+            Some(Sub::Single(slot)) => slot.push(item, self.wakers),
+            Some(Sub::Member(set, place)) => {
+                if let Some(set) = self.results.sets.get_mut(*set) {
+                    set.push(key, place, item, self.wakers);
+                }
+            }
+            None => {}
         }
     }
 }

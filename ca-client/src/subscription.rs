@@ -15,7 +15,7 @@ use futures_core::Stream;
 
 use crate::channel::{Channel, ChannelInner};
 use crate::convert::FromReading;
-use crate::shared::SubKey;
+use crate::shared::{Sub, SubKey};
 
 /// Updates that wait for their reader before the overflow policy takes effect.
 const DEFAULT_DEPTH: usize = 4;
@@ -33,9 +33,9 @@ const DEFAULT_DEPTH: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub struct SubSpec {
-    wire: proto::SubSpec,
-    depth: usize,
-    overflow: Overflow,
+    pub(crate) wire: proto::SubSpec,
+    pub(crate) depth: usize,
+    pub(crate) overflow: Overflow,
 }
 
 impl SubSpec {
@@ -175,15 +175,12 @@ impl SubSlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, item: Result<Reading, EcaStatus>, wakers: &mut WakerList) {
+    pub(crate) fn push(&self, item: News, wakers: &mut WakerList) {
         let mut inner = self.lock();
-        inner.queue.push(item);
-        wakers.extend(inner.waker.take());
-    }
-
-    pub(crate) fn mark(&self, change: Lifecycle, wakers: &mut WakerList) {
-        let mut inner = self.lock();
-        inner.queue.mark(change);
+        match item {
+            Item::Value { value, .. } => inner.queue.push(value),
+            Item::Lifecycle(change) => inner.queue.mark(change),
+        };
         wakers.extend(inner.waker.take());
     }
 
@@ -216,17 +213,26 @@ impl SubSlot {
 
 impl Inner {
     fn pop(&mut self) -> Option<Monitor> {
-        Some(match self.queue.pop()? {
+        self.queue.pop().map(Monitor::from)
+    }
+}
+
+/// What comes for a subscription.
+pub(crate) type News = Item<Result<Reading, EcaStatus>>;
+
+impl From<News> for Monitor {
+    fn from(news: News) -> Self {
+        match news {
             Item::Value {
                 value: Ok(reading),
                 skipped,
-            } => Monitor::Update { reading, skipped },
+            } => Self::Update { reading, skipped },
             Item::Value {
                 value: Err(status), ..
-            } => Monitor::Failed(status),
-            Item::Lifecycle(Lifecycle::Disconnected) => Monitor::Disconnected,
-            Item::Lifecycle(Lifecycle::Connected) => Monitor::Connected,
-        })
+            } => Self::Failed(status),
+            Item::Lifecycle(Lifecycle::Disconnected) => Self::Disconnected,
+            Item::Lifecycle(Lifecycle::Connected) => Self::Connected,
+        }
     }
 }
 
@@ -270,18 +276,7 @@ impl Subscription {
         let slot = Arc::new(SubSlot::new(&spec));
         let cid = channel.cid;
         let (key, id) = channel.client.shared.with(|state, now, _| {
-            if state.is_closing() {
-                return Err(OpError::NoSuchChannel);
-            }
-            let inserted = state.results.subs.insert(slot.clone());
-            let key = inserted.map_err(|_| OpError::TooManySubscriptions)?;
-            match state.core.subscribe(now, cid, spec.wire, key.token()) {
-                Ok(id) => Ok((key, id)),
-                Err(error) => {
-                    state.results.subs.remove(key);
-                    Err(error)
-                }
-            }
+            state.subscribe(now, cid, spec.wire, Sub::Single(slot.clone()))
         })?;
         Ok(Self {
             channel,

@@ -57,6 +57,19 @@ impl<T> MonitorQueue<T> {
         }
     }
 
+    /// A queue that begins with these items, at most as many as its depth.
+    pub fn with_items(
+        depth: usize,
+        overflow: Overflow,
+        items: impl IntoIterator<Item = Item<T>>,
+    ) -> Self {
+        let mut queue = Self::new(depth, overflow);
+        queue.items.extend(items);
+        let is_value = |item: &&Item<T>| matches!(item, Item::Value { .. });
+        queue.values = queue.items.iter().filter(is_value).count();
+        queue
+    }
+
     /// Adds a value; true if the queue was empty before, so that a reader has to be woken.
     pub fn push(&mut self, value: T) -> bool {
         let was_empty = self.items.is_empty();

@@ -329,6 +329,39 @@ fn the_next_item_of_a_subscription_is_never_lost() {
 }
 
 #[test]
+fn what_comes_for_a_set_is_never_lost() {
+    for rig in rigs() {
+        rig.run(async {
+            let x = rig.client.channel("x").await.unwrap();
+            let mut set = rig.client.subscription_set();
+            set.add(&x, SubSpec::time().depth(100)).unwrap();
+            set.next().await.unwrap();
+            let (mut posted, mut received) = (Vec::new(), Vec::new());
+            for (n, moment) in moments().take(4).flatten().enumerate() {
+                let value = 10.0 + posted.len() as f64;
+                posted.push(value);
+                rig.post(value);
+                let taken = match n % 2 {
+                    0 => Dropped::new(moment, set.next()).await.flatten(),
+                    // Nothing is taken from the batch.
+                    _ => Dropped::new(moment, set.next_batch()).await.and(None),
+                };
+                received.extend(taken.and_then(|(_, item)| item.value::<f64>()));
+                rig.rt.sleep(10 * MILLI).await;
+                let left = std::iter::from_fn(|| set.try_next());
+                received.extend(left.filter_map(|(_, item)| item.value::<f64>()));
+                assert_eq!(received, posted, "after a drop at {moment:?}");
+            }
+            drop(Dropped::new(moments().nth(1).unwrap()[0], set.next_batch()).await);
+            rig.post(99.0);
+            let (_, item) = set.next().await.unwrap();
+            assert_eq!(item.value(), Some(99.0));
+        });
+        ends(rig);
+    }
+}
+
+#[test]
 fn the_next_event_of_a_client_is_never_lost() {
     for rig in rigs() {
         rig.run(async {

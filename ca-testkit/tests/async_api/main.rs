@@ -11,4 +11,5 @@ mod random;
 mod rig;
 mod runtime;
 mod scripted;
+mod sets;
 mod stories;

@@ -1,11 +1,9 @@
 //! Subscriptions with the asynchronous client.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Instant;
 
-use ca_client::{Client, Monitor, SubSpec, Subscription};
-use tokio::task::{JoinSet, LocalSet};
+use ca_client::{Client, Monitor, SubSpec, Subscription, SubscriptionSet};
+use tokio::task::JoinSet;
 
 use crate::meter::{Meter, More};
 use crate::{Result, TIMEOUT, open, open_all};
@@ -15,7 +13,7 @@ const DEPTH: usize = 4096;
 
 /// W4: updates until each subscription has seen the negative value.
 pub(crate) async fn updates(client: &Client, names: &[String], circuits: u8) -> Result<()> {
-    let mut subscriptions = Vec::new();
+    let mut set = client.subscription_set();
     for priority in 0..circuits.max(1) {
         let mut channels = Vec::new();
         for name in names {
@@ -23,46 +21,44 @@ pub(crate) async fn updates(client: &Client, names: &[String], circuits: u8) -> 
         }
         for channel in &channels {
             channel.connected().await?;
-            subscriptions.push(channel.subscribe(SubSpec::time().depth(DEPTH))?);
+            set.add(channel, SubSpec::time().depth(DEPTH))?;
         }
     }
-    for subscription in &mut subscriptions {
-        first(subscription).await?;
+    let mut waiting = set.len();
+    let mut begun = vec![false; keys(&set)];
+    while waiting > 0 {
+        let (key, item) = set.next().await.ok_or("the set has ended")?;
+        if item.reading().is_some() && !std::mem::replace(&mut begun[key.index()], true) {
+            waiting -= 1;
+        }
     }
     println!("READY");
-    // The time starts with the first update of any of them.
-    let began = Rc::new(Began::default());
-    let tasks = LocalSet::new();
-    let counting: Vec<_> = subscriptions
-        .into_iter()
-        .map(|subscription| tasks.spawn_local(count(subscription, began.clone())))
-        .collect();
-    let all = async {
-        let (mut delivered, mut produced) = (0, 0);
-        for ended in counting {
-            let (updates, last) = ended.await??;
-            delivered += updates;
-            // Rounds 1 to n, and the end.
-            produced += (-last) as u64 + 1;
+    let (mut meter, mut delivered, mut produced, mut running) = (None, 0, 0, set.len());
+    while running > 0 {
+        let batch = set.next_batch().await.ok_or("the set has ended")?;
+        // The time starts with the first update.
+        meter.get_or_insert_with(Meter::start);
+        for (_, item) in batch {
+            let Monitor::Update { reading, .. } = item else {
+                continue;
+            };
+            delivered += 1;
+            let value: f64 = reading.get(0).ok_or("an update without a number")?;
+            if value < 0.0 {
+                // Rounds 1 to n, and the end.
+                produced += (-value) as u64 + 1;
+                running -= 1;
+            }
         }
-        Result::Ok((delivered, produced))
-    };
-    let (delivered, produced) = tasks.run_until(all).await?;
-    let meter = began.0.take().ok_or("no update")?;
+    }
+    let meter = meter.ok_or("no updates")?;
     finish(meter, delivered, produced, None);
     Ok(())
 }
 
-/// The measurement, from the first update on.
-#[derive(Default)]
-struct Began(Cell<Option<Meter>>, Cell<bool>);
-
-impl Began {
-    fn note(&self) {
-        if !self.1.replace(true) {
-            self.0.set(Some(Meter::start()));
-        }
-    }
+/// Length of a table that is indexed by the keys of a set.
+fn keys(set: &SubscriptionSet) -> usize {
+    set.keys().map(|key| key.index() + 1).max().unwrap_or(0)
 }
 
 /// Waits for the value that a subscription begins with.
@@ -74,23 +70,6 @@ async fn first(subscription: &mut Subscription) -> Result<()> {
             None => return Err("the subscription has ended".into()),
         }
     }
-}
-
-/// Counts updates up to a negative one, which is returned too.
-async fn count(mut subscription: Subscription, began: Rc<Began>) -> Result<(u64, f64)> {
-    let mut updates = 0;
-    while let Some(item) = subscription.next().await {
-        let Monitor::Update { reading, .. } = item else {
-            continue;
-        };
-        began.note();
-        updates += 1;
-        let value: f64 = reading.get(0).ok_or("an update without a number")?;
-        if value < 0.0 {
-            return Ok((updates, value));
-        }
-    }
-    Err("the subscription has ended".into())
 }
 
 /// W6: frames up to the marked one.
