@@ -1,6 +1,6 @@
 //! News of a client that belong to no single operation, as a stream.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddrV4;
@@ -12,7 +12,7 @@ use ca_net::WakerList;
 use ca_proto::EcaStatus;
 use ca_proto::access::AccessRights;
 use ca_proto::client::{Client as Core, CloseReason, Event, Trouble, Violation};
-use ca_proto::ids::Cid;
+use ca_proto::ids::{Cid, CircuitId};
 use futures_core::Stream;
 
 /// Events that wait for their reader; the oldest make room for new ones.
@@ -132,19 +132,26 @@ impl ClientEvent {
         })
     }
 
-    /// Whether an event is about this channel or about its circuit.
-    fn concerns(event: &Event, cid: Cid, core: &Core) -> bool {
+    /// The channel that an event is about.
+    const fn channel(event: &Event) -> Option<Cid> {
         match event {
-            Event::Connected { cid: of }
-            | Event::Disconnected { cid: of, .. }
-            | Event::NotConnected { cid: of, .. }
-            | Event::AccessRights { cid: of, .. }
-            | Event::Duplicate { cid: of, .. } => *of == cid,
-            Event::Exception { cid: of, .. } => *of == Some(cid),
+            Event::Connected { cid }
+            | Event::Disconnected { cid, .. }
+            | Event::NotConnected { cid, .. }
+            | Event::AccessRights { cid, .. }
+            | Event::Duplicate { cid, .. } => Some(*cid),
+            Event::Exception { cid, .. } => *cid,
+            _ => None,
+        }
+    }
+
+    /// The circuit all of whose channels an event is about.
+    const fn circuit(event: &Event) -> Option<CircuitId> {
+        match event {
             Event::Unresponsive { circuit, .. } | Event::Responsive { circuit, .. } => {
-                core.circuit_of(cid) == Some(*circuit)
+                Some(*circuit)
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -191,28 +198,56 @@ impl fmt::Display for ClientEvent {
     }
 }
 
-/// Who listens to a client.
+/// Who listens to a client. An event of a channel costs what its own listeners cost, however many
+/// other channels have some.
 #[derive(Debug, Default)]
-pub(crate) struct Listeners(Vec<(Option<Cid>, Weak<Slot>)>);
+pub(crate) struct Listeners {
+    /// To all events.
+    all: Vec<Weak<Slot>>,
+    /// To those of a channel; in order, so that a story repeats itself.
+    channels: BTreeMap<Cid, Vec<Weak<Slot>>>,
+    /// Channels with listeners beyond which those that are gone are looked for.
+    sweep_at: usize,
+}
+
+/// Channels with listeners below which it is not worth to look for those that are gone.
+const MIN_SWEEP: usize = 64;
 
 impl Listeners {
     /// Of all events, or of those of a channel.
     pub(crate) fn add(&mut self, of: Option<Cid>) -> Events {
         let slot = Arc::<Slot>::default();
-        self.0.retain(|(_, slot)| slot.strong_count() > 0);
-        self.0.push((of, Arc::downgrade(&slot)));
+        let list = match of {
+            None => &mut self.all,
+            Some(cid) => {
+                self.sweep();
+                self.channels.entry(cid).or_default()
+            }
+        };
+        retain_live(list);
+        list.push(Arc::downgrade(&slot));
         Events(slot)
+    }
+
+    /// Forgets listeners that are gone, so seldom that each is looked at a few times in all.
+    fn sweep(&mut self) {
+        if self.channels.len() < self.sweep_at.max(MIN_SWEEP) {
+            return;
+        }
+        self.channels.retain(|_, list| retain_live(list));
+        self.sweep_at = 2 * self.channels.len();
     }
 
     /// Logs an event and hands it on.
     pub(crate) fn tell(&mut self, event: Event, core: &Core, wakers: &mut WakerList) {
         let log = !ClientEvent::is_about_a_channel(&event);
-        if !log && self.0.is_empty() {
+        let about = ClientEvent::channel(&event);
+        let nobody = self.all.is_empty()
+            && about.is_some_and(|cid| self.channels.get(&cid).is_none_or(Vec::is_empty));
+        if !log && nobody {
             return;
         }
-        let wanted =
-            |of: &Option<Cid>| of.is_none_or(|cid| ClientEvent::concerns(&event, cid, core));
-        let wanted: Vec<bool> = self.0.iter().map(|(of, _)| wanted(of)).collect();
+        let circuit = ClientEvent::circuit(&event);
         let Some(event) = ClientEvent::new(event, core) else {
             return;
         };
@@ -223,20 +258,39 @@ impl Listeners {
             }
             _ => tracing::warn!("{event}"),
         }
-        let mut wanted = wanted.into_iter();
-        self.0.retain(|(_, listener)| {
-            let (slot, wanted) = (listener.upgrade(), wanted.next() == Some(true));
-            slot.is_some_and(|slot| !wanted || slot.push(event.clone(), wakers))
-        });
+        push_all(&mut self.all, &event, wakers);
+        if let Some(list) = about.and_then(|cid| self.channels.get_mut(&cid)) {
+            push_all(list, &event, wakers);
+        }
+        if circuit.is_some() {
+            let on_it = |cid: &Cid| core.circuit_of(*cid) == circuit;
+            let lists = self.channels.iter_mut().filter(|(cid, _)| on_it(cid));
+            lists.for_each(|(_, list)| push_all(list, &event, wakers));
+        }
     }
 
     pub(crate) fn end(&mut self, wakers: &mut WakerList) {
-        for slot in self.0.drain(..).filter_map(|(_, slot)| slot.upgrade()) {
+        let channels = std::mem::take(&mut self.channels);
+        let all = self.all.drain(..).chain(channels.into_values().flatten());
+        for slot in all.filter_map(|slot| slot.upgrade()) {
             let mut inner = slot.lock();
             inner.ended = true;
             wakers.extend(inner.waker.take());
         }
     }
+}
+
+/// Forgets listeners that are gone; false if none is left.
+fn retain_live(list: &mut Vec<Weak<Slot>>) -> bool {
+    list.retain(|slot| slot.strong_count() > 0);
+    !list.is_empty()
+}
+
+fn push_all(list: &mut Vec<Weak<Slot>>, event: &ClientEvent, wakers: &mut WakerList) {
+    list.retain(|listener| {
+        let slot = listener.upgrade();
+        slot.is_some_and(|slot| slot.push(event.clone(), wakers))
+    });
 }
 
 #[derive(Debug, Default)]
@@ -322,5 +376,22 @@ impl Stream for Events {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ClientEvent>> {
         self.0.poll(cx.waker())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_that_are_gone_are_forgotten() {
+        let mut listeners = Listeners::default();
+        let kept = listeners.add(Some(Cid(0)));
+        for n in 1..10_000 {
+            drop(listeners.add(Some(Cid(n))));
+            assert!(listeners.channels.len() <= 2 * MIN_SWEEP, "{n}");
+        }
+        assert!(listeners.channels.contains_key(&Cid(0)));
+        drop(kept);
     }
 }
