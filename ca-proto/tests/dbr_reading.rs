@@ -248,6 +248,20 @@ fn payloads_that_are_too_short_are_refused() {
     assert_eq!(unknown, Err(ReadingError::UnknownType(DbrType(39))));
 }
 
+/// What the client core lets through can be read (`wire-and-server` 2.3).
+#[test]
+fn the_last_string_may_end_early() {
+    let ty = DbrType::new(Family::Sts, NativeType::String);
+    let mut payload = vec![0; 4];
+    payload.extend(b"one");
+    payload.resize(44, 0);
+    payload.extend(b"two\0");
+    let reading = Reading::from_frame(ty, 2, &Frame::new(header(), &payload)).unwrap();
+    assert_eq!(reading.strings().collect::<Vec<_>>(), ["one", "two"]);
+    // No byte of the last one is too little.
+    assert!(Reading::from_frame(ty, 2, &Frame::new(header(), &payload[..44])).is_err());
+}
+
 #[test]
 fn large_payloads_share_the_buffer_of_the_frame() {
     let ty = DbrType::new(Family::Time, NativeType::Double);

@@ -79,7 +79,7 @@ pub struct Reading {
 impl Reading {
     /// Takes a structure out of a received message.
     ///
-    /// A large payload is shared if the frame owns its buffer, else copied. A single string may be
+    /// A large payload is shared if the frame owns its buffer, else copied. The last string may be
     /// shorter than 40 bytes, as in replies to the obsolete `READ` (`wire-and-server` 2.3).
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Reading {
         let native = ty.native().ok_or(ReadingError::UnknownType(ty))?;
         let payload = frame.payload();
         let need = match (native, count) {
-            (NativeType::String, 1) => ty.size(0) + 1,
+            (NativeType::String, 1..) => ty.size(count - 1) + 1,
             _ => ty.size(count),
         };
         if (payload.len() as u64) < need {
