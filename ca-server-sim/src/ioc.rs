@@ -12,7 +12,7 @@ use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
 
 use crate::builder::IocBuilder;
-use crate::db::{Clock, Db, PvHandle};
+use crate::db::{Clock, Db, Node, PvHandle};
 use crate::scan::Scans;
 
 /// Updates that the bytes handed in together may cause before others have their turn: less than a
@@ -76,6 +76,19 @@ pub struct Ioc {
     pub(crate) pressed: bool,
     /// Updates queued since the driver handed in bytes.
     pub(crate) posted: usize,
+}
+
+/// Entries in the tables of an [`Ioc`] that exist for its clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Open circuits.
+    pub circuits: usize,
+    /// Channels open on PVs and their fields.
+    pub channels: usize,
+    /// Subscriptions on PVs and their fields.
+    pub subscriptions: usize,
+    /// PVs that are busy with a write with completion.
+    pub puts: usize,
 }
 
 #[derive(Debug)]
@@ -409,6 +422,23 @@ impl Ioc {
         }
         self.db.forget_circuit(now, circuit);
         self.settle(now);
+    }
+
+    /// Entries in the tables that clients fill, for tests of what is given back.
+    pub fn counts(&self) -> Counts {
+        let of_node = |node: &Node| match node {
+            Node::Record(record) => (record.open as usize, record.subs.len()),
+            Node::View(view) => (view.open as usize, view.subs.len()),
+        };
+        let nodes = self.db.nodes.iter().map(|(_, node)| of_node(node));
+        let (channels, subscriptions) =
+            nodes.fold((0, 0), |sum, node| (sum.0 + node.0, sum.1 + node.1));
+        Counts {
+            circuits: self.circuits.len(),
+            channels,
+            subscriptions,
+            puts: self.db.busy.len() + self.db.completed.len(),
+        }
     }
 
     /// Open circuits, in the order of their identifiers.

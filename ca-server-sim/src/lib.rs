@@ -57,7 +57,7 @@ pub use control::PvRef;
 pub use db::PvHandle;
 pub use error::{BuildError, PostError};
 pub use hook::{PutDecision, PutRequest};
-pub use ioc::Ioc;
+pub use ioc::{Counts, Ioc};
 #[cfg(feature = "net")]
 pub use net::{IocHandle, NetConfig, ServeError, SimIoc};
 pub use pv::PvSpec;

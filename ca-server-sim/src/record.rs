@@ -187,6 +187,14 @@ impl Subscribers {
         matches!(self, Self::None)
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Many(subs) => subs.len(),
+        }
+    }
+
     /// Those whose mask has a bit in common with `mask`.
     pub(crate) fn matching(&self, mask: EventMask) -> impl Iterator<Item = Subscriber> {
         let all = match self {

@@ -26,6 +26,7 @@
 //! with an executor of its own.
 
 pub mod api;
+pub mod facility;
 pub mod fuzz;
 pub mod host;
 pub mod invariants;

@@ -48,6 +48,26 @@ impl std::error::Error for Busy {}
 struct Slot {
     host: Box<dyn Host>,
     up: bool,
+    /// How far the host's clock is ahead of the world's.
+    ahead: Duration,
+    /// When the host wants to be called, by the world's clock; asked once after each thing it does.
+    due: Option<Instant>,
+}
+
+impl Slot {
+    fn new(host: impl Host) -> Self {
+        Self {
+            host: Box::new(host),
+            up: true,
+            ahead: Duration::ZERO,
+            due: None,
+        }
+    }
+
+    fn ask_due(&mut self) {
+        let due = self.host.poll_timeout().filter(|_| self.up);
+        self.due = due.map(|at| at.checked_sub(self.ahead).unwrap_or(Instant::ZERO));
+    }
 }
 
 /// Clients, IOCs and others on a virtual network with a virtual clock.
@@ -67,6 +87,7 @@ pub struct World {
     pub trace: Trace,
     wrong: Option<String>,
     steps: u64,
+    touched: Option<HostId>,
 }
 
 impl World {
@@ -81,7 +102,14 @@ impl World {
             trace: Trace::default(),
             wrong: None,
             steps: 0,
+            touched: None,
         }
+    }
+
+    /// The host that the last [`step`](Self::step) was about; `None` if nobody was called, as when a
+    /// datagram got lost.
+    pub const fn touched(&self) -> Option<HostId> {
+        self.touched
     }
 
     /// The simulated time.
@@ -104,10 +132,7 @@ impl World {
         let named = |id: usize| self.trace.name(HostId(id)).starts_with(kind);
         let number = 1 + (0..self.hosts.len()).filter(|&id| named(id)).count();
         self.trace.add_host(&format!("{kind}{number}"));
-        self.hosts.push(Slot {
-            host: Box::new(host),
-            up: true,
-        });
+        self.hosts.push(Slot::new(host));
         let id = self.net.add_host(addr);
         self.drain(id);
         id
@@ -143,13 +168,33 @@ impl World {
         act: impl FnOnce(&mut T, Instant) -> R,
     ) -> R {
         let id = id.into();
-        let host: &mut dyn Any = &mut *self.hosts[id.0].host;
+        let slot = &mut self.hosts[id.0];
+        let now = self.now + slot.ahead;
+        let host: &mut dyn Any = &mut *slot.host;
         let host = host
             .downcast_mut()
             .expect("the host is of the type asked for");
-        let result = act(host, self.now);
+        let result = act(host, now);
         self.drain(id);
         result
+    }
+
+    /// Takes something out of a host that does not make it act.
+    pub(crate) fn look<T: Host>(&mut self, id: impl Into<HostId>) -> Option<&mut T> {
+        let host: &mut dyn Any = &mut *self.hosts[id.into().0].host;
+        host.downcast_mut()
+    }
+
+    /// The clock of one host jumps ahead, the others go on: what it waits for comes due early.
+    pub fn jump_clock(&mut self, id: impl Into<HostId>, time: Duration) {
+        let slot = &mut self.hosts[id.into().0];
+        slot.ahead += time;
+        slot.ask_due();
+    }
+
+    /// How far the clock of a host is ahead of the world's.
+    pub fn clock_ahead(&self, id: impl Into<HostId>) -> Duration {
+        self.hosts[id.into().0].ahead
     }
 
     /// The hosts in order of creation.
@@ -161,7 +206,7 @@ impl World {
     pub fn power_off(&mut self, id: impl Into<HostId>) {
         let id = id.into();
         self.note(id, "loses power");
-        self.hosts[id.0].up = false;
+        self.switch_off(id);
         self.net.crash(id);
     }
 
@@ -169,8 +214,14 @@ impl World {
     pub fn kill(&mut self, id: impl Into<HostId>) {
         let id = id.into();
         self.note(id, "stops");
-        self.hosts[id.0].up = false;
+        self.switch_off(id);
         self.net.close_all(id);
+    }
+
+    fn switch_off(&mut self, id: HostId) {
+        let slot = &mut self.hosts[id.0];
+        slot.up = false;
+        slot.due = None;
     }
 
     /// Starts another program on a host that was off or whose process ended.
@@ -179,14 +230,14 @@ impl World {
         self.note(id, "starts");
         self.net.close_all(id);
         self.net.power_up(id);
-        self.hosts[id.0] = Slot {
-            host: Box::new(host),
-            up: true,
-        };
+        self.hosts[id.0] = Slot::new(host);
         self.drain(id);
     }
 
     fn note(&mut self, id: HostId, what: &str) {
+        if !self.trace.enabled {
+            return;
+        }
         let text = format!("{} {what}", self.trace.name(id));
         self.trace.note(self.now, &text);
     }
@@ -197,11 +248,11 @@ impl World {
     }
 
     fn next_timeout(&self) -> Option<(Instant, HostId)> {
+        // hot: asked for each step.
         self.hosts
             .iter()
             .enumerate()
-            .filter(|(_, slot)| slot.up)
-            .filter_map(|(id, slot)| Some((slot.host.poll_timeout()?, HostId(id))))
+            .filter_map(|(id, slot)| Some((slot.due?, HostId(id))))
             .min()
     }
 
@@ -215,6 +266,7 @@ impl World {
     pub fn step(&mut self) -> bool {
         let delivery = self.net.next_at();
         let timeout = self.next_timeout();
+        self.touched = None;
         match (delivery, timeout) {
             (None, None) => return false,
             (Some(at), timeout) if timeout.is_none_or(|(due, _)| at <= due) => {
@@ -225,7 +277,9 @@ impl World {
             }
             (_, Some((at, id))) => {
                 self.now = self.now.max(at);
-                self.hosts[id.0].host.handle_timeout(self.now);
+                let slot = &mut self.hosts[id.0];
+                slot.host.handle_timeout(self.now + slot.ahead);
+                self.touched = Some(id);
                 self.drain(id);
                 self.check_timeout(id);
             }
@@ -237,7 +291,7 @@ impl World {
 
     /// After a timeout was handled the next one lies in the future (invariant 6).
     fn check_timeout(&mut self, id: HostId) {
-        if let Some(at) = self.hosts[id.0].host.poll_timeout()
+        if let Some(at) = self.hosts[id.0].due
             && at <= self.now
         {
             let name = self.trace.name(id);
@@ -280,7 +334,9 @@ impl World {
             Delivery::Writable { conn, window } => HostInput::Writable { conn, window },
             Delivery::Closed { conn, how } => HostInput::Closed { conn, how },
         };
-        self.hosts[id.0].host.handle(self.now, input);
+        let slot = &mut self.hosts[id.0];
+        slot.host.handle(self.now + slot.ahead, input);
+        self.touched = Some(id);
         self.drain(id);
     }
 
@@ -290,11 +346,13 @@ impl World {
         if !slot.up {
             return;
         }
+        let now = self.now + slot.ahead;
         for _ in 0..MAX_OUTPUTS {
-            let Some(output) = slot.host.poll_output(self.now) else {
+            let Some(output) = slot.host.poll_output(now) else {
                 if let Some(what) = slot.host.complaint() {
                     self.wrong.get_or_insert(what);
                 }
+                slot.ask_due();
                 return;
             };
             self.net.apply(self.now, id, output, &mut self.trace);
@@ -325,6 +383,11 @@ impl World {
             Some(what) => Err(self.busy(what.clone())),
             None => Ok(()),
         }
+    }
+
+    /// What was seen to go wrong so far, in words.
+    pub fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
     }
 
     /// Notes a broken promise found from outside; the first one counts.

@@ -1,5 +1,6 @@
 //! A client of `ca-proto` on a host, with everything that was delivered to it.
 
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use ca_proto::client::{
 use ca_proto::config::ClientParams;
 use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, Ioid, SlotKey as _, SubId};
-use ca_proto::wire::{Command, Deframer, Limits, PvName, SendQueue, datagram_frames, tcp, udp};
+use ca_proto::wire::{Command, Deframer, Limits, Minor, PvName, SendQueue, datagram_frames, udp};
 use ca_proto::{EcaStatus, Instant};
 
 use super::reader::SlowReader;
@@ -65,9 +66,22 @@ pub struct SubLog {
     pub cancelled: bool,
 }
 
+/// One thing that an observed client delivered to its user.
+#[derive(Clone, PartialEq, Debug)]
+pub enum News {
+    /// An update of a subscription.
+    Update(Token, UpdateLog),
+    /// The answer to a read or put-notify.
+    Answer(Token, Answer),
+    /// A subscription was connected or disconnected.
+    Lifecycle(Token, Lifecycle),
+}
+
 #[derive(Debug, Default)]
 struct Log {
     now: Instant,
+    /// What was delivered since somebody looked, for observed clients.
+    news: Option<Vec<News>>,
     subs: BTreeMap<Token, SubLog>,
     /// Who reads them, until they end.
     readers: BTreeMap<Token, SlowReader>,
@@ -114,12 +128,16 @@ impl Deliver for Log {
                 return;
             }
         };
-        sub.updates.push(UpdateLog {
+        let log = UpdateLog {
             at: now,
             status: update.status,
             reading,
             refresh: update.frame.header.command == Command::READ_NOTIFY,
-        });
+        };
+        match &mut self.news {
+            Some(news) => news.push(News::Update(token, log)),
+            None => sub.updates.push(log),
+        }
         if sub.cancelled {
             let what = format!("an update of {} after its cancel", sub.name);
             self.complain(what);
@@ -153,6 +171,9 @@ impl Deliver for Log {
                 return;
             }
         };
+        if let Some(news) = &mut self.news {
+            news.push(News::Answer(token, answer.clone()));
+        }
         op.answers.push((now, answer));
         if op.answers.len() > 1 || op.cancelled {
             let what = format!(
@@ -160,6 +181,11 @@ impl Deliver for Log {
                 op.name, op.answers, op.cancelled
             );
             self.complain(what);
+            return;
+        }
+        if self.news.is_some() {
+            // A second answer is one that nobody asked for.
+            self.answers.remove(&token);
         }
     }
 
@@ -186,6 +212,9 @@ impl Deliver for Log {
         if let Some(reader) = self.readers.get_mut(&token) {
             reader.mark(change);
         }
+        if let Some(news) = &mut self.news {
+            news.push(News::Lifecycle(token, change));
+        }
     }
 }
 
@@ -194,7 +223,11 @@ struct Stream {
     deframer: Deframer,
     /// Reads along, to compare the core's view with the server's words.
     tap: Deframer,
+    /// Reads along what is sent: a channel that is created anew has heard nothing yet.
+    out_tap: Deframer,
     rights: BTreeMap<Cid, u32>,
+    /// The server has posed as one below 4.1.
+    old: bool,
     open: bool,
     window: usize,
     queue: SendQueue,
@@ -230,6 +263,9 @@ pub struct ClientHost {
     output: VecDeque<HostOutput>,
     next_token: u64,
     datagram: Vec<u8>,
+    spoken: Vec<Cid>,
+    /// Hosts that posed as servers below 4.1.
+    old: BTreeSet<Ipv4Addr>,
 }
 
 impl ClientHost {
@@ -250,7 +286,38 @@ impl ClientHost {
             output: VecDeque::from([HostOutput::Bind { port }]),
             next_token: 1,
             datagram: Vec::new(),
+            spoken: Vec::new(),
+            old: BTreeSet::new(),
         }
+    }
+
+    /// The same host, which keeps what is delivered only until [`news`](Self::news) takes it: for
+    /// long runs.
+    #[must_use]
+    pub fn observed(mut self) -> Self {
+        self.log.news = Some(Vec::new());
+        self
+    }
+
+    /// Takes what was delivered since this was last called, in order; `into` is emptied first.
+    pub fn news(&mut self, into: &mut Vec<News>) {
+        into.clear();
+        if let Some(news) = &mut self.log.news {
+            std::mem::swap(news, into);
+        }
+    }
+
+    /// Takes the core's events, oldest first.
+    pub fn take_events(&mut self) -> Vec<(Instant, Event)> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Stops or resumes reading from all streams that are open, as a user who is busy with other
+    /// things does.
+    pub fn set_reading(&mut self, enabled: bool) {
+        let conns = self.streams.keys().map(|c| ConnId(u64::from(c.raw())));
+        self.output
+            .extend(conns.map(|conn| HostOutput::Read { conn, enabled }));
     }
 
     /// The state machine.
@@ -480,12 +547,22 @@ impl ClientHost {
             return;
         };
         let mut frames = stream.tap.frames(data);
+        // Channels whose rights may be others after this chunk.
+        let mut spoken = std::mem::take(&mut self.spoken);
+        spoken.clear();
         while let Some(frame) = frames.next() {
-            if let Ok(frame) = frame
-                && let Ok(tcp::Response::AccessRights { cid, rights }) =
-                    tcp::Response::parse(&frame)
-            {
-                stream.rights.insert(cid, rights);
+            let Ok(frame) = frame else { continue };
+            match frame.header.command {
+                Command::ACCESS_RIGHTS => {
+                    stream.rights.insert(Cid(frame.header.p1), frame.header.p2);
+                    spoken.push(Cid(frame.header.p1));
+                }
+                Command::CREATE_CHAN => spoken.push(Cid(frame.header.p1)),
+                Command::VERSION => {
+                    let minor = Minor(frame.header.count as u16);
+                    stream.old |= !minor.has_status_in_replies();
+                }
+                _ => {}
             }
         }
         let more = if full { More::Maybe } else { More::Drained };
@@ -506,30 +583,46 @@ impl ClientHost {
             let why = CloseReason::Violation;
             self.client.handle_closed(now, circuit, why, &mut self.log);
         }
-        self.check_rights(circuit);
+        self.check_rights(circuit, &spoken);
+        self.spoken = spoken;
     }
 
     /// Rights are never wider than the server's last word.
-    fn check_rights(&mut self, circuit: CircuitId) {
+    fn check_rights(&mut self, circuit: CircuitId, cids: &[Cid]) {
         let Some(stream) = self.streams.get(&circuit) else {
             return;
         };
-        for (name, &cid) in &self.channels {
-            let state = self.client.channel(cid).map(|channel| channel.state);
-            let Some(ChannelState::Connected(connection)) = state else {
+        for &cid in cids {
+            let Some(channel) = self.client.channel(cid) else {
                 continue;
             };
-            if connection.circuit != circuit {
+            let ChannelState::Connected(connection) = channel.state else {
+                continue;
+            };
+            // What servers below 4.1 say does not count (`client-and-tools` 5.2).
+            if connection.circuit != circuit || stream.old {
                 continue;
             }
             // Until the server has spoken a channel has all rights (`client-and-tools` 5.2).
             let said = stream.rights.get(&cid).copied().unwrap_or(3);
             let held = connection.rights.bits();
             if held & !said != 0 {
+                let name = String::from_utf8_lossy(channel.name.as_bytes()).into_owned();
                 self.log.complain(format!(
                     "{name} has rights {held:#b}, its server said {said:#b}"
                 ));
                 return;
+            }
+        }
+    }
+
+    /// Remembers servers that are said to be older than 4.1.
+    fn note_old(&mut self, from: SocketAddrV4, data: &[u8]) {
+        for frame in datagram_frames(data).flatten() {
+            if let Ok(udp::Response::Search { server, minor, .. }) = udp::Response::parse(&frame)
+                && !minor.has_status_in_replies()
+            {
+                self.old.extend([server, *from.ip()]);
             }
         }
     }
@@ -560,7 +653,9 @@ impl ClientHost {
                 let stream = Stream {
                     deframer: Deframer::new(limits),
                     tap: Deframer::new(tap),
+                    out_tap: Deframer::new(tap),
                     rights: BTreeMap::new(),
+                    old: self.old.contains(addr.ip()),
                     open: false,
                     window: 0,
                     queue: SendQueue::new(),
@@ -599,13 +694,20 @@ impl ClientHost {
             {
                 std::mem::swap(queue, &mut stream.queue);
             }
-            let mut data = stream.queue.to_vec();
-            data.truncate(stream.window);
+            let data = super::front(&stream.queue, stream.window);
             if data.is_empty() {
                 break;
             }
             stream.queue.advance(data.len());
             stream.window -= data.len();
+            let mut frames = stream.out_tap.frames(&data);
+            while let Some(frame) = frames.next() {
+                if let Ok(frame) = frame
+                    && frame.header.command == Command::CREATE_CHAN
+                {
+                    stream.rights.remove(&Cid(frame.header.p1));
+                }
+            }
             self.client.handle_sent(now, circuit, data.len());
             self.output.push_back(HostOutput::Send { conn, data });
         }
@@ -621,6 +723,7 @@ impl Host for ClientHost {
         self.log.now = now;
         match input {
             HostInput::Datagram { from, data, .. } => {
+                self.note_old(from, data);
                 self.client.handle_datagram(now, from, data, &mut self.log);
             }
             HostInput::Accepted { .. } | HostInput::Unowned { .. } => {}

@@ -212,8 +212,7 @@ impl IocHost {
             {
                 std::mem::swap(queue, &mut stream.queue);
             }
-            let mut data = stream.queue.to_vec();
-            data.truncate(stream.window);
+            let data = super::front(&stream.queue, stream.window);
             if data.is_empty() {
                 break;
             }

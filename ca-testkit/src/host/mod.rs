@@ -5,18 +5,25 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use ca_proto::Instant;
+use ca_proto::wire::SendQueue;
 
 use crate::net::ConnId;
 
 mod client;
+mod gateway;
+mod hostile;
 mod ioc;
+mod name_server;
 mod nasty;
 mod reader;
 mod repeater;
 mod script;
 
-pub use client::{Answer, ClientHost, SubLog, UpdateLog};
+pub use client::{Answer, ClientHost, News, SubLog, UpdateLog};
+pub use gateway::{GatewayHost, Shown};
+pub use hostile::HostileHost;
 pub use ioc::{History, IocHost, wall};
+pub use name_server::NameServerHost;
 pub use nasty::NastyHost;
 pub use repeater::RepeaterHost;
 pub use script::{Received, ScriptHost};
@@ -190,4 +197,17 @@ pub trait Host: Any + Debug {
     fn complaint(&mut self) -> Option<String> {
         None
     }
+}
+
+/// The first bytes of a queue, at most `most`.
+fn front(queue: &SendQueue, most: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(most.min(queue.len()));
+    for slice in queue.slices() {
+        let room = most - out.len();
+        out.extend_from_slice(&slice[..slice.len().min(room)]);
+        if out.len() == most {
+            break;
+        }
+    }
+    out
 }

@@ -220,6 +220,9 @@ pub struct SimNet {
     pub read_size: usize,
     /// Bytes that fit between a writer and its reader.
     pub send_buffer: usize,
+    /// The next stream that is dialled is reset at both ends once so many bytes have been delivered
+    /// in one direction: to the listener with `true`, to the dialler with `false`.
+    pub break_next: Option<(bool, u64)>,
     /// Counters.
     pub stats: NetStats,
 }
@@ -251,6 +254,7 @@ impl SimNet {
             segmentation: Segmentation::Whole,
             read_size: 64 * 1024,
             send_buffer: 256 * 1024,
+            break_next: None,
             stats: NetStats::default(),
         }
     }
@@ -357,6 +361,35 @@ impl SimNet {
             if hosts == [a, b] || hosts == [b, a] {
                 self.push(self.now, Event::Reset(index, 0));
                 self.push(self.now, Event::Reset(index, 1));
+            }
+        }
+    }
+
+    /// Breaks every stream that `a` has dialled to `b` once `bytes` more bytes have been delivered in
+    /// one direction: to `b` with `to_listener`, else to `a`.
+    pub fn reset_after(
+        &mut self,
+        a: impl Into<HostId>,
+        b: impl Into<HostId>,
+        to_listener: bool,
+        bytes: u64,
+    ) {
+        let (a, b) = (a.into(), b.into());
+        for connection in self.connections.iter_mut().flatten() {
+            if (connection.host(0), connection.host(1)) == (a, b) {
+                connection.break_after(usize::from(!to_listener), bytes);
+            }
+        }
+    }
+
+    /// Tells every end of a stream whose other end is gone that it is: what keep-alive probes and
+    /// given up retransmissions do after minutes or hours.
+    pub fn end_dead_streams(&mut self) {
+        for index in 0..self.connections.len() {
+            for end in 0..2 {
+                if self.end_of(index, end).is_some() && self.is_dead(index, 1 - end) {
+                    self.push(self.now, Event::Reset(index, 1 - end));
+                }
             }
         }
     }

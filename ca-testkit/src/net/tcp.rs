@@ -35,6 +35,8 @@ struct End {
     addr: SocketAddrV4,
     /// The end exists: dialled or accepted, and neither closed nor lost.
     alive: bool,
+    /// The end has existed.
+    accepted: bool,
     /// Bytes from this end to the other.
     pipe: Pipe,
 }
@@ -59,6 +61,8 @@ struct Pipe {
     paused: bool,
     /// Room that the writer knows of.
     window: usize,
+    /// The stream is reset once so many bytes were delivered.
+    break_at: Option<u64>,
 }
 
 impl Pipe {
@@ -68,7 +72,11 @@ impl Pipe {
     }
 
     fn take(&mut self, mut len: usize) -> Vec<u8> {
-        let data = self.bytes.drain(..len).collect();
+        let (front, back) = self.bytes.as_slices();
+        let mut data = Vec::with_capacity(len);
+        data.extend_from_slice(&front[..len.min(front.len())]);
+        data.extend_from_slice(&back[..len - data.len()]);
+        self.bytes.drain(..len);
         self.delivered += len as u64;
         while len > 0 {
             let Some((first, _)) = self.segments.front_mut() else {
@@ -89,6 +97,12 @@ impl Connection {
     pub(super) const fn host(&self, end: usize) -> HostId {
         self.ends[end].host
     }
+
+    /// Breaks the stream after so many more bytes from this end.
+    pub(super) const fn break_after(&mut self, end: usize, bytes: u64) {
+        let pipe = &mut self.ends[end].pipe;
+        pipe.break_at = Some(pipe.delivered + bytes);
+    }
 }
 
 impl SimNet {
@@ -104,6 +118,15 @@ impl SimNet {
         let &(index, end) = self.by_end.get(&(host, conn))?;
         let connection = self.connections.get(index)?.as_ref()?;
         Some(connection.ends[end].addr)
+    }
+
+    /// The end was there and is gone without a word that could still arrive.
+    pub(super) fn is_dead(&self, index: usize, end: usize) -> bool {
+        let Some(Some(connection)) = self.connections.get(index) else {
+            return false;
+        };
+        let end = &connection.ends[end];
+        !end.alive && end.accepted && !end.pipe.finished
     }
 
     fn connection(&mut self, index: usize) -> Option<&mut Connection> {
@@ -122,7 +145,10 @@ impl SimNet {
         let this = &mut connection.ends[end];
         this.alive = false;
         let key = (this.host, this.id);
-        self.by_end.remove(&key);
+        // Another program on the host may have given the number to another stream.
+        if self.by_end.get(&key) == Some(&(index, end)) {
+            self.by_end.remove(&key);
+        }
     }
 
     /// The end is gone; what it had not read is lost, what it wrote still travels.
@@ -164,18 +190,22 @@ impl SimNet {
             id,
             addr,
             alive,
+            accepted: alive,
             pipe: Pipe {
                 window: self.send_buffer,
                 ..Pipe::default()
             },
         };
         let index = self.connections.len();
-        let connection = Connection {
+        let mut connection = Connection {
             ends: [
                 end(host, conn, SocketAddrV4::new(own, port), true),
                 end(far, ConnId(0), to, false),
             ],
         };
+        if let Some((to_listener, bytes)) = self.break_next.take() {
+            connection.break_after(usize::from(!to_listener), bytes);
+        }
         self.connections.push(Some(connection));
         self.by_end.insert((host, conn), (index, 0));
         if target.is_none() {
@@ -252,6 +282,7 @@ impl SimNet {
         let connection = self.connection(index)?;
         connection.ends[1].id = conn;
         connection.ends[1].alive = true;
+        connection.ends[1].accepted = true;
         // Nothing that the server writes may overtake the answer to the dial.
         connection.ends[1].pipe.not_before = at;
         self.by_end.insert((far, conn), (index, 1));
@@ -300,14 +331,24 @@ impl SimNet {
             return self.deliver(index, 1 - end, Delivery::Data { conn, data, full });
         }
         let position = pipe.delivered;
-        let len = self.chunk_len(arrived, position);
+        let left = pipe.break_at.map(|at| at.saturating_sub(position));
+        if left == Some(0) {
+            self.push(now, Event::Reset(index, 0));
+            self.push(now, Event::Reset(index, 1));
+            return None;
+        }
+        let left = left.map_or(usize::MAX, |left| {
+            usize::try_from(left).unwrap_or(usize::MAX)
+        });
+        let len = self.chunk_len(arrived, position).min(left);
         let full = len >= self.read_size;
         let pipe = &mut self.connection(index)?.ends[end].pipe;
         let data = pipe.take(len);
         pipe.unsure = full;
         let told = pipe.window;
         let room = capacity.saturating_sub(pipe.bytes.len());
-        let more = full || arrived > len || (pipe.finished && pipe.segments.is_empty());
+        let more =
+            full || len == left || arrived > len || (pipe.finished && pipe.segments.is_empty());
         self.stats.bytes += len as u64;
         if more {
             self.push(now, Event::Pipe(index, end));
