@@ -224,6 +224,15 @@ impl Client {
         self.handle.shared.peek(|state| state.core.beacon_stats())
     }
 
+    /// Times a server was found and not connected to, because there were as many circuits as
+    /// [`ClientParams::max_circuits`](ca_proto::config::ClientParams::max_circuits) and `max_dials`
+    /// allow.
+    pub fn refused_circuits(&self) -> u64 {
+        self.handle
+            .shared
+            .peek(|state| state.core.refused_circuits())
+    }
+
     /// Average period of the beacons of a server, by the address its circuits go to; `None` if too
     /// few were heard.
     pub fn beacon_period(&self, server: SocketAddrV4) -> Option<Duration> {

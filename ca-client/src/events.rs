@@ -7,16 +7,21 @@ use std::net::SocketAddrV4;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use ca_net::WakerList;
-use ca_proto::EcaStatus;
 use ca_proto::access::AccessRights;
 use ca_proto::client::{Client as Core, CloseReason, Event, Trouble, Violation};
 use ca_proto::ids::{Cid, CircuitId};
+use ca_proto::{EcaStatus, Instant};
 use futures_core::Stream;
 
 /// Events that wait for their reader; the oldest make room for new ones.
 const MAX_WAITING: usize = 1024;
+
+/// Log lines in [`LOG_SPAN`]; more are counted, not written: servers and forgers cause them.
+const MAX_LINES: u32 = 20;
+const LOG_SPAN: Duration = Duration::from_secs(10);
 
 /// News of a client that belong to no single operation. They are also in the log, except for
 /// the first three.
@@ -85,6 +90,15 @@ pub enum ClientEvent {
         /// What it did.
         violation: Violation,
     },
+    /// A server was found and not connected to, because there are as many circuits as there may be
+    /// ([`ClientParams::max_circuits`](ca_proto::config::ClientParams::max_circuits) and
+    /// `max_dials`). Told once in 10 s at most.
+    TooManyCircuits {
+        /// The server.
+        server: SocketAddrV4,
+        /// Name of the setting.
+        setting: &'static str,
+    },
     /// There is neither a search address nor a name server.
     NoSearchAddress,
     /// No repeater answers; beacons are not heard, and restarted servers are found later.
@@ -125,6 +139,10 @@ impl ClientEvent {
             } => Self::Violation {
                 server: addr,
                 violation,
+            },
+            Event::TooManyCircuits { addr, setting } => Self::TooManyCircuits {
+                server: addr,
+                setting,
             },
             Event::NoSearchAddress => Self::NoSearchAddress,
             Event::NoRepeater => Self::NoRepeater,
@@ -192,9 +210,36 @@ impl fmt::Display for ClientEvent {
                     "{server} broke the protocol, its circuit is closed: {violation}"
                 )
             }
+            Self::TooManyCircuits { server, setting } => write!(
+                f,
+                "{server} is not connected to: there are too many circuits ({setting})"
+            ),
             Self::NoSearchAddress => f.write_str("there is nowhere to search for PVs"),
             Self::NoRepeater => f.write_str("no repeater answers; beacons are not heard"),
         }
+    }
+}
+
+/// How much was written to the log of late.
+#[derive(Debug, Default)]
+struct Log {
+    until: Instant,
+    lines: u32,
+}
+
+impl Log {
+    fn may_write(&mut self, now: Instant) -> bool {
+        if now >= self.until {
+            if let Some(unsaid @ 1..) = self.lines.checked_sub(MAX_LINES) {
+                tracing::warn!("{unsaid} more messages like the last were not written");
+            }
+            *self = Self {
+                until: now + LOG_SPAN,
+                lines: 0,
+            };
+        }
+        self.lines = self.lines.saturating_add(1);
+        self.lines <= MAX_LINES
     }
 }
 
@@ -208,6 +253,7 @@ pub(crate) struct Listeners {
     channels: BTreeMap<Cid, Vec<Weak<Slot>>>,
     /// Channels with listeners beyond which those that are gone are looked for.
     sweep_at: usize,
+    log: Log,
 }
 
 /// Channels with listeners below which it is not worth to look for those that are gone.
@@ -239,7 +285,7 @@ impl Listeners {
     }
 
     /// Logs an event and hands it on.
-    pub(crate) fn tell(&mut self, event: Event, core: &Core, wakers: &mut WakerList) {
+    pub(crate) fn tell(&mut self, now: Instant, event: Event, core: &Core, wakers: &mut WakerList) {
         let log = !ClientEvent::is_about_a_channel(&event);
         let about = ClientEvent::channel(&event);
         let nobody = self.all.is_empty()
@@ -252,7 +298,7 @@ impl Listeners {
             return;
         };
         match event {
-            _ if !log => {}
+            _ if !log || !self.log.may_write(now) => {}
             ClientEvent::Responsive { .. } | ClientEvent::CircuitClosed { .. } => {
                 tracing::info!("{event}");
             }

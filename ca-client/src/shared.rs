@@ -202,7 +202,7 @@ impl Shared {
         // threads could otherwise come in the wrong order.
         let now = self.runtime.now();
         let result = work(&mut state, now, wakers);
-        state.settle(wakers);
+        state.settle(now, wakers);
         drop(state);
         wakers.wake_all();
         result
@@ -235,7 +235,7 @@ impl State {
     }
 
     /// Collects what the state machine wants done by others.
-    fn settle(&mut self, wakers: &mut WakerList) {
+    fn settle(&mut self, now: Instant, wakers: &mut WakerList) {
         while let Some(circuit) = self.core.poll_woken() {
             self.wake_circuit(circuit, wakers);
         }
@@ -243,7 +243,7 @@ impl State {
             self.act(action, wakers);
         }
         while let Some(event) = self.core.poll_event() {
-            self.tell(event, wakers);
+            self.tell(now, event, wakers);
         }
         while let Some((key, index)) = self.waits.pop_item() {
             if let Some(batch) = self.results.batches.get_mut(key) {
@@ -271,7 +271,7 @@ impl State {
         }
     }
 
-    fn tell(&mut self, event: Event, wakers: &mut WakerList) {
+    fn tell(&mut self, now: Instant, event: Event, wakers: &mut WakerList) {
         match &event {
             Event::Connected { cid }
             | Event::Disconnected { cid, .. }
@@ -281,7 +281,7 @@ impl State {
             Event::CircuitClosed { .. } => self.waits.wake(Until::Room, wakers),
             _ => {}
         }
-        self.listeners.tell(event, &self.core, wakers);
+        self.listeners.tell(now, event, &self.core, wakers);
     }
 
     fn wake_circuit(&mut self, circuit: CircuitId, wakers: &mut WakerList) {

@@ -112,6 +112,12 @@ params! {
         /// Bytes queued on a circuit from which on requests have to wait; the reference blocks its
         /// caller there too (client-and-tools 0). Default: 256 KiB.
         send_high_water: usize = 256 << 10;
+        /// Circuits at a time. Names found on further servers stay in the search. Default: 16 384.
+        max_circuits: usize = 16_384;
+        /// Circuits that are being connected at a time, so that forged search replies do not make
+        /// the client dial half of the network. Names found on further servers stay in the search.
+        /// Default: 1 024.
+        max_dials: usize = 1_024;
     }
 }
 
@@ -151,16 +157,35 @@ params! {
         /// Subscriptions of one circuit; further EVENT_ADD requests fail with ECA_ALLOCMEM.
         /// The reference has no limit but memory. Default: 1 000 000.
         max_subscriptions_per_circuit: usize = 1_000_000;
-        /// Unfinished write-notify requests of one circuit. Default: 65 536.
+        /// Unfinished write-notify requests of one circuit; further ones are answered with
+        /// ECA_PUTCBINPROG. Default: 65 536.
         max_pending_puts_per_circuit: usize = 65_536;
-        /// Circuits from one IP address; further ones are closed. Default: 1 024, as each of the
-        /// 100 priorities of each client program takes one.
+        /// Bytes of values of one circuit's write-notifies that wait behind an unfinished one of
+        /// their channel; further ones are answered with ECA_PUTCBINPROG. Never more than one message
+        /// of the largest size. Default: 256 MiB.
+        max_waiting_put_bytes: u32 = DEFAULT_MAX_PAYLOAD;
+        /// Bytes of a channel name, without NUL; CREATE_CHAN requests with longer ones fail.
+        /// Default: 1 024, more than a datagram of a search can carry.
+        max_name_bytes: usize = 1_024;
+        /// Circuits from one IP address; further ones get ECA_MAXIOC and are closed. Default:
+        /// 1 024, as each of the 100 priorities of each client program takes one.
         max_circuits_per_host: usize = 1_024;
-        /// Circuits in total; further ones are closed. Default: 16 384.
+        /// Circuits in total; further ones get ECA_MAXIOC and are closed. Default: 16 384.
         max_circuits: usize = 16_384;
-        /// Bytes queued on a circuit from which on monitor updates stay in the event rings.
-        /// Default: 64 KiB.
+        /// Bytes queued on a circuit from which on monitor updates stay in the event rings and no
+        /// more requests are read. Default: 64 KiB.
         send_high_water: usize = 64 << 10;
+        /// Time from the accepted connection to the client's VERSION; then the circuit is closed.
+        /// Clients send it at once; the reference waits for ever. Default: 30 s.
+        version_timeout: Duration = Duration::from_secs(30);
+        /// Time in which a circuit takes nothing of what is queued for it; then it is closed, at
+        /// the latest after twice this time. The reference waits for ever. Default: 60 s.
+        stall_timeout: Duration = Duration::from_secs(60);
+        /// Names answered to one IP address in a second over UDP; further searches are not
+        /// answered, the client asks again. Default: 200 000.
+        search_replies_per_second_per_host: u32 = 200_000;
+        /// Names answered in a second over UDP on one interface. Default: 1 000 000.
+        search_replies_per_second: u32 = 1_000_000;
     }
 }
 

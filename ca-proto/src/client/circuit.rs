@@ -119,8 +119,8 @@ impl Circuits {
         self.directory.get(&addr).map_or(&[], Vec::as_slice)
     }
 
-    /// Makes a circuit with its first messages and asks for the connection; `None` when the table is
-    /// full. The names of user and host are sent whatever version is assumed (defect 10.7): servers
+    /// Makes a circuit with its first messages and asks for the connection; the limit that it would
+    /// exceed when there are too many. The names of user and host are sent whatever version is assumed (defect 10.7): servers
     /// below 4.1, which ignore them, are extinct.
     pub(super) fn open(
         &mut self,
@@ -129,7 +129,14 @@ impl Circuits {
         addr: SocketAddrV4,
         priority: u8,
         minor: Minor,
-    ) -> Option<CircuitId> {
+    ) -> Result<CircuitId, &'static str> {
+        if self.slots.len() >= params.max_circuits {
+            return Err("max_circuits");
+        }
+        // Counted only when it can matter.
+        if self.slots.len() >= params.max_dials && self.dialing() >= params.max_dials {
+            return Err("max_dials");
+        }
         let mut queue = SendQueue::new();
         let version = tcp::Request::Version {
             priority: u16::from(priority),
@@ -156,11 +163,17 @@ impl Circuits {
             flow: Flow::default(),
             create_due: Instant::MAX,
         };
-        let c = self.slots.insert(circuit).ok()?;
+        let c = self.slots.insert(circuit).map_err(|_| "max_circuits")?;
         self.directory.entry(addr).or_default().push(c);
         self.actions.push_back(Action::Dial { circuit: c, addr });
         self.refresh(c);
-        Some(c)
+        Ok(c)
+    }
+
+    fn dialing(&self) -> usize {
+        let all = self.slots.iter();
+        all.filter(|(_, circuit)| matches!(circuit.state, State::Dialing(_)))
+            .count()
     }
 
     pub(super) fn get(&self, c: CircuitId) -> Option<&Circuit> {

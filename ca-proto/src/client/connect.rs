@@ -284,7 +284,7 @@ impl Client {
             let found = self
                 .circuits
                 .find(addr, 0)
-                .or_else(|| self.circuits.open(now, &self.params, addr, 0, assumed));
+                .or_else(|| self.circuits.open(now, &self.params, addr, 0, assumed).ok());
             self.name_servers[i].circuit = found;
             self.name_servers[i].retry = now + self.name_server_pause();
             let Some(c) = found else { continue };

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 
 use super::beacon::Verdict;
 use super::channel::Phase;
@@ -15,6 +16,8 @@ use crate::wire::{Minor, datagram_frames, tcp, udp};
 /// Unsent bytes on a circuit beyond which found channels are left to the search: a server that
 /// answers searches but does not read cannot make us queue without end.
 const CREATE_BACKLOG: usize = 16 << 20;
+/// Pause between two events about circuits that were not opened.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 /// First version whose search replies carry the server's port and address (2.10).
 const REPLY_WITH_PORT: Minor = Minor(5);
 const REPLY_WITH_ADDRESS: Minor = Minor(8);
@@ -172,8 +175,8 @@ impl Client {
                 .circuits
                 .open(now, &self.params, server, priority, minor)
             {
-                Some(circuit) => circuit,
-                None => return,
+                Ok(circuit) => circuit,
+                Err(setting) => return self.too_many_circuits(now, server, setting),
             },
         };
         if self
@@ -209,6 +212,14 @@ impl Client {
         self.circuits
             .send(now, circuit, |queue| create.encode(queue));
         self.circuits.refresh(circuit);
+    }
+
+    fn too_many_circuits(&mut self, now: Instant, addr: SocketAddrV4, setting: &'static str) {
+        self.refused_circuits += 1;
+        if now >= self.refusal_told {
+            self.refusal_told = now + REFUSAL_PAUSE;
+            self.remark(Event::TooManyCircuits { addr, setting });
+        }
     }
 
     fn beacon(&mut self, now: Instant, server: SocketAddrV4, number: u32, minor: Minor) {

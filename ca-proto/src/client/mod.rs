@@ -97,6 +97,9 @@ pub struct Client {
     name_servers: Vec<NameServer>,
     events: VecDeque<Event>,
     lost_remarks: u64,
+    refused_circuits: u64,
+    /// From when on refused circuits may be told of again.
+    refusal_told: Instant,
     /// Nobody can be asked for names, and the user was told.
     told_no_address: bool,
     shut_down: bool,
@@ -121,6 +124,8 @@ impl Client {
             name_servers: name_servers.collect(),
             events: VecDeque::new(),
             lost_remarks: 0,
+            refused_circuits: 0,
+            refusal_told: now,
             told_no_address: false,
             shut_down: false,
             params,
@@ -277,6 +282,12 @@ impl Client {
     /// Remarks that were dropped because nobody fetched them.
     pub const fn lost_remarks(&self) -> u64 {
         self.lost_remarks
+    }
+
+    /// Times a server was found and no circuit opened to it, because of
+    /// [`ClientParams::max_circuits`] or [`ClientParams::max_dials`].
+    pub const fn refused_circuits(&self) -> u64 {
+        self.refused_circuits
     }
 
     /// Closes every channel, hangs up every circuit orderly, stops searching and registering.

@@ -279,6 +279,14 @@ pub enum Event {
     },
     /// A channel was opened, but there is neither a search address nor a name server.
     NoSearchAddress,
+    /// A server was found and no circuit opened to it: there are as many as there may be. Told once
+    /// in 10 s at most.
+    TooManyCircuits {
+        /// The server.
+        addr: SocketAddrV4,
+        /// The field of [`ClientParams`](crate::config::ClientParams) that says how many.
+        setting: &'static str,
+    },
     /// No repeater answered 50 registrations; beacons may not arrive.
     NoRepeater,
 }

@@ -9,6 +9,7 @@ use super::channels::{Channel, Channels};
 use super::database::{Database, Identity, PvId};
 use super::error::Violation;
 use super::events::EventQueue;
+use super::limit::Limit;
 use super::put_notify::Puts;
 use super::reply::{Room, put_error};
 use super::subscriptions::Subscriptions;
@@ -66,6 +67,8 @@ pub struct Circuit {
     broken: bool,
     pub(super) out: SendQueue,
     pub(super) stats: CircuitStats,
+    /// A limit that the last message met.
+    pub(super) met: Option<Limit>,
 }
 
 impl Circuit {
@@ -103,6 +106,7 @@ impl Circuit {
             broken: false,
             out,
             stats: CircuitStats::default(),
+            met: None,
         }
     }
 
@@ -141,6 +145,32 @@ impl Circuit {
         self.stats
     }
 
+    /// The limit that the last message met, once.
+    pub const fn take_limit(&mut self) -> Option<Limit> {
+        self.met.take()
+    }
+
+    /// Bytes that [refuse](Limit::Circuits) a connection for which there is no circuit: the version
+    /// and an error, which the client shows to its user.
+    pub fn refusal(limit: Limit) -> Vec<u8> {
+        let mut out = SendQueue::new();
+        tcp::Response::Version {
+            priority: 0,
+            minor: Minor::CURRENT,
+        }
+        .encode(&mut out);
+        let (request, text) = (Header::new(Command::VERSION), format_args!("{limit}"));
+        put_error(
+            &mut out,
+            Minor::CURRENT,
+            &request,
+            None,
+            EcaStatus::MAXIOC,
+            text,
+        );
+        out.to_vec()
+    }
+
     /// What the deframer may accept. To be asked again after each frame, because requests change
     /// the client's version.
     pub const fn limits(&self) -> Limits {
@@ -163,9 +193,11 @@ impl Circuit {
             return Ok(());
         }
         self.stats.requests += 1;
+        self.met = None;
         let result = match frame {
             Ok(frame) => self.dispatch(now, &frame, db),
             Err(FrameError::TooLarge(header)) => {
+                self.met = Some(Limit::FrameSize);
                 let cid = self.subject(&header);
                 let text = format_args!(
                     "{} of {} bytes exceeds the array limit of the server",

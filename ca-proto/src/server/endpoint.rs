@@ -8,6 +8,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::beacon::Schedule;
 use super::database::Database;
+use super::limit::{Limit, ReplyBudget};
 use crate::config::ServerParams;
 use crate::ids::Cid;
 use crate::time::Instant;
@@ -34,6 +35,9 @@ pub struct EndpointStats {
     pub found: u64,
     /// Reply datagrams dropped because too many waited.
     pub dropped: u64,
+    /// Names not answered and datagrams not looked at because of
+    /// [`ServerParams::search_replies_per_second`] and its share per host.
+    pub limited: u64,
     /// Datagrams of which a rest was thrown away as malformed or out of place.
     pub malformed: u64,
     /// Beacon datagrams sent.
@@ -55,6 +59,9 @@ pub struct Endpoint {
     /// The beacon that is being sent: sequence number and index of its next destination.
     beacon: Option<(u32, usize)>,
     stats: EndpointStats,
+    budget: ReplyBudget,
+    /// A limit that the last datagram met.
+    met: Option<Limit>,
 }
 
 impl Endpoint {
@@ -68,6 +75,8 @@ impl Endpoint {
             spare: Vec::new(),
             beacon: None,
             stats: EndpointStats::default(),
+            budget: ReplyBudget::new(now),
+            met: None,
         }
     }
 
@@ -76,11 +85,16 @@ impl Endpoint {
         self.stats
     }
 
+    /// The limit that the last datagram met, once.
+    pub const fn take_limit(&mut self) -> Option<Limit> {
+        self.met.take()
+    }
+
     /// Takes a datagram. Everything that is not a search of the required form is dropped silently
     /// (`wire-and-server` 6.1).
     pub fn handle_datagram(
         &mut self,
-        _now: Instant,
+        now: Instant,
         from: SocketAddrV4,
         data: &[u8],
         db: &(impl Database + ?Sized),
@@ -89,11 +103,17 @@ impl Endpoint {
         if self.params.ignore_addrs.contains(from.ip()) {
             return;
         }
+        if self.budget.is_spent(now, from) {
+            self.stats.limited += 1;
+            return;
+        }
         let mut search = Search {
             minor: Minor(0),
             sequence: 0,
             reply: None,
             led: false,
+            answered: 0,
+            left: None,
         };
         for frame in datagram_frames(data) {
             let done = match &frame {
@@ -104,6 +124,9 @@ impl Endpoint {
                 self.stats.malformed += 1;
                 break;
             }
+        }
+        if search.answered > 0 {
+            self.budget.book(from, search.answered);
         }
         self.flush(&mut search, from);
     }
@@ -157,6 +180,18 @@ impl Endpoint {
     }
 
     fn found(&mut self, search: &mut Search, from: SocketAddrV4, cid: Cid) {
+        let left = search.left;
+        let (left, limit) = left.unwrap_or_else(|| self.budget.left(&self.params, from));
+        search.left = Some((left, limit));
+        if search.answered >= left {
+            self.stats.limited += 1;
+            self.met = Some(limit);
+            if limit == Limit::SearchRepliesPerHost {
+                self.budget.spend(from);
+            }
+            return;
+        }
+        search.answered += 1;
         self.stats.found += 1;
         if let Some(reply) = &search.reply
             && reply.len() + REPLY_LEN > MAX_UDP_SEND
@@ -255,4 +290,8 @@ struct Search {
     reply: Option<Vec<u8>>,
     /// Whether the reply begins with room for a VERSION message.
     led: bool,
+    /// Names answered.
+    answered: u32,
+    /// Names that may be answered, and the limit behind that; asked for with the first name found.
+    left: Option<(u32, Limit)>,
 }

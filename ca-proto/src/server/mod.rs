@@ -21,6 +21,7 @@ mod database;
 mod endpoint;
 mod error;
 mod events;
+mod limit;
 mod put_notify;
 mod reply;
 mod requests;
@@ -33,4 +34,5 @@ pub use database::{
 };
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Violation;
+pub use limit::{Limit, LimitCounts, StallWatch};
 pub use subscriptions::Update;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::circuit::Circuit;
 use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId};
 use super::error::Violation;
+use super::limit::Limit;
 use super::subscriptions::ChannelText;
 use crate::dbr::ConvertError;
 use crate::dbr::convert::put_value;
@@ -112,9 +113,15 @@ impl Circuit {
             return self.check_type(header.command, ty);
         }
         let len = u64::from(header.payload_len);
-        if self.puts.len() >= self.params.max_pending_puts_per_circuit.min(Puts::CAPACITY)
-            || (behind.is_some() && self.waiting_bytes + len > self.max_waiting_bytes())
-        {
+        let most = self.params.max_pending_puts_per_circuit;
+        let most_bytes = self.params.max_waiting_put_bytes;
+        let most_bytes = u64::from(most_bytes.min(self.params.max_message_bytes()));
+        if self.puts.len() >= most.min(Puts::CAPACITY) {
+            self.met = Some(Limit::PendingPuts);
+        } else if behind.is_some() && self.waiting_bytes + len > most_bytes {
+            self.met = Some(Limit::WaitingPuts);
+        }
+        if self.met.is_some() {
             self.answer(&put, EcaStatus::PUTCBINPROG);
             return Ok(());
         }
@@ -138,12 +145,6 @@ impl Circuit {
             self.finish_put(now, id, status, db);
         }
         Ok(())
-    }
-
-    /// The values that wait behind unfinished write-notifies together hold at most as much as one
-    /// message of the largest size.
-    fn max_waiting_bytes(&self) -> u64 {
-        u64::from(self.params.max_message_bytes())
     }
 
     fn start_put(

@@ -4,6 +4,7 @@ use alloc::string::String;
 use bytes::Bytes;
 use core::fmt::{self, Write as _};
 
+use super::limit::Limit;
 use crate::config::ServerParams;
 use crate::dbr::{DbrType, Snapshot};
 use crate::ids::Cid;
@@ -39,6 +40,15 @@ impl Refusal {
             Self::TooLarge(_) => EcaStatus::TOLARGE,
             Self::OldClient => EcaStatus::ARRAY16KCLIENT,
             Self::QueueFull => EcaStatus::ALLOCMEM,
+        }
+    }
+
+    /// The limit behind it, if it is one.
+    pub(super) const fn limit(self) -> Option<Limit> {
+        match self {
+            Self::TooLarge(_) => Some(Limit::FrameSize),
+            Self::QueueFull => Some(Limit::ReplyBytes),
+            Self::NoConversion | Self::OldClient => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::channels::{Channel, Channels};
 use super::circuit::Circuit;
 use super::database::{Database, Subscriber};
 use super::error::Violation;
+use super::limit::Limit;
 use super::reply::{Refusal, Room};
 use super::scalar::Scalar;
 use super::subscriptions::{ChannelText, data_header, dynamic_count};
@@ -109,12 +110,21 @@ impl Circuit {
         self.set_minor(Minor(header.p2.min(0xffff) as u16))?;
         let limit = self.params.max_channels_per_circuit;
         if self.channels.len() >= limit.min(Channels::CAPACITY) {
+            self.met = Some(Limit::Channels);
             let text = format_args!("the limit of {limit} channels per circuit is reached");
             self.error(header, None, EcaStatus::ALLOCMEM, text);
             self.create_failed(header, cid);
             return Ok(());
         }
         let name = name.as_bytes();
+        let longest = self.params.max_name_bytes;
+        if name.len() > longest {
+            self.met = Some(Limit::NameLength);
+            let text = format_args!("the limit of {longest} bytes per name is exceeded");
+            self.error(header, None, EcaStatus::ALLOCMEM, text);
+            self.create_failed(header, cid);
+            return Ok(());
+        }
         let pv = if name.is_empty() { None } else { db.open(name) };
         let Some(pv) = pv else {
             self.create_failed(header, cid);
@@ -304,6 +314,7 @@ impl Circuit {
     }
 
     fn read_refused(&mut self, header: &Header, cid: Cid, refusal: Refusal) {
+        self.met = refusal.limit();
         let channel = self.channels.get(Sid(header.p1));
         let name = channel.map(|channel| alloc::format!("{}", ChannelText(channel)));
         let text = format_args!("{}{refusal}", name.unwrap_or_default());

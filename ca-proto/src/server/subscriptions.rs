@@ -5,6 +5,7 @@ use super::circuit::Circuit;
 use super::database::{Database, PvId, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Place, Posted, Queued};
+use super::limit::Limit;
 use super::reply::{Refusal, Room, put_error};
 use crate::dbr::{DbrType, NativeType, Snapshot};
 use crate::ids::{Sid, Slots, SubId};
@@ -124,6 +125,7 @@ impl Circuit {
         }
         let limit = self.params.max_subscriptions_per_circuit;
         if self.subs.len() >= limit.min(Subscriptions::CAPACITY) {
+            self.met = Some(Limit::Subscriptions);
             let text = format_args!("the limit of {limit} subscriptions per circuit is reached");
             self.error(header, Some(cid), EcaStatus::ALLOCMEM, text);
             return Ok(());

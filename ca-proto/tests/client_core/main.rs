@@ -2,6 +2,7 @@
 
 mod connect;
 mod failures;
+mod limits;
 mod liveness;
 mod monitors;
 mod network;
