@@ -29,6 +29,8 @@ use crate::pv::PvSpec;
 pub struct IocBuilder {
     ioc: Ioc,
     params: ServerParams,
+    #[cfg(feature = "toml")]
+    pub(crate) settings: crate::settings::Settings,
     /// The first thing that was wrong.
     error: Option<BuildError>,
 }
@@ -38,6 +40,8 @@ impl IocBuilder {
         Self {
             ioc: Ioc::empty(),
             params: ServerParams::default(),
+            #[cfg(feature = "toml")]
+            settings: Default::default(),
             error: None,
         }
     }
@@ -109,9 +113,13 @@ impl IocBuilder {
     /// # Errors
     /// The first thing that is wrong with the PVs.
     pub fn build(self) -> Result<Ioc, BuildError> {
+        #[cfg_attr(not(feature = "toml"), expect(unused_mut))]
+        let mut params = self.params;
+        #[cfg(feature = "toml")]
+        self.settings.apply(&mut params);
         match self.error {
             Some(error) => Err(error),
-            None => Ok(self.ioc.with_params(self.params)),
+            None => Ok(self.ioc.with_params(params)),
         }
     }
 }

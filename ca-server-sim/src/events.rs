@@ -21,6 +21,7 @@ impl Ioc {
         scans.run(now, |due, t, members| self.tick(now, due, t, members));
         self.scans = scans;
         self.db.complete_due(now);
+        self.expel_silent(now);
         self.settle(now);
     }
 
@@ -52,6 +53,7 @@ impl Ioc {
         endpoints
             .chain(self.scans.poll_timeout())
             .chain(completion)
+            .chain(self.limits.poll_timeout())
             .min()
     }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use ca_proto::config::ServerParams;
 use ca_proto::ids::{CircuitId, Slots};
-use ca_proto::server::{Circuit, CircuitStats, Endpoint, EndpointStats, Violation};
+use ca_proto::server::{Circuit, CircuitStats, Endpoint, EndpointStats, Limit, Violation};
 use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
 use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
 
 use crate::builder::IocBuilder;
 use crate::db::{Clock, Db, Node, PvHandle};
+use crate::limits::Limits as MetLimits;
 use crate::scan::Scans;
 
 /// Updates that the bytes handed in together may cause before others have their turn: less than a
@@ -76,6 +77,7 @@ pub struct Ioc {
     pub(crate) pressed: bool,
     /// Updates queued since the driver handed in bytes.
     pub(crate) posted: usize,
+    pub(crate) limits: MetLimits,
 }
 
 /// Entries in the tables of an [`Ioc`] that exist for its clients.
@@ -100,6 +102,8 @@ pub(crate) struct Connection {
     pub fresh: bool,
     /// The circuit cannot go on; the driver is to send what is queued and close it.
     pub broken: bool,
+    /// Until when the client may take to announce its version; `None` once it has.
+    pub silent_until: Option<Instant>,
 }
 
 impl Ioc {
@@ -120,6 +124,7 @@ impl Ioc {
             woken: VecDeque::new(),
             pressed: false,
             posted: 0,
+            limits: MetLimits::default(),
         }
     }
 
@@ -182,6 +187,7 @@ impl Ioc {
             self.handle_closed(now, circuit);
         }
         self.woken.clear();
+        self.limits.stop();
     }
 
     /// True between [`start`](Self::start) and [`stop`](Self::stop).
@@ -209,6 +215,9 @@ impl Ioc {
     ) {
         if let Some(endpoint) = self.endpoints.get_mut(interface) {
             endpoint.handle_datagram(now, from, data, &self.db);
+            if let Some(limit) = endpoint.take_limit() {
+                self.met(now, limit, from);
+            }
         }
     }
 
@@ -229,16 +238,19 @@ impl Ioc {
     }
 
     /// A new circuit for a connection from `peer`; `None` if the IOC is not running or has as many
-    /// circuits as it may, in all or from this host: the driver closes the connection.
+    /// circuits as it may, in all or from this host: the driver sends
+    /// [`refusal`](Self::refusal) as far as it can at once, and closes the connection.
     pub fn accept(&mut self, now: Instant, peer: SocketAddrV4) -> Option<CircuitId> {
         let host = *peer.ip();
         let from_host = self.hosts.get(&host).copied().unwrap_or(0);
-        if !self.is_running()
-            || self.circuits.len() >= self.params.max_circuits
-            || from_host >= self.params.max_circuits_per_host
-        {
+        if !self.is_running() {
             return None;
         }
+        if let Some(limit) = self.over(from_host) {
+            self.met(now, limit, peer);
+            return None;
+        }
+        let silent_until = now + self.params.version_timeout;
         let params = &self.params;
         let id = self.circuits.insert_with(|id| Connection {
             circuit: Circuit::new(Arc::clone(params), id, peer, now),
@@ -246,11 +258,31 @@ impl Ioc {
             woken: false,
             fresh: true,
             broken: false,
+            silent_until: Some(silent_until),
         });
         let id = id.ok()?;
         self.hosts.insert(host, from_host + 1);
+        self.limits.greet(id, silent_until);
         self.wake(id);
         Some(id)
+    }
+
+    fn over(&self, from_host: usize) -> Option<Limit> {
+        if self.circuits.len() >= self.params.max_circuits {
+            Some(Limit::Circuits)
+        } else if from_host >= self.params.max_circuits_per_host {
+            Some(Limit::CircuitsPerHost)
+        } else {
+            None
+        }
+    }
+
+    /// The bytes for a connection that [`accept`](Self::accept) has refused: an error that the
+    /// client shows to its user. Empty if the IOC is not running.
+    pub fn refusal(&self, peer: SocketAddrV4) -> Vec<u8> {
+        let from_host = self.hosts.get(peer.ip()).copied().unwrap_or(0);
+        let limit = self.is_running().then(|| self.over(from_host)).flatten();
+        limit.map(Circuit::refusal).unwrap_or_default()
     }
 
     /// What the deframer of a circuit may accept; to be asked again after each frame.
@@ -280,6 +312,9 @@ impl Ioc {
         };
         let result = connection.circuit.handle_frame(now, frame, &mut self.db);
         connection.broken |= result.is_err();
+        if connection.silent_until.is_some() || connection.circuit.has_met_limit() {
+            self.check_limits(now, circuit);
+        }
         if self.db.has_news() {
             self.settle(now);
         }
@@ -414,6 +449,7 @@ impl Ioc {
             return;
         };
         connection.circuit.close(&mut self.db);
+        self.limits.forget(circuit, connection.silent_until);
         if let Some(count) = self.hosts.get_mut(&connection.host) {
             *count -= 1;
             if *count == 0 {

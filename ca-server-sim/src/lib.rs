@@ -43,12 +43,15 @@ mod events;
 mod field;
 mod hook;
 mod ioc;
+mod limits;
 mod name;
 mod process;
 mod put;
 mod pv;
 mod record;
 mod scan;
+#[cfg(feature = "toml")]
+mod settings;
 mod view;
 
 pub use alarm::LimitSeverities;
@@ -58,10 +61,13 @@ pub use db::PvHandle;
 pub use error::{BuildError, PostError};
 pub use hook::{PutDecision, PutRequest};
 pub use ioc::{Counts, Ioc};
+pub use limits::IocStats;
 #[cfg(feature = "net")]
 pub use net::{IocHandle, NetConfig, ServeError, SimIoc};
 pub use pv::PvSpec;
 pub use record::{Completion, RecordType};
+#[cfg(feature = "toml")]
+pub use settings::LIMIT_NAMES;
 pub use signals::Signal;
 pub use text::PvTextError;
 #[cfg(feature = "toml")]

@@ -3,6 +3,10 @@
 //! ```toml
 //! seed = 7                          # of the random signals; may be left out
 //!
+//! [limits]                          # against hostile clients; all have defaults
+//! max_circuits = 100                # see LIMIT_NAMES and ServerParams
+//! version_timeout = 10              # seconds
+//!
 //! [pv."sim:gap"]
 //! type = "double"                   # float, long, short, char, string, enum, text
 //! value = 1.5                       # a list makes an array; without a value it is 0 or empty
@@ -49,6 +53,7 @@ use toml::Spanned;
 use crate::builder::IocBuilder;
 use crate::pv::PvSpec;
 use crate::record::RecordType;
+use crate::settings::Settings;
 use crate::signals::{Camera, Counter, Noise, Ramp, RandomWalk, Scope, Sine, Square, Triangle};
 
 /// What is wrong with a description in TOML.
@@ -62,7 +67,7 @@ pub struct TomlError {
 }
 
 impl TomlError {
-    fn at(text: &str, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
+    pub(crate) fn at(text: &str, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
         let start = span.map_or(0, |span| span.start).min(text.len());
         let before = text.as_bytes()[..start].iter();
         Self {
@@ -76,6 +81,8 @@ impl TomlError {
 #[serde(deny_unknown_fields)]
 struct File {
     seed: Option<u64>,
+    #[serde(default)]
+    limits: Settings,
     #[serde(default)]
     pv: BTreeMap<Spanned<String>, Pv>,
 }
@@ -152,6 +159,7 @@ impl IocBuilder {
         if let Some(seed) = file.seed {
             self = self.seed(seed);
         }
+        self.settings.merge(file.limits);
         for (name, pv) in file.pv {
             let spec = pv.spec().map_err(|(span, reason)| {
                 let message = format!("PV \"{}\": {reason}", name.get_ref());

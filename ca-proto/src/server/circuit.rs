@@ -145,6 +145,11 @@ impl Circuit {
         self.stats
     }
 
+    /// Whether [`take_limit`](Self::take_limit) would give a limit.
+    pub const fn has_met_limit(&self) -> bool {
+        self.met.is_some()
+    }
+
     /// The limit that the last message met, once.
     pub const fn take_limit(&mut self) -> Option<Limit> {
         self.met.take()

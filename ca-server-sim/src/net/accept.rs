@@ -1,6 +1,7 @@
 //! The task that accepts circuits.
 
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -45,7 +46,7 @@ impl AcceptTask {
         for listener in &mut self.listeners {
             while let Poll::Ready(accepted) = listener.poll_accept(cx) {
                 match accepted {
-                    Ok((stream, peer)) => serve(&self.shared, stream, peer),
+                    Ok((stream, peer)) => serve(cx, &self.shared, stream, peer),
                     Err(_) => {
                         self.pausing = true;
                         self.timer.reset(Some(self.shared.runtime().now() + PAUSE));
@@ -63,13 +64,25 @@ impl AcceptTask {
     }
 }
 
-/// Starts the task of a circuit. One that is too many is closed by dropping it.
-fn serve(shared: &Arc<Shared>, stream: Box<dyn ByteStream>, peer: SocketAddrV4) {
-    let accepted = shared.with(|ioc, now| {
-        let id = ioc.accept(now, peer)?;
-        Some((id, ioc.limits(id)))
+/// Starts the task of a circuit. One that is too many is told so, and closed by dropping it.
+fn serve(
+    cx: &mut Context<'_>,
+    shared: &Arc<Shared>,
+    mut stream: Box<dyn ByteStream>,
+    peer: SocketAddrV4,
+) {
+    let accepted = shared.with(|ioc, now| match ioc.accept(now, peer) {
+        Some(id) => Ok((id, ioc.limits(id))),
+        None => Err(ioc.refusal(peer)),
     });
-    let Some((id, limits)) = accepted else { return };
+    let (id, limits) = match accepted {
+        Ok(accepted) => accepted,
+        Err(refusal) => {
+            // Nobody waits for it: the buffer of a fresh connection takes so little at once.
+            let _ = stream.poll_write_vectored(cx, &[IoSlice::new(&refusal)]);
+            return;
+        }
+    };
     let bell = shared.adopt(id);
     let task = circuit::run(Arc::clone(shared), id, bell, stream, limits);
     let handle = shared.runtime().spawn(Box::pin(task));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ca_net::{Budget, ByteStream, Received, StreamIo, Timer};
 use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
-use ca_proto::server::Circuit;
+use ca_proto::server::{Circuit, StallWatch};
 use ca_proto::wire::{Deframer, Limits, SendQueue};
 
 use super::shared::{Bell, Shared};
@@ -40,6 +40,8 @@ pub(super) async fn run(
         io: StreamIo::new(stream, limits),
         held: None,
         linger: None,
+        stall: guard.shared.with(|ioc, _| StallWatch::new(ioc.params())),
+        stall_timer: None,
         ended: false,
     };
     // Errors end the circuit like the end of the stream does.
@@ -71,6 +73,10 @@ struct CircuitTask {
     held: Option<Vec<u8>>,
     /// Runs from when no more input is handled.
     linger: Option<Box<dyn Timer>>,
+    /// Whether the connection takes what is sent.
+    stall: StallWatch,
+    /// Made when the connection is full for the first time.
+    stall_timer: Option<Box<dyn Timer>>,
     /// The peer has ended its side.
     ended: bool,
 }
@@ -173,7 +179,14 @@ impl CircuitTask {
             }
             let input = self.input(cx)?;
             let output = self.output();
-            let flushed = self.io.poll_flush(cx, &mut 0)?.is_ready();
+            let mut sent = 0;
+            let flushed = self.io.poll_flush(cx, &mut sent)?.is_ready();
+            if sent > 0 {
+                self.stall.moved();
+            }
+            if (!flushed || self.stall_timer.is_some()) && self.is_stalled(cx) {
+                return Poll::Ready(Ok(()));
+            }
             if input == Input::Last || (output == Output::Broken && flushed) {
                 self.start_linger();
                 continue;
@@ -207,6 +220,32 @@ impl CircuitTask {
             self.shared.register(self.id, waker);
             self.waker = Some(waker.clone());
         }
+    }
+
+    /// Watches a connection that is full; true once it has taken nothing for too long.
+    fn is_stalled(&mut self, cx: &mut Context<'_>) -> bool {
+        let (shared, unsent) = (&self.shared, self.io.unsent() > 0);
+        if unsent && let Some(due) = self.stall.blocked(|| shared.runtime().now()) {
+            let timer = || shared.runtime().timer();
+            self.stall_timer.get_or_insert_with(timer).reset(Some(due));
+        }
+        let Some(timer) = &mut self.stall_timer else {
+            return false;
+        };
+        while timer.poll(cx).is_ready() {
+            match self.stall.poll(shared.runtime().now(), unsent) {
+                Ok(Some(due)) => timer.reset(Some(due)),
+                Ok(None) => {
+                    self.stall_timer = None;
+                    break;
+                }
+                Err(limit) => {
+                    shared.with(|ioc, now| ioc.handle_limit(now, self.id, limit));
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn start_linger(&mut self) {

@@ -113,9 +113,11 @@ impl Shared {
         state.armed = state.ioc.poll_timeout();
         state.timer = Some(waker.clone());
         let armed = state.armed;
+        let expelled = state.expelled();
         state.collect(&mut wakers);
         drop(state);
         wakers.wake_all();
+        expelled.iter().for_each(TaskHandle::abort);
         armed
     }
 
@@ -201,6 +203,17 @@ impl Shared {
 }
 
 impl State {
+    /// The tasks of circuits that the IOC wants closed at once; an aborted task reports the end of
+    /// its circuit.
+    fn expelled(&mut self) -> Vec<TaskHandle> {
+        let mut tasks = Vec::new();
+        while let Some(id) = self.ioc.poll_expelled() {
+            let task = self.circuits.get_mut(&id);
+            tasks.extend(task.and_then(|task| task.handle.take()));
+        }
+        tasks
+    }
+
     /// Takes the wakers of circuits with output, and of the timer task if it would sleep too long.
     fn collect(&mut self, wakers: &mut WakerList) {
         while let Some(id) = self.ioc.poll_woken() {

@@ -240,6 +240,11 @@ impl IocHost {
 
     fn accept(&mut self, now: Instant, conn: ConnId, peer: SocketAddrV4, window: usize) {
         let Some(circuit) = self.ioc.accept(now, peer) else {
+            let mut data = self.ioc.refusal(peer);
+            data.truncate(window);
+            if !data.is_empty() {
+                self.output.push_back(HostOutput::Send { conn, data });
+            }
             self.output.push_back(HostOutput::Close { conn });
             return;
         };
@@ -292,6 +297,12 @@ impl Host for IocHost {
     fn handle_timeout(&mut self, now: Instant) {
         self.ioc.handle_timeout(now);
         self.watch();
+        while let Some(circuit) = self.ioc.poll_expelled() {
+            if let Some(&conn) = self.by_circuit.get(&circuit) {
+                self.output.push_back(HostOutput::Abort { conn });
+                self.forget(now, conn);
+            }
+        }
     }
 
     fn poll_output(&mut self, now: Instant) -> Option<HostOutput> {

@@ -5,6 +5,7 @@ mod cancel;
 mod cycles;
 mod dropped;
 mod drops;
+mod hostile;
 mod many;
 mod old_servers;
 mod random;

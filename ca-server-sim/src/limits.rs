@@ -1,0 +1,180 @@
+//! Peers that meet a limit: counted, logged, and closed where nothing else helps.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use ca_proto::Instant;
+use ca_proto::ids::CircuitId;
+use ca_proto::server::{EndpointStats, Limit, LimitCounts};
+use ca_proto::wire::Minor;
+
+use crate::ioc::Ioc;
+
+/// Pause between two log lines about the same limit.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// What an IOC holds, and what it has refused.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct IocStats {
+    /// Open circuits.
+    pub circuits: usize,
+    /// Channels of all circuits.
+    pub channels: usize,
+    /// Subscriptions of all circuits.
+    pub subscriptions: usize,
+    /// Searches and beacons of all interfaces since the IOC was started.
+    pub search: EndpointStats,
+    /// How often peers met which limit, since the IOC was built.
+    pub limits: LimitCounts,
+}
+
+/// What an IOC knows of its limits.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    counts: LimitCounts,
+    /// For each limit: when the next line may be written, and how often it was met since the last.
+    log: [(Instant, u64); Limit::ALL.len()],
+    /// Circuits whose clients have not announced a version, by when they are closed.
+    silent: BTreeSet<(Instant, CircuitId)>,
+    /// Circuits to be closed at once.
+    expelled: VecDeque<CircuitId>,
+}
+
+impl Limits {
+    /// Counts, and logs now and then.
+    fn met(&mut self, now: Instant, limit: Limit, peer: SocketAddrV4, value: &str) {
+        self.counts.count(limit);
+        let Some((next, unsaid)) = self.log.get_mut(limit as usize) else {
+            return;
+        };
+        *unsaid += 1;
+        if now < *next {
+            return;
+        }
+        *next = now + LOG_PAUSE;
+        let times = std::mem::take(unsaid);
+        let setting = limit.setting();
+        tracing::warn!("{peer}: {limit} ({setting} = {value}; {times} since the last line)");
+    }
+
+    pub(crate) fn greet(&mut self, id: CircuitId, until: Instant) {
+        self.silent.insert((until, id));
+    }
+
+    pub(crate) fn forget(&mut self, id: CircuitId, until: Option<Instant>) {
+        if let Some(until) = until {
+            self.silent.remove(&(until, id));
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.silent.clear();
+        self.expelled.clear();
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.silent.first().map(|&(until, _)| until)
+    }
+}
+
+impl Ioc {
+    /// What it holds, and what it has refused.
+    pub fn stats(&self) -> IocStats {
+        let mut stats = IocStats {
+            circuits: self.circuits.len(),
+            limits: self.limits.counts,
+            ..IocStats::default()
+        };
+        for (_, connection) in self.circuits.iter() {
+            stats.channels += connection.circuit.channel_count();
+            stats.subscriptions += connection.circuit.subscription_count();
+        }
+        for endpoint in &self.endpoints {
+            let (sum, one) = (&mut stats.search, endpoint.stats());
+            sum.datagrams += one.datagrams;
+            sum.searches += one.searches;
+            sum.found += one.found;
+            sum.dropped += one.dropped;
+            sum.limited += one.limited;
+            sum.malformed += one.malformed;
+            sum.beacons += one.beacons;
+        }
+        stats
+    }
+
+    /// A peer has met a limit that the driver watches ([`StallWatch`](ca_proto::server::StallWatch)).
+    /// The driver closes the circuit.
+    pub fn handle_limit(&mut self, now: Instant, circuit: CircuitId, limit: Limit) {
+        if let Some(circuit) = self.circuit(circuit) {
+            let peer = circuit.identity().peer;
+            self.met(now, limit, peer);
+        }
+    }
+
+    /// A circuit that the driver has to close at once, without sending what is queued.
+    pub fn poll_expelled(&mut self) -> Option<CircuitId> {
+        loop {
+            let id = self.limits.expelled.pop_front()?;
+            if self.circuits.contains(id) {
+                return Some(id);
+            }
+        }
+    }
+
+    pub(crate) fn met(&mut self, now: Instant, limit: Limit, peer: SocketAddrV4) {
+        let params = &self.params;
+        let value = match limit {
+            Limit::Circuits => params.max_circuits.to_string(),
+            Limit::CircuitsPerHost => params.max_circuits_per_host.to_string(),
+            Limit::FirstVersion => format!("{:?}", params.version_timeout),
+            Limit::SlowReader => format!("{:?}", params.stall_timeout),
+            Limit::Channels => params.max_channels_per_circuit.to_string(),
+            Limit::Subscriptions => params.max_subscriptions_per_circuit.to_string(),
+            Limit::PendingPuts => params.max_pending_puts_per_circuit.to_string(),
+            Limit::WaitingPuts => params.max_waiting_put_bytes.to_string(),
+            Limit::FrameSize => params.max_message_bytes().to_string(),
+            Limit::ReplyBytes => params.send_high_water.to_string(),
+            Limit::NameLength => params.max_name_bytes.to_string(),
+            Limit::SearchReplies => params.search_replies_per_second.to_string(),
+            Limit::SearchRepliesPerHost => params.search_replies_per_second_per_host.to_string(),
+            _ => String::new(),
+        };
+        self.limits.met(now, limit, peer, &value);
+    }
+
+    /// Looks at what a message of a circuit has come to.
+    pub(crate) fn check_limits(&mut self, now: Instant, id: CircuitId) {
+        let Some(connection) = self.circuits.get_mut(id) else {
+            return;
+        };
+        if let Some(until) = connection.silent_until
+            && connection.circuit.minor() >= Minor::OLDEST
+        {
+            connection.silent_until = None;
+            self.limits.forget(id, Some(until));
+        }
+        if let Some(limit) = connection.circuit.take_limit() {
+            let peer = connection.circuit.identity().peer;
+            self.met(now, limit, peer);
+        }
+    }
+
+    /// Expels the circuits whose time without a version is over.
+    pub(crate) fn expel_silent(&mut self, now: Instant) {
+        while let Some(&(until, id)) = self.limits.silent.first()
+            && until <= now
+        {
+            self.limits.silent.pop_first();
+            let Some(connection) = self.circuits.get_mut(id) else {
+                continue;
+            };
+            connection.silent_until = None;
+            connection.broken = true;
+            let peer = connection.circuit.identity().peer;
+            self.limits.expelled.push_back(id);
+            self.met(now, Limit::FirstVersion, peer);
+        }
+    }
+}
