@@ -382,11 +382,16 @@ impl Ioc {
                     break None;
                 };
                 let result = connection.circuit.handle_frame(now, frame, &mut self.db);
-                if result.is_err() || self.db.has_news() || !connection.circuit.is_readable() {
+                let circuit = &connection.circuit;
+                let alone = !self.db.has_news() && !circuit.has_met_limit();
+                if result.is_err() || !alone || !circuit.is_readable() {
                     break Some(result);
                 }
             };
             connection.broken |= matches!(result, Some(Err(_)));
+            if connection.silent_until.is_some() || connection.circuit.has_met_limit() {
+                self.check_limits(now, circuit);
+            }
             if self.db.has_news() {
                 self.settle(now);
             }

@@ -9,7 +9,7 @@ use ca_net::{Runtime, TokioRuntime};
 use ca_proto::addr_list::{BindAddrs, beacon_destinations};
 use ca_proto::env::EnvServer;
 use ca_server_sim::net::{NetConfig, SimIoc};
-use ca_server_sim::{Ioc, IocBuilder};
+use ca_server_sim::{Ioc, IocBuilder, LIMIT_NAMES};
 use clap::Args;
 use tokio::time::sleep;
 
@@ -41,6 +41,12 @@ A file is TOML:
   alarm = [350, 410]
   signal = { kind = \"sine\", low = 395, high = 405, period = 10, every = 0.1 }
 
+and may have limits against hostile clients, like --limit NAME=VALUE:
+
+  [limits]
+  max_circuits = 100
+  version_timeout = 10   # seconds; the book has the list, `Configuration`
+
 The output can be pasted into a shell, so that clients there find this IOC.")]
 pub(crate) struct IocArgs {
     /// A PV as `NAME=TYPE[:COUNT]:VALUE`; repeatable
@@ -61,6 +67,9 @@ pub(crate) struct IocArgs {
     /// End after this time
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<f64>,
+    /// Limit against hostile clients, such as `max_circuits=100`; times in seconds; repeatable
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<String>,
     /// Seed of random signals
     #[arg(long, value_name = "N", default_value = "0")]
     seed: u64,
@@ -73,6 +82,7 @@ pub(crate) struct IocArgs {
 /// written.
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let ioc = builder(args)?;
+    log_to_stderr();
     block_on(async {
         let mut ioc = start(args, ioc).await?;
         announce(console, args, &ioc)?;
@@ -93,6 +103,17 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
         console.complain("stopped")?;
         Ok(Outcome::Ok)
     })
+}
+
+/// What the libraries warn of, such as clients that meet a limit, goes to the error stream.
+fn log_to_stderr() {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time();
+    // Only a test runs more than one command in a process.
+    let _ = log.try_init();
 }
 
 fn builder(args: &IocArgs) -> Result<IocBuilder, UsageError> {
@@ -130,6 +151,14 @@ fn builder(args: &IocArgs) -> Result<IocBuilder, UsageError> {
             )
         })?;
         builder = builder.pv(name, spec);
+    }
+    for limit in &args.limits {
+        builder = builder.limits(limit).map_err(|error| {
+            UsageError::new(
+                format!("--limit {}: {}", text::printable(limit), error.message),
+                format!("the limits are {}", LIMIT_NAMES.join(", ")),
+            )
+        })?;
     }
     if args.demo {
         builder = builder.pvs(demo::pvs::all());

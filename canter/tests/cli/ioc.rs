@@ -163,3 +163,32 @@ fn a_server_that_is_not_to_start_says_so() {
     let ambiguous = run("EPICS_CAS_INTF_ADDR_LIST", "0.0.0.0 127.0.0.1");
     ambiguous.expect(2, "").says("EPICS_CAS_INTF_ADDR_LIST");
 }
+
+#[test]
+fn limits_are_options_and_their_refusals_are_logged() {
+    let mut server = Server::start(&["--pv", "x=long:1", "--limit", "max_name_bytes=4"]);
+    let mut errors = BufReader::new(server.child.stderr.take().unwrap());
+    assert_eq!(server.client(&["get", "x"]).out.trim(), "x  1");
+    // A filter makes the name of the channel longer than that of the record.
+    let run = server.client(&["get", "-w", "0.3", "x.VAL[0:0]"]);
+    assert_ne!(run.code, Some(0), "{run:?}");
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    assert!(line.contains("WARN 127.0.0.1:"), "{line}");
+    assert!(line.contains("(max_name_bytes = 4; 1 since"), "{line}");
+}
+
+#[test]
+fn a_limit_that_does_not_exist_is_refused_with_the_list() {
+    let run = Run::of(
+        &command_on(0, &["ioc", "--pv", "x=long:1", "--limit", "max_cirquits=4"])
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(
+        run.err.contains("the limits are max_circuits,"),
+        "{}",
+        run.err
+    );
+}
