@@ -70,7 +70,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show bytes of the wire as readable lines
     Dump(dump::DumpArgs),
-    /// Judge a server of any make, check by check, from raw frames
+    /// Judge a server, or with --client a client, of any make, check by check, from raw frames
     Conformance(conformance::command::ConformanceArgs),
     /// Copy the beacons of servers to all clients on this host
     Repeater(repeater::RepeaterArgs),

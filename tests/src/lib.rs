@@ -6,6 +6,7 @@
 pub mod api;
 mod book;
 pub mod checks;
+pub mod conformance;
 pub mod fixture;
 pub mod judge;
 pub mod lacks;

@@ -42,6 +42,11 @@ impl Python {
         found.map(Self)
     }
 
+    /// The interpreter's path.
+    pub fn program(&self) -> String {
+        self.0.to_string_lossy().into_owned()
+    }
+
     /// Starts a server and waits until it serves.
     ///
     /// # Errors

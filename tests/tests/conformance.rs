@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use ca_tests::conformance::{PREFIX, server as target, text};
 use ca_tests::fixture::Fixture;
 use ca_tests::peer::Python;
-use ca_tests::ports;
 use canter::conformance::{self, Outcome, Report, Target};
 
-const PREFIX: &str = "CONF";
 /// Checks that the tables have at least: none got lost.
 const LEAST: usize = 250;
 
@@ -19,22 +18,9 @@ const REAL_IOC: &[(&str, &str)] = &[(
     "a multi-bit record compares with all sixteen texts, and those of unused states are empty",
 )];
 
-fn target(port: u16) -> Target {
-    let name = |suffix: &str| format!("{PREFIX}:{suffix}");
-    let mut target = Target::new(ports::at(port), name("double"));
-    target.array = Some(name("wf70k"));
-    target.enumeration = Some(name("enum"));
-    target.string = Some(name("string"));
-    target.readonly = Some(name("ro"));
-    target.slow = Some(name("slow"));
-    target
-}
-
 fn judged(target: &Target) -> Report {
     let report = conformance::run(target, &[]).expect("the server can be judged");
-    let mut text = Vec::new();
-    report.text(&mut text, false).expect("memory");
-    println!("{}", String::from_utf8_lossy(&text));
+    println!("{}", text(&report));
     report
 }
 

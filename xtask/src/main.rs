@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
 mod bench;
 mod ci;
+mod conformance;
 mod fuzz;
 mod instructions;
 mod peers;
@@ -29,6 +30,8 @@ enum Task {
     Test(test::Options),
     /// Run all that a change must pass: format, lints, documentation, tests.
     Ci(test::Options),
+    /// Judge our server and clients and those of other projects; prints the tables of the book.
+    Conformance,
     /// Run the fuzz targets in turn (needs a nightly compiler and cargo-fuzz).
     Fuzz(fuzz::Options),
     /// Count instructions of fixed work and compare them with the committed counts (needs valgrind).
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Peers => peers::ensure().map(|python| println!("{}", python.display())),
         Task::Test(options) => test::run(&options),
         Task::Ci(options) => ci::run(&options),
+        Task::Conformance => conformance::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Instructions(options) => instructions::run(&options),
         #[cfg(target_os = "linux")]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Target;
+use super::client::ClientTarget;
 use crate::console::Console;
 use crate::exit::{Outcome, Stop, UsageError};
 
@@ -19,10 +20,26 @@ const PORT: u16 = ca_proto::wire::SERVER_PORT;
 #[derive(Args, Debug)]
 pub(crate) struct ConformanceArgs {
     /// The server: where it accepts circuits
-    #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
+    #[arg(value_name = "HOST[:PORT]", required_unless_present_any = ["list", "client"])]
     server: Option<String>,
+    /// Judge a client program in place of a server: play servers to it
+    #[arg(long, conflicts_with_all = ["server", "pv", "udp_port"])]
+    client: bool,
+    /// The client program that reads `{pv}` within `{timeout}` seconds and prints its value
+    #[arg(last = true, value_name = "COMMAND", requires = "client")]
+    command: Vec<String>,
+    /// A client program that writes `{value}` to `{pv}` [with --client]
+    #[arg(long, value_name = "COMMAND", requires = "client")]
+    put: Option<String>,
+    /// A client program that watches `{pv}` and ends after `{updates}` of them, if it can [with
+    /// --client]
+    #[arg(long, value_name = "COMMAND", requires = "client")]
+    monitor: Option<String>,
+    /// Checks that run at the same time [with --client]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
     /// A single number that may be written (its value is restored)
-    #[arg(long, value_name = "NAME", required_unless_present = "list")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["list", "client"])]
     pv: Option<String>,
     /// An array of numbers that may be written (its value is restored)
     #[arg(long, value_name = "NAME")]
@@ -68,23 +85,35 @@ pub(crate) struct ConformanceArgs {
 /// When an option is wrong, the server cannot be judged, or the output cannot be written.
 pub(crate) fn run(args: &ConformanceArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     if args.list {
-        return list(console);
+        return list(console, args.client);
     }
+    let known: Vec<_> = if args.client {
+        super::client::groups().collect()
+    } else {
+        super::groups().collect()
+    };
     for group in &args.group {
-        if !super::groups().any(|known| known == group) {
-            let known: Vec<_> = super::groups().collect();
+        if !known.contains(&group.as_str()) {
             let what = format!("no group of checks is called `{group}`");
             return Err(UsageError::new(what, format!("choose of {}", known.join(", "))).into());
         }
     }
-    let target = target(args)?;
-    let report = match super::run(&target, &args.group) {
+    let (subject, judged, hint) = if args.client {
+        let target = client(args)?;
+        let hint = "the program has to print the value of {pv}, and end with exit code 0";
+        let judged = super::client::run(&target, &args.group);
+        (target.get.join(" "), judged, hint)
+    } else {
+        let target = target(args)?;
+        let hint = "--pv has to name a single number that this server serves";
+        let judged = super::run(&target, &args.group);
+        (target.tcp.to_string(), judged, hint)
+    };
+    let report = match judged {
         Ok(report) => report,
         Err(why) => {
             console.complain(format_args!(
-                "error: {} cannot be judged: {why}\n hint: --pv has to name a single number that \
-                 this server serves",
-                target.tcp
+                "error: {subject} cannot be judged: {why}\n hint: {hint}"
             ))?;
             return Ok(Outcome::PvFailed);
         }
@@ -113,12 +142,45 @@ pub(crate) fn run(args: &ConformanceArgs, console: &mut Console<'_>) -> Result<O
     })
 }
 
-fn list(console: &mut Console<'_>) -> Result<Outcome, Stop> {
-    for (_, id, demands, defect) in super::list() {
+fn list(console: &mut Console<'_>, client: bool) -> Result<Outcome, Stop> {
+    let all: Vec<_> = if client {
+        super::client::list().collect()
+    } else {
+        let all = super::list();
+        all.map(|(_, id, demands, defect)| (id, demands, defect))
+            .collect()
+    };
+    for (id, demands, defect) in all {
         let defect = defect.map_or(String::new(), |n| format!(" [{n}]"));
         writeln!(console.out, "{id}: {demands}{defect}")?;
     }
     Ok(Outcome::Ok)
+}
+
+fn client(args: &ConformanceArgs) -> Result<ClientTarget, UsageError> {
+    let remedy = "give it behind `--`, as in `-- canter get -w {timeout} {pv}`";
+    if args.command.is_empty() {
+        return Err(UsageError::new("no client program is named", remedy));
+    }
+    let mut target = ClientTarget::new(args.command.clone());
+    target.put = words("--put", args.put.as_deref())?;
+    target.monitor = words("--monitor", args.monitor.as_deref())?;
+    target.patience = Duration::from_secs_f64(args.patience.clamp(0.1, 60.0));
+    target.jobs = args.jobs.into();
+    Ok(target)
+}
+
+/// The words of a command, as a shell splits it.
+fn words(option: &str, text: Option<&str>) -> Result<Option<Vec<String>>, UsageError> {
+    let split = text.map(|text| shlex::split(text).filter(|words| !words.is_empty()));
+    match split {
+        Some(None) => Err(UsageError::new(
+            format!("{option}: this is no command"),
+            "give a command as in a shell, with its quotes closed",
+        )),
+        Some(words) => Ok(words),
+        None => Ok(None),
+    }
 }
 
 fn target(args: &ConformanceArgs) -> Result<Target, UsageError> {

@@ -21,6 +21,8 @@ pub(super) enum Place {
     Circuit(usize),
     /// In a datagram.
     Datagram,
+    /// In the output of the client program.
+    Program,
 }
 
 #[derive(Debug)]
@@ -36,12 +38,23 @@ pub(super) struct Log(Rc<RefCell<Entries>>);
 
 #[derive(Default, Debug)]
 struct Entries {
+    /// What is sent are responses.
+    serves: bool,
     all: Vec<(Place, What)>,
     bytes: usize,
     circuits: usize,
 }
 
 impl Log {
+    /// A transcript of a check that plays a server.
+    pub(super) fn of_server() -> Self {
+        let entries = Entries {
+            serves: true,
+            ..Entries::default()
+        };
+        Self(Rc::new(RefCell::new(entries)))
+    }
+
     /// Forgets everything: a new check begins.
     pub(super) fn clear(&self) {
         *self.0.borrow_mut() = Entries::default();
@@ -54,12 +67,12 @@ impl Log {
         entries.circuits
     }
 
-    /// Notes bytes to the server.
+    /// Notes bytes to the peer.
     pub(super) fn sent(&self, place: Place, bytes: &[u8]) {
         self.bytes(place, bytes, What::Sent);
     }
 
-    /// Notes bytes from the server.
+    /// Notes bytes from the peer.
     pub(super) fn received(&self, place: Place, bytes: &[u8]) {
         self.bytes(place, bytes, What::Received);
     }
@@ -68,6 +81,11 @@ impl Log {
     pub(super) fn note(&self, place: Place, what: &str) {
         let mut entries = self.0.borrow_mut();
         entries.all.push((place, What::Note(what.into())));
+    }
+
+    /// Notes what the client program says.
+    pub(super) fn say(&self, what: &str) {
+        self.note(Place::Program, what);
     }
 
     fn bytes(&self, place: Place, bytes: &[u8], what: impl Fn(Vec<u8>) -> What) {
@@ -95,9 +113,10 @@ impl Log {
                     continue;
                 }
             };
+            let response = received != entries.serves;
             let decoded = match place {
-                Place::Datagram => datagram(bytes, received),
-                Place::Circuit(number) => stream(&mut streams, *number, bytes, received),
+                Place::Datagram | Place::Program => datagram(bytes, response),
+                Place::Circuit(number) => stream(&mut streams, *number, bytes, response),
             };
             let more = decoded.len().saturating_sub(LINES);
             for line in decoded.into_iter().take(LINES) {
@@ -116,11 +135,12 @@ fn name(place: Place) -> String {
     match place {
         Place::Circuit(number) => format!("tcp{number}"),
         Place::Datagram => "udp ".into(),
+        Place::Program => "prog".into(),
     }
 }
 
-fn datagram(bytes: &[u8], received: bool) -> Vec<String> {
-    let direction = if received {
+fn datagram(bytes: &[u8], response: bool) -> Vec<String> {
+    let direction = if response {
         Direction::UdpResponse
     } else {
         Direction::UdpRequest
@@ -135,7 +155,7 @@ fn stream(
     streams: &mut Vec<(usize, StreamDump, StreamDump)>,
     number: usize,
     bytes: &[u8],
-    received: bool,
+    response: bool,
 ) -> Vec<String> {
     if !streams.iter().any(|(known, ..)| *known == number) {
         let requests = StreamDump::new(Direction::TcpRequest);
@@ -144,7 +164,7 @@ fn stream(
     }
     let mut lines = Vec::new();
     if let Some((_, requests, responses)) = streams.iter_mut().find(|(n, ..)| *n == number) {
-        let dump = if received { responses } else { requests };
+        let dump = if response { responses } else { requests };
         dump.feed(bytes, |line| lines.push(line.to_string()));
     }
     lines

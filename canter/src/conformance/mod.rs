@@ -1,5 +1,5 @@
-//! Judges any Channel Access server from raw frames: no state machine of this project takes part,
-//! so that a server and a client with the same mistake do not agree on it.
+//! Judges any Channel Access server, or [client](client), from raw frames: no state machine of this
+//! project takes part, so that a server and a client with the same mistake do not agree on it.
 //!
 //! The checks are tables in `checks`; each one says what it demands, and of which section of the
 //! protocol text. A check works on circuits of its own.
@@ -7,6 +7,7 @@
 mod bytes;
 mod checks;
 mod circuit;
+pub mod client;
 pub(crate) mod command;
 mod lab;
 mod layout;
@@ -154,7 +155,7 @@ pub fn run(target: &Target, wanted: &[String]) -> Result<Report, String> {
         });
     }
     Ok(Report {
-        server: target.tcp.to_string(),
+        subject: target.tcp.to_string(),
         groups,
         elapsed: begin.elapsed(),
     })

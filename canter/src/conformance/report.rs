@@ -50,11 +50,11 @@ pub struct Counts {
     pub skipped: usize,
 }
 
-/// The judgement of a server.
+/// The judgement of a server or of a client.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Report {
-    /// Address of its circuits.
-    pub server: String,
+    /// Address of a server's circuits, or the command that starts a client.
+    pub subject: String,
     /// The checks, grouped.
     pub groups: Vec<Group>,
     /// Time all took, in seconds when serialized.
@@ -113,7 +113,7 @@ impl Report {
     /// # Errors
     /// Those of the output.
     pub fn text(&self, out: &mut (impl Write + ?Sized), verbose: bool) -> io::Result<()> {
-        writeln!(out, "Conformance of {}", self.server)?;
+        writeln!(out, "Conformance of {}", self.subject)?;
         for group in &self.groups {
             writeln!(out, "\n{} ({})", group.title, group.name)?;
             for check in &group.checks {
@@ -135,7 +135,7 @@ impl Report {
         writeln!(
             out,
             r#"<testsuites name="conformance of {}" tests="{}" failures="{}" time="{:.3}">"#,
-            escaped(&self.server),
+            escaped(&self.subject),
             self.checks().count(),
             all.fail,
             self.elapsed.as_secs_f64()

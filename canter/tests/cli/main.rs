@@ -2,6 +2,7 @@
 
 mod common;
 mod conformance;
+mod conformance_client;
 mod demo;
 mod get;
 mod info;
