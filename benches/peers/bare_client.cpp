@@ -316,6 +316,17 @@ void connect_all(const Options& options) {
     meter.result(long(circuit.channels.size()), now());
 }
 
+// What a command does: connect, read, print.
+void once(const Options& options) {
+    auto& names = options.names();
+    Circuit circuit = connect(names);
+    circuit.stream(
+        names.size(), READ_NOTIFY, [&](size_t k) { circuit.add_read(k); },
+        [&](const In::Message& message) {
+            printf("%s %g\n", names[message.p2].c_str(), get_double(message.data));
+        });
+}
+
 void memory(const Options& options) {
     hold("started");
     Circuit circuit = connect(options.names());
@@ -394,10 +405,19 @@ void monitor_frames(const Options& options) {
 int main(int argc, char** argv) {
     Options options(argc, argv);
     const std::map<std::string, void (*)(const Options&)> commands = {
-        {"get", get},          {"mget", get_many},        {"putcb", put_notify},
-        {"put", put},          {"putstream", put_rounds}, {"mon", monitor},
-        {"conn", connect_all}, {"wfget", get_array},      {"wffill", fill_array},
-        {"wfput", put_frames}, {"memory", memory},        {"wfmon", monitor_frames},
+        {"get", get},
+        {"mget", get_many},
+        {"putcb", put_notify},
+        {"put", put},
+        {"putstream", put_rounds},
+        {"mon", monitor},
+        {"conn", connect_all},
+        {"wfget", get_array},
+        {"wffill", fill_array},
+        {"wfput", put_frames},
+        {"memory", memory},
+        {"once", once},
+        {"wfmon", monitor_frames},
     };
     auto found = commands.find(options.command());
     if (found == commands.end()) fail("no command " + options.command());

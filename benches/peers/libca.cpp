@@ -187,6 +187,33 @@ void connect_all(const Options& options) {
     meter.result(wanted, connected_at);
 }
 
+// What a command does: connect, read, print.
+void once(const Options& options) {
+    connect(options.names());
+    for (chid channel : channels) {
+        auto print = [](event_handler_args args) {
+            check(args.status, "get");
+            printf("%s %g\n", ca_name(args.chid), *static_cast<const double*>(args.dbr));
+            if (++got == wanted) done.signal();
+        };
+        check(ca_array_get_callback(DBR_DOUBLE, 1, channel, print, nullptr), "get");
+    }
+    check(ca_flush_io(), "flush");
+    wait_for("gets");
+    fflush(stdout);
+}
+
+// Reads the last PV, one read outstanding, while the others are monitored.
+void beside(const Options& options) {
+    connect(options.names());
+    chid read = channels.back();
+    channels.pop_back();
+    wanted = long(channels.size());
+    subscribe_all();
+    ready();
+    one_by_one(options.number("n", 1000), [&](long) { read_one(read); });
+}
+
 void memory(const Options& options) {
     hold("started");
     connect(options.names());
@@ -238,9 +265,10 @@ void monitor_frames(const Options& options) {
 int main(int argc, char** argv) {
     Options options(argc, argv);
     const std::map<std::string, void (*)(const Options&)> commands = {
-        {"get", get},         {"mget", get_many}, {"putcb", put_notify},
-        {"put", put},         {"mon", monitor},   {"conn", connect_all},
-        {"wfget", get_array}, {"memory", memory}, {"wfmon", monitor_frames},
+        {"get", get},       {"mget", get_many},        {"putcb", put_notify},
+        {"put", put},       {"mon", monitor},          {"conn", connect_all},
+        {"once", once},     {"fair", beside},          {"wfget", get_array},
+        {"memory", memory}, {"wfmon", monitor_frames},
     };
     auto found = commands.find(options.command());
     if (found == commands.end()) fail("no command " + options.command());

@@ -1,7 +1,7 @@
 //! Child processes that end with us, whatever happens.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -97,6 +97,13 @@ impl Running {
             if let Some(reason) = line.strip_prefix("FAIL ") {
                 return Err(reason.to_owned());
             }
+        }
+    }
+
+    /// Sends an empty line.
+    pub(crate) fn go_on(&mut self) {
+        if let Some(input) = &mut self.child.stdin {
+            let _ = input.write_all(b"\n").and_then(|()| input.flush());
         }
     }
 

@@ -10,6 +10,7 @@ use super::plan::{CIRCUITS, Case, Client, Server, Work};
 use super::programs::Programs;
 use super::results::Sample;
 use super::servers::{Serving, Setup, isolate};
+use super::{memory, oneshot};
 
 /// Time that a run of a client may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,13 +45,20 @@ impl<'a> Lab<'a> {
         if !self.cores.can(case.pin) {
             return Err("there is one core only".into());
         }
+        if case.work == Work::Memory {
+            self.gate.pass();
+            return memory::run(self.programs, case);
+        }
         let server = match case.server {
             Server::Raw => None,
             kind => Some(self.server(kind)?),
         };
         let load = self.gate.pass();
         self.cores.pin(case.pin, server.map(|(pid, _)| pid));
-        let outcome = self.measure(case, server);
+        let outcome = match (case.work, server) {
+            (Work::OneShot(pvs), Some((_, port))) => oneshot::run(self.programs, case, pvs, port),
+            _ => self.measure(case, server),
+        };
         self.cores.release();
         let mut sample = outcome?;
         sample.set("load_before", load);
@@ -149,7 +157,7 @@ impl<'a> Lab<'a> {
             Work::Array => option("--n", self.scaled(30)),
             Work::Fan => option("--circuits", CIRCUITS),
             Work::Fair => option("--n", self.scaled(3000)),
-            Work::Monitor(_) | Work::Paced(_) | Work::Connect(_) | Work::Frames => {}
+            _ => {}
         }
         match case.work {
             Work::GetMany(pvs) | Work::Monitor(pvs) | Work::Connect(pvs) => option("--count", pvs),
@@ -158,6 +166,7 @@ impl<'a> Lab<'a> {
             Work::Fair => option("--count", 2),
             Work::Array => drop(command.arg("WF")),
             Work::Frames => drop(command.arg("IMG")),
+            Work::Memory | Work::OneShot(_) => {}
         }
         Ok(command)
     }

@@ -79,6 +79,16 @@ pub(crate) fn cpu_of_ended() -> f64 {
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
+/// Resident set of a process, bytes.
+pub(crate) fn resident(pid: i32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kb: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kb * 1024.0)
+}
+
 /// Datagrams of this network namespace.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Datagrams {

@@ -7,6 +7,8 @@
 mod children;
 mod lab;
 mod machine;
+mod memory;
+mod oneshot;
 mod plan;
 mod programs;
 mod report;
@@ -29,6 +31,8 @@ use crate::steps;
 /// Repeats of a run that gives a spread worth the name.
 const REPEATS: usize = 5;
 const QUICK_REPEATS: usize = 3;
+/// Repeats of what hardly jitters and takes long.
+const STEADY_REPEATS: usize = 3;
 /// A run that takes longer ends with what it has.
 const MAX_RUN: Duration = Duration::from_secs(25 * 60);
 
@@ -148,6 +152,9 @@ fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
             if start.elapsed() > MAX_RUN {
                 eprintln!("bench: out of time after {repeat} repeats");
                 break 'repeats;
+            }
+            if case.is_steady() && repeat >= STEADY_REPEATS {
+                continue;
             }
             let outcome = lab.run(case);
             report::progress(repeat, number, cases.len(), case, &outcome);

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// PVs that each server has.
 pub(crate) const PVS: u64 = 100_000;
+/// PVs of the servers whose memory is looked at.
+pub(crate) const MEMORY_PVS: u64 = 60_000;
 /// Rates of the paced writer, puts per second over 1000 PVs.
 pub(crate) const PACES: [u64; 4] = [50_000, 200_000, 500_000, 1_000_000];
 /// Circuits of the fan-out.
@@ -51,6 +53,8 @@ pub(crate) enum Work {
     Array,
     Frames,
     Fair,
+    Memory,
+    OneShot(u64),
 }
 
 /// One cell of the tables.
@@ -100,15 +104,19 @@ pub(crate) fn all() -> Vec<Case> {
     add(&[Work::PutNotify, Work::Put], &ALL_PINS, &[BLOCKING]);
     let sizes = [1, 100, 1000, PVS].map(Work::Monitor);
     add(&sizes, &[Pin::Free], &PAIRS);
-    add(&PACES.map(Work::Paced), &[Pin::Free], &PAIRS);
+    let paced = [PAIRS[0], PAIRS[4], PAIRS[5], PAIRS[6]];
+    add(&PACES.map(Work::Paced), &[Pin::Free], &paced);
     add(&[Work::Fan], &[Pin::Free], &PAIRS);
     let sizes = [1000, 10_000, 60_000, PVS].map(Work::Connect);
     add(&sizes, &[Pin::Free], &PAIRS);
     add(&[Work::Array], &[Pin::Free], &PAIRS);
     add(&[Work::Array], &[Pin::Free], &[RAW]);
     add(&[Work::Frames], &[Pin::Free], &PAIRS);
-    let fair = [(Client::Ours, Server::Ioc), (Client::Ours, Server::Ours)];
+    let fair = [PAIRS[0], PAIRS[2], PAIRS[3], PAIRS[5]];
     add(&[Work::Fair], &[Pin::Free], &fair);
+    let memory = [PAIRS[0], PAIRS[3], PAIRS[5], PAIRS[6]];
+    add(&[Work::Memory], &[Pin::Free], &memory);
+    add(&[1, 100].map(Work::OneShot), &[Pin::Free], &PAIRS);
     cases
 }
 
@@ -128,6 +136,9 @@ impl Work {
             Self::Array => "W6 get of 8 MB".into(),
             Self::Frames => "W6 frames of 4 MB by monitor".into(),
             Self::Fair => "fairness: get beside a firehose".into(),
+            Self::Memory => format!("W7 memory with {} PVs", grouped(MEMORY_PVS)),
+            Self::OneShot(1) => "W8 one-shot get of 1 PV".into(),
+            Self::OneShot(n) => format!("W8 one-shot get of {n} PVs"),
         }
     }
 }
@@ -185,6 +196,8 @@ impl Case {
             Work::Connect(_) => "w5",
             Work::Array | Work::Frames => "w6",
             Work::Fair => "fair",
+            Work::Memory => "w7",
+            Work::OneShot(_) => "w8",
         }
     }
 
@@ -194,6 +207,11 @@ impl Case {
             Client::Raw => "TCP alone".into(),
             client => format!("{} → {}", client.name(), self.server.name()),
         }
+    }
+
+    /// Whether it jitters so little that a few repeats do.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.work == Work::Memory
     }
 
     /// Whether a quick run has it: the three pairs that the targets need, without repetition.
@@ -206,7 +224,9 @@ impl Case {
                 | (Client::Raw, _)
         );
         let paced = matches!(self.work, Work::Paced(rate) if rate < 1_000_000);
+        let long = self.work == Work::Memory;
         let growth = matches!(self.work, Work::GetMany(n) if n != 10_000);
-        pair && self.pin != Pin::Split && !paced && !growth
+        let one_shot = matches!(self.work, Work::OneShot(_));
+        (pair || one_shot) && self.pin != Pin::Split && !paced && !growth && !long
     }
 }

@@ -214,6 +214,8 @@ impl Work {
             Self::Array => "wfget",
             Self::Frames => "wfmon",
             Self::Fair => "fair",
+            Self::Memory => "memory",
+            Self::OneShot(_) => "once",
         }
     }
 }

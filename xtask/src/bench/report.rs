@@ -55,7 +55,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         let _ = writeln!(text, "Left out: {missing}\n");
     }
     text += &target_table(results);
-    for group in ["w1", "w2", "w3", "w4", "w5", "w6", "fair"] {
+    for group in ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "fair"] {
         text += &group_tables(results, group);
     }
     let failures = results.rows.iter().flat_map(|row| {
@@ -141,30 +141,46 @@ fn group_tables(results: &Results, group: &str) -> String {
         .collect()
 }
 
-fn work_table(results: &Results, cases: &[Case], work: Work) -> String {
-    let mut columns = vec![
-        (unit(work), Figure::Main),
+/// What the table of a workload shows.
+fn columns(work: Work) -> Vec<(&'static str, Figure)> {
+    let mut columns = vec![(unit(work), Figure::Main)];
+    let processors = [
         ("client CPU, ns", Figure::ClientCpu),
         ("server CPU, ns", Figure::ServerCpu),
     ];
-    columns.extend(match work {
-        Work::Get | Work::PutNotify | Work::Fair => vec![
+    if !matches!(work, Work::Memory | Work::OneShot(_)) {
+        columns.extend(processors);
+    }
+    let more: &[(&str, Figure)] = match work {
+        Work::Get | Work::PutNotify => &[
             ("p99, µs", Figure::P99),
             ("client switches", Figure::ClientSwitches),
             ("server switches", Figure::ServerSwitches),
         ],
+        Work::Fair => &[("p99, µs", Figure::P99), ("largest, µs", Figure::Max)],
         Work::Monitor(_) | Work::Paced(_) | Work::Fan | Work::Frames => {
-            vec![("squashed, %", Figure::Lost)]
+            &[("squashed, %", Figure::Lost)]
         }
-        Work::Connect(_) => vec![
+        Work::Connect(_) => &[
             ("datagrams", Figure::Datagrams),
             ("dropped", Figure::Dropped),
         ],
-        _ => vec![],
-    });
-    if work == Work::Fair {
-        columns.push(("largest, µs", Figure::Max));
-    }
+        Work::Memory => &[
+            ("client, per subscription", Figure::Named("client_sub")),
+            ("server, per channel", Figure::Named("server_channel")),
+            ("server, per subscription", Figure::Named("server_sub")),
+            ("server, per PV", Figure::Named("server_pv")),
+            ("server, per idle circuit", Figure::Named("idle_circuit")),
+            ("ms until serving", Figure::Named("startup_ms")),
+        ],
+        _ => &[],
+    };
+    columns.extend(more);
+    columns
+}
+
+fn work_table(results: &Results, cases: &[Case], work: Work) -> String {
+    let columns = columns(work);
     let pins = cases
         .iter()
         .filter(|case| case.work == work)

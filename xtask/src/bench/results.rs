@@ -69,6 +69,8 @@ pub(crate) enum Figure {
     Max,
     /// Cores that others kept busy.
     Others,
+    /// What a sample has under this name.
+    Named(&'static str),
 }
 
 /// The unit of a workload's main figure.
@@ -77,7 +79,8 @@ pub(crate) fn unit(work: Work) -> &'static str {
         Work::Get | Work::PutNotify | Work::Fair => "p50, µs",
         Work::GetMany(_) | Work::Put => "million/s",
         Work::Monitor(_) | Work::Paced(_) | Work::Fan => "million updates/s",
-        Work::Connect(_) => "ms",
+        Work::Connect(_) | Work::OneShot(_) => "ms",
+        Work::Memory => "client, bytes per channel",
         Work::Array => "GB/s",
         Work::Frames => "frames/s",
     }
@@ -88,7 +91,8 @@ impl Figure {
         match self {
             Self::Main => match work {
                 Work::Get | Work::PutNotify | Work::Fair => sample.get("p50_us"),
-                Work::Connect(_) => Some(sample.get("secs")? * 1e3),
+                Work::Memory => sample.get("client_channel"),
+                Work::Connect(_) | Work::OneShot(_) => Some(sample.get("secs")? * 1e3),
                 Work::Array => Some(sample.rate()? * ARRAY / 1e9),
                 Work::Frames => sample.rate(),
                 _ => Some(sample.rate()? / 1e6),
@@ -105,6 +109,7 @@ impl Figure {
             Self::P99 => sample.get("p99_us"),
             Self::Max => sample.get("max_us"),
             Self::Others => sample.get("load_others"),
+            Self::Named(key) => sample.get(key),
         }
     }
 }

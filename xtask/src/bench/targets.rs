@@ -69,6 +69,8 @@ pub(crate) fn all() -> Vec<Target> {
     targets.extend(monitors());
     targets.extend(connections());
     targets.extend(arrays());
+    targets.extend(memory());
+    targets.extend(one_shot());
     targets.extend(growth());
     targets
 }
@@ -270,6 +272,84 @@ fn arrays() -> Vec<Target> {
         bound,
     );
     vec![array, frames]
+}
+
+/// The clients against the real IOC and ours, the servers under the client on libca.
+fn memory() -> Vec<Target> {
+    let (work, pin) = (Work::Memory, Pin::Free);
+    let (libca, ours) = (libca(work, pin), ours(work, pin));
+    let under_libca = case(work, pin, Client::Libca, Server::Ours);
+    let mut targets = Vec::new();
+    let mut versus = |what: &str, key, new, old, most| {
+        let what = format!("{}, {what}", work.name());
+        targets.push(ratio(
+            what,
+            new,
+            Figure::Named(key),
+            old,
+            Bound::AtMost(most),
+        ));
+    };
+    versus(
+        "client's per channel over libca's",
+        "client_channel",
+        ours,
+        libca,
+        1.0,
+    );
+    versus(
+        "client's per subscription over libca's",
+        "client_sub",
+        ours,
+        libca,
+        1.0,
+    );
+    versus(
+        "server's per channel over the real IOC's",
+        "server_channel",
+        under_libca,
+        libca,
+        0.7,
+    );
+    versus(
+        "server's per subscription over the real IOC's",
+        "server_sub",
+        under_libca,
+        libca,
+        0.7,
+    );
+    let mut absolute = |what: &str, key, unit, most| {
+        let what = format!("{}, {what}", work.name());
+        targets.push(figure(
+            what,
+            ours,
+            Figure::Named(key),
+            unit,
+            Bound::AtMost(most),
+        ));
+    };
+    absolute("server's per PV", "server_pv", "bytes", 500.0);
+    absolute("server's per idle circuit", "idle_circuit", "bytes", 8192.0);
+    absolute("until serving", "startup_ms", "ms", 150.0);
+    targets
+}
+
+/// `canter get` over the bare client, both with each IOC.
+fn one_shot() -> Vec<Target> {
+    let mut targets = Vec::new();
+    for work in [1, 100].map(Work::OneShot) {
+        for server in [Server::Ioc, Server::Ours] {
+            let what = format!(
+                "{}, {}, wall over the bare client's",
+                work.name(),
+                server.name()
+            );
+            let [canter, bare] =
+                [Client::Ours, Client::Bare].map(|client| case(work, Pin::Free, client, server));
+            targets.push(ratio(what, canter, Figure::Main, bare, Bound::AtMost(1.4)));
+        }
+    }
+    targets
 }
 
 /// The cost of an operation with 10^5 channels over that with 10^3.
