@@ -4,6 +4,7 @@
 //! output, so that tests see what a user sees. Exit codes: 0 done, 1 a PV failed, 2 the command
 //! line or a file is wrong, 3 time-out.
 
+mod bench;
 pub mod conformance;
 mod console;
 mod demo;
@@ -70,6 +71,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show bytes of the wire as readable lines
     Dump(dump::DumpArgs),
+    /// Measure how fast a server of any make answers
+    Bench(bench::BenchArgs),
     /// Judge a server, or with --client a client, of any make, check by check, from raw frames
     Conformance(conformance::command::ConformanceArgs),
     /// Copy the beacons of servers to all clients on this host
@@ -117,6 +120,7 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Ioc(args) => ioc::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Dump(args) => dump::run(args, &mut console.out),
+        Command::Bench(args) => bench::run(args, console),
         Command::Conformance(args) => conformance::command::run(args, console),
         Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
         Command::Proxy(args) => proxy::run(args, console),

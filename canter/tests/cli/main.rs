@@ -1,5 +1,6 @@
 //! The real program against an IOC in the test process, with an environment of its own.
 
+mod bench;
 mod common;
 mod conformance;
 mod conformance_client;

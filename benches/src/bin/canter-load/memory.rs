@@ -2,8 +2,7 @@
 
 use std::io;
 
-use ca_client::{Client, SubSpec};
-use futures_util::future::try_join_all;
+use ca_client::{Client, Monitor, SubSpec};
 
 use crate::meter::resident_kb;
 use crate::{Result, open_all};
@@ -13,14 +12,17 @@ pub(crate) async fn run(client: &Client, names: &[String]) -> Result<()> {
     hold("started")?;
     let channels = open_all(client, names).await?;
     hold("connected")?;
-    let subscribe = channels.iter().map(|channel| async {
-        let mut subscription = channel.subscribe(SubSpec::time())?;
-        subscription.next().await;
-        Result::Ok(subscription)
-    });
-    let subscriptions = try_join_all(subscribe).await?;
+    let mut set = client.subscription_set();
+    for channel in &channels {
+        set.add(channel, SubSpec::time())?;
+    }
+    let mut waiting = channels.len();
+    while waiting > 0 {
+        let batch = set.next_batch().await.ok_or("the client is closed")?;
+        let first = batch.filter(|(_, item)| matches!(item, Monitor::Update { .. }));
+        waiting = waiting.saturating_sub(first.count());
+    }
     hold("subscribed")?;
-    drop(subscriptions);
     Ok(())
 }
 
