@@ -161,6 +161,15 @@ impl<K: SlotKey, T> Slots<K, T> {
         self.len == 0
     }
 
+    /// The key that the next [`insert`](Self::insert) gives out; `None` when the table is full.
+    pub fn next_key(&self) -> Option<K> {
+        let index = self
+            .free
+            .map_or(self.entries.len(), |(head, _)| head as usize);
+        let generation = self.entries.get(index).map_or(0, |entry| entry.generation);
+        (index < Self::CAPACITY).then(|| Self::join(index as u32, generation))
+    }
+
     /// Stores a value and returns its new key, or gives the value back when the table is full
     /// ([`CAPACITY`](Self::CAPACITY)).
     pub fn insert(&mut self, value: T) -> Result<K, T> {
@@ -286,6 +295,19 @@ impl<K: SlotKey, T: fmt::Debug> fmt::Debug for Slots<K, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_key_is_the_one_given_out() {
+        let mut slots: Slots<Sid, u8> = Slots::new();
+        for n in 0..20 {
+            let next = slots.next_key();
+            let key = slots.insert(n).unwrap();
+            assert_eq!(next, Some(key));
+            if n % 3 == 0 {
+                slots.remove(key);
+            }
+        }
+    }
 
     #[test]
     fn stale_keys_find_nothing() {

@@ -78,6 +78,18 @@ pub enum PutValue<'a> {
 /// the bytes of the next message instead, D1); [`ConvertError::WrongDirection`] for
 /// `STSACK_STRING` and `CLASS_NAME`; [`ConvertError::Unsupported`] for codes above 38.
 pub fn put_value(ty: DbrType, count: u32, payload: &[u8]) -> Result<PutValue<'_>, ConvertError> {
+    // hot: one number without metadata.
+    if let (Some(native), 1) = (NativeType::from_code(ty.0), count)
+        && native != NativeType::String
+        && let Some(data) = payload.get(..native.size())
+    {
+        let count = 1;
+        return Ok(PutValue::Value(ValueRef {
+            native,
+            count,
+            data,
+        }));
+    }
     if matches!(ty, DbrType::STSACK_STRING | DbrType::CLASS_NAME) {
         return Err(ConvertError::WrongDirection);
     }

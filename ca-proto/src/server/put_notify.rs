@@ -99,7 +99,10 @@ impl Circuit {
     ) -> Result<(), Violation> {
         let header = &frame.header;
         let (ty, sid) = (DbrType(header.data_type), Sid(header.p1));
-        let behind = self.channel(header, sid)?.puts.map(|(_, last)| last);
+        let Some(channel) = self.channels.get(sid) else {
+            return Err(self.no_channel(header, sid));
+        };
+        let behind = channel.puts.map(|(_, last)| last);
         let mut put = PendingPut {
             sid,
             ty,
@@ -125,24 +128,28 @@ impl Circuit {
             self.answer(&put, EcaStatus::PUTCBINPROG);
             return Ok(());
         }
-        if behind.is_some() {
+        // Below the capacity of the table, as checked above.
+        let Some(id) = self.puts.next_key() else {
+            return Ok(());
+        };
+        if behind.is_none() {
+            // hot: most are done at once and need no place in the table.
+            let outcome = self.start_put(now, id, &put, frame.payload(), db);
+            if let PutOutcome::Done(status) = outcome {
+                self.answer(&put, status);
+                return Ok(());
+            }
+        } else {
             put.waiting = Some(frame.to_bytes());
             self.waiting_bytes += len;
         }
-        // Below the capacity of the table, as checked above.
-        let Ok(id) = self.puts.insert(put) else {
-            return Ok(());
-        };
+        let _ = self.puts.insert(put);
         if let Some(channel) = self.channels.get_mut(sid) {
             let first = channel.puts.map_or(id, |(first, _)| first);
             channel.puts = Some((first, id));
         }
-        if let Some(last) = behind {
-            if let Some(last) = self.puts.get_mut(last) {
-                last.next = Some(id);
-            }
-        } else if let PutOutcome::Done(status) = self.start_put(now, id, frame.payload(), db) {
-            self.finish_put(now, id, status, db);
+        if let Some(last) = behind.and_then(|last| self.puts.get_mut(last)) {
+            last.next = Some(id);
         }
         Ok(())
     }
@@ -151,12 +158,10 @@ impl Circuit {
         &self,
         now: Instant,
         id: PutId,
+        put: &PendingPut,
         payload: &[u8],
         db: &mut (impl Database + ?Sized),
     ) -> PutOutcome {
-        let Some(put) = self.puts.get(id) else {
-            return PutOutcome::Pending;
-        };
         let Some(channel) = self.channels.get(put.sid) else {
             return PutOutcome::Pending;
         };
@@ -210,10 +215,15 @@ impl Circuit {
                 return;
             };
             channel.puts = channel.puts.map(|(_, last)| (next, last));
-            let waiting = self.puts.get_mut(next).and_then(|put| put.waiting.take());
-            let payload = waiting.unwrap_or_default();
+            let Some(put) = self.puts.get_mut(next) else {
+                return;
+            };
+            let payload = put.waiting.take().unwrap_or_default();
             self.waiting_bytes -= payload.len() as u64;
-            match self.start_put(now, next, &payload, db) {
+            let Some(put) = self.puts.get(next) else {
+                return;
+            };
+            match self.start_put(now, next, put, &payload, db) {
                 PutOutcome::Done(outcome) => (id, status) = (next, outcome),
                 PutOutcome::Pending => return,
             }
