@@ -124,8 +124,11 @@ impl Ioc {
         let (pv, value) = (pv.into(), value.into());
         let (handle, field) = self.db.lookup(pv)?;
         if field == Field::Val {
-            let value = self.db.fit(handle, value)?;
-            self.db.process(now, handle, Some(value), Alarm::NONE);
+            // hot: a number as it is.
+            if value.count() != 1 || !self.db.put_number(now, handle, value.as_ref()) {
+                let value = self.db.fit(handle, value)?;
+                self.db.process(now, handle, Some(value), Alarm::NONE);
+            }
         } else {
             let stored = self.db.put_field(now, handle, field, value.as_ref());
             stored.map_err(|reason| self.field_error(handle, field, pv, &value, reason))?;

@@ -1,13 +1,12 @@
 //! The PVs of an IOC: a slab of records and of views on them, and the names.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use ca_proto::dbr::{Limits, Metadata, Snapshot};
 use ca_proto::ids::Slots;
-use ca_proto::server::{PutTicket, PvId, Subscriber};
+use ca_proto::server::{PutTicket, PvId, Subscriber, Update};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant, Timestamp};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -61,7 +60,7 @@ pub(crate) struct Post {
     pub node: PvHandle,
     pub mask: EventMask,
     /// What they are to see, if that is not the state at the time when they are told.
-    pub frozen: Option<Box<Snapshot>>,
+    pub frozen: Option<Update>,
 }
 
 impl Post {
@@ -243,15 +242,15 @@ impl Db {
         &self,
         node: PvHandle,
         mask: EventMask,
-    ) -> Option<(Cow<'_, Snapshot>, impl Iterator<Item = Subscriber>)> {
-        let (subs, snapshot) = match self.nodes.get(node)? {
-            Node::Record(record) => (&record.subs, Cow::Borrowed(&record.snapshot)),
+    ) -> Option<(Update, impl Iterator<Item = Subscriber>)> {
+        let (subs, update) = match self.nodes.get(node)? {
+            Node::Record(record) => (&record.subs, Update::new(&record.snapshot)),
             Node::View(view) => {
                 let seen = view.read(self.record(view.record)?);
-                (&view.subs, Cow::Owned(seen))
+                (&view.subs, Update::new(&seen))
             }
         };
-        Some((snapshot, subs.matching(mask)))
+        Some((update, subs.matching(mask)))
     }
 
     /// Announces an event on some fields of a record.
@@ -284,7 +283,7 @@ impl Db {
         let mut posts = std::mem::take(&mut self.posts);
         for post in posts.iter_mut().skip(first) {
             let seen = self.audience(post.node, post.mask);
-            post.frozen = seen.map(|(snapshot, _)| Box::new(snapshot.into_owned()));
+            post.frozen = seen.map(|(update, _)| update);
         }
         self.posts = posts;
     }

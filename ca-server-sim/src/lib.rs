@@ -31,6 +31,7 @@ pub mod text;
 pub mod toml;
 
 mod access;
+mod ahead;
 mod alarm;
 mod builder;
 mod change;

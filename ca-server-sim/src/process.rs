@@ -69,12 +69,14 @@ impl Db {
             return false;
         }
         let before = number_of(record.snapshot.value.as_ref());
-        let fits = number_of(value).is_some_and(|number| !record.is_beyond_drive(number));
-        if !fits || !record.snapshot.value.set_scalar(value) {
+        let (Some(before), Some(after)) = (before, number_of(value)) else {
+            return false;
+        };
+        if record.is_beyond_drive(after) || !record.snapshot.value.set_scalar(value) {
             return false;
         }
         record.snapshot.stamp = stamp;
-        let events = record.number_changed(before);
+        let events = record.number_changed(before, after);
         if events != NOTHING && !record.subs.is_empty() {
             self.posts.push(Post::new(handle, events));
         }
@@ -195,10 +197,14 @@ impl Record {
     }
 
     /// What [`process`](Self::process) does for a new number of a record without extras.
-    fn number_changed(&mut self, before: Option<f64>) -> EventMask {
+    fn number_changed(&mut self, before: f64, after: f64) -> EventMask {
         self.undefined = false;
-        let mut events = self.value_events(before, false);
-        let alarm = self.current_alarm(Alarm::NONE);
+        let posted = differs(before, after);
+        let mut events = if posted { VALUE_AND_LOG } else { NOTHING };
+        let alarm = match after.is_nan() {
+            true => Alarm::UNDEFINED,
+            false => Alarm::NONE,
+        };
         if alarm != self.snapshot.alarm {
             self.snapshot.alarm = alarm;
             events = events | EventMask::ALARM;

@@ -14,6 +14,7 @@
 //! frames, keeping the rest of the chunk) while [`Circuit::is_readable`] is false. The behaviour is
 //! that of the reference server (`wire-and-server` 3 and 6) without its defects (section 10).
 
+mod ahead;
 mod beacon;
 mod channels;
 mod circuit;
@@ -28,6 +29,7 @@ mod requests;
 mod scalar;
 mod subscriptions;
 
+pub use ahead::AHEAD;
 pub use circuit::{Circuit, CircuitStats};
 pub use database::{
     ChannelInfo, Database, Identity, Put, PutId, PutOutcome, PutTicket, PvId, SubKey, Subscriber,
