@@ -1,15 +1,17 @@
 //! What happens by itself: time, and what the database has to say to the circuits.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use ca_proto::ids::CircuitId;
-use ca_proto::server::{Endpoint, PvId, Update};
+use ca_proto::server::{Endpoint, PvId};
 use ca_proto::{Alarm, Instant};
 
 use crate::db::PvHandle;
 use crate::ioc::{Ioc, UPDATES_PER_TURN};
 use crate::scan::Member;
+
+/// Time without traffic after which a circuit counts as idle.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 impl Ioc {
     /// Does what is due: samples of signals, completions of puts, beacons.
@@ -23,6 +25,23 @@ impl Ioc {
         self.db.complete_due(now);
         self.expel_silent(now);
         self.settle(now);
+        self.release_idle(now);
+    }
+
+    /// Has circuits that had nothing to do since the last look give back their buffers. There is no
+    /// timer for it: beacons come every 15 s at least.
+    fn release_idle(&mut self, now: Instant) {
+        if now - self.looked < LOOK_PERIOD {
+            return;
+        }
+        self.looked = now;
+        for (_, connection) in self.circuits.iter_mut() {
+            let stats = connection.circuit.stats();
+            let seen = stats.requests + stats.updates_sent;
+            if std::mem::replace(&mut connection.seen, seen) == seen {
+                connection.circuit.release();
+            }
+        }
     }
 
     /// Samples have the stamp of the time when they were due, so that those made up for differ; only
@@ -75,13 +94,10 @@ impl Ioc {
         // Swapped back, so that a steady stream of updates allocates nothing.
         let mut posts = std::mem::take(&mut self.db.posts);
         for post in posts.drain(..) {
-            let Some((mut snapshot, audience)) = self.db.audience(post.node, post.mask) else {
+            let Some((update, audience)) = self.db.audience(post.node, post.mask) else {
                 continue;
             };
-            if let Some(frozen) = post.frozen {
-                snapshot = Cow::Owned(*frozen);
-            }
-            let update = Update::new(&snapshot);
+            let update = post.frozen.unwrap_or(update);
             for who in audience {
                 self.posted += 1;
                 if let Some(connection) = self.circuits.get_mut(who.circuit) {

@@ -11,6 +11,7 @@ use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
 use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
 
+use crate::ahead::MANY;
 use crate::builder::IocBuilder;
 use crate::db::{Clock, Db, Node, PvHandle};
 use crate::limits::Limits as MetLimits;
@@ -77,6 +78,8 @@ pub struct Ioc {
     pub(crate) pressed: bool,
     /// Updates queued since the driver handed in bytes.
     pub(crate) posted: usize,
+    /// When it was last looked for idle circuits.
+    pub(crate) looked: Instant,
     pub(crate) limits: MetLimits,
 }
 
@@ -98,6 +101,8 @@ pub(crate) struct Connection {
     pub circuit: Circuit,
     host: Ipv4Addr,
     pub woken: bool,
+    /// Messages either way when it was last looked whether the circuit is idle.
+    pub seen: u64,
     /// The queue has not been full since it was last transmitted.
     pub fresh: bool,
     /// The circuit cannot go on; the driver is to send what is queued and close it.
@@ -124,6 +129,7 @@ impl Ioc {
             woken: VecDeque::new(),
             pressed: false,
             posted: 0,
+            looked: Instant::ZERO,
             limits: MetLimits::default(),
         }
     }
@@ -256,6 +262,7 @@ impl Ioc {
             circuit: Circuit::new(Arc::clone(params), id, peer, now),
             host,
             woken: false,
+            seen: 0,
             fresh: true,
             broken: false,
             silent_until: Some(silent_until),
@@ -371,12 +378,23 @@ impl Ioc {
         go_on: impl Fn(&Self) -> bool,
     ) -> Result<usize, Violation> {
         let mut frames = deframer.frames(chunk);
+        let channels = |c: &Connection| c.circuit.channel_count();
+        let many = self.circuits.get(circuit).map_or(0, channels) >= MANY;
+        // Requests that were looked ahead at.
+        let mut ahead = if many { 0 } else { usize::MAX };
         while go_on(self) {
+            if ahead == 0 {
+                ahead = self.look_ahead(circuit, frames.rest()).max(1);
+            }
             let Some(connection) = self.circuits.get_mut(circuit) else {
                 break;
             };
             // hot: frames that concern nobody else follow each other without more ado.
             let result = loop {
+                if ahead == 0 {
+                    break Some(Ok(()));
+                }
+                ahead -= 1;
                 frames.set_limits(connection.circuit.limits());
                 let Some(frame) = frames.next() else {
                     break None;

@@ -422,6 +422,12 @@ impl Circuit {
         self.out.len() < self.params.send_high_water
     }
 
+    /// Gives back the memory that a burst has left; for a circuit that had nothing to do for a while.
+    pub fn release(&mut self) {
+        self.out.release();
+        self.events.release();
+    }
+
     /// True if [`transmit`](Self::transmit) would give bytes.
     pub fn has_output(&self) -> bool {
         !self.out.is_empty() || (!self.broken && (self.untold || self.events.has_output()))

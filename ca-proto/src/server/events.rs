@@ -114,6 +114,13 @@ impl Entries {
         (self.slots.len() - 1) as u32
     }
 
+    /// Gives back the memory of an empty store.
+    fn release(&mut self) {
+        if self.used == 0 {
+            self.slots = Vec::new();
+        }
+    }
+
     /// Takes an entry out; the caller has unlinked it.
     fn remove(&mut self, index: u32) {
         self.used -= 1;
@@ -322,6 +329,12 @@ impl EventQueue {
             true => self.backlog > 0,
             false => self.entries.used > 0,
         }
+    }
+
+    /// Gives back what a burst has left.
+    pub(super) fn release(&mut self) {
+        self.entries.release();
+        self.ready.shrink_to(self.ready.len());
     }
 
     /// Takes the next update to deliver, and gives its subscription beside it: ring after ring, each

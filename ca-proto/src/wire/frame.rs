@@ -9,6 +9,8 @@ use super::header::{EXTENDED_LEN, Header, STANDARD_LEN};
 /// Payloads of at least this many bytes that are not complete in one chunk get a buffer of their
 /// own, into which the driver reads without a copy and which is then shared with the user.
 const OWN_BODY_FROM: usize = 16 * 1024;
+/// Buffer that is kept for frames cut in two; most are small.
+const KEEP_TAIL: usize = 2048;
 /// A body's buffer is allocated at once up to this size, beyond it grows with the bytes that
 /// arrive: a forged header costs the sender as many bytes as it costs us.
 const BODY_STEP: usize = 4 * 1024 * 1024;
@@ -203,6 +205,12 @@ impl Frames<'_, '_> {
         self.chunk.len()
     }
 
+    /// The bytes of the chunk not looked at yet. They begin with a header, unless a frame is only
+    /// begun or skipped.
+    pub const fn rest(&self) -> &[u8] {
+        self.chunk
+    }
+
     /// Changes the limits for the headers that follow, also within this chunk: `CREATE_CHAN` and
     /// `VERSION` change the peer's version in mid-stream.
     pub fn set_limits(&mut self, limits: Limits) {
@@ -249,6 +257,9 @@ impl Frames<'_, '_> {
         }
         if core::mem::take(&mut self.deframer.tail_used) {
             self.deframer.tail.clear();
+            if self.deframer.tail.capacity() > KEEP_TAIL {
+                self.deframer.tail = BytesMut::new();
+            }
         }
         self.skip();
         if self.deframer.body.is_some() {

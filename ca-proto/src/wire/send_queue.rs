@@ -153,6 +153,18 @@ impl SendQueue {
         }
     }
 
+    /// Gives back the buffer that an empty queue keeps for reuse.
+    pub fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::new();
+        }
+    }
+
+    /// Bytes of buffer that the queue holds, used or not.
+    pub const fn capacity(&self) -> usize {
+        self.flat.capacity()
+    }
+
     /// Copies the unsent bytes into one buffer; for tests and the virtual network.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len);

@@ -1,5 +1,6 @@
 //! The task of a circuit: read, handle, write, until either side ends it.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -102,6 +103,23 @@ enum Output {
     Nothing,
 }
 
+thread_local! {
+    static SPARE: Cell<Option<SendQueue>> = const { Cell::new(None) };
+}
+
+/// An empty queue to be swapped for that of the IOC, with the buffer that the circuit served before has
+/// left: circuits that have nothing to send hold no buffer.
+fn spare() -> SendQueue {
+    SPARE.take().unwrap_or_default()
+}
+
+/// Keeps the buffer of an empty queue for the next circuit on this thread.
+fn keep(queue: SendQueue) {
+    if queue.is_empty() && queue.capacity() > 0 {
+        SPARE.set(Some(queue));
+    }
+}
+
 /// The circuit broke the protocol.
 struct Stop;
 
@@ -179,11 +197,7 @@ impl CircuitTask {
             }
             let input = self.input(cx)?;
             let output = self.output();
-            let mut sent = 0;
-            let flushed = self.io.poll_flush(cx, &mut sent)?.is_ready();
-            if sent > 0 {
-                self.stall.moved();
-            }
+            let flushed = self.flush(cx)?;
             if (!flushed || self.stall_timer.is_some()) && self.is_stalled(cx) {
                 return Poll::Ready(Ok(()));
             }
@@ -213,6 +227,21 @@ impl CircuitTask {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Sends what was taken over; true if all of it has left. The buffer goes back then.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut sent = 0;
+        let flushed = self.io.poll_flush(cx, &mut sent)?.is_ready();
+        if sent > 0 {
+            self.stall.moved();
+        }
+        if flushed {
+            let mut out = SendQueue::new();
+            self.io.swap_in(&mut out);
+            keep(out);
+        }
+        Ok(flushed)
     }
 
     fn register(&mut self, waker: &Waker) {
@@ -262,12 +291,11 @@ impl CircuitTask {
         if self.io.unsent() > 0 {
             return Ok(Input::Nothing);
         }
-        // Our queue, which is empty, for that of the IOC: a swap and no copy.
-        let mut out = SendQueue::new();
-        self.io.swap_in(&mut out);
+        let mut out = spare();
         if let Some(chunk) = self.held.take() {
             let handled = handle(shared, id, self.io.deframer(), &chunk, &mut out);
             self.io.swap_in(&mut out);
+            keep(out);
             let Ok(handled) = handled else {
                 return Ok(Input::Last);
             };
@@ -279,6 +307,7 @@ impl CircuitTask {
             handle(shared, id, deframer, chunk, &mut out)
         });
         self.io.swap_in(&mut out);
+        keep(out);
         let Poll::Ready(received) = received else {
             return Ok(Input::Nothing);
         };
@@ -315,14 +344,15 @@ impl CircuitTask {
         if !std::mem::take(&mut self.more) && !self.bell.swap(false, Ordering::Acquire) {
             return Output::Nothing;
         }
-        let (id, mut out) = (self.id, SendQueue::new());
-        self.io.swap_in(&mut out);
+        let (id, mut out) = (self.id, spare());
         let (more, broken) = self.shared.with(|ioc, _| {
             let more = take_output(ioc, id, &mut out);
             (more, ioc.is_broken(id))
         });
         self.more = more;
-        match self.io.swap_in(&mut out) {
+        let filled = self.io.swap_in(&mut out);
+        keep(out);
+        match filled {
             true => Output::Filled,
             false if broken => Output::Broken,
             false => Output::Nothing,
@@ -333,7 +363,9 @@ impl CircuitTask {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut budget = Budget::default();
         loop {
-            ready!(self.io.poll_flush(cx, &mut 0))?;
+            if !self.flush(cx)? {
+                return Poll::Pending;
+            }
             if self.output() != Output::Filled {
                 break;
             }
