@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use ca_net::WakerList;
 use ca_proto::Instant;
 use ca_proto::client::{Client as Core, OpError, ReadSpec, Token};
-use ca_proto::dbr::{DbrType, Value};
+use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, Ioid};
 
 use crate::ops::{Answer, Failure};
@@ -97,16 +97,17 @@ impl Item {
     }
 
     /// The answer to a request that is done.
-    pub(crate) fn answer(self) -> Answer {
+    pub(crate) const fn answer(&self) -> Result<Option<&Reading>, &Failure> {
         match self {
-            Self::Done(answer) => answer,
-            _ => Err(Failure::Closed),
+            Self::Done(Ok(reading)) => Ok(reading.as_ref()),
+            Self::Done(Err(failure)) => Err(failure),
+            _ => Err(&Failure::Closed),
         }
     }
 }
 
 /// What the circuits know of requests that belong together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Batch {
     items: Vec<Item>,
     /// Items that are not done.
@@ -156,9 +157,17 @@ impl Batch {
         wakers.extend(self.waker.take());
     }
 
-    /// Ends an item that was not sent.
-    pub(crate) fn finish(&mut self, index: u32, answer: Answer) {
-        self.set(index, Item::Done(answer));
+    /// Ends some items and forgets what they wait for.
+    fn end(&mut self, state: &mut State, which: fn(&Item) -> bool, why: fn() -> Failure) {
+        for index in 0..self.items.len() as u32 {
+            let item = self.items.get_mut(index as usize);
+            if let Some(item) = item.filter(|item| which(item)) {
+                let wait = item.wait();
+                self.set(index, Item::Done(Err(why())));
+                // Waiters of items own nothing.
+                let _ = wait.and_then(|key| state.waits.remove(key));
+            }
+        }
     }
 
     /// Moves an item on, and keeps count.
@@ -230,29 +239,33 @@ impl<'a, R: Requests> Many<'a, R> {
             return Poll::Ready(self.refused());
         };
         old[0] = self.wait.take().and_then(|key| state.waits.remove(key));
+        // Nobody else looks at it before the lock is released.
+        let slot = state.results.batches.get_mut(key);
+        let mut batch = slot.map(std::mem::take).unwrap_or_default();
         if state.is_closing() {
             self.full.clear();
-            self.end(state, key, Item::is_open, || Failure::Closed);
+            batch.end(state, Item::is_open, || Failure::Closed);
         } else {
-            self.send_all(state, key, now, wakers);
+            self.send_all(state, &mut batch, key, now, wakers);
             if now >= self.deadline {
-                self.end_unsent(state, key);
+                self.end_unsent(state, &mut batch);
             }
         }
-        let Some(batch) = state.results.batches.get_mut(key) else {
-            return Poll::Ready(self.refused());
-        };
         if batch.open == 0 {
-            let items = std::mem::take(&mut batch.items);
-            old[1] = state.results.batches.remove(key).and_then(|it| it.waker);
+            state.results.batches.remove(key);
             self.key = None;
-            return Poll::Ready(items);
+            old[1] = batch.waker;
+            return Poll::Ready(batch.items);
         }
         if !batch.waker.as_ref().is_some_and(|it| it.will_wake(waker)) {
             old[1] = batch.waker.replace(waker.clone());
         }
         // The state machine knows the deadline of what was sent.
-        if batch.unsent > 0 {
+        let unsent = batch.unsent > 0;
+        if let Some(slot) = state.results.batches.get_mut(key) {
+            *slot = batch;
+        }
+        if unsent {
             let until = if self.full.is_empty() {
                 Until::Closed
             } else {
@@ -278,18 +291,19 @@ impl<'a, R: Requests> Many<'a, R> {
     }
 
     /// Sends what has not been sent, as far as there is room.
-    fn send_all(&mut self, state: &mut State, key: BatchKey, now: Instant, wakers: &mut WakerList) {
-        let Some(batch) = state.results.batches.get_mut(key) else {
-            return;
-        };
+    fn send_all(
+        &mut self,
+        state: &mut State,
+        batch: &mut Batch,
+        key: BatchKey,
+        now: Instant,
+        wakers: &mut WakerList,
+    ) {
         batch.wake_at = 0;
-        let mut retry = std::mem::take(&mut batch.retry);
-        // Requests to one channel keep their order.
-        retry.sort_unstable();
         let mut full = std::mem::take(&mut self.full);
         for list in &mut full {
             while let Some(&index) = list.waiting.front() {
-                match self.send(state, key, index, now, wakers) {
+                match self.send(state, batch, (key, index), now, wakers) {
                     Ok(()) => list.waiting.pop_front(),
                     Err(error) => {
                         list.error = error;
@@ -300,49 +314,49 @@ impl<'a, R: Requests> Many<'a, R> {
         }
         full.retain(|list| !list.waiting.is_empty());
         self.full = full;
+        // Requests to one channel keep their order.
+        let mut retry = std::mem::take(&mut batch.retry);
+        retry.sort_unstable();
         for index in retry {
-            self.send_or_queue(state, key, index, now, wakers);
+            self.send_or_queue(state, batch, (key, index), now, wakers);
         }
         // Not more than fit a token, or it would not be registered.
-        while (self.next as usize) < self.cids.len() {
-            self.send_or_queue(state, key, self.next, now, wakers);
-            self.next += 1;
+        for index in self.next..self.cids.len() as u32 {
+            self.send_or_queue(state, batch, (key, index), now, wakers);
         }
+        self.next = self.cids.len() as u32;
     }
 
     fn send_or_queue(
         &mut self,
         state: &mut State,
-        key: BatchKey,
-        index: u32,
+        batch: &mut Batch,
+        at: (BatchKey, u32),
         now: Instant,
         wakers: &mut WakerList,
     ) {
         if !self.full.is_empty()
-            && let Some(circuit) = self.circuit(state, index)
+            && let Some(circuit) = self.circuit(state, at.1)
             && let Some(list) = self.full.iter_mut().find(|list| list.circuit == circuit)
         {
-            list.waiting.push_back(index);
+            list.waiting.push_back(at.1);
             return;
         }
-        if let Err(error) = self.send(state, key, index, now, wakers) {
-            match self.circuit(state, index) {
+        if let Err(error) = self.send(state, batch, at, now, wakers) {
+            match self.circuit(state, at.1) {
                 Some(circuit) => self.full.push(Full {
                     circuit,
                     error,
-                    waiting: VecDeque::from([index]),
+                    waiting: VecDeque::from([at.1]),
                 }),
                 // Without a circuit there is none that could be full.
-                None => state
-                    .results
-                    .finish(key, index, Err(Failure::Refused(error))),
+                None => batch.set(at.1, Item::Done(Err(Failure::Refused(error)))),
             }
         }
     }
 
     fn circuit(&self, state: &State, index: u32) -> Option<CircuitId> {
-        let cid = *self.cids.get(index as usize)?;
-        Some(state.core.channel(cid)?.connection()?.circuit)
+        state.core.circuit_of(*self.cids.get(index as usize)?)
     }
 
     /// Sends a request, or notes why not.
@@ -353,34 +367,32 @@ impl<'a, R: Requests> Many<'a, R> {
     fn send(
         &self,
         state: &mut State,
-        key: BatchKey,
-        index: u32,
+        batch: &mut Batch,
+        (key, index): (BatchKey, u32),
         now: Instant,
         wakers: &mut WakerList,
     ) -> Result<(), OpError> {
-        let Some(&cid) = self.cids.get(index as usize) else {
+        let n = index as usize;
+        let (Some(&cid), Some(item)) = (self.cids.get(n), batch.items.get_mut(n)) else {
             return Ok(());
         };
-        let to = (cid, key.token(index));
-        let times = (now, self.deadline);
-        let sent = self
-            .requests
-            .send(index as usize, &mut state.core, to, times);
-        let Some(batch) = state.results.batches.get_mut(key) else {
+        // The time of an item may be up just after its channel has changed.
+        if !item.is_unsent() {
             return Ok(());
-        };
-        let item = batch.items.get_mut(index as usize);
-        if let Some(wait) = item.and_then(Item::wait) {
+        }
+        if let Some(wait) = item.wait() {
             // Waiters of items own nothing.
             let _ = state.waits.remove(wait);
         }
-        let item = match sent {
+        let (to, times) = ((cid, key.token(index)), (now, self.deadline));
+        *item = match self.requests.send(n, &mut state.core, to, times) {
             Ok(Some(ioid)) => Item::Sent(ioid),
             Ok(None) => Item::Done(Ok(None)),
             Err(OpError::NotConnected) => {
                 let (until, waiter) = (Until::Channel(cid), Waiter::Item(key, index));
                 let wait = state.waits.add(until, Instant::MAX, waiter, wakers);
-                Item::Unconnected(wait)
+                *item = Item::Unconnected(wait);
+                return Ok(());
             }
             Err(error @ OpError::QueueFull(_)) => return Err(error),
             Err(error @ OpError::TooManyOps) => {
@@ -390,43 +402,20 @@ impl<'a, R: Requests> Many<'a, R> {
             }
             Err(error) => Item::Done(Err(Failure::Refused(error))),
         };
-        batch.set(index, item);
+        batch.unsent -= 1;
+        batch.open -= usize::from(!item.is_open());
         Ok(())
     }
 
     /// The time is up for what was not sent.
-    fn end_unsent(&mut self, state: &mut State, key: BatchKey) {
+    fn end_unsent(&mut self, state: &mut State, batch: &mut Batch) {
         for list in std::mem::take(&mut self.full) {
             for index in list.waiting {
-                let refused = Err(Failure::Refused(list.error));
-                state.results.finish(key, index, refused);
+                batch.set(index, Item::Done(Err(Failure::Refused(list.error))));
             }
         }
-        let unsent = state.results.batches.get(key);
-        if unsent.is_some_and(|batch| batch.unsent > 0) {
-            self.end(state, key, Item::is_unsent, || Failure::NotConnected);
-        }
-    }
-
-    /// Ends some items and forgets what they wait for.
-    fn end(
-        &self,
-        state: &mut State,
-        key: BatchKey,
-        which: impl Fn(&Item) -> bool,
-        why: impl Fn() -> Failure,
-    ) {
-        let Some(batch) = state.results.batches.get_mut(key) else {
-            return;
-        };
-        for index in 0..self.cids.len() as u32 {
-            let item = batch.items.get_mut(index as usize);
-            if let Some(item) = item.filter(|item| which(item)) {
-                let wait = item.wait();
-                batch.set(index, Item::Done(Err(why())));
-                // Waiters of items own nothing.
-                let _ = wait.and_then(|key| state.waits.remove(key));
-            }
+        if batch.unsent > 0 {
+            batch.end(state, Item::is_unsent, || Failure::NotConnected);
         }
     }
 }

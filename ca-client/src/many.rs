@@ -60,12 +60,13 @@ impl Client {
         (started, deadline): (Instant, Instant),
     ) -> Vec<Result<T, ReadError>> {
         let items = self.ask(channels, read_spec::<T>(), deadline).await;
-        let results = channels.iter().zip(items);
-        let value = |(channel, item): (&&Channel, Item)| match item.answer() {
-            Ok(Some(reading)) => channel.decode(&reading, started),
+        let results = channels.iter().zip(&items);
+        // hot: looked at where they are, as they are large.
+        let value = |(channel, item): (&&Channel, &Item)| match item.answer() {
+            Ok(Some(reading)) => channel.decode(reading, started),
             // Reads are answered with readings.
             Ok(None) => Err(channel.read_error(Failure::Disconnected, started)),
-            Err(failure) => Err(channel.read_error(failure, started)),
+            Err(failure) => Err(channel.read_error(*failure, started)),
         };
         results.map(value).collect()
     }
@@ -157,9 +158,12 @@ impl Client {
         let mut items = channels.into_iter().zip(items);
         let result = |encoded: Result<(), WriteError>| {
             encoded?;
-            match items.next().map(|(channel, item)| (channel, item.answer())) {
-                Some((channel, Err(failure))) => Err(channel.write_error(failure, started)),
-                _ => Ok(()),
+            match items.next() {
+                Some((channel, item)) => match item.answer() {
+                    Err(failure) => Err(channel.write_error(*failure, started)),
+                    Ok(_) => Ok(()),
+                },
+                None => Ok(()),
             }
         };
         encoded.into_iter().map(result).collect()

@@ -24,7 +24,7 @@ pub(crate) enum Request {
 }
 
 /// Why it did not work, before the words are found for it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Failure {
     NotConnected,
     Refused(OpError),

@@ -111,15 +111,6 @@ pub(crate) struct Results {
     pub(crate) sets: Slots<SetKey, Set>,
 }
 
-impl Results {
-    /// Ends a request of a batch.
-    pub(crate) fn finish(&mut self, key: BatchKey, index: u32, answer: Answer) {
-        if let Some(batch) = self.batches.get_mut(key) {
-            batch.finish(index, answer);
-        }
-    }
-}
-
 /// A circuit's task, as far as others have to do with it.
 #[derive(Debug, Default)]
 struct Link {

@@ -69,6 +69,11 @@ impl<K: SlotKey> Chain<K> {
             return;
         };
         let Links { prev, next } = core::mem::replace(entry.links_mut(), Links::NONE);
+        // hot: the only one, as mostly.
+        if prev == NIL && next == NIL {
+            *self = Self::new();
+            return;
+        }
         match key(prev).and_then(|prev| slots.get_mut(prev)) {
             Some(before) => before.links_mut().next = next,
             None => self.head = next,

@@ -190,15 +190,21 @@ impl Circuits {
         let Some(circuit) = self.slots.get_mut(c) else {
             return;
         };
+        // hot: one look at the table for all of it.
         let before = circuit.queue.len();
         write(&mut circuit.queue);
         let idle = circuit.unsent == 0;
         circuit.unsent += circuit.queue.len() - before;
-        if circuit.is_ready() && idle {
+        if idle && circuit.is_ready() {
             circuit.liveness.started_sending(now);
-            self.refresh(c);
+            if let Some(at) = circuit.poll_timeout() {
+                self.due = self.due.min(at);
+            }
         }
-        self.wake(c);
+        if !circuit.woken && !matches!(circuit.state, State::Dialing(_)) {
+            circuit.woken = true;
+            self.woken.push_back(c);
+        }
     }
 
     pub(super) fn wake(&mut self, c: CircuitId) {

@@ -7,11 +7,11 @@
 use super::Client;
 use super::error::Violation;
 use super::flow::Change;
-use super::ops::{Op, OpKind};
+use super::ops::OpKind;
 use super::subs::Installed;
 use super::types::{Deliver, Event, More, Reply, Update, is_readable};
 use crate::dbr::{DbrType, NativeType, STRING_LEN};
-use crate::ids::{CircuitId, Ioid, SubId};
+use crate::ids::{Cid, CircuitId, Ioid, SubId};
 use crate::status::EcaStatus;
 use crate::time::Instant;
 use crate::wire::{Command, Deframer, Frame, FrameError, Header, Minor, tcp};
@@ -217,26 +217,27 @@ impl Client {
         out: &mut impl Deliver,
     ) -> Option<OpKind> {
         let op = self.ops.get(ioid).filter(|op| op.circuit == context.c)?;
-        match op.kind {
+        let (found, token, cid) = (op.kind, op.token, op.cid);
+        match found {
             OpKind::Abandoned => {
-                self.remove_op(ioid);
+                self.remove_op(ioid, cid);
                 return None;
             }
             OpKind::Refresh(_) if kind == OpKind::Read => {}
             same if same == kind => {}
             _ => return None,
         }
-        let op = self.remove_op(ioid)?;
-        if op.kind == kind {
-            out.reply(op.token, reply);
+        self.remove_op(ioid, cid);
+        if found == kind {
+            out.reply(token, reply);
         }
-        Some(op.kind)
+        Some(found)
     }
 
-    pub(super) fn remove_op(&mut self, ioid: Ioid) -> Option<Op> {
-        let cid = self.ops.get(ioid)?.cid;
-        let channel = self.channels.get_mut(cid)?;
-        self.ops.remove(&mut channel.ops, ioid)
+    pub(super) fn remove_op(&mut self, ioid: Ioid, cid: Cid) {
+        if let Some(channel) = self.channels.get_mut(cid) {
+            self.ops.remove(&mut channel.ops, ioid);
+        }
     }
 
     /// Answers that are above the limit were skipped; whoever waits for them must know.

@@ -4,12 +4,14 @@
 use alloc::vec::Vec;
 
 use super::Client;
-use super::channel::Phase;
+use super::channel::{Channel, Phase};
+use super::circuit::Circuits;
 use super::error::OpError;
 use super::ops::{Op, OpKind};
 use super::subs::{Installed, SMALL_LIMIT};
 use super::types::{Deliver, ReadSpec, Reply, SubSpec, Token, TypeSpec, is_readable};
 use crate::access::AccessRights;
+use crate::config::ClientParams;
 use crate::dbr::{DbrType, NativeType, Value};
 use crate::ids::{Cid, CircuitId, Ioid, Sid, SubId};
 use crate::time::Instant;
@@ -46,7 +48,8 @@ impl Client {
         token: Token,
         deadline: Option<Instant>,
     ) -> Result<Ioid, OpError> {
-        let target = self.target(cid)?;
+        let channel = self.channels.get_mut(cid).ok_or(OpError::NoSuchChannel)?;
+        let target = target(channel, &self.circuits)?;
         if !target.rights.can_read() {
             return Err(OpError::NoReadAccess);
         }
@@ -62,8 +65,11 @@ impl Client {
             0 if !target.minor.has_dynamic_count() => target.count,
             count => count,
         };
-        self.check_size(&target, ty.size(count))?;
-        let ioid = self.insert_op(cid, &target, OpKind::Read, token, deadline)?;
+        check_size(&self.params, &target, ty.size(count))?;
+        let deadline = deadline.unwrap_or(Instant::MAX);
+        let op = Op::new(token, deadline, cid, target.circuit, OpKind::Read);
+        let inserted = self.ops.insert(&mut channel.ops, op);
+        let ioid = inserted.ok_or(OpError::TooManyOps)?;
         let request = tcp::Request::ReadNotify {
             ty,
             count,
@@ -128,8 +134,10 @@ impl Client {
     }
 
     fn abandon(&mut self, ioid: Ioid) {
-        if let Some(oldest) = self.ops.abandon(ioid) {
-            self.remove_op(oldest);
+        if let Some(oldest) = self.ops.abandon(ioid)
+            && let Some(op) = self.ops.get(oldest)
+        {
+            self.remove_op(oldest, op.cid);
         }
     }
 
@@ -205,32 +213,9 @@ impl Client {
         }
     }
 
-    fn target(&self, cid: Cid) -> Result<Target, OpError> {
-        let channel = self.channels.get(cid).ok_or(OpError::NoSuchChannel)?;
-        let Phase::Ready {
-            circuit,
-            sid,
-            native,
-            count,
-        } = channel.phase
-        else {
-            return Err(OpError::NotConnected);
-        };
-        let entry = self.circuits.get(circuit).filter(|entry| entry.is_live());
-        let entry = entry.ok_or(OpError::NotConnected)?;
-        Ok(Target {
-            circuit,
-            sid,
-            native,
-            count,
-            rights: channel.rights,
-            minor: entry.minor,
-            unsent: entry.unsent,
-        })
-    }
-
     fn write_target(&self, cid: Cid, ty: DbrType, value: &Value) -> Result<Target, OpError> {
-        let target = self.target(cid)?;
+        let channel = self.channels.get(cid).ok_or(OpError::NoSuchChannel)?;
+        let target = target(channel, &self.circuits)?;
         if !target.rights.can_write() {
             return Err(OpError::NoWriteAccess);
         }
@@ -241,25 +226,8 @@ impl Client {
             });
         }
         super::write::check(ty, value)?;
-        self.check_size(&target, ty.size(value.count()))?;
+        check_size(&self.params, &target, ty.size(value.count()))?;
         Ok(target)
-    }
-
-    /// Servers below 4.9 have neither large messages nor the header for them; larger answers than
-    /// the own limit would be skipped.
-    fn check_size(&self, target: &Target, bytes: u64) -> Result<(), OpError> {
-        let limit = if target.minor.has_extended_header() {
-            self.params.max_message_bytes()
-        } else {
-            SMALL_LIMIT
-        };
-        if bytes.next_multiple_of(8) > u64::from(limit) {
-            return Err(OpError::TooLarge { bytes, limit });
-        }
-        if target.unsent > self.params.send_high_water {
-            return Err(OpError::QueueFull(target.unsent));
-        }
-        Ok(())
     }
 
     fn insert_op(
@@ -276,6 +244,47 @@ impl Client {
         let inserted = self.ops.insert(&mut channel.ops, op);
         inserted.ok_or(OpError::TooManyOps)
     }
+}
+
+/// What a request has to know about its channel.
+fn target(channel: &Channel, circuits: &Circuits) -> Result<Target, OpError> {
+    let Phase::Ready {
+        circuit,
+        sid,
+        native,
+        count,
+    } = channel.phase
+    else {
+        return Err(OpError::NotConnected);
+    };
+    let entry = circuits.get(circuit).filter(|entry| entry.is_live());
+    let entry = entry.ok_or(OpError::NotConnected)?;
+    Ok(Target {
+        circuit,
+        sid,
+        native,
+        count,
+        rights: channel.rights,
+        minor: entry.minor,
+        unsent: entry.unsent,
+    })
+}
+
+/// Servers below 4.9 have neither large messages nor the header for them; larger answers than the
+/// own limit would be skipped.
+fn check_size(params: &ClientParams, target: &Target, bytes: u64) -> Result<(), OpError> {
+    let limit = if target.minor.has_extended_header() {
+        params.max_message_bytes()
+    } else {
+        SMALL_LIMIT
+    };
+    if bytes.next_multiple_of(8) > u64::from(limit) {
+        return Err(OpError::TooLarge { bytes, limit });
+    }
+    if target.unsent > params.send_high_water {
+        return Err(OpError::QueueFull(target.unsent));
+    }
+    Ok(())
 }
 
 fn readable(spec: TypeSpec, native: NativeType) -> Result<DbrType, OpError> {

@@ -175,6 +175,28 @@ const OFFSETS: [u16; DbrType::COUNT as usize] = {
     offsets
 };
 
+const ELEMENTS: [u8; DbrType::COUNT as usize] = {
+    let mut sizes = [0; DbrType::COUNT as usize];
+    let mut code = 0;
+    while code < DbrType::COUNT {
+        if let Some(native) = DbrType(code).native() {
+            sizes[code as usize] = native.size() as u8;
+        }
+        code += 1;
+    }
+    sizes
+};
+
+/// Bytes before the first element, and of each element; zeros for unknown codes.
+pub(super) const fn sizes(ty: DbrType) -> (u64, u64) {
+    if ty.is_valid() {
+        let code = ty.0 as usize;
+        (OFFSETS[code] as u64, ELEMENTS[code] as u64)
+    } else {
+        (0, 0)
+    }
+}
+
 pub(super) const fn value_offset(ty: DbrType) -> usize {
     if ty.is_valid() {
         OFFSETS[ty.0 as usize] as usize

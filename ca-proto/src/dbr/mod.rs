@@ -181,11 +181,9 @@ impl DbrType {
     /// Unpadded bytes of a structure with `count` elements; 64 bits because the product of two
     /// fields of a message overflows 32.
     pub const fn size(self, count: u32) -> u64 {
-        let element = match self.native() {
-            Some(native) => native.size() as u64,
-            None => 0,
-        };
-        self.value_offset() as u64 + element * count as u64
+        // hot: looked up, as every update and reply is measured.
+        let (offset, element) = layout::sizes(self);
+        offset + element * count as u64
     }
 
     /// The code with this name, with or without the prefix `DBR_`; `INT` is accepted for `SHORT`.

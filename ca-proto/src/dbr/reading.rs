@@ -87,9 +87,10 @@ impl Reading {
     pub fn from_frame(ty: DbrType, count: u32, frame: &Frame<'_>) -> Result<Self, ReadingError> {
         let native = ty.native().ok_or(ReadingError::UnknownType(ty))?;
         let payload = frame.payload();
+        let size = ty.size(count);
         let need = match (native, count) {
             (NativeType::String, 1..) => ty.size(count - 1) + 1,
-            _ => ty.size(count),
+            _ => size,
         };
         if (payload.len() as u64) < need {
             return Err(ReadingError::ShortPayload {
@@ -100,7 +101,7 @@ impl Reading {
             });
         }
         // At most the length of the payload.
-        let len = ty.size(count).min(payload.len() as u64) as usize;
+        let len = size.min(payload.len() as u64) as usize;
         let data = match frame.shared() {
             // A structure in front of much junk does not keep it alive.
             Some(buffer) if len > INLINE_LEN && len >= buffer.len() / 2 => {
