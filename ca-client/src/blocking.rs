@@ -1,9 +1,10 @@
 //! The same client for programs without an async runtime.
 //!
-//! A background thread runs the tasks of the [async client](crate::Client), so circuits, echoes
-//! and monitors live on between calls. Calls work on the shared state from the caller's thread and
-//! sleep until their answer is there; there is no second protocol stack and no hand-over between
-//! threads.
+//! The [async client](crate::Client) runs on the thread of the call that waits: it sends and
+//! receives itself, so an answer needs no switch of threads. A background thread does so while
+//! nobody calls, so that circuits, echoes and monitors live on; it takes over two milliseconds after
+//! the last call. A [`write`](Channel::write), which waits for nothing, is sent after that time at
+//! the latest.
 //!
 //! ```
 //! use ca_client::{SubSpec, blocking::Client};
@@ -30,19 +31,16 @@
 //! # }
 //! ```
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+mod driver;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ca_net::TokioRuntime;
 use ca_proto::client::{ChannelState, ReadSpec};
 use ca_proto::dbr::{DbrType, Reading};
-use tokio::sync::oneshot;
 
+use self::driver::Driver;
 use crate::channel::ChannelInfo;
 use crate::config::{ClientBuilder, EffectiveConfig};
 use crate::convert::{EnumState, FromReading, IntoValue};
@@ -50,52 +48,6 @@ use crate::error::{BuildError, ConnectError, ReadError, SubscribeError, WriteErr
 use crate::events::ClientEvent;
 use crate::set::{SubscriptionBatch, SubscriptionKey};
 use crate::subscription::{Monitor, SubSpec};
-
-/// Wakes a thread that waits in [`block_on`].
-#[derive(Debug)]
-struct Unpark {
-    thread: Thread,
-    woken: AtomicBool,
-}
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        if !self.woken.swap(true, Ordering::Release) {
-            self.thread.unpark();
-        }
-    }
-}
-
-thread_local! {
-    static UNPARK: Arc<Unpark> = Arc::new(Unpark {
-        thread: thread::current(),
-        woken: AtomicBool::new(false),
-    });
-}
-
-/// Runs one of our futures on this thread; they need no runtime, only a waker.
-fn block_on<F: Future>(future: F) -> F::Output {
-    poll_until(pin!(future), None).expect("without a deadline it waits for the output")
-}
-
-/// As [`block_on`], but gives up at a deadline.
-fn poll_until<F: Future>(mut future: Pin<&mut F>, deadline: Option<Instant>) -> Option<F::Output> {
-    let unpark = UNPARK.with(Clone::clone);
-    let waker = Waker::from(unpark.clone());
-    let mut cx = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return Some(output);
-        }
-        while !unpark.woken.swap(false, Ordering::Acquire) {
-            match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
-                Some(Duration::ZERO) => return None,
-                Some(left) => thread::park_timeout(left),
-            }
-        }
-    }
-}
 
 /// A client with a thread of its own; see [`Client`](crate::Client) for what the methods do.
 /// Dropping it shuts it down and waits for the thread.
@@ -105,7 +57,7 @@ fn poll_until<F: Future>(mut future: Pin<&mut F>, deadline: Option<Instant>) -> 
 #[derive(Debug)]
 pub struct Client {
     client: Option<crate::Client>,
-    stop: Option<oneshot::Sender<()>>,
+    driver: Driver,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -126,29 +78,22 @@ impl Client {
         let failed = |error: std::io::Error| BuildError::Thread {
             reason: error.to_string(),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        let handle = TokioRuntime::new(runtime.handle().clone());
-        let client = builder.runtime(Arc::new(handle)).build()?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("ca-client".to_owned())
-            .spawn(move || {
-                // Ends when the client says so or is gone.
-                let _ = runtime.block_on(stopped);
-            })
-            .map_err(failed)?;
+        let driver = Driver::new().map_err(failed)?;
+        let client = builder.runtime(Arc::new(driver.handle())).build()?;
+        let thread = driver.start().map_err(failed)?;
         Ok(Self {
             client: Some(client),
-            stop: Some(stop),
+            driver,
             thread: Some(thread),
         })
     }
 
     fn inner(&self) -> &crate::Client {
         self.client.as_ref().expect("it is taken in drop only")
+    }
+
+    fn wrap(&self, channel: crate::Channel) -> Channel {
+        Channel(channel, self.driver.clone())
     }
 
     /// The configuration in use; it prints itself.
@@ -161,14 +106,16 @@ impl Client {
     /// # Errors
     /// [`ConnectError`].
     pub fn channel(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
-        block_on(self.inner().channel(name)).map(Channel)
+        self.driver
+            .block_on(self.inner().channel(name))
+            .map(|it| self.wrap(it))
     }
 
     /// Opens many channels and waits until all of them are connected: each gives its channel or its
     /// own error.
     pub fn channels(&self, names: &[impl AsRef<[u8]>]) -> Vec<Result<Channel, ConnectError>> {
-        let channels = block_on(self.inner().channels(names));
-        let wrap = |channel: Result<_, _>| channel.map(Channel);
+        let channels = self.driver.block_on(self.inner().channels(names));
+        let wrap = |channel: Result<_, _>| channel.map(|it| self.wrap(it));
         channels.into_iter().map(wrap).collect()
     }
 
@@ -177,7 +124,7 @@ impl Client {
     /// # Errors
     /// [`ConnectError`].
     pub fn open(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
-        self.inner().open(name).map(Channel)
+        self.inner().open(name).map(|it| self.wrap(it))
     }
 
     /// As [`open`](Self::open), on a circuit of this priority, 0 to 99.
@@ -185,13 +132,15 @@ impl Client {
     /// # Errors
     /// [`ConnectError`].
     pub fn open_with(&self, name: impl AsRef<[u8]>, priority: u8) -> Result<Channel, ConnectError> {
-        self.inner().open_with(name, priority).map(Channel)
+        self.inner()
+            .open_with(name, priority)
+            .map(|it| self.wrap(it))
     }
 
     /// Listens to connects and disconnects of all channels, and to what servers report that
     /// belongs to no operation.
     pub fn events(&self) -> Events {
-        Events(self.inner().events())
+        Events(self.inner().events(), self.driver.clone())
     }
 
     /// Reads many PVs at once under one deadline: each gives its value or its own error.
@@ -200,7 +149,7 @@ impl Client {
         names: &[impl AsRef<[u8]>],
         timeout: Duration,
     ) -> Vec<Result<T, ReadError>> {
-        block_on(self.inner().get_many(names, timeout))
+        self.driver.block_on(self.inner().get_many(names, timeout))
     }
 
     /// Writes many PVs at once under one deadline: each gives its own result.
@@ -209,7 +158,7 @@ impl Client {
         values: impl IntoIterator<Item = (impl AsRef<[u8]>, V)>,
         timeout: Duration,
     ) -> Vec<Result<(), WriteError>> {
-        block_on(self.inner().put_many(values, timeout))
+        self.driver.block_on(self.inner().put_many(values, timeout))
     }
 
     /// Reads many channels at once under one deadline: each gives its value or its own error.
@@ -219,7 +168,8 @@ impl Client {
         timeout: Duration,
     ) -> Vec<Result<T, ReadError>> {
         let channels = channels.into_iter().map(|channel| &channel.0);
-        block_on(self.inner().read_many(channels, timeout))
+        self.driver
+            .block_on(self.inner().read_many(channels, timeout))
     }
 
     /// Writes to many channels at once and does not wait for the servers.
@@ -231,7 +181,8 @@ impl Client {
         let values = values
             .into_iter()
             .map(|(channel, value)| (&channel.0, value));
-        block_on(self.inner().write_many(values, timeout))
+        self.driver
+            .try_block_on(self.inner().write_many(values, timeout))
     }
 
     /// Writes to many channels at once under one deadline and waits for completion.
@@ -243,7 +194,8 @@ impl Client {
         let values = values
             .into_iter()
             .map(|(channel, value)| (&channel.0, value));
-        block_on(self.inner().write_notify_many(values, timeout))
+        self.driver
+            .block_on(self.inner().write_notify_many(values, timeout))
     }
 
     /// An empty set of subscriptions to channels of this client.
@@ -251,7 +203,7 @@ impl Client {
     /// # Panics
     /// As [`Client::subscription_set`](crate::Client::subscription_set).
     pub fn subscription_set(&self) -> SubscriptionSet {
-        SubscriptionSet(self.inner().subscription_set())
+        SubscriptionSet(self.inner().subscription_set(), self.driver.clone())
     }
 
     /// Shuts the client down in order and waits for its thread, as dropping does.
@@ -261,12 +213,9 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            block_on(client.close());
+            self.driver.block_on(client.close());
         }
-        if let Some(stop) = self.stop.take() {
-            // An error means that the thread has ended already.
-            let _ = stop.send(());
-        }
+        self.driver.stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -275,13 +224,13 @@ impl Drop for Client {
 
 /// The way to one PV; see [`Channel`](crate::Channel) for what the methods do.
 #[derive(Clone, Debug)]
-pub struct Channel(crate::Channel);
+pub struct Channel(crate::Channel, Driver);
 
 impl Channel {
     /// A handle whose operations have another time-out.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
+        Self(self.0.with_timeout(timeout), self.1.clone())
     }
 
     /// Name of the PV.
@@ -302,7 +251,7 @@ impl Channel {
     /// Waits, without limit, until the channel satisfies a condition. False when the client was
     /// closed before.
     pub fn wait_for(&self, condition: impl Fn(&ChannelInfo) -> bool) -> bool {
-        block_on(self.0.wait_for(condition))
+        self.1.block_on(self.0.wait_for(condition))
     }
 
     /// As [`wait_for`](Self::wait_for), at most this long; false when the time is up.
@@ -312,12 +261,13 @@ impl Channel {
         condition: impl Fn(&ChannelInfo) -> bool,
     ) -> bool {
         let deadline = Instant::now().checked_add(timeout);
-        poll_until(pin!(self.0.wait_for(condition)), deadline).unwrap_or(false)
+        let met = self.1.block_until(self.0.wait_for(condition), deadline);
+        met.unwrap_or(false)
     }
 
     /// Listens to what happens to this channel from now on.
     pub fn changes(&self) -> Events {
-        Events(self.0.changes())
+        Events(self.0.changes(), self.1.clone())
     }
 
     /// What is known about the channel at this moment.
@@ -330,7 +280,7 @@ impl Channel {
     /// # Errors
     /// [`ConnectError`].
     pub fn connected(&self) -> Result<(), ConnectError> {
-        block_on(self.0.connected())
+        self.1.block_on(self.0.connected())
     }
 
     /// Reads the value as a `T`; the server converts.
@@ -338,7 +288,7 @@ impl Channel {
     /// # Errors
     /// [`ReadError`].
     pub fn read<T: FromReading>(&self) -> Result<T, ReadError> {
-        block_on(self.0.read())
+        self.1.block_on(self.0.read())
     }
 
     /// Reads in any DBR type or family, with any element count.
@@ -346,7 +296,7 @@ impl Channel {
     /// # Errors
     /// [`ReadError`].
     pub fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
-        block_on(self.0.read_with(spec))
+        self.1.block_on(self.0.read_with(spec))
     }
 
     /// Reads the whole value in the PV's native type, with alarm and time stamp.
@@ -354,7 +304,7 @@ impl Channel {
     /// # Errors
     /// [`ReadError`].
     pub fn reading(&self) -> Result<Reading, ReadError> {
-        block_on(self.0.reading())
+        self.1.block_on(self.0.reading())
     }
 
     /// Reads units, precision, limits and state texts.
@@ -362,7 +312,7 @@ impl Channel {
     /// # Errors
     /// [`ReadError`].
     pub fn metadata(&self) -> Result<Reading, ReadError> {
-        block_on(self.0.metadata())
+        self.1.block_on(self.0.metadata())
     }
 
     /// Reads the state of an enum: index and text.
@@ -370,7 +320,7 @@ impl Channel {
     /// # Errors
     /// [`ReadError`].
     pub fn read_enum(&self) -> Result<EnumState, ReadError> {
-        block_on(self.0.read_enum())
+        self.1.block_on(self.0.read_enum())
     }
 
     /// Writes a value and does not wait for the server.
@@ -378,7 +328,7 @@ impl Channel {
     /// # Errors
     /// [`WriteError`].
     pub fn write(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        block_on(self.0.write(value))
+        self.1.try_block_on(self.0.write(value))
     }
 
     /// As [`write`](Self::write), in a given type.
@@ -386,7 +336,7 @@ impl Channel {
     /// # Errors
     /// [`WriteError`].
     pub fn write_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
-        block_on(self.0.write_as(ty, value))
+        self.1.try_block_on(self.0.write_as(ty, value))
     }
 
     /// Writes a value and waits for completion.
@@ -394,7 +344,7 @@ impl Channel {
     /// # Errors
     /// [`WriteError`].
     pub fn write_notify(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        block_on(self.0.write_notify(value))
+        self.1.block_on(self.0.write_notify(value))
     }
 
     /// As [`write_notify`](Self::write_notify), in a given type.
@@ -402,7 +352,7 @@ impl Channel {
     /// # Errors
     /// [`WriteError`].
     pub fn write_notify_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
-        block_on(self.0.write_notify_as(ty, value))
+        self.1.block_on(self.0.write_notify_as(ty, value))
     }
 
     /// Subscribes to changes.
@@ -410,26 +360,27 @@ impl Channel {
     /// # Errors
     /// [`SubscribeError`].
     pub fn subscribe(&self, spec: SubSpec) -> Result<Subscription, SubscribeError> {
-        self.0.subscribe(spec).map(Subscription)
+        let subscription = self.0.subscribe(spec)?;
+        Ok(Subscription(subscription, self.1.clone()))
     }
 }
 
 /// Changes of a PV, as an iterator that waits; see [`Subscription`](crate::Subscription). It ends
 /// when the client is closed.
 #[derive(Debug)]
-pub struct Subscription(crate::Subscription);
+pub struct Subscription(crate::Subscription, Driver);
 
 impl Subscription {
     /// The channel, as a handle of its own.
     pub fn channel(&self) -> Channel {
-        Channel(self.0.channel())
+        Channel(self.0.channel(), self.1.clone())
     }
 
     /// Waits for the next item, at most this long; `None` when the time is up or the client was
     /// closed.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Monitor> {
         let deadline = Instant::now().checked_add(timeout);
-        poll_until(pin!(self.0.next()), deadline).flatten()
+        self.1.block_until(self.0.next(), deadline).flatten()
     }
 
     /// The next item, if one is waiting.
@@ -446,7 +397,7 @@ impl Subscription {
 impl Iterator for Subscription {
     type Item = Monitor;
     fn next(&mut self) -> Option<Monitor> {
-        block_on(self.0.next())
+        self.1.try_block_on(self.0.next())
     }
 }
 
@@ -480,7 +431,7 @@ impl Iterator for Subscription {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct SubscriptionSet(crate::SubscriptionSet);
+pub struct SubscriptionSet(crate::SubscriptionSet, Driver);
 
 impl SubscriptionSet {
     /// Subscribes to a channel, connected or not. The set keeps the channel open.
@@ -502,7 +453,8 @@ impl SubscriptionSet {
 
     /// The channel of a subscription, as a handle of its own.
     pub fn channel(&self, key: SubscriptionKey) -> Option<Channel> {
-        self.0.channel(key).map(Channel)
+        let channel = self.0.channel(key)?;
+        Some(Channel(channel, self.1.clone()))
     }
 
     /// The subscriptions of the set.
@@ -523,14 +475,15 @@ impl SubscriptionSet {
     /// Waits until there is something, and gives all that has come; `None` after the client was
     /// closed.
     pub fn next_batch(&mut self) -> Option<SubscriptionBatch<'_>> {
-        block_on(self.0.next_batch())
+        self.1.try_block_on(self.0.next_batch())
     }
 
     /// As [`next_batch`](Self::next_batch), at most this long; `None` when the time is up or the
     /// client was closed.
     pub fn next_batch_timeout(&mut self, timeout: Duration) -> Option<SubscriptionBatch<'_>> {
         let deadline = Instant::now().checked_add(timeout);
-        poll_until(pin!(self.0.next_batch()), deadline).flatten()
+        let batch = self.1.block_until(self.0.next_batch(), deadline);
+        batch.flatten()
     }
 
     /// The next item, if one is waiting, and whose it is.
@@ -543,21 +496,21 @@ impl SubscriptionSet {
 impl Iterator for SubscriptionSet {
     type Item = (SubscriptionKey, Monitor);
     fn next(&mut self) -> Option<Self::Item> {
-        block_on(self.0.next())
+        self.1.try_block_on(self.0.next())
     }
 }
 
 /// The events of a client or channel, as an iterator that waits; see [`Events`](crate::Events). It
 /// ends when the client is closed.
 #[derive(Debug)]
-pub struct Events(crate::Events);
+pub struct Events(crate::Events, Driver);
 
 impl Events {
     /// Waits for the next event, at most this long; `None` when the time is up or the client was
     /// closed.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<ClientEvent> {
         let deadline = Instant::now().checked_add(timeout);
-        poll_until(pin!(self.0.next()), deadline).flatten()
+        self.1.block_until(self.0.next(), deadline).flatten()
     }
 
     /// The next event, if one is waiting.
@@ -574,6 +527,6 @@ impl Events {
 impl Iterator for Events {
     type Item = ClientEvent;
     fn next(&mut self) -> Option<ClientEvent> {
-        block_on(self.0.next())
+        self.1.try_block_on(self.0.next())
     }
 }

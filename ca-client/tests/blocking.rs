@@ -16,8 +16,11 @@ async fn beside(server: &Server, test: impl FnOnce(Client) + Send + 'static) {
     let builder = AsyncClient::builder()
         .isolated([server.udp])
         .timeout(2 * SECOND);
-    let client = tokio::task::spawn_blocking(move || test(Client::build(builder).unwrap()));
-    client.await.unwrap();
+    // A thread that no runtime knows of, so that calls drive the client.
+    let test = move || std::thread::spawn(move || test(Client::build(builder).unwrap())).join();
+    if let Err(panic) = tokio::task::spawn_blocking(test).await.unwrap() {
+        std::panic::resume_unwind(panic);
+    }
     server.reaches((0, 0, 0)).await;
 }
 
@@ -71,6 +74,69 @@ async fn an_unknown_pv_times_out() {
             channel.connected(),
             Err(ConnectError::TimedOut(_))
         ));
+    })
+    .await;
+}
+
+/// Nobody drives another runtime from a thread of a runtime; the background thread does.
+#[tokio::test]
+async fn it_works_and_is_dropped_on_the_thread_of_an_async_task() {
+    let server = Server::start(pvs());
+    let builder = AsyncClient::builder().isolated([server.udp]);
+    let kept = tokio::task::spawn_blocking(move || {
+        let client = Client::build(builder).unwrap();
+        let analog = client.channel("t:analog").unwrap();
+        for _ in 0..100 {
+            assert_eq!(analog.read::<f64>(), Ok(1.5));
+        }
+        let mut monitor = analog.subscribe(SubSpec::time()).unwrap();
+        assert_eq!(monitor.next().unwrap().value::<f64>(), Some(1.5));
+        assert_eq!(monitor.next_timeout(SECOND / 20), None);
+        (client, analog, monitor)
+    });
+    let (client, analog, monitor) = kept.await.unwrap();
+    drop(client);
+    assert!(analog.read::<f64>().is_err());
+    drop((analog, monitor));
+    server.reaches((0, 0, 0)).await;
+}
+
+/// Calls that take turns with idle times, threads that only wait for updates, and one that leaves
+/// the client to another to be dropped.
+#[tokio::test]
+async fn whoever_waits_drives_and_all_are_served() {
+    let server = Server::start(pvs());
+    beside(&server, |client| {
+        let analog = client.channel("t:analog").unwrap();
+        let mut monitors: Vec<_> = (0..3)
+            .map(|_| analog.subscribe(SubSpec::time().depth(100)).unwrap())
+            .collect();
+        for monitor in &mut monitors {
+            assert_eq!(monitor.next().unwrap().value::<f64>(), Some(1.5));
+        }
+        let last = 60.0;
+        std::thread::scope(|scope| {
+            for mut monitor in monitors {
+                scope.spawn(move || while monitor.next().unwrap().value() != Some(last) {});
+            }
+            let analog = &analog;
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    for _ in 0..300 {
+                        analog.read::<f64>().unwrap();
+                    }
+                });
+            }
+            for n in 1..=60 {
+                // Not waited for: sent by whoever drives next, at last the background thread.
+                analog.write(f64::from(n)).unwrap();
+                if n % 20 == 0 {
+                    analog.wait_for_timeout(SECOND / 100, |_| false);
+                }
+            }
+        });
+        std::thread::spawn(move || drop(client)).join().unwrap();
+        assert!(analog.read::<f64>().is_err());
     })
     .await;
 }
