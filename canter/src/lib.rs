@@ -31,6 +31,7 @@ mod sample;
 mod show;
 mod text;
 mod when;
+mod world;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
@@ -79,6 +80,8 @@ enum Command {
     Repeater(repeater::RepeaterArgs),
     /// Sit between a client and a server, and harm what passes by a script
     Proxy(proxy::ProxyArgs),
+    /// Run clients and IOCs on a virtual network under faults, and see whether promises are kept
+    World(world::WorldArgs),
 }
 
 /// Runs the program with the arguments of the process.
@@ -124,5 +127,6 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Conformance(args) => conformance::command::run(args, console),
         Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
         Command::Proxy(args) => proxy::run(args, console),
+        Command::World(args) => world::run(args, console),
     }
 }

@@ -10,9 +10,11 @@ mod ci;
 mod conformance;
 mod fuzz;
 mod instructions;
+mod mutants;
 mod peers;
 mod steps;
 mod test;
+mod world;
 
 /// Developer tasks of Canter.
 #[derive(Debug, Parser)]
@@ -34,6 +36,10 @@ enum Task {
     Conformance,
     /// Run the fuzz targets in turn (needs a nightly compiler and cargo-fuzz).
     Fuzz(fuzz::Options),
+    /// Tell stories of whole facilities on a virtual network, in release.
+    World(world::Options),
+    /// Plant deliberate bugs and see whether the World notices each.
+    Mutants(mutants::Options),
     /// Count instructions of fixed work and compare them with the committed counts (needs valgrind).
     Instructions(instructions::Options),
     /// Measure client and IOC beside libca, the real IOC and bare sockets.
@@ -48,6 +54,8 @@ fn main() -> ExitCode {
         Task::Ci(options) => ci::run(&options),
         Task::Conformance => conformance::run(),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::World(options) => world::run(&options),
+        Task::Mutants(options) => mutants::run(&options),
         Task::Instructions(options) => instructions::run(&options),
         #[cfg(target_os = "linux")]
         Task::Bench(options) => bench::run(&options),

@@ -35,7 +35,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 pub use plan::{Fault, MAX_HOSTS, MAX_SUBNETS, Op, Options, Plan, Shape, Step};
-pub use shrink::{Shrunk, shrink};
+pub use shrink::{Shrunk, shrink, shrink_while};
 
 use story::Story;
 
@@ -98,47 +98,71 @@ pub fn run_seed(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
 /// As [`run_seed`]; a panic of the code under test is a broken promise too.
 pub fn run(plan: &Plan) -> Result<Report, Box<Failure>> {
     // Making text of every frame is most of the work, so it is only done for a story that fails.
-    let first = match attempt(plan, false) {
+    let first = match attempt(plan, false, |_| {}) {
         Ok(report) => return Ok(report),
         Err(first) => first,
     };
-    match attempt(plan, true) {
-        Err(failure) => Err(Box::new(failure)),
-        Ok(_) => Err(Box::new(Failure {
-            what: format!(
-                "{} (and not when told again: not deterministic)",
-                first.what
-            ),
-            ..first
-        })),
+    let mut failure = Failure {
+        what: format!("{first} (and not when told again: not deterministic)"),
+        story: Vec::new(),
+        trace: String::new(),
+    };
+    let again = attempt(plan, true, |story| {
+        failure.story = std::mem::take(&mut story.log);
+        failure.trace = story.site.w.trace.tail(TRACE_LINES);
+    });
+    if let Err(what) = again {
+        failure.what = what;
+    }
+    Err(Box::new(failure))
+}
+
+/// A story with everything that can be said about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// How it ended.
+    pub result: Result<Report, Box<Failure>>,
+    /// The operations, with times.
+    pub story: Vec<String>,
+    /// The last 20 000 lines of what crossed the network.
+    pub trace: Vec<String>,
+}
+
+/// Carries out a plan, with every frame as text. Ten times slower than [`run`].
+pub fn tell(plan: &Plan) -> Told {
+    let (mut log, mut trace) = (Vec::new(), Vec::new());
+    let result = attempt(plan, true, |story| {
+        log = std::mem::take(&mut story.log);
+        trace = story.site.w.trace.lines().map(str::to_owned).collect();
+    });
+    Told {
+        result: result.map_err(|what| {
+            Box::new(Failure {
+                what,
+                story: log.clone(),
+                trace: String::new(),
+            })
+        }),
+        story: log,
+        trace,
     }
 }
 
 /// The promise that the plan breaks, if it breaks one.
 fn broken(plan: &Plan) -> Option<String> {
-    attempt(plan, false).err().map(|failure| failure.what)
+    attempt(plan, false, |_| {}).err()
 }
 
-fn attempt(plan: &Plan, trace: bool) -> Result<Report, Failure> {
-    let mut failure = Failure {
-        what: String::new(),
-        story: Vec::new(),
-        trace: String::new(),
-    };
+/// Carries out a plan; `look` sees what is left, also after a panic.
+fn attempt(plan: &Plan, trace: bool, look: impl FnOnce(&mut Story<'_>)) -> Result<Report, String> {
     let told = catch(|| {
         let mut story = Story::new(plan, trace);
-        // The story is looked at after a panic too: its log is plain data.
         let result = catch(|| story.tell()).and_then(|result| result);
-        if result.is_err() {
-            failure.story = std::mem::take(&mut story.log);
-            failure.trace = story.site.w.trace.tail(TRACE_LINES);
-        }
-        result.map_err(|what| format!("at {}: {what}", story.site.w.now()))
+        let now = story.site.w.now();
+        look(&mut story);
+        result.map_err(|what| format!("at {now}: {what}"))
     });
-    told.and_then(|result| result).map_err(|what| {
-        failure.what = what;
-        failure
-    })
+    told.and_then(|result| result)
 }
 
 thread_local! {

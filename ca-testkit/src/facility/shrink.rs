@@ -36,16 +36,34 @@ impl fmt::Display for Shrunk {
 /// Makes the failing story of a seed shorter; `None` if it does not fail.
 ///
 /// Operations are left out, in large groups first and then one by one; hosts are taken away; what
-/// remains is made simpler, number by number, by proptest.
+/// remains is made simpler, number by number, by proptest. Each shorter story breaks the same
+/// promise.
 pub fn shrink(seed: u64, options: &Options) -> Option<Shrunk> {
+    let first = promise(&broken(&Plan::draw(seed, options))?);
+    let same = |plan: &Plan| broken(plan).is_some_and(|what| promise(&what) == first);
+    let (plan, runs) = shrink_while(seed, options, same);
+    let failure = run(&plan).err()?;
+    Some(Shrunk {
+        plan,
+        failure,
+        runs,
+    })
+}
+
+/// The shortest plan found for which `holds` is true as it is for that of the seed, and how often it
+/// was asked.
+pub fn shrink_while(
+    seed: u64,
+    options: &Options,
+    holds: impl FnMut(&Plan) -> bool,
+) -> (Plan, usize) {
     let drawn = draw(seed, options);
     let mut search = Search {
+        holds,
         shape: drawn.shape,
         steps: drawn.steps,
-        promise: String::new(),
-        runs: 1,
+        runs: 0,
     };
-    search.promise = promise(&broken(&search.plan())?);
     loop {
         let before = (search.steps.len(), search.shape.clone());
         search.leave_out_steps();
@@ -55,14 +73,7 @@ pub fn shrink(seed: u64, options: &Options) -> Option<Shrunk> {
         }
     }
     search.simplify_steps();
-    let plan = search.plan();
-    let failure = run(&plan).err()?;
-    let runs = search.runs;
-    Some(Shrunk {
-        plan,
-        failure,
-        runs,
-    })
+    (search.plan(), search.runs)
 }
 
 /// The words of a failure without its names and numbers: which promise was broken.
@@ -72,15 +83,14 @@ fn promise(what: &str) -> String {
     plain.collect()
 }
 
-struct Search {
-    /// The promise that the story has to break.
-    promise: String,
+struct Search<F> {
+    holds: F,
     shape: Shape,
     steps: Vec<Box<dyn ValueTree<Value = Step>>>,
     runs: usize,
 }
 
-impl Search {
+impl<F: FnMut(&Plan) -> bool> Search<F> {
     fn plan(&self) -> Plan {
         Plan {
             shape: self.shape.clone(),
@@ -94,7 +104,7 @@ impl Search {
 
     fn try_plan(&mut self, plan: &Plan) -> bool {
         self.runs += 1;
-        broken(plan).is_some_and(|what| promise(&what) == self.promise)
+        (self.holds)(plan)
     }
 
     fn fails(&mut self) -> bool {

@@ -266,6 +266,11 @@ pub struct ClientHost {
     spoken: Vec<Cid>,
     /// Hosts that posed as servers below 4.1.
     old: BTreeSet<Ipv4Addr>,
+    start: Instant,
+    /// When the clock was last seen to have jumped.
+    late: Option<Instant>,
+    /// Lost channels, and until when they are not searched.
+    held: BTreeMap<Cid, Instant>,
 }
 
 impl ClientHost {
@@ -288,6 +293,9 @@ impl ClientHost {
             datagram: Vec::new(),
             spoken: Vec::new(),
             old: BTreeSet::new(),
+            start: now,
+            late: None,
+            held: BTreeMap::new(),
         }
     }
 
@@ -616,6 +624,34 @@ impl ClientHost {
         }
     }
 
+    /// A channel that is lost is not searched before the next tick of the governor, a timer that runs
+    /// from the start of the client (`client-and-tools` 2.4).
+    fn hold(&mut self, now: Instant, event: &Event) {
+        if self.late == Some(now) {
+            // After a jump of the clock a tick that has passed counts as the next one.
+            return;
+        }
+        match *event {
+            Event::Disconnected { cid, .. } | Event::NotConnected { cid, .. } => {
+                let tick = self.params.reconnect_delay.as_nanos().max(1) as u64;
+                let since = (now - self.start).as_nanos() as u64;
+                let until = self.start + Duration::from_nanos(since.next_multiple_of(tick));
+                self.held.insert(cid, until);
+            }
+            Event::Connected { cid } => {
+                self.held.remove(&cid);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that the clock has jumped over what was to be done.
+    fn note_late(&mut self, now: Instant) {
+        if self.client.poll_timeout().is_some_and(|at| at < now) {
+            self.late = Some(now);
+        }
+    }
+
     /// Remembers servers that are said to be older than 4.1.
     fn note_old(&mut self, from: SocketAddrV4, data: &[u8]) {
         for frame in datagram_frames(data).flatten() {
@@ -628,11 +664,18 @@ impl ClientHost {
     }
 
     /// A connected channel is in no search list.
-    fn check_search(&mut self) {
+    fn check_search(&mut self, now: Instant) {
         for frame in datagram_frames(&self.datagram).flatten() {
             let Ok(udp::Request::Search { cid, name, .. }) = udp::Request::parse(&frame) else {
                 continue;
             };
+            if let Some(&until) = self.held.get(&cid)
+                && now < until
+            {
+                let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+                let what = format!("{name} was lost and is searched before its pause is over");
+                self.log.complaint.get_or_insert(what);
+            }
             let state = self.client.channel(cid).map(|channel| channel.state);
             if state != Some(ChannelState::Searching) {
                 let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
@@ -721,6 +764,7 @@ impl ClientHost {
 impl Host for ClientHost {
     fn handle(&mut self, now: Instant, input: HostInput<'_>) {
         self.log.now = now;
+        self.note_late(now);
         match input {
             HostInput::Datagram { from, data, .. } => {
                 self.note_old(from, data);
@@ -765,6 +809,7 @@ impl Host for ClientHost {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.log.now = now;
+        self.note_late(now);
         let over: Vec<CircuitId> = self
             .streams
             .iter()
@@ -791,7 +836,7 @@ impl Host for ClientHost {
             let mut datagram = std::mem::take(&mut self.datagram);
             while let Some(to) = self.client.poll_transmit(now, &mut datagram) {
                 self.datagram = datagram;
-                self.check_search();
+                self.check_search(now);
                 datagram = std::mem::take(&mut self.datagram);
                 let addrs = match to {
                     Destination::Search => self.params.search_addrs.clone(),
@@ -818,6 +863,7 @@ impl Host for ClientHost {
                 self.flush(now, circuit);
             }
             while let Some(event) = self.client.poll_event() {
+                self.hold(now, &event);
                 self.events.push((now, event));
             }
             if self.output.is_empty() && self.ready.is_empty() {

@@ -1,10 +1,14 @@
 //! Stories of a whole facility: many seeds, and what they are made of.
 
+mod every_byte;
+mod plans;
+
 use core::time::Duration;
 
 use ca_testkit::facility::{Options, run_seed, shrink};
 
-/// Seeds of a run without `CANTER_SEED`; `CANTER_SEEDS` asks for another number.
+/// Seeds of a run without `CANTER_SEED`; `CANTER_SEEDS` asks for another number. With `CANTER_FIRST`
+/// the first failure ends the test, and is not made shorter.
 const SEEDS: u64 = 300;
 
 fn number(variable: &str) -> Option<u64> {
@@ -31,6 +35,9 @@ fn run(seeds: impl Iterator<Item = u64>) {
             }
             Err(failure) => {
                 println!("seed {seed}: {}", failure.what);
+                if std::env::var_os("CANTER_FIRST").is_some() {
+                    panic!("the first failure was asked for");
+                }
                 // The first story in full, as short as it can be.
                 if failed.is_empty() {
                     println!("{}", shrink(seed, &options).expect("it fails"));
