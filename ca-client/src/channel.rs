@@ -530,6 +530,7 @@ impl Channel {
         let context = self.context(started);
         match failure {
             Failure::NotConnected => WriteError::NotConnected(context),
+            Failure::Refused(OpError::ReadOnly) => WriteError::ReadOnly(context),
             Failure::Refused(OpError::NoWriteAccess) => WriteError::NoAccess(context),
             Failure::Refused(OpError::NoSuchChannel) | Failure::Closed => {
                 WriteError::Closed(context)

@@ -213,6 +213,27 @@ impl ClientBuilder {
         self.params(move |params| params.priority(priority))
     }
 
+    /// Refuses every write before anything is sent, acknowledgements of alarms included, with
+    /// [`WriteError::ReadOnly`](crate::WriteError::ReadOnly). For programs that only watch.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, WriteError};
+    /// let client = Client::builder().isolated([ioc.udp_addr()]).read_only(true).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// assert_eq!(motor.read::<f64>().await?, 1.5);
+    /// assert!(matches!(motor.write(2.0).await, Err(WriteError::ReadOnly(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_only(self, read_only: bool) -> Self {
+        self.params(move |params| params.read_only(read_only))
+    }
+
     /// Changes parameters of the state machine that have no setter here.
     pub fn params(
         mut self,

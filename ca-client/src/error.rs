@@ -237,6 +237,9 @@ pub enum WriteError {
     /// processed the value.
     #[error("cannot tell whether {0} was written: the circuit was lost before completion")]
     Disconnected(Box<Context>),
+    /// The client is [read-only](crate::ClientBuilder::read_only); nothing was sent.
+    #[error("cannot write {0}: this client is read-only; nothing was sent")]
+    ReadOnly(Box<Context>),
     /// The server does not let this user write; nothing was sent.
     #[error("cannot write {0}: no write access for this user and host")]
     NoAccess(Box<Context>),

@@ -112,6 +112,9 @@ params! {
         /// Bytes queued on a circuit from which on requests have to wait; the reference blocks its
         /// caller there too (client-and-tools 0). Default: 256 KiB.
         send_high_water: usize = 256 << 10;
+        /// Refuse every write before anything is sent, acknowledgements of alarms included. Default:
+        /// false.
+        read_only: bool = false;
         /// Circuits at a time. Names found on further servers stay in the search. Default: 16 384.
         max_circuits: usize = 16_384;
         /// Circuits that are being connected at a time, so that forged search replies do not make

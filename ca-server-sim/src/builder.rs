@@ -27,7 +27,7 @@ use crate::pv::PvSpec;
 /// ```
 #[derive(Debug)]
 pub struct IocBuilder {
-    ioc: Ioc,
+    pub(crate) ioc: Ioc,
     params: ServerParams,
     #[cfg(feature = "toml")]
     pub(crate) settings: crate::settings::Settings,

@@ -94,7 +94,7 @@ impl Database for Db {
     }
 
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
-        self.client_put(now, &put)
+        self.logged_put(now, &put)
     }
 
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {

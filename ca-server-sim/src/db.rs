@@ -15,6 +15,7 @@ use crate::access::AccessRule;
 use crate::error::BuildError;
 use crate::field::Field;
 use crate::name::{ChannelName, Modifiers};
+use crate::put_log::PutLog;
 use crate::pv::PvSpec;
 use crate::record::{Record, RecordType, Subscribers};
 use crate::view::View;
@@ -44,6 +45,7 @@ pub(crate) struct Db {
     last_meta: Option<Arc<Metadata>>,
     pub clock: Clock,
     pub access: Option<AccessRule>,
+    pub put_log: Option<PutLog>,
     /// Nodes whose subscribers are to be told, and of what.
     pub posts: Vec<Post>,
     /// Puts that are complete.

@@ -61,6 +61,19 @@ const ELEMENT_TYPES: [&str; 12] = [
 ];
 
 impl Field {
+    /// The name of the field; those of states as multi-state records call them.
+    pub(crate) fn name(self) -> String {
+        let state = |n: u8, end: &str| {
+            let prefix = STATES.get(usize::from(n)).copied().unwrap_or(b"??");
+            String::from_utf8_lossy(prefix).into_owned() + end
+        };
+        match self {
+            Self::StateText(n) => state(n, "ST"),
+            Self::StateSeverity(n) => state(n, "SV"),
+            other => format!("{other:?}").to_uppercase(),
+        }
+    }
+
     /// The field of this name; the empty name is the value.
     pub(crate) fn find(kind: RecordType, native: NativeType, name: &[u8]) -> Option<Self> {
         let common = match name {

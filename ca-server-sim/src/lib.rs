@@ -48,6 +48,7 @@ mod limits;
 mod name;
 mod process;
 mod put;
+mod put_log;
 mod pv;
 mod record;
 mod scan;
@@ -65,6 +66,7 @@ pub use ioc::{Counts, Ioc};
 pub use limits::IocStats;
 #[cfg(feature = "net")]
 pub use net::{IocHandle, NetConfig, ServeError, SimIoc};
+pub use put_log::PutReport;
 pub use pv::PvSpec;
 pub use record::{Completion, RecordType};
 #[cfg(feature = "toml")]

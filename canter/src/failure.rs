@@ -253,6 +253,11 @@ impl From<&WriteError> for Failure {
                 ),
                 "read the PV to see whether the value arrived",
             ),
+            WriteError::ReadOnly(_) => Self::refused(
+                "write",
+                "nothing is written: CANTER_READ_ONLY is set",
+                "unset CANTER_READ_ONLY where values may be written",
+            ),
             WriteError::NoAccess(context) => Self::refused(
                 "write",
                 format!(

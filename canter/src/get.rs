@@ -72,7 +72,7 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
     let results = block_on(async {
         let client = args
             .client
-            .client(console, |builder| builder.repeater_port(0))?;
+            .client(console, |builder| builder.repeater_port(0).read_only(true))?;
         let results = get_all(args, &client, timeout).await;
         client.close().await;
         Ok(results)

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &InfoArgs, console: &mut Console<'_>) -> Result<Outcome,
     let (client, reports) = block_on(async {
         let client = args
             .client
-            .client(console, |builder| builder.repeater_port(0))?;
+            .client(console, |builder| builder.repeater_port(0).read_only(true))?;
         let started = Instant::now();
         let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
         let asked = channels

@@ -19,7 +19,7 @@ use crate::format::FormatArgs;
 use crate::interrupt::interrupted;
 use crate::options::{self, block_on, seconds};
 use crate::sample::Sample;
-use crate::{demo, show, text};
+use crate::{demo, put_log, show, text};
 
 /// Options of `canter ioc`.
 #[derive(Args, Debug)]
@@ -70,6 +70,10 @@ pub(crate) struct IocArgs {
     /// Limit against hostile clients, such as `max_circuits=100`; times in seconds; repeatable
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<String>,
+    /// Write a JSON line for each put of a client to this file, behind what it holds; `-` is standard
+    /// output
+    #[arg(long, value_name = "FILE")]
+    put_log: Option<PathBuf>,
     /// Seed of random signals
     #[arg(long, value_name = "N", default_value = "0")]
     seed: u64,
@@ -81,7 +85,13 @@ pub(crate) struct IocArgs {
 /// PVs that cannot be, files that cannot be read, ports that are taken, or an output that cannot be
 /// written.
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
-    let ioc = builder(args)?;
+    let mut ioc = builder(args)?;
+    let mut put_log = None;
+    if let Some(path) = &args.put_log {
+        let (log, writer) = put_log::open(path)?;
+        ioc = ioc.put_log(log);
+        put_log = Some(writer);
+    }
     log_to_stderr();
     block_on(async {
         let mut ioc = start(args, ioc).await?;
@@ -100,9 +110,14 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
             () = interrupted() => {}
         }
         ioc.stop().await;
-        console.complain("stopped")?;
-        Ok(Outcome::Ok)
-    })
+        Ok(())
+    })?;
+    // The log ends with the IOC, which held its other end.
+    if let Some(writer) = put_log {
+        writer.finish()?;
+    }
+    console.complain("stopped")?;
+    Ok(Outcome::Ok)
 }
 
 /// What the libraries warn of, such as clients that meet a limit, goes to the error stream.

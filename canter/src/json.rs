@@ -122,7 +122,7 @@ impl From<&Failure> for JsonFailure {
     }
 }
 
-fn value(value: ValueRef<'_>, is_array: bool) -> Json {
+pub(crate) fn value(value: ValueRef<'_>, is_array: bool) -> Json {
     let mut elements = elements(value);
     match elements.len() {
         1 if !is_array => elements.remove(0),

@@ -26,6 +26,7 @@ mod options;
 mod paint;
 mod proxy;
 mod put;
+mod put_log;
 mod repeater;
 mod sample;
 mod show;

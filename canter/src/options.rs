@@ -130,6 +130,15 @@ impl ClientArgs {
     }
 }
 
+/// Whether the environment forbids this user to write: `CANTER_READ_ONLY` is set, and not to `NO`
+/// or `0`.
+pub(crate) fn is_read_only() -> bool {
+    variable("CANTER_READ_ONLY").is_some_and(|text| {
+        let text = text.trim();
+        !text.is_empty() && text != "0" && !text.eq_ignore_ascii_case("no")
+    })
+}
+
 /// The value of an environment variable.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())

@@ -34,6 +34,9 @@ pub enum OpError {
     /// The server gives no read access.
     #[error("no read access")]
     NoReadAccess,
+    /// The client writes nothing ([`ClientParams::read_only`](crate::config::ClientParams::read_only)).
+    #[error("this client is read-only")]
+    ReadOnly,
     /// The server gives no write access.
     #[error("no write access")]
     NoWriteAccess,

@@ -214,6 +214,9 @@ impl Client {
     }
 
     fn write_target(&self, cid: Cid, ty: DbrType, value: &Value) -> Result<Target, OpError> {
+        if self.params.read_only {
+            return Err(OpError::ReadOnly);
+        }
         let channel = self.channels.get(cid).ok_or(OpError::NoSuchChannel)?;
         let target = target(channel, &self.circuits)?;
         if !target.rights.can_write() {

@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use ca_proto::client::{Action, ChannelState, CloseReason, Event};
+use ca_proto::client::{Action, ChannelState, CloseReason, Event, OpError, Token};
+use ca_proto::dbr::{DbrType, Family, NativeType, Value};
 
 use crate::rig::*;
 
@@ -68,4 +69,34 @@ fn circuits_have_a_limit_in_all() {
     rig.closed(second, CloseReason::Eof);
     rig.found(c, forged(2));
     rig.dialled();
+}
+
+/// Nothing is sent, whatever is written and however.
+#[test]
+fn a_read_only_client_writes_nothing() {
+    let mut rig = Rig::with(params().read_only(true));
+    let (cid, c) = rig.connect("X", 1);
+    rig.bytes(c);
+    let now = rig.now;
+    let plain = DbrType::new(Family::Plain, NativeType::Double);
+    for (ty, value) in [
+        (plain, Value::from(1.5)),
+        (DbrType::PUT_ACKS, Value::from(1_i16)),
+        (DbrType::PUT_ACKT, Value::from(1_i16)),
+    ] {
+        let refused = Err(OpError::ReadOnly);
+        assert_eq!(rig.client.write(now, cid, ty, &value), refused);
+        let notify = rig
+            .client
+            .write_notify(now, cid, ty, &value, Token(1), None);
+        assert_eq!(notify.map(drop), refused);
+    }
+    assert_eq!(rig.bytes(c), []);
+    let other = rig.open("not connected");
+    assert_eq!(
+        rig.client.write(now, other, plain, &Value::from(1.5)),
+        Err(OpError::ReadOnly)
+    );
+    rig.read(cid, 7);
+    assert!(!rig.bytes(c).is_empty());
 }

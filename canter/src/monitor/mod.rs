@@ -81,7 +81,9 @@ const QUEUE_DEPTH: usize = 64;
 pub(crate) fn run(args: &MonitorArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
     block_on(async {
-        let client = args.client.client(console, |builder| builder)?;
+        let client = args
+            .client
+            .client(console, |builder| builder.read_only(true))?;
         let result = Watch::new(args, &client, timeout, console)?.run().await;
         client.close().await;
         result

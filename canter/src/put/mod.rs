@@ -16,7 +16,7 @@ use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::json::{JsonFailure, JsonSample};
-use crate::options::{ClientArgs, block_on};
+use crate::options::{ClientArgs, block_on, is_read_only};
 use crate::sample::{Meta, Sample};
 use crate::show;
 use input::{Mode, Target};
@@ -70,9 +70,9 @@ struct Done {
 pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
     let result = block_on(async {
-        let client = args
-            .client
-            .client(console, |builder| builder.repeater_port(0))?;
+        let client = args.client.client(console, |builder| {
+            builder.repeater_port(0).read_only(is_read_only())
+        })?;
         let channel = client.open(&args.pv);
         let result = put(args, channel, timeout).await;
         client.close().await;

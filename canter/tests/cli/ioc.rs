@@ -192,3 +192,62 @@ fn a_limit_that_does_not_exist_is_refused_with_the_list() {
         run.err
     );
 }
+
+#[test]
+fn puts_are_logged_with_who_and_what() {
+    let path = std::env::temp_dir().join(format!("canter-put-log-{}", std::process::id()));
+    let file = path.to_str().unwrap();
+    let args = [
+        "--pv",
+        "x=double:1.5",
+        "--pv",
+        "slow=long:1",
+        "--put-log",
+        file,
+    ];
+    let server = Server::start(&args);
+    for args in [
+        &["put", "x", "2.5"][..],
+        &["put", "x.EGU", "mm"],
+        &["put", "x", "none"],
+    ] {
+        server.client(args);
+    }
+    assert_eq!(server.client(&["get", "x"]).out.trim(), "x  2.5 mm");
+    assert_eq!(server.end().0, Some(0));
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |at: usize, key: &str| lines[at][key].clone();
+    assert_eq!(
+        (of(0, "pv"), of(0, "old"), of(0, "new")),
+        ("x".into(), 1.5.into(), 2.5.into())
+    );
+    assert_eq!(of(0, "result"), "done");
+    assert!(
+        of(0, "peer").as_str().unwrap().starts_with("127.0.0.1:"),
+        "{text}"
+    );
+    assert_eq!((of(1, "pv"), of(1, "new")), ("x.EGU".into(), "mm".into()));
+    assert!(!of(0, "host").as_str().unwrap().is_empty(), "{text}");
+}
+
+#[test]
+fn the_environment_can_forbid_to_write() {
+    let server = Server::start(&["--pv", "x=double:1.5"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_canter"));
+    command
+        .args(["put", "x", "2.5"])
+        .env_clear()
+        .envs(server.exports.iter().cloned());
+    command
+        .env("CANTER_READ_ONLY", "YES")
+        .env("EPICS_CA_REPEATER_PORT", "25999");
+    let run = Run::of(&command.output().unwrap());
+    assert_ne!(run.code, Some(0), "{run:?}");
+    assert!(run.err.contains("CANTER_READ_ONLY is set"), "{}", run.err);
+    assert_eq!(server.client(&["get", "x"]).out.trim(), "x  1.5");
+}
