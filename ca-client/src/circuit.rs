@@ -129,7 +129,7 @@ impl Circuit {
                 Poll::Pending => false,
             };
             if exhausted {
-                cx.waker().wake_by_ref();
+                self.shared.runtime.yield_now(cx);
                 return Poll::Pending;
             }
             if !progress && !wrote {

@@ -11,7 +11,7 @@ use ca_proto::ids::Ioid;
 use ca_proto::{EcaStatus, Instant};
 
 use crate::channel::ChannelInner;
-use crate::shared::{Op, OpKey, State};
+use crate::shared::{Op, OpKey, Results, State};
 use crate::waits::{Until, WaitKey, Waiter};
 
 /// What is asked of the server.
@@ -71,18 +71,18 @@ impl<'a> Operation<'a> {
 
     /// Takes the answer, if it has come.
     fn poll_answer(
-        state: &mut State,
+        results: &mut Results,
         key: OpKey,
         current: &Waker,
         old: &mut Option<Waker>,
     ) -> Poll<Answer> {
-        if let Some(Op::Waiting(waker)) = state.results.ops.get_mut(key) {
+        if let Some(Op::Waiting(waker)) = results.ops.get_mut(key) {
             if !waker.will_wake(current) {
                 *old = Some(std::mem::replace(waker, current.clone()));
             }
             return Poll::Pending;
         }
-        Poll::Ready(match state.results.ops.remove(key) {
+        Poll::Ready(match results.ops.remove(key) {
             Some(Op::Done(answer)) => answer,
             Some(Op::Waiting(_)) | None => Err(Failure::Closed),
         })
@@ -126,9 +126,8 @@ impl<'a> Operation<'a> {
         old: &mut Option<Waker>,
     ) -> Poll<Answer> {
         match self.step {
-            Step::Sent(key, _) => return Self::poll_answer(state, key, waker, old),
             Step::Wait(Some(key)) => *old = state.waits.remove(key),
-            Step::Wait(None) | Step::Start | Step::Done => {}
+            Step::Wait(None) | Step::Start | Step::Sent(..) | Step::Done => {}
         }
         self.step = Step::Start;
         if state.is_closing() {
@@ -163,8 +162,14 @@ impl Future for Operation<'_> {
         // The waker of another task, where this future was polled before, may own what wants the
         // lock when it is dropped.
         let mut old = None;
-        let answer = shared
-            .with(|state, now, wakers| this.advance((state, now, wakers), cx.waker(), &mut old));
+        let waker = cx.waker();
+        let answer = match this.step {
+            Step::Sent(key, _) => {
+                shared.collect(|results| Self::poll_answer(results, key, waker, &mut old))
+            }
+            _ => shared
+                .with(|state, now, wakers| this.advance((state, now, wakers), waker, &mut old)),
+        };
         drop(old);
         if answer.is_ready() {
             this.step = Step::Done;
