@@ -9,6 +9,8 @@
 namespace {
 
 constexpr double TIMEOUT = 60;
+// Longest time of reads beside a firehose.
+constexpr double FAIR = 2;
 constexpr unsigned PRIORITY = 20;
 
 void check(int status, const char* what) {
@@ -211,7 +213,15 @@ void beside(const Options& options) {
     wanted = long(channels.size());
     subscribe_all();
     ready();
-    one_by_one(options.number("n", 1000), [&](long) { read_one(read); });
+    std::vector<double> latencies;
+    Meter meter;
+    while (long(latencies.size()) < options.number("n", 1000) && now() < meter.start() + FAIR) {
+        double start = now();
+        read_one(read);
+        latencies.push_back(now() - start);
+    }
+    long reads = long(latencies.size());
+    meter.result(reads, now(), &latencies);
 }
 
 void memory(const Options& options) {

@@ -16,12 +16,14 @@ const HZ: f64 = 100.0;
 /// Cores that all processes together may keep busy before a case begins.
 const QUIET: f64 = 0.3;
 const SAMPLE: Duration = Duration::from_millis(150);
+const QUICK_SAMPLE: Duration = Duration::from_millis(80);
 
 /// Time to wait for quiet in a whole run; afterwards loads are only recorded.
 #[derive(Debug)]
 pub(crate) struct Gate {
     left: Duration,
     longest: Duration,
+    sample: Duration,
 }
 
 impl Gate {
@@ -30,6 +32,7 @@ impl Gate {
         Self {
             left: Duration::from_secs(left),
             longest: Duration::from_secs(longest),
+            sample: if quick { QUICK_SAMPLE } else { SAMPLE },
         }
     }
 
@@ -39,11 +42,11 @@ impl Gate {
         let start = Instant::now();
         loop {
             let (before, at) = (busy(), Instant::now());
-            thread::sleep(SAMPLE);
+            thread::sleep(self.sample);
             let load = (busy() - before) / at.elapsed().as_secs_f64();
             let waited = start.elapsed();
             if load < QUIET || waited > self.longest.min(self.left) {
-                self.left = self.left.saturating_sub(waited.saturating_sub(SAMPLE));
+                self.left = self.left.saturating_sub(waited.saturating_sub(self.sample));
                 return load;
             }
         }

@@ -34,7 +34,8 @@ const QUICK_REPEATS: usize = 3;
 /// Repeats of what hardly jitters and takes long.
 const STEADY_REPEATS: usize = 3;
 /// A run that takes longer ends with what it has.
-const MAX_RUN: Duration = Duration::from_secs(25 * 60);
+const MAX_RUN: Duration = Duration::from_secs(14 * 60);
+const MAX_QUICK: Duration = Duration::from_secs(100);
 
 /// How the benchmark is run.
 #[derive(Debug, clap::Args)]
@@ -149,7 +150,7 @@ fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
     }
     'repeats: for repeat in 0..options.repeats() {
         for (number, case) in cases.iter().enumerate() {
-            if start.elapsed() > MAX_RUN {
+            if start.elapsed() > if options.quick { MAX_QUICK } else { MAX_RUN } {
                 eprintln!("bench: out of time after {repeat} repeats");
                 break 'repeats;
             }

@@ -226,7 +226,7 @@ impl Case {
         let paced = matches!(self.work, Work::Paced(rate) if rate < 1_000_000);
         let long = self.work == Work::Memory;
         let growth = matches!(self.work, Work::GetMany(n) if n != 10_000);
-        let one_shot = matches!(self.work, Work::OneShot(_));
-        (pair || one_shot) && self.pin != Pin::Split && !paced && !growth && !long
+        let sizes = matches!(self.work, Work::Monitor(100) | Work::Connect(PVS));
+        pair && !sizes && self.pin != Pin::Split && !paced && !growth && !long
     }
 }
