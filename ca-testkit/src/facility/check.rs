@@ -409,6 +409,10 @@ impl Context<'_> {
         let name = &self.site.names[pv].text;
         let pv = self.book.pv(pv);
         let value = first(reading.value());
+        if reading.native() == NativeType::String && !self.site.hostile.is_empty() {
+            // What hostile hosts write is no whole number, and its text is not exact.
+            return Ok(floor);
+        }
         let places = pv.places(value);
         let fits = |place: &&u32| same(&pv.entries[**place as usize], reading, asked);
         let Some(place) = places

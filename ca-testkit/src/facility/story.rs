@@ -765,23 +765,36 @@ impl<'p> Story<'p> {
         self.until_whole(EXAM)?;
         let mut plain = Vec::new();
         for (number, &host) in clients.iter().enumerate() {
-            for pv in chosen(number)
-                .filter(|&pv| self.site.names[pv].behind.is_none())
-                .collect::<Vec<_>>()
-            {
-                self.put(host, pv, false);
-                plain.push((pv, self.site.values()));
+            for pv in chosen(number) {
+                if self.site.names[pv].behind.is_none() {
+                    let what = self.put(host, pv, false);
+                    if !what.contains("Ok") {
+                        return Err(format!("a put is refused: {what}"));
+                    }
+                    plain.push((pv, self.site.values()));
+                }
             }
         }
-        self.until_whole(EXAM)?;
-        let book = self.site.book.lock();
-        for (pv, number) in plain {
-            if book.pv(pv).places(f64::from(number)).is_empty() {
-                let name = &self.site.names[pv].text;
-                return Err(format!("the put of {number} to {name} never arrived"));
+        self.until_written(plain)?;
+        self.until_whole(EXAM).map(drop)
+    }
+
+    /// Runs until all these numbers were written; large ones take their time on thin links.
+    fn until_written(&mut self, mut numbers: Vec<(PvIndex, u32)>) -> Result<(), String> {
+        let end = self.site.w.now() + EXAM;
+        loop {
+            self.run_for(SECOND)?;
+            let book = self.site.book.lock();
+            numbers.retain(|&(pv, number)| book.pv(pv).places(f64::from(number)).is_empty());
+            match numbers.first() {
+                None => return Ok(()),
+                Some(&(pv, number)) if self.site.w.now() >= end => {
+                    let name = &self.site.names[pv].text;
+                    return Err(format!("the put of {number} to {name} never arrived"));
+                }
+                Some(_) => {}
             }
         }
-        Ok(())
     }
 
     fn end(&mut self) -> Result<(), String> {

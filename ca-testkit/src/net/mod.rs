@@ -341,8 +341,11 @@ impl SimNet {
         self.set_links(a, b, |link| link.down = down);
     }
 
-    /// Ends all faults on all links.
+    /// Ends all faults on all links, resets that were to come included.
     pub fn heal(&mut self) {
+        for connection in self.connections.iter_mut().flatten() {
+            connection.mend();
+        }
         let default = self.default_link.clone();
         let keys: Vec<_> = self.links.keys().copied().collect();
         for (from, to) in keys {

@@ -98,6 +98,12 @@ impl Connection {
         self.ends[end].host
     }
 
+    /// The stream is not broken any more.
+    pub(super) const fn mend(&mut self) {
+        self.ends[0].pipe.break_at = None;
+        self.ends[1].pipe.break_at = None;
+    }
+
     /// Breaks the stream after so many more bytes from this end.
     pub(super) const fn break_after(&mut self, end: usize, bytes: u64) {
         let pipe = &mut self.ends[end].pipe;
