@@ -223,3 +223,25 @@ fn unknown_answers_are_ignored() {
     rig.client.cancel(far);
     assert_eq!(rig.events(), []);
 }
+
+/// As for a read: whoever waits for updates has to know that there is one it will not get.
+#[test]
+fn an_update_above_the_limit_is_one_without_value() {
+    let mut rig = Rig::with(params().max_array_bytes(Some(16_384)));
+    let (cid, c) = rig.connect("X", 1);
+    let subid = rig.subscribe(cid, 1);
+    rig.heard();
+    let big = vec![0; 16_416];
+    let update = |data| tcp::Response::EventAdd {
+        ty: TIME_DOUBLE,
+        count: 2_050,
+        status: EcaStatus::NORMAL,
+        subid,
+        data: Data(data),
+    };
+    rig.feed(c, &[update(&big)]);
+    let heard = rig.heard();
+    let [Heard::Update(1, _, _, EcaStatus::TOLARGE, _)] = heard[..] else {
+        panic!("{heard:?}");
+    };
+}
