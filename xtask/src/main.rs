@@ -13,6 +13,7 @@ mod fuzz;
 mod instructions;
 mod mutants;
 mod peers;
+mod soak;
 mod steps;
 mod test;
 mod world;
@@ -43,6 +44,8 @@ enum Task {
     World(world::Options),
     /// Plant deliberate bugs and see whether the World notices each.
     Mutants(mutants::Options),
+    /// Run client and IOCs under churn for minutes; fails unless memory and descriptors stay flat.
+    Soak(soak::Options),
     /// Count instructions of fixed work and compare them with the committed counts (needs valgrind).
     Instructions(instructions::Options),
     /// Measure client and IOC beside libca, the real IOC and bare sockets.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::World(options) => world::run(&options),
         Task::Mutants(options) => mutants::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Instructions(options) => instructions::run(&options),
         #[cfg(target_os = "linux")]
         Task::Bench(options) => bench::run(&options),
