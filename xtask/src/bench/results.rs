@@ -197,6 +197,9 @@ impl Results {
     pub(crate) fn finish(&mut self, took: Duration, missing: &[String]) {
         self.seconds = took.as_secs_f64();
         self.missing = missing.to_vec();
+        // Those that the time allowed.
+        let done = self.rows.iter().map(|row| row.samples.len()).max();
+        self.repeats = done.unwrap_or(0);
     }
 
     pub(crate) fn row(&self, case: &Case) -> Option<&Row> {
