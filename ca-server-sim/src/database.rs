@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::{Metadata, NativeType, Snapshot, Value};
 use ca_proto::server::{
@@ -94,7 +95,11 @@ impl Database for Db {
     }
 
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
-        self.logged_put(now, &put)
+        self.logged_put(now, &put, None)
+    }
+
+    fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
+        self.logged_put(now, &put, Some(buffer))
     }
 
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ca_proto::dbr::convert::PutValue;
 use ca_proto::dbr::{
     Acknowledge, ConvertError, DbrType, Family, Metadata, NativeType, Snapshot, Value, ValueRef,
@@ -23,8 +24,14 @@ const DONE: PutOutcome = PutOutcome::Done(EcaStatus::NORMAL);
 const FAILED: PutOutcome = PutOutcome::Done(EcaStatus::PUTFAIL);
 
 impl Db {
-    /// Carries out a client's put on whatever its channel is open on.
-    pub(crate) fn client_put(&mut self, now: Instant, put: &Put<'_>) -> PutOutcome {
+    /// Carries out a client's put on whatever its channel is open on. The value may be kept as a
+    /// slice of the buffer it lies in.
+    pub(crate) fn client_put(
+        &mut self,
+        now: Instant,
+        put: &Put<'_>,
+        buffer: Option<&Bytes>,
+    ) -> PutOutcome {
         // hot: a PV itself, not a view on it, is known by the identifier of its record.
         if let PutValue::Value(value) = put.value
             && self.put_number(now, PvHandle(put.pv.0), value)
@@ -47,7 +54,7 @@ impl Db {
             }
             PutValue::Value(value) if field == Field::Val => {
                 // A range does not count for puts (wire-and-server 7.2).
-                self.put_value(now, handle, value, long, put)
+                self.put_value(now, handle, (value, buffer), long, put)
             }
             PutValue::Value(value) => match self.put_field(now, handle, field, value) {
                 Ok(()) => DONE,
@@ -60,7 +67,7 @@ impl Db {
         &mut self,
         now: Instant,
         handle: PvHandle,
-        value: ValueRef<'_>,
+        (value, buffer): (ValueRef<'_>, Option<&Bytes>),
         long: bool,
         put: &Put<'_>,
     ) -> PutOutcome {
@@ -86,7 +93,8 @@ impl Db {
         } else if array && record.native() == NativeType::String && value.native.is_real() {
             texts_of(value.truncated(record.capacity), meta)
         } else {
-            convert::write(value.truncated(record.capacity), record.native(), meta)
+            let value = value.truncated(record.capacity);
+            convert::write_from(buffer, value, record.native(), meta)
         };
         let Ok(value) = converted else { return FAILED };
         let Some(ticket) = put.notify else {

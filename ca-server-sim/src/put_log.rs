@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use ca_proto::dbr::Snapshot;
 use ca_proto::dbr::convert::PutValue;
 use ca_proto::server::{Database as _, Identity, Put, PutOutcome};
@@ -76,12 +77,17 @@ impl IocBuilder {
 
 impl Db {
     /// Carries out a put and tells the log of it.
-    pub(crate) fn logged_put(&mut self, now: Instant, put: &Put<'_>) -> PutOutcome {
+    pub(crate) fn logged_put(
+        &mut self,
+        now: Instant,
+        put: &Put<'_>,
+        buffer: Option<&Bytes>,
+    ) -> PutOutcome {
         let Some(mut log) = self.put_log.take() else {
-            return self.client_put(now, put);
+            return self.client_put(now, put, buffer);
         };
         let before = self.read(put.pv).into_owned();
-        let outcome = self.client_put(now, put);
+        let outcome = self.client_put(now, put, buffer);
         let after = self.read(put.pv).into_owned();
         let stamp = self.clock.stamp(now);
         if let Some((_, record, view)) = self.target(put.pv) {

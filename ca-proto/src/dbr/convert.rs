@@ -151,6 +151,34 @@ pub fn write(value: ValueRef<'_>, to: NativeType, meta: &Metadata) -> Result<Val
     Ok(Value::from_parts(to, count, data))
 }
 
+/// As [`write`], without a copy of a large value that needs no conversion: it is kept as a slice of
+/// the buffer it lies in, if most of that is the value.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_from(
+    buffer: Option<&Bytes>,
+    value: ValueRef<'_>,
+    to: NativeType,
+    meta: &Metadata,
+) -> Result<Value, ConvertError> {
+    let data = value.held_data();
+    let shared = buffer.filter(|buffer| {
+        let (whole, part) = (buffer.as_ptr_range(), data.as_ptr_range());
+        let inside = whole.start <= part.start && part.end <= whole.end;
+        // Texts are cut at their end, so that not all their bytes are kept.
+        let as_it_is = value.native == to && to != NativeType::String;
+        as_it_is && inside && data.len() > INLINE_LEN && data.len() >= buffer.len() / 2
+    });
+    match shared {
+        Some(buffer) => {
+            let data = Payload::from(buffer.slice_ref(data));
+            Ok(Value::from_parts(to, value.held(), data))
+        }
+        None => write(value, to, meta),
+    }
+}
+
 /// The direction of a conversion, and what is known about the field.
 #[derive(Clone, Copy)]
 pub(super) enum Rules<'a> {

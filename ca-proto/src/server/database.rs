@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddrV4;
 
 use crate::access::AccessRights;
@@ -112,6 +113,12 @@ pub trait Database {
     fn read(&self, pv: PvId) -> Cow<'_, Snapshot>;
     /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome;
+    /// As [`put`](Self::put), with the buffer that a large value lies in: a database may keep a
+    /// [slice](Bytes::slice_ref) of it in place of a copy.
+    fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
+        let _ = buffer;
+        self.put(now, put)
+    }
     /// The channel of a pending put is gone: if it has not begun it is not to be carried out any
     /// more. By default nothing happens.
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {

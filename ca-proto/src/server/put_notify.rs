@@ -56,7 +56,11 @@ impl Circuit {
                         who: &self.identity,
                         notify: None,
                     };
-                    match db.put(now, put) {
+                    let outcome = match frame.shared() {
+                        Some(buffer) => db.put_shared(now, put, buffer),
+                        None => db.put(now, put),
+                    };
+                    match outcome {
                         PutOutcome::Done(status) => status,
                         PutOutcome::Pending => EcaStatus::NORMAL,
                     }
