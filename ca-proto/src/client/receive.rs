@@ -101,16 +101,17 @@ impl Client {
             context.minor = circuit.minor;
             context.live = circuit.is_live();
         }
-        self.flow(now, c, chunk, more);
+        self.flow(now, c, deframer.is_inside_body(), chunk, more);
         Ok(())
     }
 
-    /// Pieces of one large payload do not count: they say nothing about how far the server is ahead.
-    fn flow(&mut self, now: Instant, c: CircuitId, chunk: &[u8], more: More) {
+    /// Pieces of large payloads do not count: they say nothing about how far the server is ahead, and
+    /// a server that is has to wait for room in the connection.
+    fn flow(&mut self, now: Instant, c: CircuitId, inside: bool, chunk: &[u8], more: More) {
         let Some(circuit) = self.circuits.get_mut(c) else {
             return;
         };
-        if !circuit.is_ready() || chunk.is_empty() && more == More::Maybe {
+        if !circuit.is_ready() || more == More::Maybe && (inside || chunk.is_empty()) {
             return;
         }
         match circuit.flow.received(more) {

@@ -1,9 +1,11 @@
 //! Silence, recovery, beacons and flow control (`client-and-tools` 4.6 to 4.11).
 
+use ca_proto::EcaStatus;
 use ca_proto::client::{
     ChannelState, CloseReason, Event, Lifecycle, More, OpError, Token, Trouble,
 };
 use ca_proto::config::ClientParams;
+use ca_proto::dbr::DbrType;
 use ca_proto::ids::CircuitId;
 use ca_proto::wire::message::Data;
 use ca_proto::wire::tcp;
@@ -105,7 +107,7 @@ fn trap_26_unresponsive_and_back_on_the_same_circuit() {
         &[tcp::Response::ReadNotify {
             ty: TIME_DOUBLE,
             count: 1,
-            status: ca_proto::EcaStatus::NORMAL,
+            status: EcaStatus::NORMAL,
             ioid: ca_proto::ids::Ioid(refresh.parse().unwrap()),
             data: Data(&[0; 24]),
         }],
@@ -262,5 +264,23 @@ fn trap_42_flow_control() {
         // Pieces of a large payload, read into the deframer's buffer.
         rig.chunk(c, &[], More::Maybe).unwrap();
     }
+    assert_eq!(rig.sent(c), [""; 0]);
+    // Large updates one behind the other: the first piece of each fills a read as well.
+    let mut large = vec![];
+    tcp::Response::EventAdd {
+        ty: DbrType(4),
+        count: 100_000,
+        status: EcaStatus::NORMAL,
+        subid,
+        data: Data(&[7; 100_000]),
+    }
+    .encode_into(&mut large);
+    let before = rig.heard().len();
+    for _ in 0..20 {
+        rig.chunk(c, &large[..65_536], More::Maybe).unwrap();
+        rig.body(c, 7);
+        rig.chunk(c, &[], More::Maybe).unwrap();
+    }
+    assert_eq!(rig.heard().len() - before, 20);
     assert_eq!(rig.sent(c), [""; 0]);
 }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BufMut;
 use ca_proto::client::{
     Action, Client, CloseReason, Deliver, Destination, Event, Hangup, Lifecycle, More, ReadSpec,
     Reply, SubSpec, Token, TypeSpec, Update, Violation,
@@ -267,6 +268,15 @@ impl Rig {
         let deframer = self.deframers.get_mut(&c).unwrap();
         self.client
             .handle_chunk(self.now, c, deframer, bytes, more, &mut self.log)
+    }
+
+    /// Fills what is missing of a large payload, as a driver does that reads into its buffer.
+    pub fn body(&mut self, c: CircuitId, byte: u8) {
+        let deframer = self.deframers.get_mut(&c).unwrap();
+        while let Some(mut body) = deframer.body() {
+            let room = body.remaining_mut();
+            body.put_bytes(byte, room);
+        }
     }
 
     pub fn closed(&mut self, c: CircuitId, why: CloseReason) {
