@@ -352,7 +352,7 @@ fn what_comes_for_a_set_is_never_lost() {
                 received.extend(left.filter_map(|(_, item)| item.value::<f64>()));
                 assert_eq!(received, posted, "after a drop at {moment:?}");
             }
-            drop(Dropped::new(moments().nth(1).unwrap()[0], set.next_batch()).await);
+            let _ = Dropped::new(moments().nth(1).unwrap()[0], set.next_batch()).await;
             rig.post(99.0);
             let (_, item) = set.next().await.unwrap();
             assert_eq!(item.value(), Some(99.0));
