@@ -166,11 +166,11 @@ impl Circuit {
         self.shared
             .with_list(&mut self.wakers, |state, now, wakers| {
                 if sent > 0 {
-                    state.core.handle_sent(now, id, sent);
+                    state.circuit_sent(now, id, sent, wakers);
                 }
                 let swap = |queue: &mut SendQueue| !blocked && io.swap_in(queue);
                 let filled = state.core.transmit(now, id).is_some_and(swap);
-                state.circuit_work(id, blocked || filled, waker, wakers)
+                state.circuit_work(id, blocked || filled, waker)
             })
     }
 

@@ -312,16 +312,7 @@ impl State {
 
     /// What a circuit's task has to do beside writing, `busy` if there is something to write;
     /// remembers how to wake it.
-    pub(crate) fn circuit_work(
-        &mut self,
-        circuit: CircuitId,
-        busy: bool,
-        waker: &Waker,
-        wakers: &mut WakerList,
-    ) -> Work {
-        if busy {
-            self.waits.wake(Until::Room, wakers);
-        }
+    pub(crate) fn circuit_work(&mut self, circuit: CircuitId, busy: bool, waker: &Waker) -> Work {
         let Some(link) = self.links.get_mut(&circuit) else {
             return Work::Hangup(Hangup::Abort);
         };
@@ -333,6 +324,19 @@ impl State {
                 Work::Parked
             }
         }
+    }
+
+    /// The socket of a circuit took bytes: who waits for room looks again. Also when nothing is left
+    /// to send, because another thread may have looked just before.
+    pub(crate) fn circuit_sent(
+        &mut self,
+        now: Instant,
+        circuit: CircuitId,
+        bytes: usize,
+        wakers: &mut WakerList,
+    ) {
+        self.core.handle_sent(now, circuit, bytes);
+        self.waits.wake(Until::Room, wakers);
     }
 
     /// Whether a circuit that is being dialled is no longer wanted; else its task will be woken.
