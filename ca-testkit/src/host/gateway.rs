@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ca_proto::access::AccessRights;
 use ca_proto::client::{ChannelState, Event, Lifecycle, SubSpec, Token, TypeSpec};
-use ca_proto::dbr::{Family, Value};
+use ca_proto::dbr::{Family, NativeType, Value};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant};
 use ca_server_sim::{PutDecision, PvSpec};
@@ -35,6 +35,8 @@ struct Name {
     sub: Token,
     /// The PV exists on our side.
     served: bool,
+    /// Its type there.
+    native: NativeType,
     rights: AccessRights,
 }
 
@@ -97,6 +99,7 @@ impl GatewayHost {
                 down,
                 sub,
                 served: false,
+                native: NativeType::Double,
                 rights: AccessRights::NONE,
             });
         }
@@ -158,7 +161,12 @@ impl GatewayHost {
     }
 
     fn show(&mut self, now: Instant, index: usize, value: Value) {
+        if self.names[index].native != value.native() {
+            // A broken server may change the type without a disconnect.
+            self.unserve(now, index);
+        }
         let name = &mut self.names[index];
+        let native = value.native();
         // The book is told first: clients may see the value as soon as it is posted.
         self.shown.push(Shown::Value(index, value.clone()));
         let down = name.down.as_str();
@@ -184,6 +192,7 @@ impl GatewayHost {
                 });
             let added = self.server.with(|ioc| ioc.add(now, down, spec));
             name.served = added.is_ok();
+            name.native = native;
         } else if self.server.with(|ioc| ioc.post(now, down, value)).is_err() {
             // It has another type than the channel had: the PV comes anew with the next value.
             self.unserve(now, index);
