@@ -24,6 +24,10 @@ const HEAD: &str = "\
 
 ";
 
+/// glibc picks its copying functions by the processor; with these left out it picks the same ones
+/// on every x86-64.
+const SAME_COPIES: &str = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM";
+
 /// Options of `cargo xtask instructions`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Options {
@@ -126,6 +130,7 @@ fn count(program: &Path, name: &str) -> Result<u64, String> {
     let mut valgrind = Command::new("valgrind");
     let path = std::env::var_os("PATH").unwrap_or_default();
     valgrind.env_clear().env("PATH", path);
+    valgrind.env("GLIBC_TUNABLES", SAME_COPIES);
     valgrind
         .args(["--tool=callgrind", "--collect-atstart=no", COUNTED])
         .arg(format!("--callgrind-out-file={}", file.display()))

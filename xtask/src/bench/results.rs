@@ -48,7 +48,7 @@ impl Sample {
 /// What can be read off a sample.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Figure {
-    /// What the workload is about, in the unit of [`unit`].
+    /// What the workload is about, in the unit of [`unit()`].
     Main,
     /// Operations per second.
     Rate,
