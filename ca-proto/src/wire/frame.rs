@@ -1,6 +1,5 @@
 //! From a byte stream to frames.
 
-use alloc::vec::Vec;
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
@@ -16,14 +15,6 @@ const KEEP_TAIL: usize = 2048;
 /// before; beyond it grows with the bytes that arrive: a forged header costs the sender as many
 /// bytes as it costs us.
 const BODY_STEP: usize = 4 * 1024 * 1024;
-
-/// Buffers of payloads from this size on are used again. Smaller ones come from memory that the
-/// allocator has at hand; larger ones are fresh pages each time, which cost as much as the bytes.
-const SPARE_FROM: usize = 128 * 1024;
-/// Buffers that wait for their users to drop them: one in use, one in a queue, one on its way.
-const MAX_SPARES: usize = 3;
-/// Chunks without any part of a large payload after which the buffers are given back.
-const SPARE_AGE: u8 = 16;
 
 /// What a [`Deframer`] accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +108,6 @@ pub struct Deframer {
     /// Beginning of a frame whose end has not arrived.
     tail: BytesMut,
     body: Option<LargeBody>,
-    spares: Spares,
     /// Length of the largest payload that arrived in a buffer of its own.
     largest: u32,
     /// Bytes of an over-limit payload still to be skipped.
@@ -140,44 +130,6 @@ impl LargeBody {
     }
 }
 
-/// Payloads that were handed out, whose buffers are used again when nobody else has them any more.
-#[derive(Debug, Default)]
-struct Spares {
-    buffers: Vec<Bytes>,
-    /// Chunks since the last large payload.
-    age: u8,
-}
-
-impl Spares {
-    /// An empty buffer for a payload of this length. One that is much too large is not taken: the
-    /// payload would keep it alive.
-    fn take(&mut self, len: usize) -> Option<BytesMut> {
-        let fits = |it: &Bytes| (len..=2 * len).contains(&it.len()) && it.is_unique();
-        let at = self.buffers.iter().position(fits)?;
-        let mut buffer = self.buffers.remove(at).try_into_mut().ok()?;
-        buffer.clear();
-        Some(buffer)
-    }
-
-    fn keep(&mut self, payload: &Bytes) {
-        self.age = 0;
-        if payload.len() < SPARE_FROM {
-            return;
-        }
-        if self.buffers.len() >= MAX_SPARES {
-            self.buffers.remove(0);
-        }
-        self.buffers.push(payload.clone());
-    }
-
-    fn grow_old(&mut self) {
-        self.age += 1;
-        if self.age > SPARE_AGE {
-            *self = Self::default();
-        }
-    }
-}
-
 impl Deframer {
     /// A deframer at the start of a stream.
     pub fn new(limits: Limits) -> Self {
@@ -185,7 +137,6 @@ impl Deframer {
             limits,
             tail: BytesMut::new(),
             body: None,
-            spares: Spares::default(),
             largest: 0,
             skip: 0,
             lost: false,
@@ -234,9 +185,6 @@ impl Deframer {
     /// The returned [`Frames`] must be drained until `None`; a rest that is dropped unread is
     /// lost. Call again with the next chunk.
     pub fn frames<'d, 'c>(&'d mut self, chunk: &'c [u8]) -> Frames<'d, 'c> {
-        if self.body.is_none() && !self.spares.buffers.is_empty() {
-            self.spares.grow_old();
-        }
         Frames {
             deframer: self,
             chunk,
@@ -426,8 +374,7 @@ impl Frames<'_, '_> {
     fn start_body(&mut self, header: Header) {
         let len = header.payload_len as usize;
         let trusted = BODY_STEP.max(self.deframer.largest as usize);
-        let spare = self.deframer.spares.take(len);
-        let buffer = spare.unwrap_or_else(|| BytesMut::with_capacity(len.min(trusted)));
+        let buffer = BytesMut::with_capacity(len.min(trusted));
         self.deframer.body = Some(LargeBody { header, buffer });
     }
 
@@ -444,9 +391,7 @@ impl Frames<'_, '_> {
         match self.deframer.body.take() {
             Some(LargeBody { header, buffer }) => {
                 self.deframer.largest = self.deframer.largest.max(header.payload_len);
-                let payload = buffer.freeze();
-                self.deframer.spares.keep(&payload);
-                Step::Own(header, payload)
+                Step::Own(header, buffer.freeze())
             }
             None => Step::Starved,
         }
@@ -483,6 +428,7 @@ pub fn datagram_frames(datagram: &[u8]) -> impl Iterator<Item = Result<Frame<'_>
 mod tests {
     use super::*;
     use crate::wire::Command;
+    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     const LIMITS: Limits = Limits {
@@ -567,52 +513,6 @@ mod tests {
         }
         assert_eq!(single, whole);
         assert_eq!(whole.len(), 3);
-    }
-
-    /// Reads a payload into its buffer, as drivers do.
-    fn large(deframer: &mut Deframer, len: usize) -> Bytes {
-        let header = Header {
-            payload_len: len as u32,
-            ..Header::new(Command::EVENT_ADD)
-        };
-        let mut bytes = Vec::new();
-        header.encode(&mut bytes);
-        assert!(deframer.frames(&bytes).next().is_none());
-        while let Some(mut body) = deframer.body() {
-            let room = body.remaining_mut();
-            body.put_bytes(7, room);
-        }
-        let mut frames = deframer.frames(&[]);
-        let frame = frames.next().unwrap().unwrap();
-        frame.shared().unwrap().clone()
-    }
-
-    #[test]
-    fn buffers_of_large_payloads_are_used_again_once_they_are_dropped() {
-        let limits = Limits {
-            max_payload: u32::MAX,
-            extended: true,
-        };
-        let mut deframer = Deframer::new(limits);
-        const LEN: usize = 2 * BODY_STEP;
-        let one = large(&mut deframer, LEN);
-        let two = large(&mut deframer, LEN);
-        assert_ne!(one.as_ptr(), two.as_ptr(), "the first one is in use");
-        let places = [one.as_ptr(), two.as_ptr()];
-        drop(one);
-        let three = large(&mut deframer, LEN);
-        assert_eq!(three.as_ptr(), places[0]);
-        assert_eq!(three.len(), LEN);
-        drop((two, three));
-        assert!(places.contains(&large(&mut deframer, LEN - 8).as_ptr()));
-        // Too large for this one.
-        assert!(!places.contains(&large(&mut deframer, LEN / 4).as_ptr()));
-        let mut echo = Vec::new();
-        Header::new(Command::ECHO).encode(&mut echo);
-        for _ in 0..=SPARE_AGE {
-            assert!(deframer.frames(&echo).next().is_some());
-        }
-        assert!(deframer.spares.buffers.is_empty());
     }
 
     #[test]
