@@ -3,6 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
+use ca_proto::access::AccessRights;
 use ca_proto::client::{Event, Lifecycle, SubSpec, Token};
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::PvSpec;
@@ -76,6 +77,27 @@ fn cancel_then_late_update_is_dropped() {
     assert_eq!(c.updates(&w, sub), [1.0]);
     assert_eq!(c.updates(&w, again), [2.0]);
     w.trace.assert_snapshot("cancel_then_late_update");
+}
+
+/// The word that a value may not be read is not sent as the value that can be read by then, which
+/// would come before older ones.
+#[test]
+fn rights_that_come_back_before_they_were_told_keep_the_order() {
+    let mut w = World::new(1);
+    let ioc = w.ioc(|db| {
+        db.ai("x", 1.0);
+    });
+    let c = w.client();
+    let sub = c.subscribe(&mut w, "x", api::time());
+    w.settle().unwrap();
+    let now = w.now();
+    ioc.with(&mut w, |ioc| {
+        ioc.set_rights(now, "x", AccessRights::NONE).unwrap();
+        ioc.set_rights(now, "x", AccessRights::ALL).unwrap();
+        ioc.post(now, "x", 2.0).unwrap();
+    });
+    w.settle().unwrap();
+    assert_eq!(c.updates(&w, sub), [1.0, 1.0, 2.0]);
 }
 
 /// An update without elements and the confirmation of a cancel look alike

@@ -281,14 +281,16 @@ impl Circuit {
         let mut last = None;
         while let Some(key) = self.next_subscription(youngest, last) {
             last = Some(key);
-            if !readable {
-                // What is queued may not be seen any more.
+            let Some(sub) = self.subs.get_mut(key) else {
+                continue;
+            };
+            if core::mem::replace(&mut sub.readable, readable) != readable {
+                // What is queued may not be seen any more, or says that nothing may be seen.
                 self.events.purge(key, &mut self.subs);
             }
             let Some(sub) = self.subs.get_mut(key) else {
                 continue;
             };
-            sub.readable = readable;
             let posted = state.map_or(Posted::Reference, |state| sub.posted(state));
             self.stats.updates_posted += 1;
             if self.events.post(key, &mut sub.place, posted) == Queued::Replaced {
