@@ -151,11 +151,11 @@ pub fn write(value: ValueRef<'_>, to: NativeType, meta: &Metadata) -> Result<Val
     Ok(Value::from_parts(to, count, data))
 }
 
-/// As [`write`], without a copy of a large value that needs no conversion: it is kept as a slice of
+/// As [`write()`], without a copy of a large value that needs no conversion: it is kept as a slice of
 /// the buffer it lies in, if most of that is the value.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_from(
     buffer: Option<&Bytes>,
     value: ValueRef<'_>,

@@ -1,4 +1,4 @@
-//! Judges any Channel Access server, or [client](client), from raw frames: no state machine of this
+//! Judges any Channel Access server, or [client], from raw frames: no state machine of this
 //! project takes part, so that a server and a client with the same mistake do not agree on it.
 //!
 //! The checks are tables in `checks`; each one says what it demands, and of which section of the
