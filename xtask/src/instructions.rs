@@ -194,8 +194,10 @@ fn compare(baseline: &BTreeMap<String, u64>, counted: &BTreeMap<String, u64>) ->
             continue;
         };
         let change = now as f64 / before.max(1) as f64 - 1.0;
+        let worst = before as f64 * (1.0 + TOLERANCE);
+        let is_worse = now as f64 > worst;
         let verdict = match change {
-            c if c > TOLERANCE => "WORSE",
+            _ if is_worse => "WORSE",
             c if c < -TOLERANCE => "better: bless it",
             _ => "",
         };
@@ -203,7 +205,7 @@ fn compare(baseline: &BTreeMap<String, u64>, counted: &BTreeMap<String, u64>) ->
             "{name:<26} {before:>13} {now:>13} {:>+8.2}% {verdict}",
             change * 100.0
         );
-        if change > TOLERANCE {
+        if is_worse {
             worse.push(format!("{name} ({:+.1} %)", change * 100.0));
         }
     }

@@ -117,11 +117,8 @@ impl Circuit {
             return Ok(());
         }
         let name = name.as_bytes();
-        let longest = self.params.max_name_bytes;
-        if name.len() > longest {
+        if name.len() > self.params.max_name_bytes {
             self.met = Some(Limit::NameLength);
-            let text = format_args!("the limit of {longest} bytes per name is exceeded");
-            self.error(header, None, EcaStatus::ALLOCMEM, text);
             self.create_failed(header, cid);
             return Ok(());
         }
