@@ -34,6 +34,17 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
     } else {
         println!("left out: instruction counts (no valgrind)");
     }
+    // As the README has it, without the release build: there must be one program that `cargo run` can mean.
+    all.step("the demo", || {
+        steps::run(&mut steps::cargo(&[
+            "run",
+            "--quiet",
+            "--",
+            "demo",
+            "--seconds",
+            "2",
+        ]))
+    });
     // The fuzz targets' corpora are replayed by ca-testkit's own tests, so they need no step here.
     test::add(&mut all, options);
     all.step(
