@@ -226,23 +226,23 @@ fn integer<T: TryFrom<i64>>(
     T::try_from(number).map_err(|_| wrong(target, arg, "is out of range", range))
 }
 
-/// A whole number, decimal or hexadecimal with `0x`; leading zeros do not mean octal.
+/// A whole number, decimal or hexadecimal with `0x`; leading zeros do not mean octal. What no
+/// `i64` holds becomes the nearest one, which is out of every range that is asked for.
 fn whole(arg: &str) -> Option<i64> {
     let text = arg.trim();
-    let (negative, digits) = match text.strip_prefix('-') {
+    let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+    let (radix, digits) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => (16, hex),
+        None => (10, text),
+    };
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
         return None;
     }
-    let magnitude = match digits
-        .strip_prefix("0x")
-        .or_else(|| digits.strip_prefix("0X"))
-    {
-        Some(hex) => i64::from_str_radix(hex, 16).ok()?,
-        None => digits.parse().ok()?,
-    };
+    // Only digits are left, so that the one reason to fail is the size.
+    let magnitude = i64::from_str_radix(digits, radix).unwrap_or(i64::MAX);
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -330,6 +330,24 @@ mod tests {
             Ok(Value::from([1.0, 2.0]))
         );
         assert!(put(NativeType::Double, 1, &["nan"]).is_ok());
+    }
+
+    #[test]
+    fn a_sign_stands_before_a_number_only_and_its_size_is_no_matter() {
+        let long = |arg| put(NativeType::Long, 1, &[arg]);
+        for arg in ["-0x-8000000000000000", "0x+8", "--1", "-", "0x", "+-1"] {
+            let error = long(arg).unwrap_err();
+            assert!(error.contains("is no whole number"), "{error}");
+        }
+        for arg in [
+            "99999999999999999999",
+            "-9223372036854775808",
+            "0x8000000000000000",
+        ] {
+            let error = long(arg).unwrap_err();
+            assert!(error.contains("is out of range"), "{error}");
+        }
+        assert_eq!(long("-0x80000000"), Ok(Value::from(i32::MIN)));
     }
 
     #[test]
