@@ -1,7 +1,11 @@
 //! How much one poll of a driver may do before other tasks get their turn.
 
-/// Bytes read in one poll before a driver yields.
-const BYTES_PER_POLL: usize = 256 * 1024;
+use crate::stream::CHUNK_LEN;
+
+/// Bytes read in one poll before a driver yields: what one read of a socket brings, some hundred
+/// microseconds' work. Who waits for an answer in them has its turn before the next read, and the readers
+/// of subscriptions empty their queues.
+const BYTES_PER_POLL: usize = CHUNK_LEN;
 /// Rounds (reads, datagrams, accepts) in one poll before a driver yields.
 const ROUNDS_PER_POLL: usize = 32;
 
