@@ -319,13 +319,13 @@ fn a_repeater_forgets_clients_that_are_gone() {
             .collect::<Vec<_>>()
     };
     first.open(&mut w, "nobody");
-    w.run_for(SEC);
+    w.run_for(secs(2));
     let gone = clients(&w);
     assert_eq!(gone.len(), 1);
     let addr = w.net.addr(first);
     let second = w.client_at(addr, |params| params);
     second.open(&mut w, "nobody");
-    w.run_for(SEC);
+    w.run_for(secs(2));
     assert_eq!(clients(&w).len(), 2);
     w.kill(first);
     // Beacons do not tell; the next client does.
@@ -333,7 +333,7 @@ fn a_repeater_forgets_clients_that_are_gone() {
     assert_eq!(clients(&w).len(), 2);
     let third = w.client_at(addr, |params| params);
     third.open(&mut w, "nobody");
-    w.run_for(SEC);
+    w.run_for(secs(2));
     assert_eq!(clients(&w).len(), 2);
     assert!(!clients(&w).contains(&gone[0]));
 }

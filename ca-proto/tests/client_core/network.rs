@@ -258,15 +258,21 @@ fn trap_16_registers_with_the_local_repeater() {
     let to = Destination::To("127.0.0.1:5065".parse().unwrap());
     assert_eq!(rig.datagrams(), [], "nobody needs beacons yet");
     let cid = rig.open("X");
+    let is_search = |sent: &(Destination, Vec<u8>)| sent.0 == Destination::Search;
+    assert!(
+        rig.datagrams().iter().all(is_search),
+        "a command may end before"
+    );
+    rig.now = at(1000);
     assert_eq!(rig.datagrams().last(), Some(&(to, vec![])));
     rig.client.close_channel(rig.now, cid);
-    rig.now = at(500);
+    rig.now = at(1500);
     let confirm = udp::Response::RepeaterConfirm {
         client: [127, 0, 0, 1].into(),
     };
     rig.datagram("127.0.0.1:41234".parse().unwrap(), &confirm);
     assert!(rig.client.beacon_stats().registered);
-    assert_eq!(rig.client.poll_timeout(), Some(at(60_500)));
+    assert_eq!(rig.client.poll_timeout(), Some(at(61_500)));
 }
 
 #[test]
