@@ -4,42 +4,18 @@
 
 use std::hint::black_box;
 
+use ca_bench::wire::{LIMITS, NAMES, PER_CHUNK, chunk_of_updates, search_datagram, update};
 use ca_proto::EcaStatus;
 use ca_proto::dbr::DbrType;
-use ca_proto::ids::{Cid, SubId};
-use ca_proto::wire::message::{Data, SearchFlag, Text};
-use ca_proto::wire::{Deframer, Limits, Minor, SendQueue, datagram_frames, tcp, udp};
+use ca_proto::ids::SubId;
+use ca_proto::wire::message::Data;
+use ca_proto::wire::{Deframer, SendQueue, datagram_frames, tcp, udp};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-
-const LIMITS: Limits = Limits {
-    max_payload: 1 << 24,
-    extended: true,
-};
-/// Updates of 40 bytes that fill one chunk of 64 KiB, as a driver reads them.
-const PER_CHUNK: usize = 64 * 1024 / 40;
-
-fn update(n: u32) -> tcp::Response<'static> {
-    tcp::Response::EventAdd {
-        ty: DbrType(20),
-        count: 1,
-        status: EcaStatus::NORMAL,
-        subid: SubId(n),
-        data: Data(&[7; 24]),
-    }
-}
-
-fn chunk_of_updates() -> Vec<u8> {
-    let mut queue = SendQueue::new();
-    for n in 0..PER_CHUNK {
-        update(n as u32).encode(&mut queue);
-    }
-    queue.to_vec()
-}
 
 fn updates(c: &mut Criterion) {
     let chunk = chunk_of_updates();
     let mut group = c.benchmark_group("updates of 40 bytes");
-    group.throughput(Throughput::Elements(PER_CHUNK as u64));
+    group.throughput(Throughput::Elements(PER_CHUNK.into()));
     group.bench_function("deframe", |b| {
         let mut deframer = Deframer::new(LIMITS);
         b.iter(|| {
@@ -68,7 +44,7 @@ fn updates(c: &mut Criterion) {
         let mut queue = SendQueue::new();
         b.iter(|| {
             for n in 0..PER_CHUNK {
-                update(black_box(n as u32)).encode(&mut queue);
+                update(black_box(n)).encode(&mut queue);
             }
             let len = queue.len();
             queue.clear();
@@ -79,26 +55,9 @@ fn updates(c: &mut Criterion) {
 }
 
 fn search(c: &mut Criterion) {
-    let mut datagram = Vec::new();
-    udp::Request::Version {
-        valid: 1,
-        minor: Minor::CURRENT,
-        sequence: 1,
-    }
-    .encode_into(&mut datagram);
-    for n in 0..21 {
-        let name = format!("facility:area:device{n:02}:field");
-        udp::Request::Search {
-            reply: SearchFlag::DONT_REPLY,
-            minor: Minor::CURRENT,
-            cid: Cid(n),
-            cid2: Cid(n),
-            name: Text::new(name.as_bytes()),
-        }
-        .encode_into(&mut datagram);
-    }
-    let mut group = c.benchmark_group("search datagram of 21 names");
-    group.throughput(Throughput::Elements(21));
+    let datagram = search_datagram();
+    let mut group = c.benchmark_group(format!("search datagram of {NAMES} names"));
+    group.throughput(Throughput::Elements(NAMES.into()));
     group.bench_function("parse", |b| {
         b.iter(|| {
             let mut bytes = 0;

@@ -11,123 +11,18 @@
 //! Instruction counts: run it under callgrind twice with different numbers of rounds.
 
 use std::env;
-use std::hint::black_box;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
-use ca_proto::dbr::{DbrType, Family, NativeType};
-use ca_proto::ids::{Cid, CircuitId, Ioid, Sid, SubId};
-use ca_proto::wire::message::{Data, EventMask, Text};
-use ca_proto::wire::{Deframer, Minor, tcp};
-use ca_proto::{Instant, Timestamp};
-use ca_server_sim::{Ioc, PvHandle, PvSpec};
+use ca_bench::server::{CHUNK, DOUBLE, Server};
+use ca_proto::ids::{Cid, Ioid, Sid};
+use ca_proto::wire::message::Data;
+use ca_proto::wire::tcp;
+use ca_server_sim::PvHandle;
 
-const DOUBLE: DbrType = DbrType::new(Family::Plain, NativeType::Double);
-const TIME_DOUBLE: DbrType = DbrType::new(Family::Time, NativeType::Double);
-/// What one read from a socket brings.
-const CHUNK: usize = 64 * 1024;
 /// Chunks that are handled in turn. A prime, so that large numbers of PVs are all visited.
 const REQUESTS: usize = 67;
 /// Circuits of `fan`.
 const READERS: u16 = 100;
-
-struct Peer {
-    circuit: CircuitId,
-    deframer: Deframer,
-}
-
-struct Bench {
-    ioc: Ioc,
-    now: Instant,
-    handles: Vec<PvHandle>,
-    /// Bytes that the IOC had to send.
-    sent: usize,
-}
-
-impl Bench {
-    fn new(pvs: usize) -> Self {
-        let specs = (0..pvs).map(|n| (format!("B:{n}"), PvSpec::double(0.0)));
-        let mut ioc = Ioc::builder().pvs(specs).build().expect("valid PVs");
-        ioc.start(Instant::ZERO, Timestamp::from_unix(1_800_000_000, 0), 5064);
-        let handle = |n| ioc.handle(&format!("B:{n}")).expect("it was added");
-        Self {
-            handles: (0..pvs).map(handle).collect(),
-            ioc,
-            now: Instant::ZERO,
-            sent: 0,
-        }
-    }
-
-    /// A circuit with channels to the first PVs; their server ids count from 0.
-    fn connect(&mut self, port: u16, channels: usize) -> Peer {
-        let peer = SocketAddrV4::new(Ipv4Addr::from(port as u32 + 1), port);
-        let circuit = self.ioc.accept(self.now, peer).expect("below the limit");
-        let deframer = Deframer::new(self.ioc.limits(circuit));
-        let mut peer = Peer { circuit, deframer };
-        let mut requests = Vec::new();
-        let minor = Minor::CURRENT;
-        let (priority, sequence) = (0, 0);
-        tcp::Request::Version {
-            priority,
-            minor,
-            sequence,
-        }
-        .encode_into(&mut requests);
-        for n in 0..channels {
-            let name = format!("B:{n}");
-            let (cid, name) = (Cid(n as u32), Text::new(name.as_bytes()));
-            tcp::Request::CreateChan { cid, minor, name }.encode_into(&mut requests);
-        }
-        self.feed(&mut peer, &requests);
-        peer
-    }
-
-    fn subscribe(&mut self, peer: &mut Peer, channels: usize) {
-        let mut requests = Vec::new();
-        for n in 0..channels as u32 {
-            let (sid, subid) = (Sid(n), SubId(n));
-            let mask = EventMask::VALUE | EventMask::ALARM;
-            tcp::Request::EventAdd {
-                ty: TIME_DOUBLE,
-                count: 1,
-                sid,
-                subid,
-                mask,
-            }
-            .encode_into(&mut requests);
-        }
-        self.feed(peer, &requests);
-    }
-
-    /// Hands in chunks as the driver does, and sends what comes of them.
-    fn feed(&mut self, peer: &mut Peer, requests: &[u8]) {
-        for mut chunk in requests.chunks(CHUNK) {
-            loop {
-                let done = self
-                    .ioc
-                    .handle_readable(self.now, peer.circuit, &mut peer.deframer, chunk)
-                    .expect("nothing is wrong with the requests");
-                chunk = &chunk[done..];
-                self.drain();
-                if chunk.is_empty() && self.ioc.is_readable(peer.circuit) {
-                    break;
-                }
-            }
-        }
-    }
-
-    fn drain(&mut self) {
-        while let Some(id) = self.ioc.poll_woken() {
-            while let Some(queue) = self.ioc.transmit(id) {
-                if queue.is_empty() {
-                    break;
-                }
-                self.sent += queue.len();
-                queue.advance(black_box(queue.len()));
-            }
-        }
-    }
-}
 
 /// Order in which the PVs are visited.
 fn order(pvs: usize, scatter: bool) -> impl FnMut() -> usize {
@@ -178,7 +73,9 @@ fn chunk(mode: &str, value: &mut f64, mut next: impl FnMut() -> usize) -> (u64, 
 /// Runs a mode; returns operations and seconds.
 fn run(mode: &str, pvs: usize, rounds: usize, scatter: bool) -> (u64, f64) {
     let mut next = order(pvs, scatter);
-    let mut bench = Bench::new(pvs);
+    let mut bench = Server::new(pvs);
+    let handle = |n| bench.ioc.handle(&format!("B:{n}")).expect("it was added");
+    let handles: Vec<PvHandle> = (0..pvs).map(handle).collect();
     let mut writer = bench.connect(1000, pvs);
     match mode {
         "update" | "post" => {
@@ -201,12 +98,12 @@ fn run(mode: &str, pvs: usize, rounds: usize, scatter: bool) -> (u64, f64) {
         requests.push(chunk(mode, &mut value, &mut next));
     }
     for round in 0..rounds {
-        bench.now += std::time::Duration::from_micros(10);
+        bench.now += Duration::from_micros(10);
         if mode == "post" {
             let start = Clock::now();
             for n in 0..1000 {
                 value += 1.0;
-                let pv = bench.handles[next()];
+                let pv = handles[next()];
                 bench.ioc.post(bench.now, pv, value).expect("it exists");
                 count += 1;
                 if n % 100 == 99 {

@@ -6,3 +6,5 @@
 //! read as ratios within one run: absolute times depend on the machine and its neighbours.
 
 pub mod pair;
+pub mod server;
+pub mod wire;
