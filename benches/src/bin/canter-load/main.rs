@@ -53,6 +53,9 @@ struct Args {
     /// Circuits, each with a subscription of each PV
     #[arg(long, default_value_t = 1)]
     circuits: u8,
+    /// Threads of the runtime, to see whether the one lock of an IOC holds back several
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
     /// Which interface of the client
     #[arg(long, default_value = "async")]
     api: Api,
@@ -148,7 +151,12 @@ fn start(args: &Args) -> Result<()> {
     if args.api == Api::Blocking {
         return blocking::run(args);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let mut runtime = match args.workers {
+        0 | 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime
+        .worker_threads(args.workers.max(1))
         .enable_all()
         .build()?;
     runtime.block_on(args.run())
