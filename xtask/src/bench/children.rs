@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use nix::unistd::Pid;
 /// Those that live: a signal finds them here.
 static ALIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
+/// The time of the whole run is up.
+static OVER: AtomicBool = AtomicBool::new(false);
+
 /// Kills our children, then ends, when we are interrupted or told to end. Should we be killed
 /// without a chance to do so, servers end when their standard input is closed, and clients when
 /// their time is up.
@@ -22,14 +26,28 @@ static ALIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 /// Another handler is in place.
 pub(crate) fn kill_on_signals() -> Result<(), String> {
     let handler = || {
-        if let Ok(alive) = ALIVE.lock() {
-            for &pid in alive.iter() {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
+        kill_all();
         std::process::exit(130);
     };
     ctrlc::set_handler(handler).map_err(|error| format!("signal handler: {error}"))
+}
+
+/// Kills our children after this time and starts none any more, so that a run ends with what it has
+/// however slow its programs are.
+pub(crate) fn kill_after(limit: Duration) {
+    thread::spawn(move || {
+        thread::sleep(limit);
+        OVER.store(true, Ordering::Relaxed);
+        kill_all();
+    });
+}
+
+fn kill_all() {
+    if let Ok(alive) = ALIVE.lock() {
+        for &pid in alive.iter() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 /// A child whose lines can be waited for. It is killed when dropped.
@@ -52,6 +70,9 @@ impl Running {
             .stderr(Stdio::null());
         // The lock is held so that a signal between start and entry waits for the entry.
         let mut alive = ALIVE.lock().map_err(|_| "a thread has panicked")?;
+        if OVER.load(Ordering::Relaxed) {
+            return Err("out of time".into());
+        }
         let mut child = command
             .spawn()
             .map_err(|error| format!("cannot start {name}: {error}"))?;
@@ -117,6 +138,37 @@ impl Running {
         while self.is_alive() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+/// Runs a program without input and output to its end; the wall time, to the microsecond.
+///
+/// # Errors
+/// It cannot be started, failed, or took too long and was killed.
+pub(crate) fn timed(command: &mut Command, limit: Duration) -> Result<Duration, String> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let start = Instant::now();
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let pid = child.id().cast_signed();
+    let (tell, ended) = mpsc::channel();
+    let waiter = thread::spawn(move || {
+        let status = child.wait();
+        let _ = tell.send((start.elapsed(), status));
+    });
+    let outcome = ended.recv_timeout(limit);
+    if outcome.is_err() {
+        // It is not waited for yet, so the number is still its own.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let _ = waiter.join();
+    match outcome {
+        Ok((took, Ok(status))) if status.success() => Ok(took),
+        Ok((_, Ok(status))) => Err(format!("ended with {status}")),
+        Ok((_, Err(error))) => Err(error.to_string()),
+        Err(_) => Err(format!("not done after {} s", limit.as_secs())),
     }
 }
 

@@ -15,7 +15,7 @@ use super::plan::Pin;
 const HZ: f64 = 100.0;
 /// Cores that all processes together may keep busy before a case begins.
 const QUIET: f64 = 0.3;
-const SAMPLE: Duration = Duration::from_millis(150);
+const SAMPLE: Duration = Duration::from_millis(100);
 const QUICK_SAMPLE: Duration = Duration::from_millis(80);
 
 /// Time to wait for quiet in a whole run; afterwards loads are only recorded.

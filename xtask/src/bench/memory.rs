@@ -13,7 +13,7 @@ use super::programs::{Programs, database};
 use super::results::Sample;
 use super::servers::{Serving, Setup, isolate};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// PVs of the server whose memory is taken off.
 const FEW: u64 = 1000;
 /// Circuits on which nothing happens but the VERSION messages.

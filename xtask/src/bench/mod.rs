@@ -33,9 +33,11 @@ const REPEATS: usize = 5;
 const QUICK_REPEATS: usize = 3;
 /// Repeats of what hardly jitters and takes long.
 const STEADY_REPEATS: usize = 3;
-/// A run that takes longer ends with what it has.
+/// A run that takes longer begins no other case and ends with what it has.
 const MAX_RUN: Duration = Duration::from_secs(14 * 60);
 const MAX_QUICK: Duration = Duration::from_secs(100);
+/// Time for the last case; then what still runs is killed.
+const LAST_CASE: Duration = Duration::from_secs(15);
 
 /// How the benchmark is run.
 #[derive(Debug, clap::Args)]
@@ -139,6 +141,8 @@ fn namespace() -> Option<Command> {
 fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
     children::kill_on_signals()?;
     let start = Instant::now();
+    let limit = if options.quick { MAX_QUICK } else { MAX_RUN };
+    children::kill_after(limit + LAST_CASE);
     let cases: Vec<Case> = plan::all()
         .into_iter()
         .filter(|case| options.wants(case) && programs.can(case))
@@ -148,10 +152,16 @@ fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
     for missing in &programs.missing {
         eprintln!("bench: left out: {missing}");
     }
+    let mut missing = programs.missing.clone();
     'repeats: for repeat in 0..options.repeats() {
         for (number, case) in cases.iter().enumerate() {
-            if start.elapsed() > if options.quick { MAX_QUICK } else { MAX_RUN } {
+            if start.elapsed() > limit {
                 eprintln!("bench: out of time after {repeat} repeats");
+                let (at, of) = (number, cases.len());
+                missing.push(format!(
+                    "the time was up in repeat {}, after {at} of {of} cases",
+                    repeat + 1
+                ));
                 break 'repeats;
             }
             if case.is_steady() && repeat >= STEADY_REPEATS {
@@ -163,7 +173,7 @@ fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
         }
     }
     drop(lab);
-    results.finish(start.elapsed(), &programs.missing);
+    results.finish(start.elapsed(), &missing);
     let out = options.out();
     results.save(&out.join("results.json"))?;
     let markdown = report::markdown(&results);

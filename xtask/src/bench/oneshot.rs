@@ -1,8 +1,9 @@
 //! W8: commands that connect, read, print and end.
 
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
+use std::time::Duration;
 
+use super::children::timed;
 use super::plan::{Case, Client};
 use super::programs::Programs;
 use super::results::Sample;
@@ -10,6 +11,7 @@ use super::servers::isolate;
 
 /// Runs of one sample: the median of a few is steadier than a single one.
 const RUNS: usize = 15;
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Wall time from the start of the process to its end.
 ///
@@ -21,16 +23,7 @@ pub(crate) fn run(programs: &Programs, case: &Case, pvs: u64, port: u16) -> Resu
         let mut command = command(programs, case)?;
         command.args((0..pvs).map(|n| format!("B:{n}")));
         isolate(&mut command, port);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let start = Instant::now();
-        let status = command.status().map_err(|error| error.to_string())?;
-        times.push(start.elapsed().as_secs_f64());
-        if !status.success() {
-            return Err(format!("ended with {status}"));
-        }
+        times.push(timed(&mut command, TIMEOUT)?.as_secs_f64());
     }
     times.sort_unstable_by(f64::total_cmp);
     let mut sample = Sample::default();
