@@ -310,6 +310,30 @@ void monitor(const Options& options) {
     meter.result(updates, now(), nullptr, lost(updates, seen));
 }
 
+// Reads of the last PV, one outstanding, while the others are monitored on the same circuit.
+void beside(const Options& options) {
+    Circuit circuit = connect(options.names());
+    size_t read = circuit.channels.size() - 1;
+    for (size_t k = 0; k < read; k++) {
+        circuit.add_subscription(k, DBR_TIME_DOUBLE, 1, uint32_t(k));
+        circuit.flush();
+        circuit.wait_for(EVENT_ADD);
+    }
+    ready();
+    constexpr double LONGEST = 2.0;
+    long n = options.number("n", 3000);
+    std::vector<double> latencies;
+    Meter meter;
+    while (long(latencies.size()) < n && now() - meter.start() < LONGEST) {
+        double start = now();
+        circuit.add_read(read);
+        circuit.flush();
+        circuit.wait_for(READ_NOTIFY);
+        latencies.push_back(now() - start);
+    }
+    meter.result(long(latencies.size()), now(), &latencies);
+}
+
 void connect_all(const Options& options) {
     Meter meter;
     Circuit circuit = connect(options.names());
@@ -411,6 +435,7 @@ int main(int argc, char** argv) {
         {"put", put},
         {"putstream", put_rounds},
         {"mon", monitor},
+        {"fair", beside},
         {"conn", connect_all},
         {"wfget", get_array},
         {"wffill", fill_array},

@@ -12,8 +12,8 @@ use super::results::Sample;
 use super::servers::{Serving, Setup, isolate};
 use super::{memory, oneshot};
 
-/// Time that a run of a client may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// Time that each step of a run may take: a subscriber until it is ready, a client, a writer.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const FRAME_ROUNDS: u64 = 120;
 
 /// The servers, and all that a case needs.
@@ -143,6 +143,12 @@ impl<'a> Lab<'a> {
             };
             return Ok(command);
         }
+        let python = case.client.is_python();
+        if python {
+            command
+                .arg(Programs::python_client())
+                .arg(case.client.name());
+        }
         command.arg(case.work.command());
         if case.client == Client::Blocking {
             command.args(["--api", "blocking"]);
@@ -151,6 +157,8 @@ impl<'a> Lab<'a> {
             command.arg(name).arg(value.to_string());
         };
         match case.work {
+            Work::Get if python => option("--n", self.scaled(2000)),
+            Work::GetMany(_) if python => option("--rounds", 2),
             Work::Get | Work::PutNotify => option("--n", self.scaled(6000)),
             Work::Put => option("--n", self.scaled(1_000_000)),
             Work::GetMany(pvs) => option("--rounds", (self.scaled(400_000) / pvs).max(2)),

@@ -18,6 +18,9 @@ pub(crate) enum Client {
     Bare,
     Ours,
     Blocking,
+    /// The Python clients of the wheel.
+    Pyepics,
+    Aioca,
     /// No Channel Access: what the kernel allows.
     Raw,
 }
@@ -77,8 +80,15 @@ const PAIRS: [(Client, Server); 7] = [
     (Client::Bare, Server::Bare),
 ];
 const BLOCKING: (Client, Server) = (Client::Blocking, Server::Ours);
+const PYTHON: [(Client, Server); 4] = [
+    (Client::Pyepics, Server::Ioc),
+    (Client::Pyepics, Server::Ours),
+    (Client::Aioca, Server::Ioc),
+    (Client::Aioca, Server::Ours),
+];
 const RAW: (Client, Server) = (Client::Raw, Server::Raw);
-const ALL_PINS: [Pin; 3] = [Pin::Same, Pin::Split, Pin::Free];
+/// All ways to pin.
+pub(crate) const ALL_PINS: [Pin; 3] = [Pin::Same, Pin::Split, Pin::Free];
 
 /// All cases in the order in which they are run.
 pub(crate) fn all() -> Vec<Case> {
@@ -112,11 +122,15 @@ pub(crate) fn all() -> Vec<Case> {
     add(&[Work::Array], &[Pin::Free], &PAIRS);
     add(&[Work::Array], &[Pin::Free], &[RAW]);
     add(&[Work::Frames], &[Pin::Free], &PAIRS);
-    let fair = [PAIRS[0], PAIRS[2], PAIRS[3], PAIRS[5]];
+    // The bare pair shows what the machine alone delays when three programs share its cores.
+    let fair = [PAIRS[0], PAIRS[2], PAIRS[3], PAIRS[4], PAIRS[5], PAIRS[6]];
     add(&[Work::Fair], &[Pin::Free], &fair);
     let memory = [PAIRS[0], PAIRS[3], PAIRS[5], PAIRS[6]];
     add(&[Work::Memory], &[Pin::Free], &memory);
     add(&[1, 100].map(Work::OneShot), &[Pin::Free], &PAIRS);
+    add(&[Work::Get], &[Pin::Same, Pin::Free], &PYTHON);
+    let several = [Work::GetMany(10_000), Work::Array];
+    add(&several, &[Pin::Free], &PYTHON);
     cases
 }
 
@@ -169,8 +183,15 @@ impl Client {
             Self::Bare => "bare",
             Self::Ours => "ours",
             Self::Blocking => "ours, blocking",
+            Self::Pyepics => "pyepics",
+            Self::Aioca => "aioca",
             Self::Raw => "TCP",
         }
+    }
+
+    /// Whether it is a library of Python.
+    pub(crate) fn is_python(self) -> bool {
+        matches!(self, Self::Pyepics | Self::Aioca)
     }
 }
 
@@ -186,9 +207,10 @@ impl Server {
 }
 
 impl Case {
-    /// `w1` to `w6`, `fair`.
+    /// `w1` to `w9`, `fair`.
     pub(crate) fn group(&self) -> &'static str {
         match self.work {
+            _ if self.client.is_python() => "w9",
             Work::Get => "w1",
             Work::GetMany(_) => "w2",
             Work::PutNotify | Work::Put => "w3",
@@ -209,9 +231,17 @@ impl Case {
         }
     }
 
-    /// Whether it jitters so little that a few repeats do.
+    /// The title of the table that it is in.
+    pub(crate) fn title(&self) -> String {
+        match self.client.is_python() {
+            true => format!("W9 Python: {}", self.work.name()),
+            false => self.work.name(),
+        }
+    }
+
+    /// Whether a few repeats do: it jitters little, or has no target.
     pub(crate) fn is_steady(&self) -> bool {
-        self.work == Work::Memory
+        self.work == Work::Memory || self.client.is_python()
     }
 
     /// Whether a quick run has it: the three pairs that the targets need, without repetition.

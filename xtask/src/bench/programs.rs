@@ -37,6 +37,7 @@ impl Programs {
             Client::Libca => self.libca.is_some(),
             Client::Bare => self.bare_client.is_some(),
             Client::Raw => self.raw_tcp.is_some(),
+            Client::Pyepics | Client::Aioca => self.python.is_some(),
             Client::Ours | Client::Blocking => true,
         };
         let server = match case.server {
@@ -53,8 +54,14 @@ impl Programs {
             Client::Libca => self.libca.as_deref(),
             Client::Bare => self.bare_client.as_deref(),
             Client::Raw => self.raw_tcp.as_deref(),
+            Client::Pyepics | Client::Aioca => self.python.as_deref(),
             Client::Ours | Client::Blocking => Some(&self.load),
         }
+    }
+
+    /// What the interpreter runs as a client.
+    pub(crate) fn python_client() -> PathBuf {
+        steps::root().join("benches/peers/python_client.py")
     }
 
     /// The writer of the monitor workloads: the cheapest there is.

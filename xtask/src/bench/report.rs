@@ -33,7 +33,7 @@ pub(crate) fn progress(
         "{}.{:03}/{of} {}, {}, {}: {told}",
         repeat + 1,
         number + 1,
-        case.work.name(),
+        case.title(),
         case.pin.name(),
         case.pair(),
     );
@@ -55,7 +55,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         let _ = writeln!(text, "Left out: {missing}\n");
     }
     text += &target_table(results);
-    for group in ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "fair"] {
+    for group in ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "fair"] {
         text += &group_tables(results, group);
     }
     let failures = results.rows.iter().flat_map(|row| {
@@ -63,7 +63,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         row.failures.iter().map(whose)
     });
     for (case, reason) in failures {
-        let (work, pin) = (case.work.name(), case.pin.name());
+        let (work, pin) = (case.title(), case.pin.name());
         let _ = writeln!(text, "Failed: {work}, {pin}, {}: {reason}\n", case.pair());
     }
     text
@@ -188,7 +188,9 @@ fn work_table(results: &Results, cases: &[Case], work: Work) -> String {
     let pinned = pins
         .clone()
         .any(|pin| pins.clone().any(|other| other != pin));
-    let mut text = format!("### {}\n\n| pair |", work.name());
+    let title = cases.iter().find(|case| case.work == work);
+    let title = title.map_or_else(String::new, Case::title);
+    let mut text = format!("### {title}\n\n| pair |");
     if pinned {
         text += " cores |";
     }
