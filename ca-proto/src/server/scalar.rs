@@ -29,9 +29,11 @@ impl Scalar {
             return None;
         }
         let mut bytes = [0; LEN];
-        bytes
-            .get_mut(..value.data.len())?
-            .copy_from_slice(value.data);
+        // hot: mostly a double, which is one load.
+        match value.data.first_chunk::<LEN>() {
+            Some(all) if value.data.len() == LEN => bytes = *all,
+            _ => (bytes.get_mut(..value.data.len())?).copy_from_slice(value.data),
+        }
         Some(Self {
             native: value.native,
             bytes,
@@ -91,8 +93,20 @@ impl Scalar {
             }
         }
         set(at, &self.bytes);
-        out.put_slice(message.get(..end).unwrap_or_default());
+        // hot: copies of a known length are a few stores.
+        match end {
+            24 => put_first::<24>(out, &message),
+            32 => put_first::<32>(out, &message),
+            _ => put_first::<MESSAGE_LEN>(out, &message),
+        }
         true
+    }
+}
+
+/// Queues the first `N` bytes.
+fn put_first<const N: usize>(out: &mut SendQueue, message: &[u8; MESSAGE_LEN]) {
+    if let Some(message) = message.first_chunk::<N>() {
+        out.put(|flat| flat.extend_from_slice(message));
     }
 }
 
