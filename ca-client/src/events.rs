@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddrV4;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use ca_proto::client::{Client as Core, CloseReason, Event, Trouble, Violation};
 use ca_proto::ids::{Cid, CircuitId};
 use ca_proto::{EcaStatus, Instant};
 use futures_core::Stream;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Events that wait for their reader; the oldest make room for new ones.
 const MAX_WAITING: usize = 1024;

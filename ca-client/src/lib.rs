@@ -57,6 +57,7 @@ mod set;
 mod set_queue;
 mod shared;
 mod subscription;
+mod sync;
 mod waits;
 
 pub use ca_proto::access::AccessRights;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
 use ca_net::{Runtime, WakerList};
@@ -22,6 +22,7 @@ use crate::ops::{Answer, Failure};
 use crate::set::Set;
 use crate::set_queue::Place;
 use crate::subscription::{News, SubSlot};
+use crate::sync::{Mutex, MutexGuard};
 use crate::waits::{Until, Waits};
 
 /// Names a read or put-notify that waits for its answer.
@@ -242,7 +243,8 @@ impl State {
             }
         }
         let earlier = self.next_timeout().is_some_and(|next| next < self.armed);
-        if earlier || !self.dials.is_empty() {
+        // Also right after it has parked: it may have looked before what it is to do came.
+        if earlier || !self.dials.is_empty() || self.endpoint_is_done() {
             wakers.extend(self.endpoint.take());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
@@ -16,6 +16,7 @@ use futures_core::Stream;
 use crate::channel::{Channel, ChannelInner};
 use crate::convert::FromReading;
 use crate::shared::{Sub, SubKey};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Updates that wait for their reader before the overflow policy takes effect.
 const DEFAULT_DEPTH: usize = 4;

@@ -1,6 +1,6 @@
 //! All that a change must pass.
 
-use crate::{instructions, steps, test, world};
+use crate::{instructions, models, steps, test, world};
 
 /// Runs every check and prints a summary.
 ///
@@ -47,6 +47,7 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
     });
     // The fuzz targets' corpora are replayed by ca-testkit's own tests, so they need no step here.
     test::add(&mut all, options);
+    all.step("models of threads", models::run);
     all.step(
         "2000 facilities in the World, 10 simulated minutes each",
         || world::run(&world::Options::default()),

@@ -11,6 +11,7 @@ mod conformance;
 mod coverage;
 mod fuzz;
 mod instructions;
+mod models;
 mod mutants;
 mod peers;
 mod soak;
@@ -40,6 +41,8 @@ enum Task {
     Coverage(coverage::Options),
     /// Run the fuzz targets in turn (needs a nightly compiler and cargo-fuzz).
     Fuzz(fuzz::Options),
+    /// Run client and IOC on threads whose order a scheduler chooses.
+    Models,
     /// Tell stories of whole facilities on a virtual network, in release.
     World(world::Options),
     /// Plant deliberate bugs and see whether the World notices each.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Conformance => conformance::run(),
         Task::Coverage(options) => coverage::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Models => models::run(),
         Task::World(options) => world::run(&options),
         Task::Mutants(options) => mutants::run(&options),
         Task::Soak(options) => soak::run(&options),

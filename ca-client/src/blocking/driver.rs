@@ -10,16 +10,18 @@
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ca_net::TokioRuntime;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, Thread, thread, thread_local, wait_timeout};
 
 /// Time without a call after which the background thread drives again.
 const GRACE: Duration = Duration::from_millis(2);
@@ -122,8 +124,7 @@ impl Turns {
             }
             let begun = turn.begun;
             turn.background = Background::Looks;
-            let waited = self.changed.wait_timeout(turn, GRACE);
-            turn = waited.unwrap_or_else(PoisonError::into_inner).0;
+            turn = wait_timeout(&self.turn, &self.changed, turn, GRACE);
             if turn.stop || turn.begun != begun {
                 continue;
             }
@@ -195,7 +196,7 @@ impl Driver {
     pub(super) fn start(&self) -> io::Result<JoinHandle<()>> {
         let this = self.clone();
         let name = "ca-client".to_owned();
-        thread::Builder::new().name(name).spawn(move || {
+        Builder::new().name(name).spawn(move || {
             let Shared { turns, let_go, .. } = &*this.0;
             while turns.wait() {
                 // A notification for a turn that has ended is used up by a short turn.
@@ -295,7 +296,10 @@ fn sleep_until<F: Future>(mut future: Pin<&mut F>, deadline: Option<Instant>) ->
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod models;
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::sync::mpsc;
 

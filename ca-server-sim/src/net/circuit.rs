@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use ca_proto::server::{Circuit, StallWatch};
 use ca_proto::wire::{Deframer, Limits, SendQueue};
 
 use super::shared::{Bell, Shared};
+use super::sync::Ordering;
 use crate::ioc::Ioc;
 
 /// Time for the last replies to leave, and for the client to end its side.

@@ -5,6 +5,7 @@ mod bind;
 mod circuit;
 mod config;
 mod shared;
+mod sync;
 mod udp;
 
 use std::fmt;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
 
 use super::bind::Sockets;
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use super::{NetConfig, accept, udp};
 use crate::ioc::Ioc;
 

@@ -1,0 +1,236 @@
+//! Who drives, in every order of threads. A runtime that is as simple as can be stands for tokio's: one
+//! thread drives, the others sleep until they have their answer or may drive.
+
+use std::future::poll_fn;
+use std::mem::take;
+
+use super::*;
+
+#[path = "../../../../ca-testkit/tests/models/check.rs"]
+mod check;
+
+use check::check;
+
+/// What somebody waits for.
+#[derive(Debug, Default)]
+struct Answer {
+    come: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Answer {
+    fn has_come(&self) -> bool {
+        self.come.load(Ordering::SeqCst)
+    }
+
+    async fn wait(&self) {
+        poll_fn(|cx| {
+            *self.waker.lock().unwrap() = Some(cx.waker().clone());
+            match self.has_come() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    fn give(&self) {
+        self.come.store(true, Ordering::SeqCst);
+        let waker = self.waker.lock().unwrap().take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    driven: bool,
+    let_go: bool,
+    /// Requests that nobody has looked at.
+    asked: Vec<Arc<Answer>>,
+}
+
+/// The runtime: whoever drives answers what is asked.
+#[derive(Debug, Default)]
+struct Engine {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Engine {
+    fn ask(&self) -> Arc<Answer> {
+        let answer = Arc::<Answer>::default();
+        self.state.lock().unwrap().asked.push(answer.clone());
+        self.changed.notify_all();
+        answer
+    }
+
+    fn let_go(&self) {
+        self.state.lock().unwrap().let_go = true;
+        self.changed.notify_all();
+    }
+
+    /// Drives, or waits for who does, until `done`.
+    fn block_on(&self, mut done: impl FnMut(&mut State) -> bool) {
+        let mut state = self.state.lock().unwrap();
+        let mut drives = false;
+        while !done(&mut state) {
+            drives |= !std::mem::replace(&mut state.driven, true);
+            let asked = if drives {
+                take(&mut state.asked)
+            } else {
+                Vec::new()
+            };
+            if asked.is_empty() {
+                state = self.changed.wait(state).unwrap();
+                continue;
+            }
+            drop(state);
+            asked.iter().for_each(|answer| answer.give());
+            state = self.state.lock().unwrap();
+        }
+        if drives {
+            state.driven = false;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+/// What [`Driver`] is, around that runtime.
+#[derive(Clone, Debug)]
+struct Model(Arc<(Turns, Engine)>);
+
+impl Model {
+    fn new() -> Self {
+        Self(Arc::new((Turns::new(), Engine::default())))
+    }
+
+    /// See [`Driver::start`].
+    fn start(&self) -> thread::JoinHandle<()> {
+        let this = self.clone();
+        thread::spawn(move || {
+            let (turns, engine) = &*this.0;
+            while turns.wait() {
+                engine.block_on(|state| take(&mut state.let_go));
+            }
+        })
+    }
+
+    /// See [`Driver::stop`].
+    fn stop(&self) {
+        self.0.0.stop();
+        self.0.1.let_go();
+    }
+
+    /// See [`Driver::block_until`].
+    fn call(&self) {
+        self.call_until(&self.0.1.ask());
+    }
+
+    fn call_until(&self, answer: &Answer) {
+        let (turns, engine) = &*self.0;
+        if turns.begin() {
+            engine.let_go();
+        }
+        let _call = Call(turns, Turns::end);
+        engine.block_on(|_| answer.has_come());
+    }
+
+    /// The same from a place that must not drive.
+    fn passive_call(&self) {
+        let (turns, engine) = &*self.0;
+        turns.begin_passive();
+        let _call = Call(turns, Turns::end_passive);
+        let answer = engine.ask();
+        sleep_until(pin!(answer.wait()), None).unwrap();
+    }
+
+    /// Queues what needs no answer, and waits until it was sent.
+    fn write(&self) {
+        let (_, engine) = &*self.0;
+        shuttle::future::block_on(engine.ask().wait());
+    }
+}
+
+fn spawn(model: &Model, work: impl FnOnce(&Model) + Send + 'static) -> thread::JoinHandle<()> {
+    let model = model.clone();
+    thread::spawn(move || work(&model))
+}
+
+/// Calls that drive and calls that must not all get their answer, and what needs no answer is sent
+/// when there are no more calls.
+#[test]
+fn every_call_is_answered_and_the_background_thread_comes_back() {
+    check(|| {
+        let model = Model::new();
+        let background = model.start();
+        let calls = [
+            spawn(&model, Model::call),
+            spawn(&model, |model| {
+                model.call();
+                model.call();
+            }),
+            spawn(&model, Model::passive_call),
+        ];
+        for call in calls {
+            call.join().unwrap();
+        }
+        model.write();
+        model.stop();
+        background.join().unwrap();
+        let turn = model.0.0.lock();
+        assert_eq!((turn.calls, turn.passive), (0, 0));
+    });
+}
+
+/// One event, the end of a long call, is for two who must not drive: both are answered.
+#[test]
+fn two_that_must_not_drive_are_answered() {
+    check(|| {
+        let model = Model::new();
+        let background = model.start();
+        let calls = [
+            spawn(&model, Model::passive_call),
+            spawn(&model, Model::call),
+            spawn(&model, Model::passive_call),
+        ];
+        for call in calls {
+            call.join().unwrap();
+        }
+        model.stop();
+        background.join().unwrap();
+    });
+}
+
+/// A client that is dropped while its background thread drives, looks or sleeps: the thread ends, and
+/// a call that is under way gets its answer.
+#[test]
+fn the_background_thread_ends_whatever_it_does() {
+    check(|| {
+        let model = Model::new();
+        let background = model.start();
+        let call = spawn(&model, Model::call);
+        model.stop();
+        background.join().unwrap();
+        call.join().unwrap();
+    });
+}
+
+/// The same beside a call that waits for something that does not come before.
+#[test]
+fn the_background_thread_ends_beside_a_call_that_does_not() {
+    check(|| {
+        let model = Model::new();
+        let background = model.start();
+        let late = Arc::<Answer>::default();
+        let call = spawn(&model, {
+            let late = late.clone();
+            move |model| model.call_until(&late)
+        });
+        model.stop();
+        background.join().unwrap();
+        late.give();
+        model.0.1.let_go();
+        call.join().unwrap();
+    });
+}
