@@ -212,6 +212,30 @@ fn a_server_without_power_is_found_again_after_its_reboot() {
     assert_eq!(c.updates(&w, sub), [1.0, 1.0]);
 }
 
+/// PROTOCOL C25. What was connected before waits for the governor, up to 10 s; what is opened now
+/// joins the circuit of the server that is gone, and must not wait as well.
+#[test]
+fn a_channel_opened_after_a_reboot_does_not_wait_for_what_was_lost() {
+    let mut w = World::new(1);
+    let ioc = w.ioc(|db| {
+        db.ai("x", 1.0);
+        db.ai("y", 2.0);
+    });
+    let c = w.client();
+    c.connect(&mut w, "x");
+    w.run_for(SEC);
+    ioc.power_off(&mut w);
+    w.run_for(SEC);
+    ioc.start(&mut w);
+    let start = w.now();
+    c.open(&mut w, "y");
+    w.run_until(|w| c.is_connected(w, "y"));
+    assert!(w.now() - start < Duration::from_millis(100));
+    assert!(!c.is_connected(&w, "x"), "its circuit was reset");
+    w.run_until(|w| c.is_connected(w, "x"));
+    assert!(w.now() - start < secs(10));
+}
+
 #[test]
 fn a_put_notify_completes_later() {
     let mut w = World::new(1);

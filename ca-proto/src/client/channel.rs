@@ -19,6 +19,8 @@ pub(super) enum Phase {
     Creating {
         circuit: CircuitId,
         deadline: Instant,
+        /// The circuit was connected before: it may belong to a server that is gone.
+        joined: bool,
     },
     /// Created.
     Ready {
@@ -49,6 +51,9 @@ pub(super) struct Channel {
     pub(super) subs: Chain<SubId>,
     pub(super) trouble: Option<Trouble>,
     pub(super) priority: u8,
+    /// Was searched at once after a circuit that it had joined died; so it is once between two
+    /// connections.
+    pub(super) retried: bool,
 }
 
 impl Channel {
@@ -62,7 +67,15 @@ impl Channel {
             subs: Chain::new(),
             trouble: None,
             priority,
+            retried: false,
         }
+    }
+
+    /// True if the channel need not wait for the governor now that its circuit is lost (PROTOCOL
+    /// C25): what answered the search is newer than the circuit.
+    pub(super) const fn may_retry(&mut self) -> bool {
+        let joined = matches!(self.phase, Phase::Creating { joined: true, .. });
+        joined && !core::mem::replace(&mut self.retried, true)
     }
 }
 

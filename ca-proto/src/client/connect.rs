@@ -35,6 +35,7 @@ impl Client {
                 channel.phase = Phase::Creating {
                     circuit: c,
                     deadline,
+                    joined: false,
                 };
                 circuit.create_due = deadline;
             }
@@ -94,8 +95,9 @@ impl Client {
         }
     }
 
-    /// Ends what a channel has on its circuit and hands it to the governor. The channel is already
-    /// out of the circuit's list. `live` is false when its user was told before.
+    /// Ends what a channel has on its circuit and hands it to the governor, or searches it at once
+    /// (PROTOCOL C25). The channel is already out of the circuit's list. `live` is false when its
+    /// user was told before.
     fn channel_lost(
         &mut self,
         now: Instant,
@@ -108,6 +110,7 @@ impl Client {
             return;
         };
         let ready = matches!(channel.phase, Phase::Ready { .. });
+        let at_once = matches!(why, Trouble::Circuit(_)) && channel.may_retry();
         channel.phase = Phase::Searching;
         channel.trouble = Some(why);
         let mut at = channel.subs.first();
@@ -122,7 +125,11 @@ impl Client {
         } else if !ready {
             self.events.push_back(Event::NotConnected { cid, why });
         }
-        self.search.hold(now, cid);
+        if at_once {
+            self.search.add(now, cid);
+        } else {
+            self.search.hold(now, cid);
+        }
     }
 
     /// Answers the pending operations of a channel, then tells that it is down (5.4).
@@ -155,6 +162,7 @@ impl Client {
         let Phase::Ready { circuit, sid, .. } = channel.phase else {
             return;
         };
+        channel.retried = false;
         self.events.push_back(Event::Connected { cid });
         let mut at = channel.subs.first();
         while let Some(subid) = at {

@@ -192,7 +192,8 @@ impl Client {
         else {
             return;
         };
-        let deadline = if entry.is_ready() {
+        let joined = entry.is_ready();
+        let deadline = if joined {
             now + self.params.create_timeout
         } else {
             Instant::MAX
@@ -201,7 +202,11 @@ impl Client {
         // At most 2^24 channels exist.
         channel.position = entry.channels.len() as u32;
         entry.channels.push(cid);
-        channel.phase = Phase::Creating { circuit, deadline };
+        channel.phase = Phase::Creating {
+            circuit,
+            deadline,
+            joined,
+        };
         channel.rights = crate::access::AccessRights::NONE;
         let name = crate::wire::message::Text::new(channel.name.as_bytes());
         let create = tcp::Request::CreateChan {

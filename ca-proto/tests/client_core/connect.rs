@@ -306,6 +306,55 @@ fn a_held_channel_takes_a_late_reply() {
     assert_eq!(rig.search_times_until(60_000), [0; 0]);
 }
 
+/// PROTOCOL C25: the search was answered by the server that is there after the restart, the circuit
+/// belonged to the one before it.
+#[test]
+fn a_channel_that_joined_a_dying_circuit_is_searched_at_once() {
+    let mut rig = Rig::new();
+    let (old, c) = rig.connect("OLD", 1);
+    rig.run_until(3_000);
+    let fresh = rig.open("FRESH");
+    rig.datagrams();
+    rig.found(fresh, SERVER);
+    rig.closed(c, CloseReason::Reset);
+    assert_eq!(rig.search_times_until(3_010), [3_000]);
+    let searched = |rig: &Rig, cid| rig.client.channel(cid).unwrap().search_attempts;
+    assert_eq!((searched(&rig, old), searched(&rig, fresh)), (0, 1));
+    rig.found(fresh, SERVER);
+    let d = rig.dialled();
+    rig.connected(d);
+    rig.feed(d, &created(fresh, 1));
+    assert!(rig.client.channel(fresh).unwrap().connection().is_some());
+}
+
+/// Only once: a server that answers searches and closes every circuit is not tried in a loop, even
+/// if something keeps opening circuits to it.
+#[test]
+fn a_channel_that_joins_dying_circuits_again_waits_for_the_governor() {
+    let mut rig = Rig::new();
+    let fresh = rig.open("FRESH");
+    rig.datagrams();
+    for (tick, searched) in [(3_000, vec![3_000]), (6_000, vec![])] {
+        let (opener, c) = rig.connect(&format!("OPENER{tick}"), 1);
+        rig.run_until(tick);
+        rig.found(fresh, SERVER);
+        rig.closed(c, CloseReason::Reset);
+        rig.client.close_channel(rig.now, opener);
+        rig.events();
+        assert_eq!(rig.search_times_until(tick + 10), searched);
+    }
+    assert_eq!(rig.search_times_until(10_000), [10_000]);
+
+    // Once it was connected it may try again.
+    let (_, c) = rig.connect("OPENER", 1);
+    rig.found(fresh, SERVER);
+    rig.feed(c, &created(fresh, 2));
+    rig.feed(c, &[tcp::Response::ServerDisconn { cid: fresh }]);
+    rig.found(fresh, SERVER);
+    rig.closed(c, CloseReason::Reset);
+    assert_eq!(rig.search_times_until(10_010), [10_000]);
+}
+
 #[test]
 fn a_server_may_change_the_type_over_a_restart() {
     let mut rig = Rig::new();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ca_proto::client::{
     Action, ChannelState, Client, CloseReason, Deliver, Destination, Event, Hangup, Lifecycle,
-    More, OpError, ReadSpec, Reply, SubSpec, Token, Update, Violation,
+    More, OpError, ReadSpec, Reply, SubSpec, Token, Trouble, Update, Violation,
 };
 use ca_proto::config::ClientParams;
 use ca_proto::dbr::{DbrType, Reading, Value};
@@ -271,6 +271,9 @@ pub struct ClientHost {
     late: Option<Instant>,
     /// Lost channels, and until when they are not searched.
     held: BTreeMap<Cid, Instant>,
+    /// Those of them that may be searched at once, and channels that were.
+    excused: BTreeSet<Cid>,
+    retried: BTreeSet<Cid>,
 }
 
 impl ClientHost {
@@ -296,6 +299,8 @@ impl ClientHost {
             start: now,
             late: None,
             held: BTreeMap::new(),
+            excused: BTreeSet::new(),
+            retried: BTreeSet::new(),
         }
     }
 
@@ -625,7 +630,8 @@ impl ClientHost {
     }
 
     /// A channel that is lost is not searched before the next tick of the governor, a timer that runs
-    /// from the start of the client (`client-and-tools` 2.4).
+    /// from the start of the client (`client-and-tools` 2.4). One that never was created on a circuit
+    /// that had been connected may be searched at once, once between two connections (PROTOCOL C25).
     fn hold(&mut self, now: Instant, event: &Event) {
         if self.late == Some(now) {
             // After a jump of the clock a tick that has passed counts as the next one.
@@ -637,9 +643,19 @@ impl ClientHost {
                 let since = (now - self.start).as_nanos() as u64;
                 let until = self.start + Duration::from_nanos(since.next_multiple_of(tick));
                 self.held.insert(cid, until);
+                let dial = [CloseReason::DialFailed, CloseReason::DialTimeout];
+                let excused = matches!(*event, Event::NotConnected {
+                    why: Trouble::Circuit(why), ..
+                } if !dial.contains(&why));
+                if excused {
+                    self.excused.insert(cid);
+                } else {
+                    self.excused.remove(&cid);
+                }
             }
             Event::Connected { cid } => {
                 self.held.remove(&cid);
+                self.retried.remove(&cid);
             }
             _ => {}
         }
@@ -669,9 +685,10 @@ impl ClientHost {
             let Ok(udp::Request::Search { cid, name, .. }) = udp::Request::parse(&frame) else {
                 continue;
             };
-            if let Some(&until) = self.held.get(&cid)
-                && now < until
-            {
+            let early = self.held.get(&cid).is_some_and(|&until| now < until);
+            if early && self.excused.remove(&cid) && self.retried.insert(cid) {
+                self.held.remove(&cid);
+            } else if early {
                 let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
                 let what = format!("{name} was lost and is searched before its pause is over");
                 self.log.complaint.get_or_insert(what);
