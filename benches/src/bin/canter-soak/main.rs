@@ -1,15 +1,19 @@
 //! Client and IOCs under churn for minutes: `cargo xtask soak`.
 //!
 //! One process holds IOCs on loopback sockets and a client with channels and subscriptions on all of
-//! their PVs. Channels and subscriptions come and go, PVs are posted and put, IOCs restart, some
-//! subscribers never read. Each interval prints a line; at the end memory and descriptors of the last
-//! third are compared with those of the second: flat, or it fails.
+//! their PVs. Ten times a second channels and subscriptions come and go, PVs are posted, read and
+//! put, and some subscriptions are emptied; most are never read. Each interval an IOC restarts, and a
+//! line is printed. Reads and puts are made on connected channels only: how long a channel is away is
+//! what the column "back s" tells. At the end the last third is compared with the second: flat, or it
+//! fails.
+
+mod judge;
 
 use std::net::SocketAddrV4;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ca_client::{Channel, Client, SubSpec, Subscription};
+use ca_client::{Channel, Client, ReadError, SubSpec, Subscription, WriteError};
 use ca_proto::rng::Pcg32;
 use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, PvSpec};
@@ -17,20 +21,21 @@ use clap::Parser;
 use futures_util::future::join_all;
 use hdrhistogram::Histogram;
 
+use judge::Sample;
+
 type Failure = Box<dyn std::error::Error>;
 
 /// IOCs that share the PVs.
 const IOCS: usize = 8;
-/// Channels opened at a time.
+/// Channels opened at a time at the start.
 const BATCH: usize = 2_000;
-/// Growth of memory from the second to the last third of a run that still counts as flat.
-const MAX_GROWTH: f64 = 0.05;
-/// Bytes by which it may grow beside that: what allocators keep.
-const SLACK: u64 = 8 << 20;
-/// Descriptors by which it may grow: circuits that are just being replaced.
-const SLACK_FILES: u64 = 2 * IOCS as u64;
+/// Pause from the start of a round to that of the next.
+const ROUND: Duration = Duration::from_millis(100);
+/// How long channels may take to be back at the end: the governor's 10 s, and the search.
+const BACK: Duration = Duration::from_secs(30);
 
-/// Client and IOCs under churn; fails unless memory and descriptors stay flat.
+/// Client and IOCs under churn; fails unless memory, descriptors and latency stay flat, every
+/// operation is answered and every channel is back at the end.
 #[derive(Debug, Parser)]
 struct Args {
     /// How long
@@ -44,29 +49,40 @@ struct Args {
     seed: u64,
 }
 
-/// What is compared at the end.
-#[derive(Clone, Copy)]
-struct Sample {
-    memory: u64,
-    files: u64,
-}
-
-fn sample() -> Result<Sample, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = kib.ok_or("no VmRSS in /proc/self/status")?.parse()?;
-    let files = std::fs::read_dir("/proc/self/fd")?.count() as u64;
-    Ok(Sample {
-        memory: kib << 10,
-        files,
-    })
-}
-
 struct Slot {
     name: String,
     channel: Option<Channel>,
     subscription: Option<Subscription>,
+}
+
+/// An IOC that was restarted.
+struct Restart {
+    ioc: usize,
+    at: Instant,
+    /// When all its channels were connected again.
+    back: Option<Duration>,
+}
+
+/// Microseconds and counts of one interval.
+struct Interval {
+    reads: Histogram<u64>,
+    puts: Histogram<u64>,
+    /// Opening channels, a batch at a time.
+    opens: Histogram<u64>,
+    updates: u64,
+    rounds: u64,
+}
+
+impl Interval {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            reads: Histogram::new(3)?,
+            puts: Histogram::new(3)?,
+            opens: Histogram::new(3)?,
+            updates: 0,
+            rounds: 0,
+        })
+    }
 }
 
 struct Soak {
@@ -76,8 +92,10 @@ struct Soak {
     slots: Vec<Slot>,
     /// Nobody reads these.
     slow: Vec<Subscription>,
-    reads: Histogram<u64>,
-    puts: Histogram<u64>,
+    interval: Interval,
+    restart: Option<Restart>,
+    /// Operations that ended because their circuit was lost, as a restart makes them.
+    cut: u64,
     failed: u64,
     restarts: u64,
 }
@@ -106,8 +124,9 @@ impl Soak {
             client,
             slots: (0..args.channels).map(slot).collect(),
             slow: Vec::new(),
-            reads: Histogram::new(3)?,
-            puts: Histogram::new(3)?,
+            interval: Interval::new()?,
+            restart: None,
+            cut: 0,
             failed: 0,
             restarts: 0,
         };
@@ -148,62 +167,116 @@ impl Soak {
 
     /// A round of everything.
     async fn round(&mut self) {
+        self.interval.rounds += 1;
         let some: Vec<usize> = (0..100).map(|_| self.any()).collect();
         for &n in &some {
             (self.slots[n].subscription, self.slots[n].channel) = (None, None);
         }
+        let start = Instant::now();
         self.open(&some).await;
+        self.interval.opens.saturating_record(micros(start));
         for _ in 0..200 {
             let n = self.any();
             let value = f64::from(self.rng.below(1000));
             // A PV of a stopped IOC keeps its value; posting to it is no failure.
             let _ = self.iocs[n % IOCS].post(self.slots[n].name.as_str(), value);
+            if let Some(subscription) = &mut self.slots[n].subscription {
+                while subscription.try_next().is_some() {
+                    self.interval.updates += 1;
+                }
+            }
         }
         for _ in 0..50 {
             let n = self.any();
-            let Some(channel) = &self.slots[n].channel else {
-                continue;
-            };
-            let start = Instant::now();
-            match channel.read::<f64>().await {
-                Ok(_) => self.reads.saturating_record(micros(start)),
-                Err(_) => self.failed += 1,
-            }
-            let start = Instant::now();
-            match channel.write_notify(1.0).await {
-                Ok(()) => self.puts.saturating_record(micros(start)),
-                Err(_) => self.failed += 1,
-            }
+            self.read_and_put(n).await;
+        }
+    }
+
+    async fn read_and_put(&mut self, n: usize) {
+        let connected = |channel: &&Channel| channel.is_connected();
+        let Some(channel) = self.slots[n].channel.as_ref().filter(connected) else {
+            return;
+        };
+        let start = Instant::now();
+        match channel.read::<f64>().await {
+            Ok(_) => self.interval.reads.saturating_record(micros(start)),
+            Err(ReadError::Disconnected(_)) => self.cut += 1,
+            Err(_) => self.failed += 1,
+        }
+        if !channel.is_connected() {
+            return;
+        }
+        let start = Instant::now();
+        match channel.write_notify(1.0).await {
+            Ok(()) => self.interval.puts.saturating_record(micros(start)),
+            Err(WriteError::Disconnected(_)) => self.cut += 1,
+            Err(_) => self.failed += 1,
         }
     }
 
     async fn restart(&mut self) -> Result<(), Failure> {
-        let at = self.rng.below(IOCS as u32) as usize;
-        self.iocs[at].restart().await?;
+        let ioc = self.rng.below(IOCS as u32) as usize;
+        self.iocs[ioc].restart().await?;
         self.restarts += 1;
+        self.restart = Some(Restart {
+            ioc,
+            at: Instant::now(),
+            back: None,
+        });
         Ok(())
     }
 
-    fn line(&mut self, at: Duration, now: Sample) {
-        let connected = self.slots.iter().filter_map(|slot| slot.channel.as_ref());
-        let connected = connected.filter(|channel| channel.is_connected()).count();
+    /// Looks whether the channels of the IOC that was restarted are back.
+    fn look(&mut self) {
+        let Some(restart) = self.restart.as_mut().filter(|r| r.back.is_none()) else {
+            return;
+        };
+        let all = self.slots.iter().skip(restart.ioc).step_by(IOCS);
+        if all.filter(|slot| !is_connected(slot)).count() == 0 {
+            restart.back = Some(restart.at.elapsed());
+        }
+    }
+
+    /// Waits for all channels, with a limit.
+    async fn all_back(&self) -> bool {
+        let start = Instant::now();
+        while !self.slots.iter().all(is_connected) {
+            if start.elapsed() > BACK {
+                return false;
+            }
+            tokio::time::sleep(ROUND).await;
+        }
+        true
+    }
+
+    fn line(&mut self, at: Duration, now: &Sample) -> Result<(), Failure> {
+        let connected = self.slots.iter().filter(|slot| is_connected(slot)).count();
+        let interval = std::mem::replace(&mut self.interval, Interval::new()?);
         let of = |h: &Histogram<u64>| {
             let [a, b] = [0.5, 0.99].map(|q| h.value_at_quantile(q));
             format!("{a:>6} {b:>7} {:>8}", h.max())
         };
+        let back = self.restart.as_ref().and_then(|restart| restart.back);
+        let back = back.map_or_else(|| "-".into(), |b| format!("{:.1}", b.as_secs_f64()));
         println!(
-            "{:>7.0} {:>9.1} {:>6} {connected:>9} {} {} {:>7} {:>8}",
+            "{:>6.0} {:>7.1} {:>5} {connected:>9} {:>6} {} {} {} {:>7} {back:>6} {:>5} {:>6}",
             at.as_secs_f64(),
             now.memory as f64 / 1e6,
             now.files,
-            of(&self.reads),
-            of(&self.puts),
+            interval.rounds,
+            of(&interval.reads),
+            of(&interval.puts),
+            of(&interval.opens),
+            interval.updates,
+            self.cut,
             self.failed,
-            self.restarts,
         );
-        self.reads.reset();
-        self.puts.reset();
+        Ok(())
     }
+}
+
+fn is_connected(slot: &Slot) -> bool {
+    slot.channel.as_ref().is_some_and(Channel::is_connected)
 }
 
 fn name(n: usize) -> String {
@@ -214,6 +287,24 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
+fn head() {
+    println!(
+        "{:>6} {:>7} {:>5} {:>9} {:>6} {:^23} {:^23} {:^23} {:>7} {:>6} {:>5} {:>6}",
+        "s",
+        "RSS MB",
+        "files",
+        "connected",
+        "rounds",
+        "read us p50 p99 max",
+        "put us p50 p99 max",
+        "open 100 us p50 p99 max",
+        "updates",
+        "back s",
+        "cut",
+        "failed"
+    );
+}
+
 async fn run(args: &Args) -> Result<bool, Failure> {
     println!(
         "seed {}, {} channels, {IOCS} IOCs",
@@ -222,60 +313,34 @@ async fn run(args: &Args) -> Result<bool, Failure> {
     let start = Instant::now();
     let mut soak = Soak::start(args).await?;
     println!("connected after {:.1} s", start.elapsed().as_secs_f64());
-    println!(
-        "{:>7} {:>9} {:>6} {:>9} {:^23} {:^23} {:>7} {:>8}",
-        "s",
-        "RSS MB",
-        "files",
-        "connected",
-        "read us p50 p99 max",
-        "put us p50 p99 max",
-        "failed",
-        "restarts"
-    );
+    head();
     let all = Duration::try_from_secs_f64(args.minutes * 60.0)?;
     let interval = (all / 30).max(Duration::from_secs(1));
     let (start, mut samples) = (Instant::now(), Vec::new());
     while start.elapsed() < all {
         let begun = Instant::now();
         soak.restart().await?;
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while begun.elapsed() < interval {
+            rounds.tick().await;
             soak.round().await;
+            soak.look();
         }
-        let now = sample()?;
-        soak.line(start.elapsed(), now);
+        let now = judge::sample(soak.interval.reads.value_at_quantile(0.5))?;
+        soak.line(start.elapsed(), &now)?;
         samples.push(now);
     }
-    Ok(is_flat(&samples))
-}
-
-/// Compares the medians of the second and the last third.
-fn is_flat(samples: &[Sample]) -> bool {
-    let third = samples.len() / 3;
-    if third == 0 {
-        println!("too short to judge: fewer than 3 intervals");
-        return false;
-    }
-    let median = |part: &[Sample], of: fn(&Sample) -> u64| {
-        let mut values: Vec<u64> = part.iter().map(of).collect();
-        values.sort_unstable();
-        values[values.len() / 2]
-    };
-    let (middle, last) = (&samples[third..2 * third], &samples[2 * third..]);
-    let [before, after] = [middle, last].map(|part| median(part, |s| s.memory));
-    let [files, files_after] = [middle, last].map(|part| median(part, |s| s.files));
-    let most = before + (before as f64 * MAX_GROWTH) as u64 + SLACK;
-    let flat = after <= most && files_after <= files + SLACK_FILES;
+    let back = soak.all_back().await;
     println!(
-        "memory {:.1} MB, then {:.1} MB (at most {:.1}); descriptors {files}, then {files_after} (at \
-         most {}): {}",
-        before as f64 / 1e6,
-        after as f64 / 1e6,
-        most as f64 / 1e6,
-        files + SLACK_FILES,
-        if flat { "flat" } else { "NOT FLAT" }
+        "{} restarts; all channels connected at the end: {}; operations cut by a restart {}, failed \
+         otherwise {}",
+        soak.restarts,
+        if back { "yes" } else { "NO" },
+        soak.cut,
+        soak.failed
     );
-    flat
+    Ok(judge::is_flat(&samples) && back && soak.failed == 0)
 }
 
 fn main() -> ExitCode {
