@@ -31,6 +31,8 @@ const IOCS: usize = 8;
 const BATCH: usize = 2_000;
 /// Pause from the start of a round to that of the next.
 const ROUND: Duration = Duration::from_millis(100);
+/// Longest latency that is told from longer ones, in microseconds.
+const LONGEST: u64 = 60_000_000;
 /// How long channels may take to be back at the end: the governor's 10 s, and the search.
 const BACK: Duration = Duration::from_secs(30);
 
@@ -75,10 +77,11 @@ struct Interval {
 
 impl Interval {
     fn new() -> Result<Self, Failure> {
+        let micros = || Histogram::new_with_bounds(1, LONGEST, 3);
         Ok(Self {
-            reads: Histogram::new(3)?,
-            puts: Histogram::new(3)?,
-            opens: Histogram::new(3)?,
+            reads: micros()?,
+            puts: micros()?,
+            opens: micros()?,
             updates: 0,
             rounds: 0,
         })
