@@ -6,10 +6,10 @@ use bytes::Bytes;
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::{Metadata, NativeType, Snapshot, Value};
 use ca_proto::server::{
-    ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, Subscriber,
+    ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, Subscriber,
 };
 use ca_proto::wire::message::EventMask;
-use ca_proto::{Alarm, Instant, Timestamp};
+use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 
 use crate::db::{Db, Node, PvHandle};
 use crate::field::Field;
@@ -102,13 +102,22 @@ impl Database for Db {
         self.logged_put(now, &put, Some(buffer))
     }
 
+    fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {
+        self.log_refused(now, &put);
+    }
+
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {
         let Some((handle, ..)) = self.target(pv) else {
             return;
         };
         // One that has begun goes on to its end.
-        if let Some(busy) = self.busy_mut(handle) {
-            busy.queue.retain(|queued| queued.ticket != put);
+        let Some(busy) = self.busy_mut(handle) else {
+            return;
+        };
+        let before = busy.queue.len();
+        busy.queue.retain(|queued| queued.ticket != put);
+        if busy.queue.len() < before {
+            self.completed.push((put, EcaStatus::DISCONN));
         }
     }
 

@@ -81,6 +81,7 @@ impl Ioc {
         while self.db.has_news() {
             self.publish();
             for (ticket, status) in std::mem::take(&mut self.db.completed) {
+                self.db.log_completed(now, ticket, status);
                 if let Some(connection) = self.circuits.get_mut(ticket.circuit) {
                     let circuit = &mut connection.circuit;
                     circuit.complete_put(now, ticket.id, status, &mut self.db);

@@ -198,10 +198,17 @@ impl Db {
             let Some(busy) = self.busy_mut(handle) else {
                 continue;
             };
-            busy.queue.retain(|put| put.ticket.circuit != circuit);
+            let of_it = |put: &QueuedPut| put.ticket.circuit == circuit;
+            let gone: Vec<PutTicket> = (busy.queue.iter().filter(|put| of_it(put)))
+                .map(|put| put.ticket)
+                .collect();
+            busy.queue.retain(|put| !of_it(put));
             let is_its = busy.holder.is_some_and(|ticket| ticket.circuit == circuit);
-            if is_its && busy.until.is_none() {
-                busy.holder = None;
+            let ends = is_its && busy.until.is_none();
+            let holder = ends.then(|| busy.holder.take()).flatten();
+            let gone = gone.into_iter().chain(holder);
+            (self.completed).extend(gone.map(|ticket| (ticket, EcaStatus::DISCONN)));
+            if ends {
                 self.finish_put(now, handle, EcaStatus::NORMAL);
             }
         }

@@ -28,12 +28,14 @@ struct Entry {
     user: String,
     host: String,
     peer: String,
-    kind: String,
-    old: Value,
+    kind: Option<String>,
+    /// `None` at the end of a put whose beginning is in the log.
+    old: Option<Value>,
     new: Option<Value>,
     number: Option<u16>,
     notify: bool,
     result: String,
+    took: Option<f64>,
     missed: u64,
 }
 
@@ -46,12 +48,18 @@ struct Line<'a> {
     host: &'a str,
     peer: &'a str,
     pv: &'a str,
-    old: serde_json::Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old: Option<serde_json::Value>,
+    /// As sent, if it was refused or has only begun; null if it cannot be read.
     new: serde_json::Value,
-    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'a str>,
     /// Whether the client waits for completion.
     notify: bool,
     result: &'a str,
+    /// Seconds from the beginning, for the end of a put that completed later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took: Option<f64>,
     /// Puts before this one that are not in the log, because it could not be written fast enough.
     #[serde(skip_serializing_if = "is_zero")]
     missed: u64,
@@ -136,7 +144,7 @@ fn entry(put: &PutReport<'_>) -> Entry {
         PutOutcome::Pending => "begun".to_owned(),
     };
     let (kind, new, number) = match put.sent {
-        PutValue::Value(sent) => {
+        Some(PutValue::Value(sent)) => {
             let stored = result == "done";
             let value = if stored {
                 put.after.value.as_ref()
@@ -144,11 +152,20 @@ fn entry(put: &PutReport<'_>) -> Entry {
                 sent
             };
             let kind = format!("DBR_{}", sent.native.name());
-            (kind, Some(short(value)), None)
+            (Some(kind), Some(short(value)), None)
         }
-        PutValue::AckTransient(on) => ("DBR_PUT_ACKT".to_owned(), None, Some(u16::from(on))),
-        PutValue::AckSeverity(severity) => ("DBR_PUT_ACKS".to_owned(), None, Some(severity.0)),
+        Some(PutValue::AckTransient(on)) => {
+            (Some("DBR_PUT_ACKT".to_owned()), None, Some(u16::from(on)))
+        }
+        Some(PutValue::AckSeverity(severity)) => {
+            (Some("DBR_PUT_ACKS".to_owned()), None, Some(severity.0))
+        }
+        None if put.begun.is_some() => (None, Some(short(put.after.value.as_ref())), None),
+        None => (None, None, None),
     };
+    let begun = put
+        .begun
+        .map(|begun| put.now.saturating_duration_since(begun));
     Entry {
         stamp: put.stamp,
         pv,
@@ -156,11 +173,12 @@ fn entry(put: &PutReport<'_>) -> Entry {
         host: name(&put.who.host),
         peer: put.who.peer.to_string(),
         kind,
-        old: short(put.before.value.as_ref()),
+        old: begun.is_none().then(|| short(put.before.value.as_ref())),
         new,
         number,
         notify: put.notify,
         result,
+        took: begun.map(|time| time.as_secs_f64()),
         missed: 0,
     }
 }
@@ -188,11 +206,12 @@ fn line(entry: &Entry) -> Line<'_> {
         host: &entry.host,
         peer: &entry.peer,
         pv: &entry.pv,
-        old: shown(&entry.old),
+        old: entry.old.as_ref().map(shown),
         new: new.unwrap_or_else(|| entry.number.into()),
-        r#type: &entry.kind,
+        r#type: entry.kind.as_deref(),
         notify: entry.notify,
         result: &entry.result,
+        took: entry.took,
         missed: entry.missed,
     }
 }

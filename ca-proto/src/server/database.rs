@@ -83,6 +83,22 @@ pub struct Put<'a> {
     pub notify: Option<PutTicket>,
 }
 
+/// A write that the circuit did not pass on: without the right to write, of a type or size that
+/// cannot be, or beyond a limit.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RefusedPut<'a> {
+    /// What was to be written to.
+    pub pv: PvId,
+    /// What the client sent, if it can be read.
+    pub value: Option<PutValue<'a>>,
+    /// Who tried.
+    pub who: &'a Identity,
+    /// Whether the client waits for completion.
+    pub notify: bool,
+    /// What the client is told.
+    pub status: EcaStatus,
+}
+
 /// What became of a [`Put`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PutOutcome {
@@ -118,6 +134,10 @@ pub trait Database {
     fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
         let _ = buffer;
         self.put(now, put)
+    }
+    /// A write was refused; for those who keep account. By default nothing happens.
+    fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {
+        let _ = (now, put);
     }
     /// The channel of a pending put is gone: if it has not begun it is not to be carried out any
     /// more. By default nothing happens.

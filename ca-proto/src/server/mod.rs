@@ -32,7 +32,8 @@ mod subscriptions;
 pub use ahead::AHEAD;
 pub use circuit::{Circuit, CircuitStats};
 pub use database::{
-    ChannelInfo, Database, Identity, Put, PutId, PutOutcome, PutTicket, PvId, SubKey, Subscriber,
+    ChannelInfo, Database, Identity, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut, SubKey,
+    Subscriber,
 };
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Violation;

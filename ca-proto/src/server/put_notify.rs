@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::circuit::Circuit;
-use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId};
+use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut};
 use super::error::Violation;
 use super::limit::Limit;
 use super::subscriptions::ChannelText;
@@ -42,28 +42,42 @@ impl Circuit {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return Err(self.no_channel(header, Sid(header.p1)));
         };
-        let status = if !channel.rights.can_write() {
-            EcaStatus::NOWTACCESS
+        let checked = if !channel.rights.can_write() {
+            Err(EcaStatus::NOWTACCESS)
         } else if !ty.is_valid() {
-            EcaStatus::BADTYPE
+            Err(EcaStatus::BADTYPE)
         } else {
-            match put_value(ty, header.count, frame.payload()) {
-                Err(error) => put_status(error),
-                Ok(value) => {
-                    let put = Put {
-                        pv: channel.pv,
-                        value,
-                        who: &self.identity,
-                        notify: None,
-                    };
-                    let outcome = match frame.shared() {
-                        Some(buffer) => db.put_shared(now, put, buffer),
-                        None => db.put(now, put),
-                    };
-                    match outcome {
-                        PutOutcome::Done(status) => status,
-                        PutOutcome::Pending => EcaStatus::NORMAL,
-                    }
+            put_value(ty, header.count, frame.payload()).map_err(put_status)
+        };
+        let (pv, who) = (channel.pv, &self.identity);
+        let status = match checked {
+            Err(status) => {
+                db.put_refused(
+                    now,
+                    RefusedPut {
+                        pv,
+                        value: put_value(ty, header.count, frame.payload()).ok(),
+                        who,
+                        notify: false,
+                        status,
+                    },
+                );
+                status
+            }
+            Ok(value) => {
+                let put = Put {
+                    pv,
+                    value,
+                    who,
+                    notify: None,
+                };
+                let outcome = match frame.shared() {
+                    Some(buffer) => db.put_shared(now, put, buffer),
+                    None => db.put(now, put),
+                };
+                match outcome {
+                    PutOutcome::Done(status) => status,
+                    PutOutcome::Pending => EcaStatus::NORMAL,
                 }
             }
         };
@@ -116,6 +130,7 @@ impl Circuit {
             next: None,
         };
         if !ty.is_valid() {
+            self.refused(now, &put, frame.payload(), EcaStatus::BADTYPE, db);
             self.answer(&put, EcaStatus::BADTYPE);
             return self.check_type(header.command, ty);
         }
@@ -129,6 +144,7 @@ impl Circuit {
             self.met = Some(Limit::WaitingPuts);
         }
         if self.met.is_some() {
+            self.refused(now, &put, frame.payload(), EcaStatus::PUTCBINPROG, db);
             self.answer(&put, EcaStatus::PUTCBINPROG);
             return Ok(());
         }
@@ -170,7 +186,7 @@ impl Circuit {
             return PutOutcome::Pending;
         };
         if !channel.rights.can_write() {
-            return PutOutcome::Done(EcaStatus::NOWTACCESS);
+            return self.refused(now, put, payload, EcaStatus::NOWTACCESS, db);
         }
         // Structured types are refused here though WRITE takes them, as in the reference.
         if put
@@ -178,11 +194,11 @@ impl Circuit {
             .family()
             .is_some_and(|family| family != Family::Plain)
         {
-            return PutOutcome::Done(EcaStatus::PUTFAIL);
+            return self.refused(now, put, payload, EcaStatus::PUTFAIL, db);
         }
         let value = match put_value(put.ty, put.count, payload) {
             Ok(value) => value,
-            Err(error) => return PutOutcome::Done(put_status(error)),
+            Err(error) => return self.refused(now, put, payload, put_status(error), db),
         };
         let ticket = PutTicket {
             circuit: self.id,
@@ -195,6 +211,30 @@ impl Circuit {
             notify: Some(ticket),
         };
         db.put(now, put)
+    }
+
+    /// Tells the database of a put that it will not see.
+    fn refused(
+        &self,
+        now: Instant,
+        put: &PendingPut,
+        payload: &[u8],
+        status: EcaStatus,
+        db: &mut (impl Database + ?Sized),
+    ) -> PutOutcome {
+        if let Some(channel) = self.channels.get(put.sid) {
+            db.put_refused(
+                now,
+                RefusedPut {
+                    pv: channel.pv,
+                    value: put_value(put.ty, put.count, payload).ok(),
+                    who: &self.identity,
+                    notify: true,
+                    status,
+                },
+            );
+        }
+        PutOutcome::Done(status)
     }
 
     /// Answers the first write-notify of a channel and starts those behind it until one does not

@@ -3,7 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use ca_proto::EcaStatus;
+
 use crate::common::{Run, command_on};
+use crate::raw::{Circuit, Kind};
 
 /// A running `canter ioc`, with the environment that it printed.
 struct Server {
@@ -233,6 +236,62 @@ fn puts_are_logged_with_who_and_what() {
     );
     assert_eq!((of(1, "pv"), of(1, "new")), ("x.EGU".into(), "mm".into()));
     assert!(!of(0, "host").as_str().unwrap().is_empty(), "{text}");
+}
+
+/// On standard output, behind the lines for the shell: refusals, and the end of a put that takes time.
+#[test]
+fn refused_puts_and_ends_of_puts_are_logged_on_standard_output() {
+    let path = std::env::temp_dir().join(format!("canter-pvs-{}.toml", std::process::id()));
+    let text = "[pv.ro]\ntype = \"double\"\nvalue = 1.5\nread_only = true\n\
+                [pv.slow]\ntype = \"long\"\ncompletes_after = 0.05\n";
+    std::fs::write(&path, text).unwrap();
+    let server = Server::start(&[path.to_str().unwrap(), "--put-log", "-"]);
+    std::fs::remove_file(&path).unwrap();
+    let port: u16 = (server.exports.iter())
+        .find(|(name, _)| name == "EPICS_CA_SERVER_PORT")
+        .map(|(_, value)| value.parse().unwrap())
+        .unwrap();
+    // Our client would not send what it may not write.
+    let mut raw = Circuit::to("ro", port);
+    let (ro, _) = raw.create("ro");
+    assert_eq!(raw.put(Kind::WriteNotify, ro, 2.5), EcaStatus::NOWTACCESS);
+    let run = server.client(&["put", "--wait", "slow", "7"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let (code, rest) = server.end();
+    assert_eq!(code, Some(0));
+    let lines: Vec<serde_json::Value> = rest
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |at: usize, key: &str| lines[at][key].clone();
+    assert_eq!(lines.len(), 3, "{rest}");
+    assert_eq!(
+        (of(0, "pv"), of(0, "new"), of(0, "old"), of(0, "result")),
+        ("ro".into(), 2.5.into(), 1.5.into(), "ECA_NOWTACCESS".into())
+    );
+    assert_eq!(
+        (of(1, "pv"), of(1, "new"), of(1, "result"), of(1, "took")),
+        (
+            "slow".into(),
+            7.into(),
+            "begun".into(),
+            serde_json::Value::Null
+        )
+    );
+    assert_eq!(
+        (of(2, "pv"), of(2, "new"), of(2, "result"), of(2, "old")),
+        (
+            "slow".into(),
+            7.into(),
+            "done".into(),
+            serde_json::Value::Null
+        )
+    );
+    assert!(of(2, "took").as_f64().unwrap() >= 0.05, "{rest}");
+    assert_eq!(
+        (of(2, "user"), of(2, "peer")),
+        (of(1, "user"), of(1, "peer"))
+    );
 }
 
 #[test]

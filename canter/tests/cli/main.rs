@@ -11,3 +11,4 @@ mod ioc;
 mod monitor;
 mod proxy;
 mod put;
+mod raw;
