@@ -9,6 +9,7 @@ mod checks;
 mod circuit;
 pub mod client;
 pub(crate) mod command;
+mod demand;
 mod lab;
 mod layout;
 mod log;
@@ -19,6 +20,7 @@ mod verdict;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use demand::{check, defect};
 use lab::{Lab, Role};
 pub use report::{Group, Report, Verdicts};
 pub use verdict::Outcome;
@@ -76,41 +78,7 @@ impl Target {
 }
 
 /// One demand on a server.
-#[derive(Clone, Copy, Debug)]
-struct Check {
-    /// Name within its group.
-    id: &'static str,
-    /// What the protocol text demands, with its section.
-    demands: &'static str,
-    /// The number in the list of the reference's defects, if the reference does otherwise.
-    defect: Option<&'static str>,
-    run: fn(&Lab<'_>) -> Verdict,
-}
-
-/// A check that the reference passes.
-const fn check(id: &'static str, demands: &'static str, run: fn(&Lab<'_>) -> Verdict) -> Check {
-    Check {
-        id,
-        demands,
-        defect: None,
-        run,
-    }
-}
-
-/// A check that the reference does not pass, because of this defect.
-const fn defect(
-    number: &'static str,
-    id: &'static str,
-    demands: &'static str,
-    run: fn(&Lab<'_>) -> Verdict,
-) -> Check {
-    Check {
-        id,
-        demands,
-        defect: Some(number),
-        run,
-    }
-}
+type Check = demand::Check<fn(&Lab<'_>) -> Verdict>;
 
 /// The groups by which checks can be chosen, in the order they run.
 pub fn groups() -> impl Iterator<Item = &'static str> {

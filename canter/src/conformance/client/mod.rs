@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::demand::{check, defect};
 use super::report::{Group, Report, Verdicts};
 use super::verdict::{Miss, Outcome, Verdict};
 use lab::Lab;
@@ -50,41 +51,7 @@ impl ClientTarget {
 }
 
 /// One demand on a client.
-#[derive(Clone, Copy, Debug)]
-struct Check {
-    /// Name within its group.
-    id: &'static str,
-    /// What the protocol text demands, with its section.
-    demands: &'static str,
-    /// The number in the list of the reference's defects, if the reference does otherwise.
-    defect: Option<&'static str>,
-    run: fn(&Lab<'_>) -> Verdict,
-}
-
-/// A check that the reference passes.
-const fn check(id: &'static str, demands: &'static str, run: fn(&Lab<'_>) -> Verdict) -> Check {
-    Check {
-        id,
-        demands,
-        defect: None,
-        run,
-    }
-}
-
-/// A check that the reference does not pass, because of this defect.
-const fn defect(
-    number: &'static str,
-    id: &'static str,
-    demands: &'static str,
-    run: fn(&Lab<'_>) -> Verdict,
-) -> Check {
-    Check {
-        id,
-        demands,
-        defect: Some(number),
-        run,
-    }
-}
+type Check = super::demand::Check<fn(&Lab<'_>) -> Verdict>;
 
 /// The groups by which checks can be chosen, in the order they run.
 pub fn groups() -> impl Iterator<Item = &'static str> {
