@@ -53,8 +53,10 @@ A script is TOML with one rule per fault:
   throttle   rate (on = circuit)     rights     rights (on = access_rights)
   storm      to, every, servers (on = beacon)
 
-Commands come from standard input, or with --control from connections: on ID, off ID, list, stats,
-cut CIRCUIT, help, quit.")]
+Commands come from standard input, or with --control from connections: on ID, off ID, add RULE,
+replace ID RULE, remove ID, list, stats, cut CIRCUIT, help, quit. A RULE is one line:
+
+  add id = \"late\", on = \"create_chan\", action = \"delay\", by = \"200ms\"")]
 pub(crate) struct ProxyArgs {
     /// Address for clients, UDP and TCP; port 0: any free one
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = endpoint)]
@@ -65,6 +67,9 @@ pub(crate) struct ProxyArgs {
     /// Rules, see --help
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// Let nothing be written: puts are answered with ECA_NOWTACCESS, no client gets write access
+    #[arg(long)]
+    read_only: bool,
     /// Take commands from connections to this address, in place of standard input
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = endpoint)]
     control: Option<SocketAddrV4>,
@@ -96,10 +101,18 @@ pub(crate) fn run(args: &ProxyArgs, console: &mut Console<'_>) -> Result<Outcome
         Some(path) => read_script(path)?,
         None => Vec::new(),
     };
+    if let Some(rule) = rules
+        .iter()
+        .find(|rule| args.read_only && rule.may_make_puts())
+    {
+        let what = format!("--read-only: rule {} corrupts requests", rule.id);
+        return Err(UsageError::new(what, engine::NO_CORRUPT).into());
+    }
     let setup = Setup {
         listen: args.listen,
         server: server(&args.to)?,
         control: args.control,
+        read_only: args.read_only,
         rules,
         seed: args.seed,
         level: match (args.trace, args.quiet) {
@@ -118,7 +131,7 @@ pub(crate) fn run(args: &ProxyArgs, console: &mut Console<'_>) -> Result<Outcome
                 "choose a free port, or port 0 for any",
             )
         })?;
-        announce(console, &proxy, server, rules)?;
+        announce(args, console, &proxy, server, rules)?;
         serve(args, console, &proxy).await
     }))
 }
@@ -154,6 +167,7 @@ fn server(text: &str) -> Result<SocketAddrV4, UsageError> {
 }
 
 fn announce(
+    args: &ProxyArgs,
     console: &mut Console<'_>,
     proxy: &Proxy,
     server: SocketAddrV4,
@@ -161,7 +175,8 @@ fn announce(
 ) -> Result<(), Stop> {
     let listen = proxy.listen();
     let count = text::counted(rules, "rule");
-    let title = format!("# canter proxy on {listen}, UDP and TCP, to {server}, {count}");
+    let guard = if args.read_only { ", read-only" } else { "" };
+    let title = format!("# canter proxy on {listen}, UDP and TCP, to {server}, {count}{guard}");
     writeln!(console.out, "{}", console.paint.bold(title))?;
     if let Some(control) = proxy.control() {
         writeln!(console.out, "# commands on {control}")?;

@@ -167,6 +167,15 @@ pub(crate) struct Rule {
     pub(crate) enabled: bool,
 }
 
+impl Rule {
+    /// True if the rule can make a put of another request: a proxy that lets nothing be written
+    /// does not take it.
+    pub(crate) fn may_make_puts(&self) -> bool {
+        let corrupts = matches!(self.action, Action::Corrupt { .. });
+        corrupts && self.request && self.transport != Some(Transport::Udp)
+    }
+}
+
 /// A message or an event as rules see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sight<'a> {

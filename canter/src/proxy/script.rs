@@ -28,6 +28,13 @@ struct File {
     rule: Vec<Spanned<RawRule>>,
 }
 
+/// A line of the line protocol, made a text of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    rule: Spanned<RawRule>,
+}
+
 /// A rule as it is written; every value knows its place.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,15 +70,7 @@ pub(super) struct RawRule {
 /// # Errors
 /// [`ScriptError`] names the line, the key and the allowed values.
 pub(crate) fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
-    let at = |span: Option<Range<usize>>, what: String, remedy: String| {
-        let start = span.map_or(0, |span| span.start).min(text.len());
-        let before = text.as_bytes()[..start].iter();
-        ScriptError {
-            line: 1 + before.filter(|&&b| b == b'\n').count(),
-            what,
-            remedy,
-        }
-    };
+    let at = |span, what, remedy| ScriptError::at(text, span, what, remedy);
     let file: File = toml::from_str(text).map_err(|error| {
         let remedy = "see `canter proxy --help` for the form of a script";
         at(error.span(), error.message().to_owned(), remedy.to_owned())
@@ -82,7 +81,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
         let span = raw.span();
         let rule = raw
             .into_inner()
-            .build(index + 1, span.clone())
+            .build(&format!("rule{}", index + 1), span.clone())
             .map_err(|wrong| at(Some(wrong.span), wrong.what, wrong.remedy))?;
         if !ids.insert(rule.id.clone()) {
             return Err(at(
@@ -96,8 +95,37 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
     Ok(rules)
 }
 
+/// Reads one rule from a line such as `on = "search", action = "drop"`; `id` is its name if the line
+/// gives none.
+///
+/// # Errors
+/// As of [`parse`]; the line is always 1.
+pub(crate) fn parse_line(line: &str, id: &str) -> Result<Rule, ScriptError> {
+    let text = format!("rule = {{ {line} }}");
+    let at = |span, what, remedy| ScriptError::at(&text, span, what, remedy);
+    let Line { rule } = toml::from_str(&text).map_err(|error| {
+        let remedy = "give keys and values such as on = \"search\", action = \"drop\"";
+        at(error.span(), error.message().to_owned(), remedy.to_owned())
+    })?;
+    let span = rule.span();
+    let built = rule.into_inner().build(id, span);
+    built.map_err(|wrong| at(Some(wrong.span), wrong.what, wrong.remedy))
+}
+
+impl ScriptError {
+    fn at(text: &str, span: Option<Range<usize>>, what: String, remedy: String) -> Self {
+        let start = span.map_or(0, |span| span.start).min(text.len());
+        let before = text.as_bytes()[..start].iter();
+        Self {
+            line: 1 + before.filter(|&&b| b == b'\n').count(),
+            what,
+            remedy,
+        }
+    }
+}
+
 impl RawRule {
-    fn build(self, number: usize, span: Range<usize>) -> Result<Rule, Wrong> {
+    fn build(self, id: &str, span: Range<usize>) -> Result<Rule, Wrong> {
         let on = words::trigger(&self.on)?;
         let (request, response) = self.directions(on)?;
         let transport = match &self.transport {
@@ -133,7 +161,7 @@ impl RawRule {
             }
         };
         Ok(Rule {
-            id: self.id(number)?,
+            id: self.id(id)?,
             on,
             request,
             response,
@@ -147,9 +175,9 @@ impl RawRule {
         })
     }
 
-    fn id(&self, number: usize) -> Result<String, Wrong> {
+    fn id(&self, default: &str) -> Result<String, Wrong> {
         let Some(id) = &self.id else {
-            return Ok(format!("rule{number}"));
+            return Ok(default.to_owned());
         };
         let text = id.get_ref();
         if text.is_empty() || text == "all" || text.chars().any(|c| c.is_whitespace()) {

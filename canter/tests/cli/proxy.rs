@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use ca_client::blocking::{Client, Subscription};
 use ca_client::{Monitor, SubSpec};
+use ca_proto::EcaStatus;
 use ca_server_sim::PvSpec;
 
 use crate::common::{PATIENCE, Run, Served, command_on};
+use crate::raw::{Circuit, Kind};
 
 /// A running proxy.
 struct Proxy {
@@ -258,6 +260,58 @@ fn rights_that_are_taken_away_stop_a_write_until_they_are_given_back() {
 }
 
 #[test]
+fn rules_are_added_replaced_and_removed_while_a_client_works() {
+    let served = Served::zoo();
+    let mut proxy = Proxy::start(&served, "", &["--control", "127.0.0.1:0", "--quiet"]);
+    let client = proxy.client();
+    let gap = client.channel("t:gap").unwrap();
+    gap.write_notify(1.5).unwrap();
+    let control = TcpStream::connect(proxy.control.take().unwrap()).unwrap();
+    control.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answers = BufReader::new(&control).lines().map(Result::unwrap);
+    let mut say = |command: &str| {
+        writeln!(&control, "{command}").unwrap();
+        answers.next().unwrap()
+    };
+    let rule = "on = 'access_rights', name = 't:gap', action = 'rights', rights";
+    assert_eq!(say(&format!("add id = 'ro', {rule} = 'read'")), "ok");
+    let rights = || gap.info().map(|info| info.rights());
+    let can = |read, write| {
+        rights().is_some_and(|rights| (rights.can_read(), rights.can_write()) == (read, write))
+    };
+    crate::common::until("it can only be read", || can(true, false));
+    assert_eq!(say(&format!("replace ro {rule} = 'write'")), "ok");
+    crate::common::until("it can only be written", || can(false, true));
+    assert_eq!(say("remove ro"), "ok");
+    crate::common::until("it can be both", || can(true, true));
+    gap.write_notify(2.0).unwrap();
+    assert!(say("add on = 'search'").starts_with("error: "));
+}
+
+#[test]
+fn nothing_is_written_through_a_proxy_that_is_read_only() {
+    let served = Served::zoo();
+    let mut proxy = Proxy::start(&served, "", &["--read-only"]);
+    let client = proxy.client();
+    let gap = client.channel("t:gap").unwrap();
+    let before = gap.read::<f64>().unwrap();
+    let info = gap.info().unwrap();
+    assert!(info.rights().can_read() && !info.rights().can_write());
+    assert!(gap.write_notify(9.0).is_err());
+    proxy.canter(&["put", "t:gap", "9"]).says("write");
+
+    let mut raw = Circuit::to("t:gap", proxy.address.port());
+    let (sid, rights) = raw.create("t:gap");
+    assert_eq!(rights, 1);
+    for kind in [Kind::Write, Kind::WriteNotify] {
+        assert_eq!(raw.put(kind, sid, 9.0), EcaStatus::NOWTACCESS);
+        proxy.tells("put to t:gap refused");
+    }
+    assert_eq!(gap.read::<f64>().unwrap(), before);
+    assert_eq!(proxy.say("stats")[2], "puts refused 2");
+}
+
+#[test]
 fn refused_and_throttled_circuits_serve_in_the_end() {
     let served = Served::zoo();
     served.add("t:big", PvSpec::array(vec![1.0; 5_000]));
@@ -336,6 +390,17 @@ fn wrong_scripts_and_addresses_are_named_with_place_and_remedy() {
         .expect(2, "")
         .says("--to: `127.0.0.1:x` is no address");
     proxy(&["--to", "127.0.0.1", "--control", "5064"]).says("ADDRESS:PORT such as 127.0.0.1:5064");
+    let path = script_file("[[rule]]\non='any'\naction='corrupt'\nfield='command'\n");
+    proxy(&[
+        "--to",
+        "127.0.0.1",
+        "--read-only",
+        "--script",
+        path.to_str().unwrap(),
+    ])
+    .expect(2, "")
+    .says("--read-only: rule rule1 corrupts requests");
+    std::fs::remove_file(&path).unwrap();
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let args = ["proxy", "--listen", &address, "--to", "127.0.0.1"];

@@ -36,6 +36,8 @@ pub(super) struct Setup {
     pub(super) server: SocketAddrV4,
     pub(super) control: Option<SocketAddrV4>,
     pub(super) rules: Vec<Rule>,
+    /// Whether every put is refused.
+    pub(super) read_only: bool,
     pub(super) seed: u64,
     pub(super) level: Level,
 }
@@ -86,7 +88,10 @@ impl Proxy {
                 Some((bound(&listener, wanted)?, listener))
             }
         };
-        let engine = Engine::new(setup.rules, setup.seed, setup.level, listen);
+        let mut engine = Engine::new(setup.rules, setup.seed, setup.level, listen);
+        if setup.read_only {
+            engine = engine.read_only();
+        }
         let proxy = Self(Rc::new(Shared {
             engine: RefCell::new(engine),
             start: time::Instant::now(),

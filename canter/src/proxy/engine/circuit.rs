@@ -10,6 +10,7 @@ use ca_proto::wire::{Command, Frame, Header, tcp};
 
 use super::book::Book;
 use super::edit;
+use super::guard::is_put;
 use super::input::Piece;
 use super::lane::{Lane, Output, Stall};
 use super::log::Log;
@@ -24,6 +25,8 @@ pub(super) struct Desk<'a> {
     pub(super) now: Instant,
     pub(super) rules: &'a mut Rules,
     pub(super) log: &'a mut Log,
+    /// Nothing is written through this proxy.
+    pub(super) read_only: bool,
 }
 
 #[derive(Debug)]
@@ -32,12 +35,16 @@ pub(super) struct Circuit {
     pub(super) client: SocketAddrV4,
     pub(super) server: SocketAddrV4,
     lanes: [Lane; 2],
-    book: Book,
+    pub(super) book: Book,
     /// Set by hand: the circuit ends as soon as its driver looks.
     pub(super) cut: Option<How>,
     pub(super) bytes: [u64; 2],
     pub(super) frames: [u64; 2],
     pub(super) faults: u64,
+    /// Puts answered in place of the server.
+    pub(super) refused_puts: u64,
+    /// Answers of our own that wait for the end of a message that passes in pieces.
+    pub(super) owed: Vec<(Option<u32>, Bytes)>,
 }
 
 /// What becomes of a message, after all rules.
@@ -63,6 +70,8 @@ impl Circuit {
             bytes: [0; 2],
             frames: [0; 2],
             faults: 0,
+            refused_puts: 0,
+            owed: Vec::new(),
         }
     }
 
@@ -108,18 +117,23 @@ impl Circuit {
                 }
             }
         }
+        self.pay(desk.now);
     }
 
     /// The side will send nothing more.
     pub(super) fn ended(&mut self, desk: &mut Desk<'_>, way: Direction) {
         let rest = self.lane(way).input.rest();
-        if !rest.is_empty() {
+        let guarded = desk.read_only && way == Direction::Request;
+        if !rest.is_empty() && !guarded {
             self.raw(desk, way, rest);
         }
         self.lane(way).push_end(desk.now);
     }
 
     fn raw(&mut self, desk: &mut Desk<'_>, way: Direction, data: Bytes) {
+        if desk.read_only && way == Direction::Request {
+            return self.refuse_raw(desk);
+        }
         let len = data.len();
         desk.log.trace(desk.now, || {
             format!("#{} {} {len} bytes as they are", self.id, way.arrow())
@@ -149,6 +163,9 @@ impl Circuit {
         desk.log
             .trace(desk.now, || format!("#{id} {} {}", way.arrow(), text()));
         let cid = self.note(&frame, way);
+        if desk.read_only && way == Direction::Request && is_put(header.command) {
+            return self.refuse_put(desk, &header, cid);
+        }
         let faults = desk.rules.judge(&Sight {
             command: Some(header.command),
             direction: Some(way),
@@ -168,6 +185,10 @@ impl Circuit {
             }
         }
         let fate = self.apply(desk, way, &header, header_len, &mut data, faults);
+        if desk.read_only && (way, header.command) == (Direction::Response, Command::ACCESS_RIGHTS)
+        {
+            data = edit::without_write(data);
+        }
         self.send(desk.now, way, cid, data, &fate);
         if header.command == Command::CLEAR_CHANNEL
             && way == Direction::Response
@@ -285,6 +306,9 @@ impl Circuit {
             let len = data.len();
             let way = Direction::Response;
             let fate = self.apply(desk, way, &header, len, &mut data, faults);
+            if desk.read_only {
+                data = edit::without_write(data);
+            }
             self.send(desk.now, way, Some(cid), data, &fate);
         }
     }

@@ -14,6 +14,8 @@ use crate::proxy::rule::Field;
 const DATA_TYPE_AT: usize = 4;
 const P1_AT: usize = 8;
 const P2_AT: usize = 12;
+/// The right to write in `ACCESS_RIGHTS`.
+const WRITE: u32 = 2;
 
 /// A search reply that leads to this proxy; `None` if no port of it leads to that server.
 ///
@@ -43,6 +45,14 @@ fn server_of(data: &[u8], from: Ipv4Addr) -> Option<SocketAddrV4> {
 /// The message with other rights.
 pub(super) fn rights(data: &Bytes, rights: u32) -> Bytes {
     edited(data, |out| put(out, P2_AT, &rights.to_be_bytes()))
+}
+
+/// A message about rights without that to write.
+pub(super) fn without_write(data: Bytes) -> Bytes {
+    match Header::decode(&data, true) {
+        Some((header, _)) => rights(&data, header.p2 & !WRITE),
+        None => data,
+    }
 }
 
 /// The message with a field that has a value, or some of whose bits are turned.

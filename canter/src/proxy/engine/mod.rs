@@ -12,6 +12,7 @@ mod book;
 mod circuit;
 mod datagrams;
 mod edit;
+mod guard;
 mod input;
 mod lane;
 mod log;
@@ -40,6 +41,13 @@ pub(crate) use log::Level;
 /// Circuits at the same time; further ones are refused.
 pub(crate) const MAX_CIRCUITS: usize = 1024;
 
+/// Rules at the same time, those of the script included.
+pub(crate) const MAX_RULES: usize = 1000;
+
+/// Why a proxy that is read-only does not take a rule.
+pub(crate) const NO_CORRUPT: &str = "a request that is corrupted can become a put, and this proxy is \
+                                     read-only; corrupt responses, or UDP";
+
 /// What becomes of a new circuit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Opening {
@@ -60,6 +68,10 @@ pub(crate) struct Engine {
     log: Log,
     /// Address of the proxy, as beacons of a storm give it.
     listen: SocketAddrV4,
+    /// Nothing is written through this proxy.
+    read_only: bool,
+    /// Puts that were refused on circuits that are gone.
+    refused_puts: u64,
 }
 
 impl Engine {
@@ -72,7 +84,15 @@ impl Engine {
             datagrams: Datagrams::default(),
             log: Log::new(level),
             listen,
+            read_only: false,
+            refused_puts: 0,
         }
+    }
+
+    /// Refuses every put from now on. Rules must not be able to make one.
+    pub(crate) fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
     }
 
     fn circuit(&mut self, now: Instant, id: u64) -> Option<(&mut Circuit, Desk<'_>)> {
@@ -81,6 +101,7 @@ impl Engine {
             now,
             rules: &mut self.rules,
             log: &mut self.log,
+            read_only: self.read_only,
         };
         Some((circuit, desk))
     }
@@ -172,7 +193,8 @@ impl Engine {
 
     /// The circuit is gone.
     pub(crate) fn closed(&mut self, now: Instant, id: u64, why: &str) {
-        if self.circuits.remove(&id).is_some() {
+        if let Some(circuit) = self.circuits.remove(&id) {
+            self.refused_puts += circuit.refused_puts;
             self.log.event(now, || format!("#{id} closed: {why}"));
         }
     }
@@ -191,6 +213,7 @@ impl Engine {
             now,
             rules: &mut self.rules,
             log: &mut self.log,
+            read_only: self.read_only,
         };
         self.datagrams
             .received(&mut desk, way, client, server, data, port_for);
@@ -224,6 +247,7 @@ impl Engine {
                             now,
                             rules: &mut self.rules,
                             log: &mut self.log,
+                            read_only: self.read_only,
                         };
                         circuit.announce_rights(&mut desk, index);
                     }
@@ -240,6 +264,67 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// A name for a rule that has none.
+    pub(crate) fn free_id(&self) -> String {
+        let mut ids = (self.rules.len() + 1..).map(|n| format!("rule{n}"));
+        ids.find(|id| !self.rules.contains(id)).unwrap_or_default()
+    }
+
+    /// Adds a rule behind the others.
+    ///
+    /// # Errors
+    /// Why it cannot be, with the remedy.
+    pub(crate) fn add(&mut self, now: Instant, rule: Rule) -> Result<(), String> {
+        if self.rules.len() >= MAX_RULES {
+            return Err(format!("there are {MAX_RULES} rules; remove some"));
+        }
+        self.check(&rule, None)?;
+        let (id, enabled) = (rule.id.clone(), rule.enabled);
+        self.rules.add(rule);
+        if enabled {
+            self.switch(now, &id, true);
+        }
+        Ok(())
+    }
+
+    /// Puts a rule in the place of another, as if that had been switched off.
+    ///
+    /// # Errors
+    /// Why it cannot be, with the remedy.
+    pub(crate) fn replace(&mut self, now: Instant, old: &str, rule: Rule) -> Result<(), String> {
+        if !self.rules.contains(old) {
+            return Err(format!("there is no rule {old}; `list` shows them"));
+        }
+        self.check(&rule, Some(old))?;
+        let (id, enabled) = (rule.id.clone(), rule.enabled);
+        self.switch(now, old, false);
+        self.rules.replace(old, rule);
+        if enabled {
+            self.switch(now, &id, true);
+        }
+        Ok(())
+    }
+
+    /// Removes a rule, or `all`, after switching it off; false if there is no such rule.
+    pub(crate) fn remove(&mut self, now: Instant, id: &str) -> bool {
+        let found = self.switch(now, id, false);
+        self.rules.remove(id);
+        found
+    }
+
+    fn check(&self, rule: &Rule, replaced: Option<&str>) -> Result<(), String> {
+        let id = &rule.id;
+        if replaced != Some(id) && self.rules.contains(id) {
+            return Err(format!(
+                "there is a rule {id}; replace it, or give another id"
+            ));
+        }
+        if self.read_only && rule.may_make_puts() {
+            return Err(NO_CORRUPT.to_owned());
+        }
+        Ok(())
     }
 
     /// Ends a circuit; false if there is none with this number.
@@ -280,6 +365,10 @@ impl Engine {
                 self.datagrams.lost
             ),
         ];
+        if self.read_only {
+            let open: u64 = self.circuits.values().map(|c| c.refused_puts).sum();
+            lines.push(format!("puts refused {}", self.refused_puts + open));
+        }
         lines.extend(self.circuits.values().map(|circuit| {
             let ([up, down], [out, back]) = (circuit.frames, circuit.bytes);
             format!(

@@ -1,8 +1,10 @@
 //! The engine without sockets: what goes in, what comes out, and when.
 
 mod circuits;
+mod control;
 mod datagrams;
 mod messages;
+mod read_only;
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
