@@ -134,11 +134,7 @@ impl<K: SlotKey, T> Slots<K, T> {
     }
 
     const fn generations() -> u32 {
-        if K::INDEX_BITS >= 32 {
-            1
-        } else {
-            1 << (32 - K::INDEX_BITS)
-        }
+        1 << (32 - K::INDEX_BITS)
     }
 
     fn split(key: K) -> (usize, u32) {
@@ -307,6 +303,22 @@ mod tests {
                 slots.remove(key);
             }
         }
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct Tiny(u32);
+    slot_key!(Tiny, 2);
+
+    #[test]
+    fn a_full_table_gives_the_value_back() {
+        let mut slots: Slots<Tiny, u8> = Slots::new();
+        let full = Slots::<Tiny, u8>::CAPACITY as u8;
+        let keys: Vec<Tiny> = (0..full).map(|n| slots.insert(n).unwrap()).collect();
+        assert_eq!(slots.next_key(), None);
+        assert_eq!(slots.insert(full).err(), Some(full));
+        assert_eq!((slots.len(), slots.get(keys[1])), (keys.len(), Some(&1)));
+        assert_eq!(slots.remove(keys[1]), Some(1));
+        assert!(slots.insert(full).is_ok());
     }
 
     #[test]

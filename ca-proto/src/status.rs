@@ -205,3 +205,19 @@ impl fmt::Debug for EcaStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The low three bits of a status are its severity (`wire-and-server` 5).
+    #[test]
+    fn severities_keep_their_bits() {
+        for bits in [0, 1, 2, 3, 4, 6] {
+            assert_eq!(EcaSeverity::from_bits(bits).bits(), bits);
+        }
+        for unassigned in [5, 7] {
+            assert_eq!(EcaSeverity::from_bits(unassigned), EcaSeverity::Fatal);
+        }
+    }
+}

@@ -571,3 +571,52 @@ proptest! {
         }
     }
 }
+
+/// A large put is kept as the slice of the buffer it came in when that is mostly its value and needs no
+/// conversion; else it is copied, so that a small value keeps no large buffer alive.
+#[test]
+fn a_large_value_is_kept_in_its_buffer() {
+    let array = Value::array(&[1.5f64; 100]);
+    let mut wire = vec![0; 16];
+    wire.extend_from_slice(array.payload().as_slice());
+    let buffer = bytes::Bytes::from(wire);
+    let meta = Metadata::default();
+    let write = |range: std::ops::Range<usize>, to| {
+        let count = (range.len() / 8) as u32;
+        let put = put_value(DbrType::new(Family::Plain, Double), count, &buffer[range]);
+        let Ok(PutValue::Value(value)) = put else {
+            panic!("{put:?}");
+        };
+        let from = Some(&buffer);
+        ca_proto::dbr::convert::write_from(from, value, to, &meta).unwrap()
+    };
+    let lies_in = |value: &Value| {
+        let data = value.payload().as_slice();
+        buffer.as_ptr_range().contains(&data.as_ptr())
+    };
+    let whole = write(16..816, Double);
+    assert!(lies_in(&whole) && whole == array);
+    let small_part = write(16..176, Double);
+    assert!(!lies_in(&small_part) && small_part.count() == 20);
+    let converted = write(16..816, Float);
+    assert!(!lies_in(&converted) && converted == Value::array(&[1.5f32; 100]));
+}
+
+/// Only a scalar takes over a scalar in place, and only one of its own type.
+#[test]
+fn scalars_are_taken_over_in_place() {
+    let mut value = Value::from(1.5);
+    assert!(value.set_scalar(Value::from(2.5).as_ref()));
+    assert_eq!(value, 2.5.into());
+    for other in [
+        Value::from(3),
+        Value::array(&[3.5, 4.5]),
+        Value::empty(Double),
+        Value::string("3.5"),
+    ] {
+        assert!(!value.set_scalar(other.as_ref()), "{other:?}");
+    }
+    assert_eq!(value, 2.5.into());
+    let mut text = Value::string("a");
+    assert!(!text.set_scalar(Value::string("b").as_ref()));
+}

@@ -166,3 +166,31 @@ fn clients_and_queue_are_bounded() {
     assert_eq!(repeater.dropped(), 5);
     assert_eq!(drain(&mut repeater).len(), MAX_QUEUED * MAX_CLIENTS);
 }
+
+/// A host has more addresses than the loopback; from those registrations are taken, from others not
+/// (8.2).
+#[test]
+fn registrations_come_from_addresses_of_this_host() {
+    let mut repeater = Repeater::new([]);
+    let ours = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 5), 40_001);
+    assert_eq!(send(&mut repeater, ours, &REGISTER), []);
+    repeater.add_local(*ours.ip());
+    repeater.add_local(*ours.ip());
+    assert!(repeater.is_local(*ours.ip()));
+    let confirmed = send(&mut repeater, ours, &REGISTER);
+    assert_eq!(confirmed[0].0, 40_001);
+    assert_eq!(confirmed[0].1[..2], CONFIRM[..2]);
+}
+
+/// After a failure that names nobody each client is looked at: one that is gone gives its place back.
+#[test]
+fn every_client_can_be_checked() {
+    let mut repeater = with_clients(&[40_001, 40_002]);
+    assert_eq!(repeater.poll_check(), None);
+    repeater.check_all();
+    let mut checked: Vec<u16> = std::iter::from_fn(|| repeater.poll_check())
+        .map(|client| client.port())
+        .collect();
+    checked.sort_unstable();
+    assert_eq!(checked, [40_001, 40_002]);
+}

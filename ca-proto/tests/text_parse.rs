@@ -235,3 +235,10 @@ proptest! {
         prop_assert_eq!(parse_f64(text.as_bytes()), Ok(value));
     }
 }
+
+/// An integer that no 32 bits hold is told as such, not read as a real number.
+#[test]
+fn an_unsigned_integer_of_too_many_digits_is_out_of_range() {
+    assert_eq!(parse_u32(b"99999999999999999999999"), Err(OutOfRange));
+    assert_eq!(parse_u32(b"4294967296"), Err(OutOfRange));
+}

@@ -110,3 +110,12 @@ proptest! {
         prop_assert_eq!((tomorrow.hour, tomorrow.minute, tomorrow.second), (0, 0, 0));
     }
 }
+
+#[test]
+fn instants_go_forward_in_place() {
+    let mut t = Instant::from_nanos(5);
+    t += Duration::from_nanos(7);
+    assert_eq!(t, Instant::from_nanos(12));
+    t += Duration::MAX;
+    assert_eq!(t, Instant::MAX);
+}

@@ -215,6 +215,17 @@ mod tests {
         assert_eq!(alive.poll_timeout(), None);
     }
 
+    /// 4.7: a machine that slept says nothing of a server that did not read: the time begins anew.
+    #[test]
+    fn a_watchdog_that_looks_much_too_late_begins_again() {
+        let mut alive = alive();
+        alive.sending = true;
+        alive.received(at(60_000));
+        let late = at(61_000);
+        assert_eq!(alive.handle_timeout(late), Step::Nothing);
+        assert_eq!(alive.poll_timeout(), Some(at(63_000)));
+    }
+
     /// 4.9: a late reply leads to one more ECHO, whose reply completes the recovery; the answer to
     /// the surplus ECHO changes nothing.
     #[test]

@@ -458,6 +458,66 @@ mod tests {
         out
     }
 
+    /// What is left of a chunk begins with the next header, so that requests can be looked ahead at.
+    #[test]
+    fn the_rest_of_a_chunk_is_there_to_be_looked_at() {
+        let (first, second) = (message(8, 1), message(16, 2));
+        let chunk = [first, second.clone()].concat();
+        let mut deframer = Deframer::new(LIMITS);
+        let mut frames = deframer.frames(&chunk);
+        assert_eq!(
+            (frames.remaining(), frames.rest()),
+            (chunk.len(), &chunk[..])
+        );
+        assert!(frames.next().is_some());
+        assert_eq!(
+            (frames.remaining(), frames.rest()),
+            (second.len(), &second[..])
+        );
+        assert!(frames.next().is_some_and(|frame| frame.is_ok()));
+        assert_eq!((frames.remaining(), frames.next().is_none()), (0, true));
+    }
+
+    /// A payload that is announced is not allocated before its bytes come: memory grows step by step.
+    #[test]
+    fn a_huge_payload_grows_with_what_arrives() {
+        let huge = 3 * BODY_STEP;
+        let mut deframer = Deframer::new(Limits {
+            max_payload: huge as u32,
+            extended: true,
+        });
+        let whole = message(huge as u32, 1);
+        let mut seen = Seen::new();
+        feed(&mut deframer, &whole[..100], &mut seen);
+        let mut at = 100;
+        while let Some(mut body) = deframer.body() {
+            let room = body.remaining_mut();
+            assert!(room <= 2 * BODY_STEP, "{room} bytes for {at}");
+            body.put_slice(&whole[at..at + room]);
+            at += room;
+        }
+        assert!(deframer.is_inside_body() && seen.is_empty());
+        let mut frames = deframer.frames(&[]);
+        let frame = frames.next().unwrap().unwrap();
+        assert_eq!(frame.payload(), &whole[24..]);
+        // It is given away without a copy.
+        assert_eq!(frame.to_bytes().as_ptr(), frame.payload().as_ptr());
+    }
+
+    /// A frame that a chunk cuts in two does not make the deframer keep much memory for ever.
+    #[test]
+    fn the_memory_of_a_cut_frame_is_given_back() {
+        let mut deframer = Deframer::new(LIMITS);
+        let mut seen = Seen::new();
+        let cut = message(8192, 1);
+        feed(&mut deframer, &cut[..5000], &mut seen);
+        feed(&mut deframer, &cut[5000..], &mut seen);
+        assert_eq!(seen.len(), 1);
+        feed(&mut deframer, &message(0, 1), &mut seen);
+        assert!(deframer.tail.capacity() <= KEEP_TAIL);
+        assert_eq!(seen.len(), 2);
+    }
+
     fn stream() -> Vec<u8> {
         let sizes = [
             (0, 0),

@@ -7,8 +7,8 @@ use ca_proto::client::{
 use ca_proto::config::ClientParams;
 use ca_proto::dbr::DbrType;
 use ca_proto::ids::CircuitId;
-use ca_proto::wire::message::Data;
-use ca_proto::wire::tcp;
+use ca_proto::wire::message::{Data, ErrorBody};
+use ca_proto::wire::{Command, Header, tcp};
 
 use crate::rig::*;
 
@@ -283,4 +283,79 @@ fn trap_42_flow_control() {
     }
     assert_eq!(rig.heard().len() - before, 20);
     assert_eq!(rig.sent(c), [""; 0]);
+}
+
+/// The `ioid` of the read that refreshes subscription 1 once the server answers again (4.9).
+fn refreshed(rig: &mut Rig, c: CircuitId) -> u32 {
+    silence(rig, c);
+    rig.feed(c, &[echo()]);
+    rig.feed(c, &[echo()]);
+    rig.events();
+    rig.heard();
+    let sent = rig.sent(c);
+    let refresh = sent.last().and_then(|line| line.rsplit_once("ioid="));
+    refresh.expect("a READ_NOTIFY").1.parse().unwrap()
+}
+
+/// A refresh that the server refuses is told like an update that it refuses: its reader does not wait for
+/// a value that never comes.
+#[test]
+fn a_refresh_that_is_refused_is_told() {
+    let mut rig = Rig::with(three_seconds());
+    let (cid, c) = rig.connect("X", 1);
+    rig.subscribe(cid, 1);
+    rig.bytes(c);
+    let request = Header {
+        data_type: TIME_DOUBLE.0,
+        count: 1,
+        p1: 1,
+        p2: refreshed(&mut rig, c),
+        ..Header::new(Command::READ_NOTIFY)
+    };
+    let error = tcp::Response::Error {
+        cid,
+        status: EcaStatus::GETFAIL,
+        body: ErrorBody::new(request, "no"),
+    };
+    rig.feed(c, &[error]);
+    let told = rig.heard();
+    let [Heard::Update(1, _, _, EcaStatus::GETFAIL, _)] = told[..] else {
+        panic!("{told:?}");
+    };
+}
+
+/// The same for one whose value is above the client's own limit: its payload is skipped, the circuit goes
+/// on (`wire-and-server` 2.4).
+#[test]
+fn a_refresh_that_is_too_large_is_told() {
+    let mut rig = Rig::with(three_seconds().max_array_bytes(Some(16_384)));
+    let (cid, c) = rig.connect("X", 1);
+    let subid = rig.subscribe(cid, 1);
+    rig.bytes(c);
+    let ioid = refreshed(&mut rig, c);
+    let mut large = hex("000fffff 00140000 00000001");
+    large.extend(ioid.to_be_bytes());
+    large.extend(hex("00010000 00002000"));
+    large.resize(24 + 0x1_0000, 0);
+    rig.chunk(c, &large, More::Drained).unwrap();
+    rig.feed(c, &[update(subid)]);
+    let told = rig.heard();
+    let [Heard::Update(1, _, _, EcaStatus::TOLARGE, _), ref next] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(*next, updated(1));
+}
+
+/// An oversized message that nobody waits for is skipped in silence.
+#[test]
+fn an_oversized_message_of_another_kind_is_skipped() {
+    let mut rig = Rig::with(params().max_array_bytes(Some(16_384)));
+    let (cid, c) = rig.connect("X", 1);
+    let subid = rig.subscribe(cid, 1);
+    let mut large = hex("0017ffff 00000000 00000000 00000000 00010000 00000000");
+    large.resize(24 + 0x1_0000, 0);
+    rig.chunk(c, &large, More::Drained).unwrap();
+    rig.feed(c, &[update(subid)]);
+    assert_eq!(rig.heard(), [updated(1)]);
+    assert_eq!(rig.events(), []);
 }

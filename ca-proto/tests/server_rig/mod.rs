@@ -31,7 +31,10 @@ pub const PI: f64 = f64::from_bits(0x4009_21fb_5444_2d11);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Completion {
     Now,
+    /// For write-notifies.
     Later,
+    /// For plain writes, too.
+    LaterAlways,
 }
 
 pub struct Pv {
@@ -138,10 +141,11 @@ impl Database for TestDb {
             Err(_) => return PutOutcome::Done(EcaStatus::PUTFAIL),
         }
         match (pv.completion, put.notify) {
-            (Completion::Later, Some(ticket)) => {
+            (Completion::Later | Completion::LaterAlways, Some(ticket)) => {
                 self.tickets.push(ticket);
                 PutOutcome::Pending
             }
+            (Completion::LaterAlways, None) => PutOutcome::Pending,
             _ => PutOutcome::Done(EcaStatus::NORMAL),
         }
     }
