@@ -1,6 +1,6 @@
 //! All that a change must pass.
 
-use crate::{instructions, models, steps, test, world};
+use crate::{coverage, instructions, models, steps, test, world};
 
 /// Runs every check and prints a summary.
 ///
@@ -33,6 +33,13 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
         });
     } else {
         println!("left out: instruction counts (no valgrind)");
+    }
+    if coverage::can() {
+        all.step("lines of ca-proto that its tests execute", || {
+            coverage::run(&coverage::Options::default())
+        });
+    } else {
+        println!("left out: coverage of ca-proto (no llvm-profdata)");
     }
     // As the README has it, without the release build: there must be one program that `cargo run` can mean.
     all.step("the demo", || {

@@ -1,5 +1,6 @@
 //! Line coverage of `ca-proto` by its own tests.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,12 +13,24 @@ use crate::steps;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Lines in percent that have to be executed
-    #[arg(long, default_value_t = 95.0)]
+    #[arg(long, default_value_t = LEAST)]
     least: f64,
-    /// Print the lines that are not executed, too
+    /// Print the text of the lines that are not executed, too
     #[arg(long)]
     missing: bool,
 }
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            least: LEAST,
+            missing: false,
+        }
+    }
+}
+
+/// Lines in percent that CI asks for.
+const LEAST: f64 = 95.0;
 
 /// Versions of LLVM whose tools are looked for under their own names, newest first. Older ones
 /// cannot read what the compiler writes.
@@ -99,13 +112,15 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         }
         show
     };
+    let shown = output(&mut show("show"))?;
     if options.missing {
-        missing(&output(&mut show("show"))?);
+        missing(&shown, |file, line, text| println!("{file}:{line}: {text}"));
     }
     let text = output(show("export").arg("-summary-only"))?;
     let export: Export = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let data = export.data.first().ok_or("llvm-cov says nothing")?;
     table(data);
+    short(&shown);
     let percent = data.totals.lines.percent();
     if percent < options.least {
         return Err(format!(
@@ -150,8 +165,20 @@ fn output(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Merges the counters with the first tools that understand them; the `llvm-cov` beside those.
-fn merge(profiles: &Path, merged: &Path) -> Result<OsString, String> {
+/// Whether there are tools to read counters with; they may be too old for this compiler.
+pub(crate) fn can() -> bool {
+    tools().is_ok_and(|tools| {
+        tools.iter().any(|(profdata, _)| {
+            let mut version = Command::new(profdata);
+            version.arg("--version").stdout(Stdio::null());
+            let status = version.stderr(Stdio::null()).status();
+            status.is_ok_and(|status| status.success())
+        })
+    })
+}
+
+/// Names that `llvm-profdata` and `llvm-cov` may have, the likeliest first.
+fn tools() -> Result<Vec<(OsString, OsString)>, String> {
     let mut tools: Vec<(OsString, OsString)> = Vec::new();
     let sysroot = output(Command::new("rustc").args(["--print", "target-libdir"]))?;
     // The component `llvm-tools` of rustup.
@@ -167,7 +194,12 @@ fn merge(profiles: &Path, merged: &Path) -> Result<OsString, String> {
         (tool("llvm-profdata"), tool("llvm-cov"))
     }));
     tools.push(("llvm-profdata".into(), "llvm-cov".into()));
-    for (profdata, cov) in tools {
+    Ok(tools)
+}
+
+/// Merges the counters with the first tools that understand them; the `llvm-cov` beside those.
+fn merge(profiles: &Path, merged: &Path) -> Result<OsString, String> {
+    for (profdata, cov) in tools()? {
         let status = Command::new(&profdata)
             .args(["merge", "-sparse"])
             .arg(profiles)
@@ -203,8 +235,35 @@ fn line(name: &str, lines: &Lines) {
     println!("{name:<36} {count:>7} {covered:>9} {percent:>9.2}");
 }
 
-/// Lines that `llvm-cov show` counts zero times: `  12|      0|text`.
-fn missing(shown: &str) {
+/// The numbers of the lines that are not executed, a line of text for each file.
+fn short(shown: &str) {
+    let mut files: BTreeMap<&str, Vec<(u32, u32)>> = BTreeMap::new();
+    missing(shown, |file, line, _| {
+        let ranges = files.entry(file).or_default();
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == line => *last = line,
+            // A function is shown once for each of its instances.
+            Some((first, last)) if (*first..=*last).contains(&line) => {}
+            _ => ranges.push((line, line)),
+        }
+    });
+    println!("\nnot executed:");
+    for (file, mut ranges) in files {
+        ranges.sort_unstable();
+        ranges.dedup();
+        let ranges: Vec<String> = ranges
+            .into_iter()
+            .map(|(first, last)| match first == last {
+                true => first.to_string(),
+                false => format!("{first}-{last}"),
+            })
+            .collect();
+        println!("{file}: {}", ranges.join(", "));
+    }
+}
+
+/// Gives file, number and text of the lines that `llvm-cov show` counts zero times: `  12|      0|text`.
+fn missing<'a>(shown: &'a str, mut tell: impl FnMut(&'a str, u32, &'a str)) {
     let mut file = "";
     for line in shown.lines() {
         if let Some(name) = line.strip_suffix(':').filter(|name| name.ends_with(".rs")) {
@@ -214,8 +273,9 @@ fn missing(shown: &str) {
         if let (Some(number), Some(count), Some(text)) =
             (columns.next(), columns.next(), columns.next())
             && count.trim() == "0"
+            && let Ok(number) = number.trim().parse()
         {
-            println!("{file}:{}: {}", number.trim(), text.trim_end());
+            tell(file, number, text.trim_end());
         }
     }
 }
