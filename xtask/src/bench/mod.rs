@@ -168,7 +168,8 @@ fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
                 continue;
             }
             let outcome = lab.run(case);
-            report::progress(repeat, number, cases.len(), case, &outcome);
+            let elapsed = start.elapsed();
+            report::progress(elapsed, repeat, number, cases.len(), case, &outcome);
             results.add(repeat, *case, outcome);
         }
     }

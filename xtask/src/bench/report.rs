@@ -1,6 +1,7 @@
 //! Tables in Markdown.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::plan::{Case, Work};
 use super::results::{Figure, Results, Sample, Spread, unit};
@@ -13,6 +14,7 @@ const END: &str = "<!-- end: written by `cargo xtask bench --book` -->";
 
 /// One line per run, while it goes on.
 pub(crate) fn progress(
+    elapsed: Duration,
     repeat: usize,
     number: usize,
     of: usize,
@@ -30,7 +32,8 @@ pub(crate) fn progress(
         Err(reason) => format!("FAILED: {reason}"),
     };
     println!(
-        "{}.{:03}/{of} {}, {}, {}: {told}",
+        "{:4.0} s {}.{:03}/{of} {}, {}, {}: {told}",
+        elapsed.as_secs_f64(),
         repeat + 1,
         number + 1,
         case.title(),
