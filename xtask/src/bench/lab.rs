@@ -172,8 +172,8 @@ impl<'a> Lab<'a> {
             command.arg(name).arg(value.to_string());
         };
         match case.work {
-            Work::Get if python => option("--n", self.scaled(2000)),
-            Work::GetMany(_) if python => option("--rounds", 2),
+            Work::Get if python => option("--n", self.scaled(1000)),
+            Work::GetMany(_) if python => option("--rounds", 1),
             Work::Get | Work::PutNotify => option("--n", self.scaled(6000)),
             Work::Put => option("--n", self.scaled(1_000_000)),
             Work::GetMany(pvs) => option("--rounds", (self.scaled(400_000) / pvs).max(2)),

@@ -28,7 +28,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(quick: bool) -> Self {
-        let (left, longest) = if quick { (20, 2) } else { (180, 10) };
+        let (left, longest) = if quick { (20, 2) } else { (90, 5) };
         Self {
             left: Duration::from_secs(left),
             longest: Duration::from_secs(longest),

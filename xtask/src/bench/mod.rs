@@ -31,8 +31,10 @@ use crate::steps;
 /// Repeats of a run that gives a spread worth the name.
 const REPEATS: usize = 5;
 const QUICK_REPEATS: usize = 3;
-/// Repeats of what hardly jitters and takes long.
+/// Repeats of what hardly jitters and takes long, and of the pairs on which no target hangs.
 const STEADY_REPEATS: usize = 3;
+/// Repeats of Python clients, which take longest.
+const PYTHON_REPEATS: usize = 2;
 /// A run that takes longer begins no other case and ends with what it has.
 const MAX_RUN: Duration = Duration::from_secs(14 * 60);
 const MAX_QUICK: Duration = Duration::from_secs(100);
@@ -147,6 +149,7 @@ fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
         .into_iter()
         .filter(|case| options.wants(case) && programs.can(case))
         .collect();
+    let decisive = targets::cases();
     let mut lab = Lab::new(programs, options.quick);
     let mut results = Results::new(machine::describe(), options.repeats());
     for missing in &programs.missing {
@@ -164,7 +167,12 @@ fn measure(options: &Options, programs: &Programs) -> Result<(), String> {
                 ));
                 break 'repeats;
             }
-            if case.is_steady() && repeat >= STEADY_REPEATS {
+            let most = match case.client.is_python() {
+                true => PYTHON_REPEATS,
+                false if case.is_steady() || !decisive.contains(case) => STEADY_REPEATS,
+                false => usize::MAX,
+            };
+            if repeat >= most {
                 continue;
             }
             let outcome = lab.run(case);

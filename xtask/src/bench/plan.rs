@@ -239,9 +239,9 @@ impl Case {
         }
     }
 
-    /// Whether a few repeats do: it jitters little, or has no target.
+    /// Whether it jitters so little that a few repeats do.
     pub(crate) fn is_steady(&self) -> bool {
-        self.work == Work::Memory || self.client.is_python()
+        self.work == Work::Memory
     }
 
     /// Whether a quick run has it: the three pairs that the targets need, without repetition.

@@ -1,5 +1,7 @@
 //! What is to be reached, and whether it was.
 
+use std::collections::BTreeSet;
+
 use super::plan::{ALL_PINS, Case, Client, PVS, Pin, Server, Work};
 use super::results::{Figure, Results, Spread};
 
@@ -74,6 +76,12 @@ pub(crate) fn all() -> Vec<Target> {
     targets.one_shot();
     targets.growth();
     targets.0
+}
+
+/// The cases on which targets hang.
+pub(crate) fn cases() -> BTreeSet<Case> {
+    let both = |target: Target| [Some(target.case), target.over];
+    all().into_iter().flat_map(both).flatten().collect()
 }
 
 #[derive(Default)]
