@@ -1,0 +1,342 @@
+//! What users and the programs of IOCs do.
+
+use ca_proto::access::AccessRights;
+use ca_proto::client::{ReadSpec, SubSpec, Token, TypeSpec};
+use ca_proto::dbr::{DbrType, Family, NativeType, Value};
+use ca_proto::wire::message::EventMask;
+use ca_proto::{EcaStatus, Instant};
+
+use super::Story;
+use crate::facility::book::PvIndex;
+use crate::facility::build::{Completes, kind};
+use crate::facility::check::Asked;
+use crate::facility::plan::Op;
+use crate::host::{ClientHost, IocHost};
+use crate::net::HostId;
+
+/// Values that an operation posts of a large array at most.
+const LARGE_TIMES: u8 = 4;
+
+impl Story<'_> {
+    // Which one a number means.
+
+    pub(super) fn client(&self, number: u8) -> HostId {
+        self.site.clients[usize::from(number) % self.site.clients.len()]
+    }
+
+    pub(super) fn ioc(&self, number: u8) -> usize {
+        usize::from(number) % self.site.iocs.len()
+    }
+
+    pub(super) fn name(&self, number: u8) -> PvIndex {
+        usize::from(number) % self.site.names.len()
+    }
+
+    /// A PV of an IOC; a name of the gateway means the PV behind.
+    pub(super) fn pv(&self, number: u8) -> PvIndex {
+        let pv = self.name(number);
+        self.site.names[pv].behind.unwrap_or(pv)
+    }
+
+    pub(super) fn host(&self, number: u8) -> HostId {
+        let hosts = self.roles.len();
+        let at = usize::from(number) % hosts;
+        self.site.w.hosts().nth(at).unwrap_or(self.site.clients[0])
+    }
+
+    /// Lets a client act, then checks it.
+    pub(super) fn with_client<R>(
+        &mut self,
+        host: HostId,
+        act: impl FnOnce(&mut ClientHost, Instant) -> R,
+    ) -> R {
+        self.site.w.with(host, act)
+    }
+
+    pub(super) fn with_ioc<R>(
+        &mut self,
+        pv: PvIndex,
+        act: impl FnOnce(&mut IocHost, Instant, &str) -> R,
+    ) -> R {
+        let name = self.site.names[pv].text.clone();
+        let host = self.site.iocs[self.site.names[pv].ioc].host;
+        self.site.w.with(host, |ioc, now| act(ioc, now, &name))
+    }
+
+    pub(super) fn act(&mut self, op: Op) -> Result<String, String> {
+        let mut touched = None;
+        let what = match op {
+            Op::Open { client, name } => {
+                let (host, pv) = (self.client(client), self.name(name));
+                touched = Some(host);
+                let name = self.site.names[pv].text.clone();
+                self.with_client(host, |c, now| c.open(now, &name));
+                name
+            }
+            Op::Close { client, name } => {
+                let (host, pv) = (self.client(client), self.name(name));
+                touched = Some(host);
+                let name = self.site.names[pv].text.clone();
+                self.checker.closed(host, pv);
+                self.with_client(host, |c, now| c.close(now, &name));
+                name
+            }
+            Op::Subscribe {
+                client,
+                name,
+                family,
+                count,
+                mask,
+            } => {
+                let (host, pv) = (self.client(client), self.name(name));
+                touched = Some(host);
+                let spec = SubSpec {
+                    ty: TypeSpec::Family(Family::ALL[usize::from(family) % 5]),
+                    count: count.into(),
+                    mask: EventMask((mask % 16).max(1).into()),
+                };
+                self.subscribe(host, pv, spec)
+            }
+            Op::Cancel { client, nth } => {
+                let host = self.client(client);
+                touched = Some(host);
+                let subs: Vec<Token> = self.checker.subs(host).collect();
+                match subs.get(usize::from(nth) % subs.len().max(1)) {
+                    Some(&token) => {
+                        self.checker.cancelled(host, token);
+                        self.with_client(host, |c, now| c.unsubscribe(now, token));
+                        format!("{token:?}")
+                    }
+                    None => "nothing".to_owned(),
+                }
+            }
+            Op::Read {
+                client,
+                name,
+                family,
+            } => {
+                let (host, pv) = (self.client(client), self.name(name));
+                touched = Some(host);
+                self.read(host, pv, family)
+            }
+            Op::Put { client, name } => {
+                let (host, pv) = (self.client(client), self.name(name));
+                touched = Some(host);
+                // The gateway passes all puts on as puts with completion.
+                self.put(host, pv, self.site.names[pv].behind.is_some())
+            }
+            Op::PutNotify { client, name } => {
+                let (host, pv) = (self.client(client), self.name(name));
+                touched = Some(host);
+                self.put(host, pv, true)
+            }
+            Op::GiveUp { client } => {
+                let host = self.client(client);
+                touched = Some(host);
+                let first = self.site.client(host).unanswered().next();
+                match first.map(|(token, _)| token) {
+                    Some(token) => {
+                        self.checker.gave_up(host, token);
+                        self.with_client(host, |c, _| c.cancel(token));
+                        format!("{token:?}")
+                    }
+                    None => "nothing".to_owned(),
+                }
+            }
+            Op::Busy { client, busy } => {
+                let host = self.client(client);
+                self.with_client(host, |c, _| c.set_reading(!busy));
+                String::new()
+            }
+            Op::Post { name, times } => {
+                let pv = self.pv(name);
+                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
+                self.post(pv, times)
+            }
+            Op::Finish { name } => {
+                let pv = self.pv(name);
+                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
+                // Those that end by themselves are left alone, to see when they do.
+                if kind(self.site.names[pv].n, false).completes == Completes::Never {
+                    self.finish(pv);
+                }
+                self.site.names[pv].text.clone()
+            }
+            Op::Rights { name, rights } => {
+                let pv = self.pv(name);
+                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
+                self.set_rights(pv, AccessRights::from_bits((rights & 3).into()));
+                self.site.names[pv].text.clone()
+            }
+            Op::Delete { name } => {
+                let pv = self.pv(name);
+                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
+                self.delete(pv, !self.site.names[pv].deleted);
+                self.site.names[pv].text.clone()
+            }
+            Op::Reset { .. }
+            | Op::ResetAfter { .. }
+            | Op::Link { .. }
+            | Op::Cut { .. }
+            | Op::ClockJump { .. }
+            | Op::Attack { .. } => self.harm(op),
+            Op::Stop { ioc } => {
+                let host = self.site.iocs[self.ioc(ioc)].host;
+                if self.site.w.is_up(host) {
+                    self.site.w.kill(host);
+                }
+                self.who(host)
+            }
+            Op::PowerOff { ioc } => {
+                let host = self.site.iocs[self.ioc(ioc)].host;
+                if self.site.w.is_up(host) {
+                    self.site.w.power_off(host);
+                }
+                self.who(host)
+            }
+            Op::Start { ioc, other_types } => {
+                let ioc = self.ioc(ioc);
+                self.start(ioc, other_types, false);
+                self.who(self.site.iocs[ioc].host)
+            }
+            Op::Move { ioc } => {
+                let ioc = self.ioc(ioc);
+                let other_types = self.site.iocs[ioc].other_types;
+                self.start(ioc, other_types, true);
+                let host = self.site.iocs[ioc].host;
+                format!("{} is at {}", self.who(host), self.site.w.net.addr(host))
+            }
+            Op::Replace { client } => {
+                let number = usize::from(client) % self.site.clients.len();
+                let host = self.site.clients[number];
+                self.site.w.power_off(host);
+                self.checker.begin(host);
+                let new = self.site.client_host(number);
+                self.site.w.boot(host, new);
+                self.who(host)
+            }
+            Op::Restart { which } => self.restart(which),
+            Op::Heal => {
+                self.heal();
+                String::new()
+            }
+        };
+        if let Some(host) = touched {
+            self.look_at(host)?;
+        }
+        Ok(what)
+    }
+
+    pub(super) fn who(&self, host: HostId) -> String {
+        self.site.w.trace.name(host).to_owned()
+    }
+
+    pub(super) fn subscribe(&mut self, host: HostId, pv: PvIndex, spec: SubSpec) -> String {
+        let name = self.site.names[pv].text.clone();
+        let result = self.with_client(host, |c, now| c.subscribe(now, &name, spec));
+        if let Ok(token) = result {
+            self.checker.subscribed(host, token, pv, spec);
+            // A subscription that is made while the channel is connected is not told so.
+            let connected = self.site.client(host).is_connected(&name);
+            self.checker.connected(host, token, connected);
+        }
+        format!("{name}: {result:?}")
+    }
+
+    pub(super) fn read(&mut self, host: HostId, pv: PvIndex, family: u8) -> String {
+        let name = self.site.names[pv].text.clone();
+        let ty = match family {
+            5 => TypeSpec::Exact(DbrType::new(Family::Plain, NativeType::String)),
+            family => TypeSpec::Family(Family::ALL[usize::from(family) % 5]),
+        };
+        let spec = ReadSpec { ty, count: 0 };
+        let floor = self.site.book.lock().pv(pv).entries.len();
+        let floor = floor.saturating_sub(1);
+        let result = self.with_client(host, |c, now| c.read(now, &name, spec));
+        if let Ok(token) = result {
+            self.checker.asked(host, token, pv, Asked::Value { floor });
+        }
+        format!("{name}: {result:?}")
+    }
+
+    pub(super) fn put(&mut self, host: HostId, pv: PvIndex, notify: bool) -> String {
+        let (name, number) = (self.site.names[pv].text.clone(), self.site.next_number());
+        let value = self.value(pv, number);
+        if !notify {
+            let result = self.with_client(host, |c, now| c.write(now, &name, &value));
+            return format!("{name} = {number}: {result:?}");
+        }
+        let result = self.with_client(host, |c, now| c.write_notify(now, &name, &value));
+        if let Ok(token) = result {
+            self.checker
+                .asked(host, token, pv, Asked::Written { number });
+        }
+        format!("{name} = {number}: {result:?}")
+    }
+
+    pub(super) fn value(&self, pv: PvIndex, number: u32) -> Value {
+        let name = &self.site.names[pv];
+        kind(name.n, self.site.iocs[name.ioc].other_types).value(number)
+    }
+
+    pub(super) fn post(&mut self, pv: PvIndex, times: u8) -> String {
+        if !self.site.serves(pv) {
+            return "not served".to_owned();
+        }
+        let large = kind(self.site.names[pv].n, false).capacity > 100;
+        let times = if large { times.min(LARGE_TIMES) } else { times };
+        for _ in 0..times {
+            let number = self.site.next_number();
+            let value = self.value(pv, number);
+            let now = self.site.w.now();
+            self.site.book.lock().post(pv, &value, now);
+            let posted = self.with_ioc(pv, |ioc, now, name| {
+                ioc.with(|ioc| ioc.post(now, name, value))
+            });
+            posted.expect("the values of a facility fit its PVs");
+        }
+        format!("{} to {}", self.site.names[pv].text, self.site.values())
+    }
+
+    /// Ends the put that a PV is busy with; true if there was one.
+    pub(super) fn finish(&mut self, pv: PvIndex) -> bool {
+        self.site.serves(pv)
+            && self
+                .with_ioc(pv, |ioc, now, name| {
+                    ioc.with(|ioc| ioc.finish_put(now, name, EcaStatus::NORMAL))
+                })
+                .unwrap_or(false)
+    }
+
+    pub(super) fn set_rights(&mut self, pv: PvIndex, rights: AccessRights) {
+        if !self.site.serves(pv) {
+            return;
+        }
+        let now = self.site.w.now();
+        self.site.book.lock().set_rights(pv, rights, now);
+        let set = self.with_ioc(pv, |ioc, now, name| {
+            ioc.with(|ioc| ioc.set_rights(now, name, rights))
+        });
+        set.expect("the PV is served");
+    }
+
+    pub(super) fn delete(&mut self, pv: PvIndex, delete: bool) {
+        let ioc = self.site.names[pv].ioc;
+        let (host, other_types) = (self.site.iocs[ioc].host, self.site.iocs[ioc].other_types);
+        if !self.site.w.is_up(host) || self.site.names[pv].deleted == delete {
+            return;
+        }
+        self.site.names[pv].deleted = delete;
+        if delete {
+            self.with_ioc(pv, |ioc, now, name| ioc.with(|ioc| ioc.remove(now, name)));
+        } else {
+            let spec = self.site.spec(pv, other_types);
+            let ahead = self.site.w.clock_ahead(host);
+            self.site.book.lock().ahead[pv] = ahead;
+            let added = self.with_ioc(pv, |ioc, now, name| {
+                ioc.with(|ioc| ioc.add(now, name, spec))
+            });
+            added.expect("the PV was deleted");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The end of a story: everything comes back, everything works, nothing is left.
+
+use core::time::Duration;
+
+use ca_proto::access::AccessRights;
+use ca_proto::client::{SubSpec, TypeSpec};
+use ca_proto::dbr::Family;
+use ca_proto::wire::message::EventMask;
+
+use super::{SECOND, Story};
+use crate::facility::book::PvIndex;
+use crate::host::{GatewayHost, HostileHost};
+
+/// Time in which everything comes back once all faults are gone: a circuit that is dead takes a
+/// time-out and an echo (35 s), a new search at most the ceiling of the back-off (60 s), and what was
+/// found by a lie a time-out of 30 s more.
+const RECOVERY: Duration = Duration::from_secs(180);
+/// Time for what is tried afterwards.
+const EXAM: Duration = Duration::from_secs(90);
+/// Time for an orderly end.
+const GOODBYE: Duration = Duration::from_secs(40);
+
+impl Story<'_> {
+    /// Nobody harms anybody any more: everything has to come back.
+    pub(super) fn recover(&mut self) -> Result<(), String> {
+        self.log.push("the faults end".to_owned());
+        for host in self.site.hostile.clone() {
+            self.site
+                .w
+                .with(host, |host: &mut HostileHost, _| host.stop());
+        }
+        self.heal();
+        for pv in 0..self.site.names.len() {
+            if self.site.names[pv].behind.is_none() {
+                self.set_rights(pv, AccessRights::ALL);
+            }
+        }
+        self.site.finishing = true;
+        self.recovery = self.until_whole(RECOVERY)?;
+        Ok(())
+    }
+
+    /// Runs until nothing is missing; how long that took.
+    pub(super) fn until_whole(&mut self, most: Duration) -> Result<Duration, String> {
+        let start = self.site.w.now();
+        loop {
+            for pv in 0..self.site.names.len() {
+                if self.site.names[pv].behind.is_none() {
+                    while self.finish(pv) {}
+                }
+            }
+            self.run_for(SECOND)?;
+            let took = self.site.w.now() - start;
+            match self.checker.whole(&self.site) {
+                Ok(()) => return Ok(took),
+                Err(what) if took >= most => return Err(format!("after {took:?}: {what}")),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// After all that, every client can still do everything.
+    pub(super) fn exam(&mut self) -> Result<(), String> {
+        self.log.push("the exam".to_owned());
+        let spec = SubSpec {
+            ty: TypeSpec::Family(Family::Time),
+            count: 0,
+            mask: EventMask::VALUE,
+        };
+        let clients = self.site.clients.clone();
+        let names = self.site.names.len();
+        // Every client with every IOC, and with the gateway.
+        let chosen = |number: usize| (0..names).filter(move |pv| (pv + number).is_multiple_of(3));
+        for (number, &host) in clients.iter().enumerate() {
+            for pv in chosen(number) {
+                self.subscribe(host, pv, spec);
+            }
+            self.look_at(host)?;
+        }
+        self.until_whole(EXAM)?;
+        for pv in 0..names {
+            if self.site.names[pv].behind.is_none() {
+                self.post(pv, 3);
+            }
+        }
+        self.until_whole(EXAM)?;
+        for (number, &host) in clients.iter().enumerate() {
+            for pv in chosen(number) {
+                self.read(host, pv, 1);
+                let what = self.put(host, pv, true);
+                if !what.contains("Ok") {
+                    return Err(format!("a put is refused: {what}"));
+                }
+                self.read(host, pv, 1);
+            }
+            self.look_at(host)?;
+        }
+        self.until_whole(EXAM)?;
+        let mut plain = Vec::new();
+        for (number, &host) in clients.iter().enumerate() {
+            for pv in chosen(number) {
+                if self.site.names[pv].behind.is_none() {
+                    let what = self.put(host, pv, false);
+                    if !what.contains("Ok") {
+                        return Err(format!("a put is refused: {what}"));
+                    }
+                    plain.push((pv, self.site.values()));
+                }
+            }
+        }
+        self.until_written(plain)?;
+        self.until_whole(EXAM).map(drop)
+    }
+
+    /// Runs until all these numbers were written; large ones take their time on thin links.
+    pub(super) fn until_written(&mut self, mut numbers: Vec<(PvIndex, u32)>) -> Result<(), String> {
+        let end = self.site.w.now() + EXAM;
+        loop {
+            self.run_for(SECOND)?;
+            let book = self.site.book.lock();
+            numbers.retain(|&(pv, number)| book.pv(pv).places(f64::from(number)).is_empty());
+            match numbers.first() {
+                None => return Ok(()),
+                Some(&(pv, number)) if self.site.w.now() >= end => {
+                    let name = &self.site.names[pv].text;
+                    return Err(format!("the put of {number} to {name} never arrived"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self) -> Result<(), String> {
+        self.log.push("the end".to_owned());
+        for host in self.site.clients.clone() {
+            self.with_client(host, |c, now| c.shutdown(now));
+            self.checker.begin(host);
+        }
+        if let Some(host) = self.site.gateway {
+            self.site
+                .w
+                .with(host, |gateway: &mut GatewayHost, now| gateway.shutdown(now));
+            self.checker.begin(host);
+        }
+        self.run_for(GOODBYE)?;
+        self.checker.ended(&self.site)
+    }
+}
