@@ -27,10 +27,13 @@ pub(super) enum Step {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Quiet,
-    /// An ECHO is out. `again` once its time was prolonged.
+    /// An ECHO is out.
     Probing {
         until: Instant,
+        /// Its time was prolonged because nobody watched.
         again: bool,
+        /// The socket has taken it.
+        left: bool,
     },
     /// The ECHO was not answered; nothing is awaited by the clock.
     Late,
@@ -94,13 +97,16 @@ impl Liveness {
     }
 
     /// The socket took bytes; `all` when nothing is left. A probe behind other bytes gets its time
-    /// from the moment it can leave.
+    /// from the moment it leaves; what is sent after it does not prolong it, so that a user who writes
+    /// now and then is told of a dead server like one who is silent.
     pub(super) fn progress(&mut self, now: Instant, all: bool) {
         self.sent = now;
         if self.sending
-            && let Phase::Probing { until, .. } = &mut self.phase
+            && let Phase::Probing { until, left, .. } = &mut self.phase
+            && !*left
         {
             *until = now + self.echo_timeout;
+            *left = all;
         }
         self.sending = !all;
     }
@@ -130,11 +136,12 @@ impl Liveness {
             return Step::Nothing;
         }
         match self.phase {
-            Phase::Probing { until, again } if until <= now => {
+            Phase::Probing { until, again, left } if until <= now => {
                 if !again && now - until > LATE {
                     self.phase = Phase::Probing {
                         until: now + self.echo_timeout,
                         again: true,
+                        left,
                     };
                     return Step::Nothing;
                 }
@@ -174,6 +181,7 @@ impl Liveness {
         self.phase = Phase::Probing {
             until: now + self.echo_timeout,
             again: false,
+            left: false,
         };
     }
 
@@ -279,6 +287,22 @@ mod tests {
         assert_eq!(alive.poll_timeout(), Some(at(12_000)));
         alive.progress(at(7_500), true);
         assert_eq!(alive.poll_timeout(), Some(at(12_000)));
+    }
+
+    /// What the user sends behind a probe gives a dead server no more time, however often it is.
+    #[test]
+    fn bytes_behind_a_probe_do_not_prolong_it() {
+        let mut alive = alive();
+        assert_eq!(alive.handle_timeout(at(3_000)), Step::Probe);
+        alive.started_sending(at(3_000));
+        alive.progress(at(3_001), true);
+        assert_eq!(alive.poll_timeout(), Some(at(8_001)));
+        for second in 4..8 {
+            alive.started_sending(at(second * 1_000));
+            alive.progress(at(second * 1_000), true);
+        }
+        assert_eq!(alive.poll_timeout(), Some(at(8_001)));
+        assert_eq!(alive.handle_timeout(at(8_001)), Step::Unresponsive);
     }
 
     #[test]
