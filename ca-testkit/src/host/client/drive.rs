@@ -24,6 +24,10 @@ pub(super) struct Stream {
     pub(super) old: bool,
     pub(super) open: bool,
     pub(super) window: usize,
+    /// When anything came.
+    pub(super) heard: Instant,
+    /// When an echo was asked for, or something left before one that waits.
+    pub(super) asked: Instant,
     pub(super) queue: SendQueue,
     pub(super) closing: Closing,
 }
@@ -51,6 +55,7 @@ impl ClientHost {
         let Some(stream) = self.streams.get_mut(&circuit) else {
             return;
         };
+        stream.heard = now;
         let mut frames = stream.tap.frames(data);
         // Channels whose rights may be others after this chunk.
         let mut spoken = std::mem::take(&mut self.spoken);
@@ -108,6 +113,8 @@ impl ClientHost {
                     old: self.old.contains(addr.ip()),
                     open: false,
                     window: 0,
+                    heard: now,
+                    asked: now,
                     queue: SendQueue::new(),
                     closing: Closing::No,
                 };
@@ -150,12 +157,16 @@ impl ClientHost {
             }
             stream.queue.advance(data.len());
             stream.window -= data.len();
+            if stream.window == 0 {
+                stream.asked = now;
+            }
             let mut frames = stream.out_tap.frames(&data);
             while let Some(frame) = frames.next() {
-                if let Ok(frame) = frame
-                    && frame.header.command == Command::CREATE_CHAN
-                {
-                    stream.rights.remove(&Cid(frame.header.p1));
+                let Ok(frame) = frame else { continue };
+                match frame.header.command {
+                    Command::CREATE_CHAN => drop(stream.rights.remove(&Cid(frame.header.p1))),
+                    Command::ECHO | Command::READ_SYNC => stream.asked = now,
+                    _ => {}
                 }
             }
             self.client.handle_sent(now, circuit, data.len());
@@ -174,7 +185,7 @@ impl Host for ClientHost {
         self.note_late(now);
         match input {
             HostInput::Datagram { from, data, .. } => {
-                self.note_old(from, data);
+                self.note_datagram(now, from, data);
                 self.client.handle_datagram(now, from, data, &mut self.log);
             }
             HostInput::Accepted { .. } | HostInput::Unowned { .. } => {}
@@ -183,6 +194,7 @@ impl Host for ClientHost {
                 if let Some(stream) = self.streams.get_mut(&circuit) {
                     stream.open = true;
                     stream.window = window;
+                    stream.heard = now;
                     self.client.handle_connected(now, circuit);
                     self.ready.push_back(circuit);
                 }
@@ -231,6 +243,7 @@ impl Host for ClientHost {
             self.client.handle_closed(now, circuit, why, &mut self.log);
         }
         self.client.handle_timeout(now, &mut self.log);
+        self.check_silence(now);
     }
 
     fn poll_output(&mut self, now: Instant) -> Option<HostOutput> {

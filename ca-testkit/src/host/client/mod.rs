@@ -42,6 +42,8 @@ pub struct ClientHost {
     spoken: Vec<Cid>,
     /// Hosts that posed as servers below 4.1.
     old: BTreeSet<Ipv4Addr>,
+    /// When hosts last said by a beacon that they are there.
+    beacons: BTreeMap<Ipv4Addr, Instant>,
     start: Instant,
     /// When the clock was last seen to have jumped.
     late: Option<Instant>,
@@ -72,6 +74,7 @@ impl ClientHost {
             datagram: Vec::new(),
             spoken: Vec::new(),
             old: BTreeSet::new(),
+            beacons: BTreeMap::new(),
             start: now,
             late: None,
             held: BTreeMap::new(),

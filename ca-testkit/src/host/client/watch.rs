@@ -9,6 +9,10 @@ use ca_proto::ids::{Cid, CircuitId};
 use ca_proto::wire::{datagram_frames, udp};
 
 use super::ClientHost;
+use super::drive::Closing;
+
+/// Time that a dead circuit may be shown as alive beyond its time-outs.
+const SILENCE_SLACK: Duration = Duration::from_secs(1);
 
 impl ClientHost {
     /// Rights are never wider than the server's last word.
@@ -76,17 +80,57 @@ impl ClientHost {
     pub(super) fn note_late(&mut self, now: Instant) {
         if self.client.poll_timeout().is_some_and(|at| at < now) {
             self.late = Some(now);
+            // Nobody was there to hear: silence is counted from here.
+            for stream in self.streams.values_mut() {
+                stream.heard = now;
+            }
         }
     }
 
-    /// Remembers servers that are said to be older than 4.1.
-    pub(super) fn note_old(&mut self, from: SocketAddrV4, data: &[u8]) {
+    /// Remembers servers that are said to be older than 4.1, and those that are there.
+    pub(super) fn note_datagram(&mut self, now: Instant, from: SocketAddrV4, data: &[u8]) {
         for frame in datagram_frames(data).flatten() {
-            if let Ok(udp::Response::Search { server, minor, .. }) = udp::Response::parse(&frame)
-                && !minor.has_status_in_replies()
-            {
-                self.old.extend([server, *from.ip()]);
+            match udp::Response::parse(&frame) {
+                Ok(udp::Response::Search { server, minor, .. })
+                    if !minor.has_status_in_replies() =>
+                {
+                    self.old.extend([server, *from.ip()]);
+                }
+                Ok(udp::Response::Beacon { server, .. }) => {
+                    self.beacons.extend([(server, now), (*from.ip(), now)]);
+                }
+                _ => {}
             }
+        }
+    }
+
+    /// A channel is not shown as connected while nothing is heard of its server: after the time-out
+    /// of the circuit and that of an echo it is unresponsive, whatever the user sends
+    /// meanwhile (`client-and-tools` 4.6). Beacons are a sign of life as well, and an echo waits for
+    /// what is sent before it.
+    pub(super) fn check_silence(&mut self, now: Instant) {
+        let (timeout, echo) = (self.params.connection_timeout, self.params.echo_timeout);
+        for (&circuit, stream) in &self.streams {
+            let until = (stream.heard + timeout).max(stream.asked) + echo + SILENCE_SLACK;
+            if !stream.open || stream.closing != Closing::No || now <= until {
+                continue;
+            }
+            let shown = self.channels.iter().find_map(|(name, cid)| {
+                match self.client.channel(*cid)?.state {
+                    ChannelState::Connected(c) if c.circuit == circuit => Some((name, c.server)),
+                    _ => None,
+                }
+            });
+            let Some((name, server)) = shown else {
+                continue;
+            };
+            let beacon = self.beacons.get(server.ip()).copied();
+            if beacon.is_some_and(|at| now <= at + timeout + echo + SILENCE_SLACK) {
+                continue;
+            }
+            let since = stream.heard;
+            let what = format!("{name} is shown as connected, {server} is silent since {since}");
+            self.log.complaint.get_or_insert(what);
         }
     }
 
