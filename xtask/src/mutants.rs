@@ -23,8 +23,8 @@ pub(crate) struct Options {
     /// Stories told before a bug counts as not noticed
     #[arg(long, default_value_t = 300)]
     seeds: u64,
-    /// Only bugs whose description contains this text
-    only: Option<String>,
+    /// Only bugs whose description contains one of these texts
+    only: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,8 +67,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         other => return Err(format!("the sources fail without a bug: {other:?}")),
     }
     let wanted = |mutant: &&Mutant| {
-        let only = options.only.as_deref();
-        only.is_none_or(|only| mutant.breaks.contains(only))
+        let only = &options.only;
+        only.is_empty() || only.iter().any(|only| mutant.breaks.contains(only))
     };
     let mut rows = Vec::new();
     for mutant in list.mutant.iter().filter(wanted) {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ca_proto::Instant;
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::{NativeType, Value, ValueRef};
+use ca_proto::{EcaStatus, Instant};
 use ca_server_sim::{PutDecision, PvSpec};
 
 /// Number of a PV in the list of all names of a facility.
@@ -68,7 +68,7 @@ impl SharedBook {
     }
 
     /// A PV whose accepted puts are noted. Those of one that takes its time may have waited since
-    /// somebody had the right to write.
+    /// somebody had the right to write, and an interlock [refuses](is_refused) some.
     pub(crate) fn watch(&self, pv: PvIndex, at_once: bool, spec: PvSpec) -> PvSpec {
         let book = self.clone();
         spec.on_put(move |put| {
@@ -80,10 +80,18 @@ impl SharedBook {
                 let what = format!("{} was written by {who:?} without the right", put.name);
                 book.wrong.get_or_insert(what);
             }
+            if !at_once && is_refused(first(put.value.as_ref())) {
+                return PutDecision::Reject(EcaStatus::PUTFAIL);
+            }
             book.post(pv, put.value, at);
             PutDecision::Accept
         })
     }
+}
+
+/// Numbers that PVs which take their time do not accept from clients.
+pub(crate) fn is_refused(number: f64) -> bool {
+    number % 5.0 == 0.0
 }
 
 impl Book {

@@ -10,7 +10,7 @@ use ca_proto::dbr::Value;
 use ca_proto::repeater::Repeater;
 use ca_server_sim::{Ioc, PvSpec};
 
-use super::book::{PvIndex, SharedBook};
+use super::book::{PvIndex, SharedBook, is_refused};
 use super::plan::Shape;
 use crate::host::{
     ClientHost, GatewayHost, History, HostileHost, IocHost, NameServerHost, RepeaterHost,
@@ -27,6 +27,12 @@ const LARGE: u32 = 2_500;
 const CLIENT_PORT: u16 = 50_000;
 /// Limit of arrays in bytes, on both sides: what is asked for beyond it is refused.
 pub(crate) const MAX_ARRAY: u32 = 32 << 10;
+/// Circuits that a server takes from one host: few, so that those that are gone and still counted
+/// are missed.
+const CIRCUITS_PER_HOST: usize = 6;
+/// Bytes that a server has waiting on a circuit before it stops reading, and at most; where the system
+/// takes little the server does too, so that its queues of updates fill.
+pub(crate) const HIGH_WATER: usize = 64 << 10;
 /// Ceiling of the search back-off of the clients.
 const SEARCH_PERIOD: Duration = Duration::from_secs(60);
 
@@ -270,6 +276,8 @@ impl Site {
         ServerParams::default()
             .beacon_addrs(self.broadcasts(REPEATER_PORT))
             .max_array_bytes(Some(MAX_ARRAY))
+            .max_circuits_per_host(CIRCUITS_PER_HOST)
+            .send_high_water(HIGH_WATER.min(self.shape.send_buffer as usize))
     }
 
     /// The next life of an IOC; its PVs get values that were never seen before.
@@ -400,6 +408,16 @@ impl Site {
                 .gateway
                 .is_some_and(|g| self.w.host::<GatewayHost>(g).serves(&name.text)),
         }
+    }
+
+    /// True if the IOC does not refuse a client's put of this number.
+    pub(crate) fn accepts(&self, pv: PvIndex, number: u32) -> bool {
+        kind(self.names[pv].n, false).completes == Completes::Now || !is_refused(number.into())
+    }
+
+    /// True if puts to a PV are complete only when the program of its IOC says so.
+    pub(crate) fn is_endless(&self, pv: PvIndex) -> bool {
+        kind(self.names[pv].n, false).completes == Completes::Never
     }
 
     /// The client core of a client or of the gateway.

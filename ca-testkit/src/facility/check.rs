@@ -12,7 +12,7 @@ use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant};
 
 use super::book::{Book, Entry, PvBook, PvIndex, first, hash};
-use super::build::{Completes, MAX_ARRAY, Site, kind};
+use super::build::{Completes, HIGH_WATER, MAX_ARRAY, Site, kind};
 use crate::host::{Answer, ClientHost, News, UpdateLog, wall};
 use crate::net::HostId;
 
@@ -22,7 +22,7 @@ const MESSAGE: usize = MAX_ARRAY as usize + 24;
 const CLIENT_QUEUED: usize = (256 << 10) + MESSAGE;
 /// Bytes that a server may have waiting on one circuit (7): the high-water mark, one message above
 /// it, and the small replies to one read of requests.
-const SERVER_QUEUED: usize = (64 << 10) + 2 * MESSAGE + (64 << 10);
+const SERVER_QUEUED: usize = HIGH_WATER + 2 * MESSAGE + (64 << 10);
 /// Bytes that a server's driver may hold of what a client sent: one read and one message.
 const MAX_BACKLOG: usize = (64 << 10) + MESSAGE;
 

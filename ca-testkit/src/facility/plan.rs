@@ -87,13 +87,13 @@ pub enum Op {
     Read { client: u8, name: u8, family: u8 },
     /// A client writes without an answer.
     Put { client: u8, name: u8 },
-    /// A client writes and wants to know when it is done.
-    PutNotify { client: u8, name: u8 },
+    /// A client writes so many times in a row and wants to know when each is done.
+    PutNotify { client: u8, name: u8, times: u8 },
     /// A client gives up waiting for its oldest answer.
     GiveUp { client: u8 },
     /// A client stops reading from its streams, or reads on.
     Busy { client: u8, busy: bool },
-    /// An IOC posts values.
+    /// An IOC posts values: an odd number before anything can be sent, an even one one by one.
     Post { name: u8, times: u8 },
     /// An IOC finishes the put with completion that a PV is busy with.
     Finish { name: u8 },
@@ -278,7 +278,8 @@ fn use_op() -> impl Strategy<Value = Op> {
         12 => (client(), name(), 0..6u8)
             .prop_map(|(client, name, family)| Op::Read { client, name, family }),
         8 => (client(), name()).prop_map(|(client, name)| Op::Put { client, name }),
-        14 => (client(), name()).prop_map(|(client, name)| Op::PutNotify { client, name }),
+        14 => (client(), name(), prop_oneof![4 => Just(1u8), 1 => 2..6u8])
+            .prop_map(|(client, name, times)| Op::PutNotify { client, name, times }),
         2 => client().prop_map(|client| Op::GiveUp { client }),
         3 => (client(), any::<bool>()).prop_map(|(client, busy)| Op::Busy { client, busy }),
         20 => (name(), prop_oneof![4 => Just(1u8), 1 => any::<u8>()])

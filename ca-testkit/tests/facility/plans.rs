@@ -78,7 +78,7 @@ fn stories_without_faults_lose_nothing() {
     };
     for seed in 0..10 {
         let report = run_seed(seed, &options).unwrap();
-        // Nobody was ever away.
-        assert!(report.recovery.as_secs() <= 61, "{report:?}");
+        // Nobody was ever away; a name of the gateway is found after the one behind it.
+        assert!(report.recovery.as_secs() <= 2 * 61, "{report:?}");
     }
 }

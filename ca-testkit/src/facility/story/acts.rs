@@ -1,14 +1,14 @@
 //! What users and the programs of IOCs do.
 
 use ca_proto::access::AccessRights;
-use ca_proto::client::{ReadSpec, SubSpec, Token, TypeSpec};
+use ca_proto::client::{ReadSpec, SubSpec, TypeSpec};
 use ca_proto::dbr::{DbrType, Family, NativeType, Value};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant};
 
 use super::Story;
 use crate::facility::book::PvIndex;
-use crate::facility::build::{Completes, kind};
+use crate::facility::build::kind;
 use crate::facility::check::Asked;
 use crate::facility::plan::Op;
 use crate::host::{ClientHost, IocHost};
@@ -100,15 +100,7 @@ impl Story<'_> {
             Op::Cancel { client, nth } => {
                 let host = self.client(client);
                 touched = Some(host);
-                let subs: Vec<Token> = self.checker.subs(host).collect();
-                match subs.get(usize::from(nth) % subs.len().max(1)) {
-                    Some(&token) => {
-                        self.checker.cancelled(host, token);
-                        self.with_client(host, |c, now| c.unsubscribe(now, token));
-                        format!("{token:?}")
-                    }
-                    None => "nothing".to_owned(),
-                }
+                self.cancel(host, nth.into())
             }
             Op::Read {
                 client,
@@ -125,10 +117,15 @@ impl Story<'_> {
                 // The gateway passes all puts on as puts with completion.
                 self.put(host, pv, self.site.names[pv].behind.is_some())
             }
-            Op::PutNotify { client, name } => {
+            Op::PutNotify {
+                client,
+                name,
+                times,
+            } => {
                 let (host, pv) = (self.client(client), self.name(name));
                 touched = Some(host);
-                self.put(host, pv, true)
+                let puts = (0..times.max(1)).map(|_| self.put(host, pv, true));
+                puts.collect::<Vec<_>>().join(", ")
             }
             Op::GiveUp { client } => {
                 let host = self.client(client);
@@ -157,7 +154,7 @@ impl Story<'_> {
                 let pv = self.pv(name);
                 touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
                 // Those that end by themselves are left alone, to see when they do.
-                if kind(self.site.names[pv].n, false).completes == Completes::Never {
+                if self.site.is_endless(pv) {
                     self.finish(pv);
                 }
                 self.site.names[pv].text.clone()
@@ -243,6 +240,17 @@ impl Story<'_> {
         format!("{name}: {result:?}")
     }
 
+    /// Cancels one of a client's subscriptions, counted from the oldest.
+    pub(super) fn cancel(&mut self, host: HostId, nth: usize) -> String {
+        let count = self.checker.subs(host).count();
+        let Some(token) = self.checker.subs(host).nth(nth % count.max(1)) else {
+            return "nothing".to_owned();
+        };
+        self.checker.cancelled(host, token);
+        self.with_client(host, |c, now| c.unsubscribe(now, token));
+        format!("{token:?}")
+    }
+
     pub(super) fn read(&mut self, host: HostId, pv: PvIndex, family: u8) -> String {
         let name = self.site.names[pv].text.clone();
         let ty = match family {
@@ -285,15 +293,21 @@ impl Story<'_> {
         }
         let large = kind(self.site.names[pv].n, false).capacity > 100;
         let times = if large { times.min(LARGE_TIMES) } else { times };
-        for _ in 0..times {
-            let number = self.site.next_number();
-            let value = self.value(pv, number);
+        let at_once = if times % 2 == 1 { times } else { 1 };
+        for _ in 0..times / at_once.max(1) {
+            let number = |_| self.site.next_number();
+            let numbers: Vec<u32> = (0..at_once).map(number).collect();
+            let values: Vec<Value> = numbers.iter().map(|&n| self.value(pv, n)).collect();
             let now = self.site.w.now();
-            self.site.book.lock().post(pv, &value, now);
-            let posted = self.with_ioc(pv, |ioc, now, name| {
-                ioc.with(|ioc| ioc.post(now, name, value))
+            for value in &values {
+                self.site.book.lock().post(pv, value, now);
+            }
+            self.with_ioc(pv, |ioc, now, name| {
+                for value in values {
+                    let posted = ioc.with(|ioc| ioc.post(now, name, value));
+                    posted.expect("the values of a facility fit its PVs");
+                }
             });
-            posted.expect("the values of a facility fit its PVs");
         }
         format!("{} to {}", self.site.names[pv].text, self.site.values())
     }

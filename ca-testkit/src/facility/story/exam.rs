@@ -5,11 +5,13 @@ use core::time::Duration;
 use ca_proto::access::AccessRights;
 use ca_proto::client::{SubSpec, TypeSpec};
 use ca_proto::dbr::Family;
+use ca_proto::ids::{SlotKey as _, SubId};
 use ca_proto::wire::message::EventMask;
 
 use super::{SECOND, Story};
 use crate::facility::book::PvIndex;
 use crate::host::{GatewayHost, HostileHost};
+use crate::net::HostId;
 
 /// Time in which everything comes back once all faults are gone: a circuit that is dead takes a
 /// time-out and an echo (35 s), a new search at most the ceiling of the back-off (60 s), and what was
@@ -17,6 +19,8 @@ use crate::host::{GatewayHost, HostileHost};
 const RECOVERY: Duration = Duration::from_secs(180);
 /// Time for what is tried afterwards.
 const EXAM: Duration = Duration::from_secs(90);
+/// Values posted at once: more than the queue of a server keeps of one PV.
+const BURST: u8 = 255;
 /// Time for an orderly end.
 const GOODBYE: Duration = Duration::from_secs(40);
 
@@ -79,8 +83,10 @@ impl Story<'_> {
         }
         self.until_whole(EXAM)?;
         for pv in 0..names {
-            if self.site.names[pv].behind.is_none() {
-                self.post(pv, 3);
+            let name = &self.site.names[pv];
+            if name.behind.is_none() {
+                let times = if name.n == 0 { BURST } else { 3 };
+                self.post(pv, times);
             }
         }
         self.until_whole(EXAM)?;
@@ -104,12 +110,78 @@ impl Story<'_> {
                     if !what.contains("Ok") {
                         return Err(format!("a put is refused: {what}"));
                     }
-                    plain.push((pv, self.site.values()));
+                    let number = self.site.values();
+                    plain.extend(self.site.accepts(pv, number).then_some((pv, number)));
                 }
             }
         }
         self.until_written(plain)?;
+        self.until_whole(EXAM)?;
+        self.succeed()?;
+        self.page()?;
         self.until_whole(EXAM).map(drop)
+    }
+
+    /// A client ends in the middle of puts that nobody completes; its successor can write.
+    fn succeed(&mut self) -> Result<(), String> {
+        let host = self.site.clients[0];
+        let endless: Vec<PvIndex> = (0..self.site.names.len())
+            .filter(|&pv| self.site.is_endless(pv) && self.site.names[pv].behind.is_none())
+            .collect();
+        self.put_and_wait(host, &endless)?;
+        self.site.w.kill(host);
+        self.checker.begin(host);
+        let new = self.site.client_host(0);
+        self.site.w.boot(host, new);
+        self.put_and_wait(host, &endless)?;
+        self.until_whole(EXAM).map(drop)
+    }
+
+    /// Opens these PVs and writes to each; until everything is written, which completes nothing.
+    fn put_and_wait(&mut self, host: HostId, pvs: &[PvIndex]) -> Result<(), String> {
+        let end = self.site.w.now() + EXAM;
+        let mut written = Vec::new();
+        for &pv in pvs {
+            let name = self.site.names[pv].text.clone();
+            self.with_client(host, |c, now| c.open(now, &name));
+            while !self.site.client(host).is_connected(&name) {
+                if self.site.w.now() >= end {
+                    return Err(format!("{}: {name} is not connected", self.who(host)));
+                }
+                self.run_for(SECOND)?;
+            }
+            while !self.site.accepts(pv, self.site.values() + 1) {
+                self.site.next_number();
+            }
+            self.put(host, pv, true);
+            written.push((pv, self.site.values()));
+        }
+        self.until_written(written)
+    }
+
+    /// A user pages through PVs, faster than the server answers: updates on their way are not shown as
+    /// those of the PV that is looked at last, even if all identifiers of subscriptions go round.
+    fn page(&mut self) -> Result<(), String> {
+        const GENERATIONS: u32 = 1 << (u32::BITS - SubId::INDEX_BITS);
+        let host = self.site.clients[0];
+        let spec = SubSpec {
+            ty: TypeSpec::Family(Family::Time),
+            count: 0,
+            mask: EventMask::VALUE,
+        };
+        let (first, last) = (0, 2);
+        self.subscribe(host, first, spec);
+        let name = self.site.names[last].text.clone();
+        self.with_client(host, |c, now| c.open(now, &name));
+        self.until_whole(EXAM)?;
+        self.post(first, 3);
+        for _ in 1..GENERATIONS {
+            self.cancel(host, 0);
+            self.subscribe(host, first, spec);
+        }
+        self.cancel(host, 0);
+        self.subscribe(host, last, spec);
+        self.look_at(host)
     }
 
     /// Runs until all these numbers were written; large ones take their time on thin links.
