@@ -14,7 +14,7 @@ use ca_proto::{Instant, config::ServerParams};
 use ca_server_sim::Ioc;
 
 use crate::api::{ClientId, IocId, Pvs, read_time};
-use crate::host::{ClientHost, IocHost, NastyHost};
+use crate::host::{ClientHost, HostileHost, IocHost};
 use crate::invariants::Checker;
 use crate::net::{HostId, Link, Segmentation};
 use crate::world::World;
@@ -174,7 +174,7 @@ struct Run {
     source: Source,
     clients: Vec<ClientId>,
     iocs: Vec<IocId>,
-    nasty: Option<HostId>,
+    hostile: Option<HostId>,
     names: Vec<String>,
     checker: Checker,
     value: Rc<Cell<u32>>,
@@ -208,10 +208,10 @@ impl Run {
             // Small reads: flow control.
             w.net.read_size = 64 << source.below(8);
         }
-        let nasty = source.chance(20).then(|| {
+        let hostile = source.chance(20).then(|| {
             let addr = w.free_addr(0);
             let targets = w.hosts().map(|host| w.net.addr(host)).collect();
-            w.add("n", addr, NastyHost::new(seed, targets))
+            w.add("n", addr, HostileHost::noisy(seed, targets, w.now()))
         });
         Self {
             seed,
@@ -219,7 +219,7 @@ impl Run {
             source,
             clients,
             iocs,
-            nasty,
+            hostile,
             names,
             checker: Checker::default(),
             value,
@@ -260,7 +260,7 @@ impl Run {
     fn advance(&mut self, time: Duration) -> Result<(), String> {
         self.w.run_to(self.w.now() + time);
         self.w.check().map_err(|busy| busy.what)?;
-        let honest = self.nasty.is_none();
+        let honest = self.hostile.is_none();
         self.checker
             .check(&self.w, &self.clients, &self.iocs, honest)
     }
@@ -269,8 +269,8 @@ impl Run {
     fn recover(&mut self) -> Result<(), String> {
         let healed = self.heal();
         self.log.push(healed);
-        if let Some(nasty) = self.nasty {
-            self.w.with(nasty, |host: &mut NastyHost, _| host.stop());
+        if let Some(host) = self.hostile {
+            self.w.with(host, |host: &mut HostileHost, _| host.stop());
         }
         for ioc in self.iocs.clone() {
             for name in self.names.clone() {

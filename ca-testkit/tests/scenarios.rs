@@ -8,7 +8,7 @@ use ca_proto::client::{Event, Lifecycle, SubSpec, Token};
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::PvSpec;
 use ca_testkit::api::{self, ClientId, IocId};
-use ca_testkit::host::{Answer, ClientHost, IocHost, NastyHost, RepeaterHost};
+use ca_testkit::host::{Answer, ClientHost, HostileHost, IocHost, RepeaterHost};
 use ca_testkit::{Segmentation, World};
 
 const SEC: Duration = Duration::from_secs(1);
@@ -522,13 +522,14 @@ fn a_hostile_host_harms_nobody_else() {
     w.settle().unwrap();
     let targets = w.hosts().map(|host| w.net.addr(host)).collect();
     let addr = w.free_addr(0);
-    let nasty = w.add("n", addr, NastyHost::new(7, targets));
+    let hostile = HostileHost::noisy(7, targets, w.now());
+    let hostile = w.add("n", addr, hostile);
     c.open(&mut w, "nobody");
     for n in 1..=1200 {
         ioc.post(&mut w, "x", f64::from(n));
         w.run_for(Duration::from_millis(100));
     }
-    w.with(nasty, |host: &mut NastyHost, _| host.stop());
+    w.with(hostile, |host: &mut HostileHost, _| host.stop());
     w.run_for(SEC);
     let expected: Vec<f64> = (0..=1200).map(f64::from).collect();
     assert_eq!(c.updates(&w, sub), expected);

@@ -14,7 +14,6 @@ mod gateway;
 mod hostile;
 mod ioc;
 mod name_server;
-mod nasty;
 mod reader;
 mod repeater;
 mod script;
@@ -24,7 +23,6 @@ pub use gateway::{GatewayHost, Shown};
 pub use hostile::HostileHost;
 pub use ioc::{History, IocHost, wall};
 pub use name_server::NameServerHost;
-pub use nasty::NastyHost;
 pub use repeater::RepeaterHost;
 pub use script::{Received, ScriptHost};
 
