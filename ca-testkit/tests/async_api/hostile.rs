@@ -155,6 +155,21 @@ fn create(name: &str) -> Vec<u8> {
     out
 }
 
+/// Requests for 32 MB in all, by the first channel.
+fn large_reads() -> Vec<u8> {
+    let mut out = Vec::new();
+    for ioid in 0..200 {
+        tcp::Request::ReadNotify {
+            ty: DbrType::new(Family::Time, NativeType::Double),
+            count: 20_000,
+            sid: Sid(0),
+            ioid: Ioid(ioid),
+        }
+        .encode_into(&mut out);
+    }
+    out
+}
+
 fn datagrams(rt: &SimRuntime) -> Box<dyn DatagramSocket> {
     rt.host(BAD).bind_udp(&UdpOptions::default()).unwrap()
 }
@@ -261,15 +276,7 @@ fn a_reader_that_stops_is_closed_in_the_end() {
         mask: EventMask::VALUE,
     }
     .encode_into(&mut requests);
-    for ioid in 0..200 {
-        tcp::Request::ReadNotify {
-            ty: DbrType::new(Family::Time, NativeType::Double),
-            count: 20_000,
-            sid: Sid(0),
-            ioid: Ioid(ioid),
-        }
-        .encode_into(&mut requests);
-    }
+    requests.extend(large_reads());
     assert!(run(rt, write(&mut stopped, &requests)));
     scene.unnoticed();
     assert_eq!(scene.met(Limit::SlowReader), 0);
@@ -286,15 +293,7 @@ fn a_slow_reader_that_goes_on_is_not_closed() {
     let rt = &scene.rt;
     let mut slow = run(rt, dial(rt, BAD));
     let mut requests = create("big");
-    for ioid in 0..200 {
-        tcp::Request::ReadNotify {
-            ty: DbrType::new(Family::Time, NativeType::Double),
-            count: 20_000,
-            sid: Sid(0),
-            ioid: Ioid(ioid),
-        }
-        .encode_into(&mut requests);
-    }
+    requests.extend(large_reads());
     run(rt, async {
         assert!(write(&mut slow, &requests).await);
         let (mut total, mut buf) = (0, vec![0; 65_536]);
