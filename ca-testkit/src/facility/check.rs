@@ -171,7 +171,9 @@ impl Checker {
                         clocks_differ: self.clocks_differ,
                     };
                     context.answer(&operation, answer)?;
-                    if *answer == Answer::Written {
+                    // A hostile server answers in any order.
+                    let honest = matches!(context.server(operation.pv), Server::Honest);
+                    if *answer == Answer::Written && honest {
                         let before = user.written.insert(operation.pv, *token);
                         if before.is_some_and(|before| before > *token) {
                             let name = &site.names[operation.pv].text;
