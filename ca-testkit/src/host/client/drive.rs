@@ -140,6 +140,13 @@ impl ClientHost {
         }
     }
 
+    fn note_events(&mut self, now: Instant) {
+        while let Some(event) = self.client.poll_event() {
+            self.hold(now, &event);
+            self.events.push((now, event));
+        }
+    }
+
     fn flush(&mut self, now: Instant, circuit: CircuitId) {
         let conn = ConnId(u64::from(circuit.raw()));
         let Some(stream) = self.streams.get_mut(&circuit) else {
@@ -252,6 +259,8 @@ impl Host for ClientHost {
             if let Some(output) = self.output.pop_front() {
                 return Some(output);
             }
+            // A search is judged by what is known when it leaves.
+            self.note_events(now);
             // Searches over TCP wake circuits, so datagrams come first.
             let mut datagram = std::mem::take(&mut self.datagram);
             while let Some(to) = self.client.poll_transmit(now, &mut datagram) {
@@ -282,10 +291,7 @@ impl Host for ClientHost {
             {
                 self.flush(now, circuit);
             }
-            while let Some(event) = self.client.poll_event() {
-                self.hold(now, &event);
-                self.events.push((now, event));
-            }
+            self.note_events(now);
             if self.output.is_empty() && self.ready.is_empty() {
                 return None;
             }
