@@ -106,14 +106,22 @@ fn copy_sources(root: &Path, copy: &Path) -> Result<(), String> {
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root);
     let output = git.output().map_err(|e| format!("cannot run git: {e}"))?;
-    for path in String::from_utf8_lossy(&output.stdout).lines() {
+    let list = String::from_utf8_lossy(&output.stdout);
+    let before = copy.with_extension("list");
+    for path in fs::read_to_string(&before).unwrap_or_default().lines() {
+        if !root.join(path).exists() {
+            // It may be gone already.
+            let _ = fs::remove_file(copy.join(path));
+        }
+    }
+    for path in list.lines() {
         let (from, to) = (root.join(path), copy.join(path));
         let Ok(new) = fs::read(&from) else { continue };
         if fs::read(&to).ok().as_ref() != Some(&new) {
             write(&to, &new)?;
         }
     }
-    Ok(())
+    write(&before, list.as_bytes())
 }
 
 fn write(path: &Path, data: &[u8]) -> Result<(), String> {
