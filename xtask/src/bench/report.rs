@@ -90,8 +90,9 @@ fn others(results: &Results) -> String {
 }
 
 fn target_table(results: &Results) -> String {
-    let mut text =
-        String::from("### Targets\n\n| target | wanted | found | |\n|---|---|---|---|\n");
+    let mut text = String::from(
+        "### Targets\n\n| target | wanted | found | from | |\n|---|---|---|---|---|\n",
+    );
     let (mut met, mut known) = (0, 0);
     for target in targets::all() {
         let Some(found) = target.value(results) else {
@@ -103,16 +104,31 @@ fn target_table(results: &Results) -> String {
         let verdict = if holds { "met" } else { "**missed**" };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {verdict} |",
+            "| {} | {} | {} | {} | {verdict} |",
             target.what,
             bound(&target),
-            spread(found)
+            spread(found),
+            medians(&target, results),
         );
     }
     match known {
         0 => String::new(),
         _ => format!("{text}\n{met} of {known} met.\n\n"),
     }
+}
+
+/// The two figures of a ratio.
+fn medians(target: &Target, results: &Results) -> String {
+    let median = |case| {
+        results
+            .figure(case, target.figure)
+            .map(|all| short(all.median))
+    };
+    let Some(over) = &target.over else {
+        return String::new();
+    };
+    let both = median(&target.case).zip(median(over));
+    both.map_or_else(String::new, |(new, old)| format!("{new} : {old}"))
 }
 
 fn bound(target: &Target) -> String {

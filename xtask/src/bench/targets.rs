@@ -131,7 +131,11 @@ impl Targets {
             _ => String::new(),
         };
         let what = format!("{}{pin}, rate over libca ↔ real IOC", case.work.name());
-        self.over_libca(what, case, Figure::Rate, Bound::AtLeast(least));
+        let figure = match case.work {
+            Work::Connect(_) => Figure::Rate,
+            _ => Figure::Main,
+        };
+        self.over_libca(what, case, figure, Bound::AtLeast(least));
     }
 
     fn latencies(&mut self) {
