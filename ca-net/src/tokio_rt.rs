@@ -22,8 +22,9 @@ use crate::runtime::{
     TaskHandle, Timer, UdpOptions,
 };
 
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 128;
+/// Connections that may wait to be accepted; the system cuts it to what it allows (4096 on Linux). One that
+/// finds no room is tried again by its own system, a second later at the earliest.
+const BACKLOG: u32 = 4096;
 
 /// Real sockets and real time on a tokio runtime with I/O and time enabled.
 ///

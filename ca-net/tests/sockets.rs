@@ -35,6 +35,25 @@ fn queue_frame(queue: &mut SendQueue, payload: Bytes) {
     queue.put_shared(payload);
 }
 
+/// The clients of a site that come back together, or somebody who opens connections in a burst: a
+/// connection that finds the queue full is tried again by its system after a second.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_burst_of_connections_finds_room_before_they_are_accepted() {
+    let runtime = TokioRuntime::current().unwrap();
+    let options = StreamOptions::default();
+    let listener = runtime.listen(LOOPBACK, &options).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let system = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let room = system.trim().parse::<usize>().unwrap().min(1_000);
+    let mut waiting = Vec::new();
+    for _ in 0..room {
+        let patience = Duration::from_secs(10);
+        let stream = std::net::TcpStream::connect_timeout(&addr.into(), patience);
+        waiting.push(stream.expect("there is room"));
+    }
+}
+
 #[tokio::test]
 async fn frames_of_every_size_cross_in_order() {
     let runtime = TokioRuntime::current().unwrap();
