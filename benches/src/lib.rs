@@ -7,4 +7,6 @@
 
 pub mod pair;
 pub mod server;
+#[cfg(target_os = "linux")]
+pub mod siege;
 pub mod wire;

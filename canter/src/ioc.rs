@@ -110,6 +110,7 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
             () = interrupted() => {}
         }
         ioc.stop().await;
+        refused(console, &ioc)?;
         Ok(())
     })?;
     // The log ends with the IOC, which held its other end.
@@ -118,6 +119,17 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
     }
     console.complain("stopped")?;
     Ok(Outcome::Ok)
+}
+
+/// Says how often peers met which limit.
+fn refused(console: &mut Console<'_>, ioc: &SimIoc) -> io::Result<()> {
+    let limits = ioc.with(|ioc, _| ioc.stats().limits);
+    for (limit, times) in limits.iter().filter(|&(_, times)| times > 0) {
+        let times = text::counted(times, "time");
+        let setting = limit.setting();
+        console.complain(format!("refused: {limit}, {times} ({setting})"))?;
+    }
+    Ok(())
 }
 
 /// What the libraries warn of, such as clients that meet a limit, goes to the error stream.

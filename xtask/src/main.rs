@@ -14,6 +14,7 @@ mod instructions;
 mod models;
 mod mutants;
 mod peers;
+mod siege;
 mod soak;
 mod steps;
 mod test;
@@ -49,6 +50,8 @@ enum Task {
     Mutants(mutants::Options),
     /// Run client and IOCs under churn for minutes; fails unless memory and descriptors stay flat.
     Soak(soak::Options),
+    /// Show what an honest client notices of attacks on an IOC, on real sockets (Linux).
+    Siege(siege::Options),
     /// Count instructions of fixed work and compare them with the committed counts (needs valgrind).
     Instructions(instructions::Options),
     /// Measure client and IOC beside libca, the real IOC and bare sockets.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::World(options) => world::run(&options),
         Task::Mutants(options) => mutants::run(&options),
         Task::Soak(options) => soak::run(&options),
+        Task::Siege(options) => siege::run(&options),
         Task::Instructions(options) => instructions::run(&options),
         #[cfg(target_os = "linux")]
         Task::Bench(options) => bench::run(&options),
