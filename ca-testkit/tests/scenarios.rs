@@ -236,6 +236,20 @@ fn a_channel_opened_after_a_reboot_does_not_wait_for_what_was_lost() {
     assert!(w.now() - start < secs(10));
 }
 
+/// PROTOCOL C26: 30 s of silence and 5 s for the echo, although the user writes all the while.
+#[test]
+fn a_user_who_writes_is_told_of_a_server_without_power() {
+    let (mut w, ioc, c, _) = watched();
+    ioc.power_off(&mut w);
+    let start = w.now();
+    while c.is_connected(&w, "x") {
+        let _ = c.write(&mut w, "x", 2.0);
+        w.run_for(secs(2));
+        assert!(w.now() - start < secs(60));
+    }
+    assert!(w.now() - start <= secs(38));
+}
+
 #[test]
 fn a_put_notify_completes_later() {
     let mut w = World::new(1);
