@@ -620,3 +620,29 @@ fn scalars_are_taken_over_in_place() {
     let mut text = Value::string("a");
     assert!(!text.set_scalar(Value::string("b").as_ref()));
 }
+
+/// A long string (`wire-and-server` 4.9) of which fewer bytes are asked for than it has is cut before its
+/// NUL, so that its buffer cannot be sent as it is.
+#[test]
+fn a_long_string_that_is_cut_ends_with_a_nul() {
+    let text = vec![b'x'; 9000];
+    let meta = Metadata {
+        long_string: true,
+        ..Metadata::default()
+    };
+    let state = snapshot(text, meta);
+    let ty = DbrType::new(Family::Plain, Char);
+    let whole = |count| {
+        let mut out = Vec::new();
+        let shared = state.encode_shared(ty, count, &mut out).unwrap();
+        (out, shared)
+    };
+    let (out, shared) = whole(9000);
+    assert_eq!(
+        (out.len(), shared.map(|bytes| bytes.len())),
+        (0, Some(9000))
+    );
+    let (out, shared) = whole(8000);
+    assert!(shared.is_none());
+    assert_eq!((out.len(), out[7998], out[7999]), (8000, b'x', 0));
+}

@@ -658,3 +658,12 @@ proptest::proptest! {
         }
     }
 }
+
+/// In a test's failure or a log a payload looks as in a dump, not like a list of numbers.
+#[test]
+fn payloads_are_readable_in_debug_output() {
+    use ca_proto::wire::message::{Data, Text};
+    let (text, data) = (Text::new(b"a\"b"), Data(&[0; 24]));
+    assert_eq!(format!("{text:?}"), text.to_string());
+    assert_eq!(format!("{data:?}"), data.to_string());
+}

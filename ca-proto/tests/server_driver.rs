@@ -273,3 +273,31 @@ fn an_endpoint_without_beacon_addresses_is_silent() {
     let reply = messages(&reply);
     assert_eq!((reply[1].command, reply[1].ty, reply[1].p2), (6, 5064, 1));
 }
+
+/// `READ` (3.4) has no status in its reply, so what is refused comes as an `ERROR` of the channel.
+#[test]
+fn a_plain_read_that_may_not_be_is_an_error() {
+    let mut rig = Rig::new();
+    rig.create(0, 0x55, "none");
+    let all = rig.ask_messages("00030000 00050001 00000000 00000009");
+    let [error] = &all[..] else {
+        panic!("{all:?}");
+    };
+    let refused = EcaStatus::NORDACCESS.0;
+    assert_eq!((error.command, error.p1, error.p2), (11, 0x55, refused));
+    assert_eq!(error.text(), "none");
+}
+
+/// 4.13: count 0 of a `DBR_CLASS_NAME` (4.6) is the length of the array, though one string is filled.
+#[test]
+fn a_subscription_to_the_class_name_has_the_length_of_the_array() {
+    let mut rig = Rig::new();
+    rig.create(0, 1, "arr");
+    rig.send(&event_add(38, 0, 0, 4, 1)).unwrap();
+    let all = rig.take_messages();
+    let [update] = &all[..] else {
+        panic!("{all:?}");
+    };
+    assert_eq!((update.command, update.ty, update.p2), (1, 38, 4));
+    assert_eq!((update.count, update.payload.len()), (10, 400));
+}

@@ -114,7 +114,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     };
     let shown = output(&mut show("show"))?;
     if options.missing {
-        missing(&shown, |file, line, text| println!("{file}:{line}: {text}"));
+        for (file, line, text) in missing(&shown) {
+            println!("{file}:{line}: {text}");
+        }
     }
     let text = output(show("export").arg("-summary-only"))?;
     let export: Export = serde_json::from_str(&text).map_err(|error| error.to_string())?;
@@ -238,32 +240,28 @@ fn line(name: &str, lines: &Lines) {
 /// The numbers of the lines that are not executed, a line of text for each file.
 fn short(shown: &str) {
     let mut files: BTreeMap<&str, Vec<(u32, u32)>> = BTreeMap::new();
-    missing(shown, |file, line, _| {
+    for (file, line, _) in missing(shown) {
         let ranges = files.entry(file).or_default();
         match ranges.last_mut() {
             Some((_, last)) if *last + 1 == line => *last = line,
-            // A function is shown once for each of its instances.
-            Some((first, last)) if (*first..=*last).contains(&line) => {}
             _ => ranges.push((line, line)),
         }
-    });
+    }
     println!("\nnot executed:");
-    for (file, mut ranges) in files {
-        ranges.sort_unstable();
-        ranges.dedup();
-        let ranges: Vec<String> = ranges
-            .into_iter()
-            .map(|(first, last)| match first == last {
-                true => first.to_string(),
-                false => format!("{first}-{last}"),
-            })
-            .collect();
+    for (file, ranges) in files {
+        let range = |(first, last): (u32, u32)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        let ranges: Vec<String> = ranges.into_iter().map(range).collect();
         println!("{file}: {}", ranges.join(", "));
     }
 }
 
-/// Gives file, number and text of the lines that `llvm-cov show` counts zero times: `  12|      0|text`.
-fn missing<'a>(shown: &'a str, mut tell: impl FnMut(&'a str, u32, &'a str)) {
+/// File, number and text of the lines that no instance of their function executes, from what `llvm-cov
+/// show` prints for each instance: `  12|      0|text`.
+fn missing(shown: &str) -> Vec<(&str, u32, &str)> {
+    let mut lines = BTreeMap::new();
     let mut file = "";
     for line in shown.lines() {
         if let Some(name) = line.strip_suffix(':').filter(|name| name.ends_with(".rs")) {
@@ -272,10 +270,15 @@ fn missing<'a>(shown: &'a str, mut tell: impl FnMut(&'a str, u32, &'a str)) {
         let mut columns = line.splitn(3, '|');
         if let (Some(number), Some(count), Some(text)) =
             (columns.next(), columns.next(), columns.next())
-            && count.trim() == "0"
             && let Ok(number) = number.trim().parse()
+            && !count.trim().is_empty()
         {
-            tell(file, number, text.trim_end());
+            let (executed, _) = lines.entry((file, number)).or_insert((false, text));
+            *executed |= count.trim() != "0";
         }
     }
+    let unexecuted = lines.into_iter().filter(|(_, (executed, _))| !executed);
+    unexecuted
+        .map(|((file, number), (_, text))| (file, number, text.trim_end()))
+        .collect()
 }

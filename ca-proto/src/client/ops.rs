@@ -172,6 +172,18 @@ mod tests {
         assert_eq!(ops.poll_timeout(), Some(Instant::from_nanos(30)));
     }
 
+    #[test]
+    fn a_full_table_takes_no_more_until_one_has_ended() {
+        let mut ops = Ops::new();
+        let mut list = Chain::new();
+        for _ in 0..MAX_OPS {
+            assert!(ops.insert(&mut list, op(1)).is_some());
+        }
+        assert_eq!(ops.insert(&mut list, op(1)), None);
+        ops.pop(&mut list);
+        assert!(ops.insert(&mut list, op(1)).is_some());
+    }
+
     /// Traps 11 and 31: an abandoned identifier is not given to the next operation.
     #[test]
     fn abandoned_identifiers_rest_until_their_answer_and_are_bounded() {

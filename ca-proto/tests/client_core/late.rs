@@ -1,7 +1,7 @@
 //! Calls and messages that come too late, or speak of what does not exist: nothing happens.
 
 use ca_proto::EcaStatus;
-use ca_proto::client::{ChannelState, CloseReason, Destination, Event, More};
+use ca_proto::client::{Action, ChannelState, CloseReason, Destination, Event, More};
 use ca_proto::ids::{Cid, CircuitId};
 use ca_proto::wire::message::{Data, Port, SAME_ADDRESS};
 use ca_proto::wire::{Minor, tcp, udp};
@@ -172,4 +172,58 @@ fn a_datagram_is_believed_up_to_what_makes_no_sense() {
     assert_eq!(rig.actions(), []);
     rig.raw_datagram(SERVER, &reply(cid));
     rig.dialled();
+}
+
+/// 2.10: before 4.1 a search reply had no payload, and before 4.5 no port: such a server is on the port
+/// that was asked for, at the address that the reply came from.
+#[test]
+fn a_search_reply_without_a_version_is_that_of_the_oldest() {
+    let mut rig = Rig::new();
+    let cid = rig.open("X");
+    rig.datagrams();
+    let mut reply = hex("00060000 270f0000 01020304");
+    reply.extend(cid.0.to_be_bytes());
+    rig.raw_datagram(SERVER, &reply);
+    let addr = SERVER;
+    let actions = rig.actions();
+    assert!(
+        matches!(actions[..], [Action::Dial { addr: to, .. }] if to == addr),
+        "{actions:?}"
+    );
+}
+
+/// A beacon that did not come through a repeater has no address, and that of an old server no port: it is
+/// that of its sender, on the servers' port (`wire-and-server` 8.1).
+#[test]
+fn a_beacon_without_address_and_port_is_its_senders() {
+    let mut rig = Rig::new();
+    rig.connect("X", 1);
+    for sequence in 0..4 {
+        let beacon = udp::Response::Beacon {
+            minor: Minor::CURRENT,
+            port: Port(0),
+            sequence,
+            server: std::net::Ipv4Addr::UNSPECIFIED,
+        };
+        let from = std::net::SocketAddrV4::new(*SERVER.ip(), 45_000);
+        rig.datagram(from, &beacon);
+        rig.now = at(1_000 * (u64::from(sequence) + 1));
+    }
+    assert_eq!(rig.client.beacon_period(SERVER), Some(secs(1)));
+}
+
+/// A server that answers a read as a write answers nothing: the read goes on waiting.
+#[test]
+fn an_answer_of_another_kind_is_none() {
+    let mut rig = Rig::new();
+    let (cid, c) = rig.connect("X", 1);
+    let ioid = rig.read(cid, 1);
+    let written = tcp::Response::WriteNotify {
+        ty: DOUBLE,
+        count: 1,
+        status: EcaStatus::NORMAL,
+        ioid,
+    };
+    rig.feed(c, &[written, read_reply(ioid)]);
+    assert_eq!(rig.heard(), [was_read(1)]);
 }
