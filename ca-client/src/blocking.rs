@@ -42,6 +42,7 @@ use ca_proto::dbr::{DbrType, Reading};
 
 use self::driver::Driver;
 use crate::channel::ChannelInfo;
+use crate::client::ClientStats;
 use crate::config::{ClientBuilder, EffectiveConfig};
 use crate::convert::{EnumState, FromReading, IntoValue};
 use crate::error::{BuildError, ConnectError, ReadError, SubscribeError, WriteError};
@@ -141,6 +142,11 @@ impl Client {
     /// belongs to no operation.
     pub fn events(&self) -> Events {
         Events(self.inner().events(), self.driver.clone())
+    }
+
+    /// What the client holds at this moment; see [`crate::Client::stats`].
+    pub fn stats(&self) -> ClientStats {
+        self.inner().stats()
     }
 
     /// Reads many PVs at once under one deadline: each gives its value or its own error.

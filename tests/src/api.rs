@@ -35,6 +35,15 @@ pub trait Api: Sized {
     /// # Errors
     /// For bad names.
     fn open(&self, name: &[u8]) -> Result<Self::Channel, ConnectError>;
+
+    /// Writes both to a channel, one behind the other, and waits for both completions at once; the
+    /// time each of them took.
+    async fn put_both(
+        &self,
+        channel: &Self::Channel,
+        first: f64,
+        second: f64,
+    ) -> Result<[Duration; 2], WriteError>;
 }
 
 /// A channel; see `ca_client::Channel`.
@@ -55,8 +64,6 @@ pub trait Channel: Clone + fmt::Debug {
     async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
     /// Writes and waits for completion.
     async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
-    /// Writes both and waits for both completions at once; the time each of them took.
-    async fn put_both(&self, first: f64, second: f64) -> Result<[Duration; 2], WriteError>;
     /// Subscribes.
     ///
     /// # Errors
@@ -90,6 +97,21 @@ impl Api for Client {
     fn open(&self, name: &[u8]) -> Result<Self::Channel, ConnectError> {
         self.open(name)
     }
+
+    async fn put_both(
+        &self,
+        channel: &Self::Channel,
+        first: f64,
+        second: f64,
+    ) -> Result<[Duration; 2], WriteError> {
+        let start = Instant::now();
+        let put = |value: f64| async move {
+            channel.write_notify_as(DOUBLE, value).await?;
+            Ok::<_, WriteError>(start.elapsed())
+        };
+        let (first, second) = join(put(first), put(second)).await;
+        Ok([first?, second?])
+    }
 }
 
 impl Channel for ca_client::Channel {
@@ -113,15 +135,6 @@ impl Channel for ca_client::Channel {
     async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
         self.write_notify_as(ty, value).await
     }
-    async fn put_both(&self, first: f64, second: f64) -> Result<[Duration; 2], WriteError> {
-        let start = Instant::now();
-        let put = |value: f64| async move {
-            self.write_notify_as(DOUBLE, value).await?;
-            Ok::<_, WriteError>(start.elapsed())
-        };
-        let (first, second) = join(put(first), put(second)).await;
-        Ok([first?, second?])
-    }
     fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
         self.subscribe(spec)
     }
@@ -142,6 +155,31 @@ impl Api for blocking::Client {
 
     fn open(&self, name: &[u8]) -> Result<Self::Channel, ConnectError> {
         self.open(name)
+    }
+
+    async fn put_both(
+        &self,
+        channel: &Self::Channel,
+        first: f64,
+        second: f64,
+    ) -> Result<[Duration; 2], WriteError> {
+        let start = Instant::now();
+        let put = |value: f64| {
+            channel.write_notify_as(DOUBLE, value)?;
+            Ok::<_, WriteError>(start.elapsed())
+        };
+        let waiting = || self.stats().waiting_for_answer;
+        let before = waiting();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| put(first));
+            // From then on it is queued, so that the second one is behind it.
+            while waiting() == before && !first.is_finished() {
+                thread::yield_now();
+            }
+            let second = put(second);
+            let first = first.join().expect("a put does not panic");
+            Ok([first?, second?])
+        })
     }
 }
 
@@ -165,21 +203,6 @@ impl Channel for blocking::Channel {
     }
     async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
         self.write_notify_as(ty, value)
-    }
-    async fn put_both(&self, first: f64, second: f64) -> Result<[Duration; 2], WriteError> {
-        let start = Instant::now();
-        let put = |value: f64| {
-            self.write_notify_as(DOUBLE, value)?;
-            Ok::<_, WriteError>(start.elapsed())
-        };
-        thread::scope(|scope| {
-            let first = scope.spawn(|| put(first));
-            // The order of two threads is their affair; this one lets the other begin.
-            thread::sleep(Duration::from_millis(100));
-            let second = put(second);
-            let first = first.join().expect("a put does not panic");
-            Ok([first?, second?])
-        })
     }
     fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
         self.subscribe(spec)
