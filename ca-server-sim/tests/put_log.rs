@@ -22,10 +22,12 @@ fn logged(pvs: IocBuilder) -> (Rig, Receiver<String>) {
     let (send, lines) = channel();
     let pvs = pvs.put_log(move |put| {
         let sent = match put.sent {
-            Some(PutValue::Value(value)) => (value.element_bytes(0)).map_or("?".into(), |b| {
-                b.try_into()
-                    .map_or("?".into(), |b| f64::from_be_bytes(b).to_string())
-            }),
+            Some(PutValue::Value(value)) => {
+                let element = value
+                    .element_bytes(0)
+                    .and_then(|bytes| bytes.try_into().ok());
+                f64::from_be_bytes(element.expect("a double")).to_string()
+            }
             Some(other) => format!("{other:?}"),
             None => "-".into(),
         };
