@@ -14,7 +14,7 @@ use ca_proto::ids::Cid;
 use ca_proto::wire::PvName;
 
 use crate::client::Handle;
-use crate::convert::{EnumState, FromReading, IntoValue, read_spec};
+use crate::convert::{EnumState, FromReading, IntoValue, ValueError, read_spec};
 use crate::error::{ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
 use crate::events::Events;
 use crate::ops::{Failure, Operation, Request, WaitFor};
@@ -436,7 +436,10 @@ impl Channel {
     /// # Cancel safety
     /// Safe: dropped before it returns, nothing was sent.
     pub async fn write(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        self.put(None, value, Request::Write, self.times()).await
+        match self.write_behind(None, value)? {
+            Some((ty, value)) => self.put(ty, value, Request::Write).await,
+            None => Ok(()),
+        }
     }
 
     /// As [`write`](Self::write), in a given type: plain types 0 to 6,
@@ -448,8 +451,30 @@ impl Channel {
     /// # Cancel safety
     /// Safe: dropped before it returns, nothing was sent.
     pub async fn write_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
-        self.put(Some(ty), value, Request::Write, self.times())
-            .await
+        match self.write_behind(Some(ty), value)? {
+            Some((ty, value)) => self.put(ty, value, Request::Write).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes without a future and a look at the clock, if other writes are on their way before it;
+    /// gives back what cannot be written so.
+    // hot: every write of a burst. The value stays where it was made, as its bytes are so new that a move
+    // would wait for them.
+    fn write_behind(
+        &self,
+        ty: Option<DbrType>,
+        value: impl IntoValue,
+    ) -> Result<Option<(DbrType, Value)>, WriteError> {
+        let (shared, cid) = (&self.inner.client.shared, self.inner.cid);
+        let made = value.into_value();
+        if let Ok(value) = &made
+            && shared.write_behind(cid, ty.unwrap_or_else(|| plain(value)), value)
+        {
+            return Ok(None);
+        }
+        let (native, value) = self.encode(made)?;
+        Ok(Some((ty.unwrap_or(native), value)))
     }
 
     /// Writes a value and waits until the server has completed what follows from it
@@ -481,8 +506,8 @@ impl Channel {
     /// # }
     /// ```
     pub async fn write_notify(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        self.put(None, value, Request::WriteNotify, self.times())
-            .await
+        let (ty, value) = self.encode(value.into_value())?;
+        self.put(ty, value, Request::WriteNotify).await
     }
 
     /// As [`write_notify`](Self::write_notify), in a given type.
@@ -497,28 +522,29 @@ impl Channel {
         ty: DbrType,
         value: impl IntoValue,
     ) -> Result<(), WriteError> {
-        self.put(Some(ty), value, Request::WriteNotify, self.times())
-            .await
+        let (_, value) = self.encode(value.into_value())?;
+        self.put(ty, value, Request::WriteNotify).await
     }
 
     /// The value as it is sent, with its type.
-    pub(crate) fn encode(&self, value: impl IntoValue) -> Result<(DbrType, Value), WriteError> {
-        let value = value.into_value().map_err(|reason| WriteError::Value {
+    pub(crate) fn encode(
+        &self,
+        made: Result<Value, ValueError>,
+    ) -> Result<(DbrType, Value), WriteError> {
+        let value = made.map_err(|reason| WriteError::Value {
             pv: self.name(),
             reason,
         })?;
-        Ok((DbrType::new(Family::Plain, value.native()), value))
+        Ok((plain(&value), value))
     }
 
     async fn put(
         &self,
-        ty: Option<DbrType>,
-        value: impl IntoValue,
+        ty: DbrType,
+        value: Value,
         request: fn(DbrType, Value) -> Request,
-        (started, deadline): (Instant, Instant),
     ) -> Result<(), WriteError> {
-        let (native, value) = self.encode(value)?;
-        let ty = ty.unwrap_or(native);
+        let (started, deadline) = self.times();
         let operation = Operation::new(&self.inner, request(ty, value), deadline);
         let Err(failure) = operation.await else {
             return Ok(());
@@ -617,6 +643,10 @@ impl Channel {
             elapsed,
         })
     }
+}
+
+const fn plain(value: &Value) -> DbrType {
+    DbrType::new(Family::Plain, value.native())
 }
 
 const fn native(family: Family, count: u32) -> ReadSpec {

@@ -148,7 +148,7 @@ impl Client {
         let pairs = pairs.into_iter();
         let encoded: Vec<Result<(), WriteError>> = pairs
             .map(|(channel, value)| {
-                values.push(channel.encode(value)?);
+                values.push(channel.encode(value.into_value())?);
                 channels.push(channel);
                 Ok(())
             })

@@ -10,7 +10,7 @@ use ca_proto::client::{
     Action, Client as Core, Deliver, Event, Hangup, Item, Lifecycle, OpError, Reply, SubSpec,
     Token, Update,
 };
-use ca_proto::dbr::Reading;
+use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, SlotKey, Slots, SubId};
 use ca_proto::{EcaStatus, Instant};
 
@@ -198,6 +198,15 @@ impl Shared {
         drop(state);
         wakers.wake_all();
         result
+    }
+
+    /// Queues a write behind others that have not left, for which neither the clock nor anybody's
+    /// attention is needed: the circuit's task looks for more when it has sent what it took. False if
+    /// there are none, or something is in the way.
+    // hot: every write of a burst.
+    pub(crate) fn write_behind(&self, cid: Cid, ty: DbrType, value: &Value) -> bool {
+        let mut state = self.lock();
+        matches!(state.core.write_behind(cid, ty, value), Ok(true))
     }
 
     /// Takes what was put there, without a look at the clock or at what there is to do.

@@ -207,6 +207,19 @@ impl Circuits {
         }
     }
 
+    /// Queues output behind what the driver is already at work on, so that neither it nor the clock is
+    /// needed; false if there is none.
+    pub(super) fn send_behind(&mut self, c: CircuitId, write: impl FnOnce(&mut SendQueue)) -> bool {
+        let busy = |circuit: &&mut Circuit| circuit.unsent > 0;
+        let Some(circuit) = self.slots.get_mut(c).filter(busy) else {
+            return false;
+        };
+        let before = circuit.queue.len();
+        write(&mut circuit.queue);
+        circuit.unsent += circuit.queue.len() - before;
+        true
+    }
+
     pub(super) fn wake(&mut self, c: CircuitId) {
         if let Some(circuit) = self.slots.get_mut(c)
             && !matches!(circuit.state, State::Dialing(_))

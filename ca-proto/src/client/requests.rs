@@ -102,6 +102,21 @@ impl Client {
         Ok(())
     }
 
+    /// Writes a value as [`write`](Self::write) does, if earlier output of the circuit is still to be
+    /// reported as sent; false if not, and nothing was done. For drivers that look for output again
+    /// when they have reported all that they took: such a write has nothing to tell them, so neither
+    /// [`poll_woken`](Self::poll_woken) nor another output changes.
+    ///
+    /// # Errors
+    /// [`OpError`]; nothing was sent.
+    pub fn write_behind(&mut self, cid: Cid, ty: DbrType, value: &Value) -> Result<bool, OpError> {
+        let target = self.write_target(cid, ty, value)?;
+        let sid = target.sid;
+        Ok(self.circuits.send_behind(target.circuit, |queue| {
+            super::write::encode(queue, super::write::Kind::Write(cid), sid, ty, value);
+        }))
+    }
+
     /// Writes a value as [`write`](Self::write) does and asks for completion; the result comes
     /// through [`Deliver::reply`].
     ///

@@ -294,6 +294,38 @@ fn a_full_send_queue_pushes_back() {
     assert!(write(&mut rig).is_ok());
 }
 
+/// A driver that was woken, or holds bytes, looks again by itself: a write behind others tells nobody,
+/// is refused as any other, and arrives in order.
+#[test]
+fn a_write_behind_others_wakes_nobody() {
+    let (mut rig, cid, c) = channel(6, 1, 13);
+    while rig.client.poll_woken().is_some() {}
+    let [one, two, three] = [1.0, 2.0, 3.0].map(Value::from);
+    let behind = |rig: &mut Rig, value| rig.client.write_behind(cid, DOUBLE, value);
+    assert_eq!(behind(&mut rig, &one), Ok(false), "nobody would send it");
+    rig.client.write(rig.now, cid, DOUBLE, &one).unwrap();
+    assert_eq!(rig.client.poll_woken(), Some(c));
+    assert_eq!(behind(&mut rig, &two), Ok(true));
+    let mut expected = std::mem::take(rig.client.transmit(rig.now, c).unwrap()).to_vec();
+    assert_eq!(behind(&mut rig, &three), Ok(true), "the driver holds two");
+    let array = Value::array(&[1.0, 2.0]);
+    let refused = OpError::BadCount {
+        asked: 2,
+        available: 1,
+    };
+    assert_eq!(behind(&mut rig, &array), Err(refused));
+    assert_eq!(rig.client.poll_woken(), None);
+    rig.client.handle_sent(rig.now, c, expected.len());
+    let last = std::mem::take(rig.client.transmit(rig.now, c).unwrap()).to_vec();
+    rig.client.handle_sent(rig.now, c, last.len());
+    expected.extend_from_slice(&last);
+    assert_eq!(behind(&mut rig, &one), Ok(false), "all were sent");
+    for value in [&one, &two, &three] {
+        rig.client.write(rig.now, cid, DOUBLE, value).unwrap();
+    }
+    assert_eq!(rig.client.transmit(rig.now, c).unwrap().to_vec(), expected);
+}
+
 /// A program subscribes to all it shows in one loop, so subscriptions have a mark of their own.
 #[test]
 fn subscriptions_are_refused_at_16_mib() {
