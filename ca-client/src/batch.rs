@@ -8,12 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
 use ca_proto::Instant;
-use ca_proto::client::{Client as Core, OpError, ReadSpec, Token};
+use ca_proto::client::{Client as Core, OpError, ReadSpec, Reply, Token};
 use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, Ioid};
 
 use crate::ops::{Answer, Failure};
-use crate::shared::{BatchKey, Shared, State};
+use crate::shared::{BatchKey, NO_ANSWER, Shared, State, take_reply};
 use crate::waits::{Until, WaitKey, Waiter};
 
 /// What is asked of the servers.
@@ -136,11 +136,14 @@ impl Batch {
 
     /// The answer to a request that was sent.
     // hot: every answer to a read.
-    pub(crate) fn answer(&mut self, index: u32, answer: Answer, wakers: &mut WakerList) {
+    pub(crate) fn answer(&mut self, index: u32, reply: Reply<'_>, wakers: &mut WakerList) {
         let Some(item @ Item::Sent(_)) = self.items.get_mut(index as usize) else {
             return;
         };
-        *item = Item::Done(answer);
+        *item = Item::Done(NO_ANSWER);
+        if let Item::Done(answer) = item {
+            take_reply(answer, reply);
+        }
         self.open -= 1;
         if self.open <= self.wake_at {
             self.wake(wakers);

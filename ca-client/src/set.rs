@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
-use ca_proto::EcaStatus;
-use ca_proto::client::OpError;
-use ca_proto::dbr::Reading;
+use ca_proto::client::{Lifecycle, OpError, Update};
 use ca_proto::ids::SubId;
 use futures_core::Stream;
 
@@ -18,31 +16,45 @@ use crate::client::{Client, Handle};
 use crate::error::SubscribeError;
 use crate::set_queue::{Entry, Place, SetQueue};
 use crate::shared::{SetKey, Sub, SubKey};
-use crate::subscription::{Monitor, News, SubSpec};
-
-type Value = Result<Reading, EcaStatus>;
+use crate::subscription::{Monitor, NO_NEWS, News, SubSpec, take_update};
 
 /// A set's queue and its reader.
 #[derive(Debug, Default)]
 pub(crate) struct Set {
-    queue: SetQueue<Value>,
+    queue: SetQueue<News>,
     waker: Option<Waker>,
     /// The client was closed; the stream ends when the queue is empty.
     ended: bool,
 }
 
 impl Set {
-    /// The waker is only there while the reader waits for an empty queue, so a reader is woken
-    /// once however many updates come.
     // hot: every update.
-    pub(crate) fn push(
+    pub(crate) fn update(
         &mut self,
         key: SubKey,
         place: &mut Place,
-        item: News,
+        update: &Update<'_>,
         wakers: &mut WakerList,
     ) {
-        self.queue.push(key, place, item);
+        let fill = |value: &mut News| take_update(value, update);
+        self.queue.push_with(key, place, NO_NEWS, fill);
+        self.wake(wakers);
+    }
+
+    pub(crate) fn mark(
+        &mut self,
+        key: SubKey,
+        place: &mut Place,
+        change: Lifecycle,
+        wakers: &mut WakerList,
+    ) {
+        self.queue.mark(key, place, change);
+        self.wake(wakers);
+    }
+
+    /// The waker is only there while the reader waits for an empty queue, so a reader is woken
+    /// once however many updates come.
+    fn wake(&mut self, wakers: &mut WakerList) {
         if let Some(waker) = self.waker.take() {
             wakers.push(waker);
         }
@@ -50,7 +62,7 @@ impl Set {
 
     pub(crate) fn end(&mut self, wakers: &mut WakerList) {
         self.ended = true;
-        wakers.extend(self.waker.take());
+        self.wake(wakers);
     }
 }
 
@@ -115,7 +127,7 @@ pub struct SubscriptionSet {
     key: SetKey,
     members: BTreeMap<SubscriptionKey, Member>,
     /// Items that were taken from the client and not yet by the user.
-    taken: VecDeque<Entry<Value>>,
+    taken: VecDeque<Entry<News>>,
 }
 
 impl Client {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ca_proto::client::{Item, MonitorQueue, Overflow};
+use ca_proto::client::{Item, Lifecycle, MonitorQueue, Overflow};
 
 use crate::shared::SubKey;
 
@@ -78,27 +78,59 @@ impl<V> Default for SetQueue<V> {
 }
 
 impl<V> SetQueue<V> {
-    /// Adds an item of a member.
+    /// Adds a change to the items of a member.
+    pub(crate) fn mark(&mut self, key: SubKey, place: &mut Place, change: Lifecycle) {
+        self.begin(place);
+        match place.own || place.count >= place.depth {
+            true => self.overflow(key, place, Item::Lifecycle(change)),
+            false => {
+                place.marked = true;
+                self.append(key, place, Item::Lifecycle(change));
+            }
+        }
+    }
+
+    /// Adds a value to the items of a member, which is only made in its place, by `fill`.
     // hot: every update.
-    pub(crate) fn push(&mut self, key: SubKey, place: &mut Place, item: Item<V>) {
+    pub(crate) fn push_with(
+        &mut self,
+        key: SubKey,
+        place: &mut Place,
+        mut blank: V,
+        fill: impl FnOnce(&mut V),
+    ) {
+        self.begin(place);
+        let item = |value| Item::Value { value, skipped: 0 };
+        if place.own || place.count >= place.depth {
+            fill(&mut blank);
+            self.overflow(key, place, item(blank));
+            return;
+        }
+        self.append(key, place, item(blank));
+        let entry = self.log.back_mut();
+        if let Some(Item::Value { value, .. }) = entry.and_then(|entry| entry.item.as_mut()) {
+            fill(value);
+        }
+    }
+
+    /// The log was emptied since the member had items there.
+    const fn begin(&self, place: &mut Place) {
         if place.turn != self.turn {
             place.turn = self.turn;
             place.count = 0;
             place.marked = false;
             place.own = false;
         }
-        if !place.own && place.count < place.depth {
-            let before = std::mem::replace(&mut place.newest, self.log.len() as u32);
-            place.count += 1;
-            place.marked |= matches!(item, Item::Lifecycle(_));
-            self.log.push_back(Entry {
-                key,
-                before,
-                item: Some(item),
-            });
-            return;
-        }
-        self.overflow(key, place, item);
+    }
+
+    fn append(&mut self, key: SubKey, place: &mut Place, item: Item<V>) {
+        let before = std::mem::replace(&mut place.newest, self.log.len() as u32);
+        place.count += 1;
+        self.log.push_back(Entry {
+            key,
+            before,
+            item: Some(item),
+        });
     }
 
     fn overflow(&mut self, key: SubKey, place: &mut Place, item: Item<V>) {
@@ -246,12 +278,12 @@ mod tests {
                 let place = slots.get_mut(key).unwrap();
                 match step {
                     0..10 => {
-                        set.push(key, place, Item::Value { value: n as u32, skipped: 0 });
+                        set.push_with(key, place, 0, |value| *value = n as u32);
                         queue.push(n as u32);
                     }
                     10..13 => {
                         let change = if n % 2 == 0 { Connected } else { Disconnected };
-                        set.push(key, place, Item::Lifecycle(change));
+                        set.mark(key, place, change);
                         queue.mark(change);
                     }
                     13 => {
@@ -274,11 +306,7 @@ mod tests {
         let keys = [(); 3].map(|()| slots.insert(place()).unwrap());
         for n in 0..9 {
             let key = keys[n % 3];
-            let item = Item::Value {
-                value: n,
-                skipped: 0,
-            };
-            set.push(key, slots.get_mut(key).unwrap(), item);
+            set.push_with(key, slots.get_mut(key).unwrap(), n, |_| {});
         }
         let mut buffer = VecDeque::new();
         set.take(&mut buffer);

@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 
 use ca_net::{Runtime, WakerList};
 use ca_proto::client::{
-    Action, Client as Core, Deliver, Event, Hangup, Item, Lifecycle, OpError, Reply, SubSpec,
+    Action, Client as Core, Deliver, Event, Hangup, Lifecycle, OpError, Reply, SubSpec,
     Token, Update,
 };
 use ca_proto::dbr::{DbrType, Reading, Value};
@@ -21,7 +21,7 @@ use crate::events::{Events, Listeners};
 use crate::ops::{Answer, Failure};
 use crate::set::Set;
 use crate::set_queue::Place;
-use crate::subscription::{News, SubSlot};
+use crate::subscription::SubSlot;
 use crate::sync::{Mutex, MutexGuard};
 use crate::waits::{Until, Waits};
 
@@ -478,42 +478,45 @@ pub(crate) struct Sink<'a> {
 }
 
 impl Deliver for Sink<'_> {
+    // hot: every update.
     fn update(&mut self, token: Token, update: Update<'_>) {
-        let value = match update.status {
-            EcaStatus::NORMAL => Reading::from_frame(update.ty, update.count, update.frame)
-                .map_err(|_| EcaStatus::BADCOUNT),
-            status => Err(status),
-        };
-        self.tell(SubKey::from_token(token), Item::Value { value, skipped: 0 });
+        let key = SubKey::from_token(token);
+        match self.results.subs.get_mut(key) {
+            Some(Sub::Single(slot)) => slot.update(&update, self.wakers),
+            Some(Sub::Member(set, place)) => {
+                if let Some(set) = self.results.sets.get_mut(*set) {
+                    set.update(key, place, &update, self.wakers);
+                }
+            }
+            None => {}
+        }
     }
 
     fn reply(&mut self, token: Token, reply: Reply<'_>) {
         if let Some((batch, index)) = BatchKey::split(token) {
             if let Some(batch) = self.results.batches.get_mut(batch) {
-                batch.answer(index, answer(reply), self.wakers);
+                batch.answer(index, reply, self.wakers);
             }
             return;
         }
         let Some(op) = self.results.ops.get_mut(OpKey::from_token(token)) else {
             return;
         };
-        if let Op::Waiting(waker) = std::mem::replace(op, Op::Done(answer(reply))) {
+        if let Op::Waiting(waker) = std::mem::replace(op, Op::Done(NO_ANSWER)) {
             self.wakers.push(waker);
+        }
+        if let Op::Done(answer) = op {
+            take_reply(answer, reply);
         }
     }
 
     fn lifecycle(&mut self, token: Token, change: Lifecycle) {
-        self.tell(SubKey::from_token(token), Item::Lifecycle(change));
-    }
-}
-
-impl Sink<'_> {
-    fn tell(&mut self, key: SubKey, item: News) {
+        let key = SubKey::from_token(token);
         match self.results.subs.get_mut(key) {
-            Some(Sub::Single(slot)) => slot.push(item, self.wakers),
+            Some(Sub::Single(slot)) => slot.mark(change, self.wakers),
             Some(Sub::Member(set, place)) => {
                 if let Some(set) = self.results.sets.get_mut(*set) {
-                    set.push(key, place, item, self.wakers);
+                    set.mark(key, place, change, self.wakers);
                 }
             }
             None => {}
@@ -521,16 +524,25 @@ impl Sink<'_> {
     }
 }
 
-fn answer(reply: Reply<'_>) -> Answer {
-    match reply {
-        Reply::Read { ty, count, frame } => match Reading::from_frame(ty, count, frame) {
-            Ok(reading) => Ok(Some(reading)),
-            Err(_) => Err(Failure::Failed(EcaStatus::BADCOUNT)),
-        },
+/// An answer to be filled in.
+pub(crate) const NO_ANSWER: Answer = Ok(Some(Reading::empty()));
+
+/// Fills in what came as an answer.
+// hot: every answer to a read.
+pub(crate) fn take_reply(answer: &mut Answer, reply: Reply<'_>) {
+    *answer = match reply {
+        Reply::Read { ty, count, frame } => {
+            if let Ok(Some(reading)) = answer
+                && reading.set(ty, count, frame).is_ok()
+            {
+                return;
+            }
+            Err(Failure::Failed(EcaStatus::BADCOUNT))
+        }
         Reply::Written => Ok(None),
         Reply::Failed(status) => Err(Failure::Failed(status)),
         Reply::Disconnected => Err(Failure::Disconnected),
         Reply::TimedOut => Err(Failure::TimedOut),
         _ => Err(Failure::Failed(EcaStatus::INTERNAL)),
-    }
+    };
 }

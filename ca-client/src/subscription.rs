@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
 use ca_proto::EcaStatus;
-use ca_proto::client::{self as proto, Item, Lifecycle, MonitorQueue, OpError, Overflow, TypeSpec};
+use ca_proto::client::{
+    self as proto, Item, Lifecycle, MonitorQueue, OpError, Overflow, TypeSpec, Update,
+};
 use ca_proto::dbr::{DbrType, Family, Reading};
 use ca_proto::ids::SubId;
 use ca_proto::wire::message::EventMask;
@@ -157,7 +159,7 @@ pub(crate) struct SubSlot(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    queue: MonitorQueue<Result<Reading, EcaStatus>>,
+    queue: MonitorQueue<News>,
     waker: Option<Waker>,
     /// The client was closed; the stream ends when the queue is empty.
     ended: bool,
@@ -176,12 +178,17 @@ impl SubSlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, item: News, wakers: &mut WakerList) {
+    // hot: every update.
+    pub(crate) fn update(&self, update: &Update<'_>, wakers: &mut WakerList) {
         let mut inner = self.lock();
-        match item {
-            Item::Value { value, .. } => inner.queue.push(value),
-            Item::Lifecycle(change) => inner.queue.mark(change),
-        };
+        let fill = |value: &mut News| take_update(value, update);
+        inner.queue.push_with(NO_NEWS, fill);
+        wakers.extend(inner.waker.take());
+    }
+
+    pub(crate) fn mark(&self, change: Lifecycle, wakers: &mut WakerList) {
+        let mut inner = self.lock();
+        inner.queue.mark(change);
         wakers.extend(inner.waker.take());
     }
 
@@ -218,11 +225,25 @@ impl Inner {
     }
 }
 
-/// What comes for a subscription.
-pub(crate) type News = Item<Result<Reading, EcaStatus>>;
+/// What an update brings.
+pub(crate) type News = Result<Reading, EcaStatus>;
 
-impl From<News> for Monitor {
-    fn from(news: News) -> Self {
+/// News to be filled in.
+pub(crate) const NO_NEWS: News = Ok(Reading::empty());
+
+/// Fills in what an update brings.
+pub(crate) fn take_update(news: &mut News, update: &Update<'_>) {
+    if update.status != EcaStatus::NORMAL {
+        *news = Err(update.status);
+    } else if let Ok(reading) = news
+        && reading.set(update.ty, update.count, update.frame).is_err()
+    {
+        *news = Err(EcaStatus::BADCOUNT);
+    }
+}
+
+impl From<Item<News>> for Monitor {
+    fn from(news: Item<News>) -> Self {
         match news {
             Item::Value {
                 value: Ok(reading),

@@ -72,6 +72,11 @@ impl<T> MonitorQueue<T> {
 
     /// Adds a value; true if the queue was empty before, so that a reader has to be woken.
     pub fn push(&mut self, value: T) -> bool {
+        self.push_with(value, |_| {})
+    }
+
+    /// As [`push`](Self::push), for a value that is only made in its place, by `fill`.
+    pub fn push_with(&mut self, blank: T, fill: impl FnOnce(&mut T)) -> bool {
         let was_empty = self.items.is_empty();
         let mut skipped = 0;
         if self.values >= self.depth {
@@ -81,7 +86,13 @@ impl<T> MonitorQueue<T> {
             }
         }
         self.values += 1;
-        self.items.push_back(Item::Value { value, skipped });
+        self.items.push_back(Item::Value {
+            value: blank,
+            skipped,
+        });
+        if let Some(Item::Value { value, .. }) = self.items.back_mut() {
+            fill(value);
+        }
         was_empty
     }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::value::INLINE_LEN;
 use super::{
-    Acknowledge, DbrType, Element, EnumIndex, EnumStates, Limits, NativeType, Payload, Units,
+    Acknowledge, DbrType, Element, EnumIndex, EnumStates, Family, Limits, NativeType, Payload, Units,
     Value, ValueRef, convert, meta,
 };
 use crate::alarm::{Alarm, AlarmSeverity, AlarmStatus};
@@ -85,31 +85,47 @@ impl Reading {
     /// # Errors
     /// [`ReadingError`] if the type is unknown or the payload too short for `count` elements.
     pub fn from_frame(ty: DbrType, count: u32, frame: &Frame<'_>) -> Result<Self, ReadingError> {
-        let native = ty.native().ok_or(ReadingError::UnknownType(ty))?;
+        let mut reading = Self::empty();
+        reading.set(ty, count, frame)?;
+        Ok(reading)
+    }
+
+    /// A reading without elements, to be [set](Self::set).
+    pub const fn empty() -> Self {
+        Self {
+            ty: DbrType::new(Family::Plain, NativeType::Char),
+            count: 0,
+            data: Payload::EMPTY,
+        }
+    }
+
+    /// As [`from_frame`](Self::from_frame), into a reading that has its place already: a move of one
+    /// that was only just made costs more than to make it.
+    ///
+    /// # Errors
+    /// As [`from_frame`](Self::from_frame); the reading is as before.
+    // hot: every update and every answer to a read.
+    pub fn set(&mut self, ty: DbrType, count: u32, frame: &Frame<'_>) -> Result<(), ReadingError> {
+        if !ty.is_valid() {
+            return Err(ReadingError::UnknownType(ty));
+        }
         let payload = frame.payload();
         let size = ty.size(count);
-        let need = match (native, count) {
-            (NativeType::String, 1..) => ty.size(count - 1) + 1,
-            _ => size,
-        };
-        if (payload.len() as u64) < need {
-            return Err(ReadingError::ShortPayload {
-                ty,
-                count,
-                len: payload.len(),
-                need,
-            });
+        if (payload.len() as u64) < size {
+            check_short(ty, count, payload.len())?;
         }
         // At most the length of the payload.
         let len = size.min(payload.len() as u64) as usize;
-        let data = match frame.shared() {
+        match frame.shared() {
             // A structure in front of much junk does not keep it alive.
             Some(buffer) if len > INLINE_LEN && len >= buffer.len() / 2 => {
-                Payload::from(buffer.slice(..len))
+                self.data = Payload::from(buffer.slice(..len));
             }
-            _ => Payload::copy_from(&payload[..len]),
-        };
-        Ok(Self { ty, count, data })
+            _ => self.data.set(&payload[..len]),
+        }
+        self.ty = ty;
+        self.count = count;
+        Ok(())
     }
 
     /// Type of the structure.
@@ -156,6 +172,24 @@ impl Reading {
         let data = Payload::from(self.value_bytes());
         Value::from_parts(self.native(), self.count, data)
     }
+}
+
+/// A payload that is shorter than its structure: the last string may be, down to one byte.
+#[cold]
+fn check_short(ty: DbrType, count: u32, len: usize) -> Result<(), ReadingError> {
+    let need = match (ty.native(), count) {
+        (Some(NativeType::String), 1..) => ty.size(count - 1) + 1,
+        _ => ty.size(count),
+    };
+    if (len as u64) < need {
+        return Err(ReadingError::ShortPayload {
+            ty,
+            count,
+            len,
+            need,
+        });
+    }
+    Ok(())
 }
 
 /// What stands beside the value.

@@ -24,19 +24,32 @@ enum Repr {
 }
 
 impl Payload {
+    /// No bytes.
+    pub const EMPTY: Self = Self(Repr::Inline {
+        len: 0,
+        bytes: [0; INLINE_LEN],
+    });
+
     /// A payload with a copy of `data`.
     pub fn copy_from(data: &[u8]) -> Self {
-        let mut bytes = [0; INLINE_LEN];
-        match bytes.get_mut(..data.len()) {
-            Some(head) => {
-                head.copy_from_slice(data);
-                // At most INLINE_LEN, or the slice above would not exist.
-                Self(Repr::Inline {
-                    len: data.len() as u8,
-                    bytes,
-                })
-            }
-            None => Self(Repr::Shared(Bytes::copy_from_slice(data))),
+        let mut payload = Self::EMPTY;
+        payload.set(data);
+        payload
+    }
+
+    /// Takes a copy of `data` instead of what it has.
+    // hot: small values are written where they stay, as a move right after would have to wait for them.
+    pub(super) fn set(&mut self, data: &[u8]) {
+        if let Repr::Inline { len, bytes } = &mut self.0
+            && let Some(head) = bytes.get_mut(..data.len())
+        {
+            head.copy_from_slice(data);
+            // At most INLINE_LEN, or the slice above would not exist.
+            *len = data.len() as u8;
+        } else if data.len() <= INLINE_LEN {
+            *self = Self::copy_from(data);
+        } else {
+            self.0 = Repr::Shared(Bytes::copy_from_slice(data));
         }
     }
 
