@@ -77,6 +77,24 @@ async fn dial(
     .await
 }
 
+/// What was read.
+struct Read {
+    bytes: usize,
+    /// The socket was left empty.
+    drained: bool,
+}
+
+/// What there was to read in a turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// Nothing more for now; the task will be woken.
+    Empty,
+    /// Something; there may be more.
+    Some,
+    /// As much as others may have to wait for.
+    Enough,
+}
+
 struct Circuit {
     shared: Arc<Shared>,
     id: CircuitId,
@@ -114,10 +132,9 @@ impl Circuit {
         }
         let mut budget = Budget::default();
         loop {
-            let (progress, exhausted) = match self.read(cx) {
-                Poll::Ready(Ok(bytes)) => (true, !budget.spend(bytes)),
-                Poll::Ready(Err(why)) => return Poll::Ready(why),
-                Poll::Pending => (false, false),
+            let input = match self.receive(cx, &mut budget) {
+                Ok(input) => input,
+                Err(why) => return Poll::Ready(why),
             };
             if let Work::Hangup(how) = self.work(cx.waker()) {
                 return self.hang_up(cx, how);
@@ -128,20 +145,37 @@ impl Circuit {
                 Poll::Ready(Ok(())) => self.sent > 0,
                 Poll::Pending => false,
             };
-            if exhausted {
+            if input == Input::Enough {
                 self.shared.runtime.yield_now(cx);
                 return Poll::Pending;
             }
-            if !progress && !wrote {
+            if input == Input::Empty && !wrote {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Reads once; the bytes that came.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
+    /// Reads. A read that emptied the socket is followed by another look, which has the task woken by
+    /// what comes next, so that it need not turn once more for that, with the lock.
+    fn receive(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Result<Input, CloseReason> {
+        for _ in 0..2 {
+            match self.read(cx) {
+                Poll::Ready(Ok(read)) if !budget.spend(read.bytes) => return Ok(Input::Enough),
+                Poll::Ready(Ok(read)) if read.drained => {}
+                Poll::Ready(Ok(_)) => break,
+                Poll::Ready(Err(why)) => return Err(why),
+                Poll::Pending => return Ok(Input::Empty),
+            }
+        }
+        Ok(Input::Some)
+    }
+
+    /// Reads once.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Read, CloseReason>> {
         let (shared, id, wakers) = (&self.shared, self.id, &mut self.wakers);
+        let mut empty = false;
         let received = self.io.poll_read_chunk(cx, |deframer, chunk, drained| {
+            empty = drained;
             let more = if drained { More::Drained } else { More::Maybe };
             shared.with_list(wakers, |state, now, wakers| {
                 let (core, mut sink) = state.split(wakers);
@@ -150,7 +184,10 @@ impl Circuit {
         });
         received.map(|received| match received {
             Ok(Received::Chunk { bytes, result }) => match result {
-                Ok(()) => Ok(bytes),
+                Ok(()) => Ok(Read {
+                    bytes,
+                    drained: empty,
+                }),
                 Err(_) => Err(CloseReason::Violation),
             },
             Ok(Received::End) => Err(CloseReason::Eof),

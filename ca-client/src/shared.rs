@@ -7,8 +7,8 @@ use std::task::{Poll, Waker};
 
 use ca_net::{Runtime, WakerList};
 use ca_proto::client::{
-    Action, Client as Core, Deliver, Event, Hangup, Lifecycle, OpError, Reply, SubSpec,
-    Token, Update,
+    Action, Client as Core, Deliver, Event, Hangup, Lifecycle, OpError, Reply, SubSpec, Token,
+    Update,
 };
 use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, SlotKey, Slots, SubId};

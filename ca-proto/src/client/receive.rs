@@ -284,6 +284,7 @@ impl Client {
 
 /// Whether a structure of this type and count is in the payload; the reference does not look
 /// (defect 10.9, trap 36). Scalar strings may be shorter than 40 bytes (trap 37).
+#[inline]
 fn check(ty: DbrType, header: &Header) -> EcaStatus {
     if !is_readable(ty) {
         return EcaStatus::BADTYPE;

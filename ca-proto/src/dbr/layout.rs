@@ -188,6 +188,7 @@ const ELEMENTS: [u8; DbrType::COUNT as usize] = {
 };
 
 /// Bytes before the first element, and of each element; zeros for unknown codes.
+#[inline]
 pub(super) const fn sizes(ty: DbrType) -> (u64, u64) {
     if ty.is_valid() {
         let code = ty.0 as usize;

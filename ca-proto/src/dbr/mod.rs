@@ -149,6 +149,7 @@ impl DbrType {
     }
 
     /// True for codes 0 to 38.
+    #[inline]
     pub const fn is_valid(self) -> bool {
         self.0 < Self::COUNT
     }
@@ -180,6 +181,7 @@ impl DbrType {
 
     /// Unpadded bytes of a structure with `count` elements; 64 bits because the product of two
     /// fields of a message overflows 32.
+    #[inline]
     pub const fn size(self, count: u32) -> u64 {
         // hot: looked up, as every update and reply is measured.
         let (offset, element) = layout::sizes(self);

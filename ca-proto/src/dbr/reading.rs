@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use super::value::INLINE_LEN;
 use super::{
-    Acknowledge, DbrType, Element, EnumIndex, EnumStates, Family, Limits, NativeType, Payload, Units,
-    Value, ValueRef, convert, meta,
+    Acknowledge, DbrType, Element, EnumIndex, EnumStates, Family, Limits, NativeType, Payload,
+    Units, Value, ValueRef, convert, meta,
 };
 use crate::alarm::{Alarm, AlarmSeverity, AlarmStatus};
 use crate::text::format::{RealKind, format_real};
@@ -105,6 +105,7 @@ impl Reading {
     /// # Errors
     /// As [`from_frame`](Self::from_frame); the reading is as before.
     // hot: every update and every answer to a read.
+    #[inline]
     pub fn set(&mut self, ty: DbrType, count: u32, frame: &Frame<'_>) -> Result<(), ReadingError> {
         if !ty.is_valid() {
             return Err(ReadingError::UnknownType(ty));

@@ -39,6 +39,7 @@ impl Payload {
 
     /// Takes a copy of `data` instead of what it has.
     // hot: small values are written where they stay, as a move right after would have to wait for them.
+    #[inline]
     pub(super) fn set(&mut self, data: &[u8]) {
         if let Repr::Inline { len, bytes } = &mut self.0
             && let Some(head) = bytes.get_mut(..data.len())

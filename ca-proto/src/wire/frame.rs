@@ -42,6 +42,7 @@ enum Body<'a> {
 
 impl<'a> Frame<'a> {
     /// A frame around a payload that is already at hand.
+    #[inline]
     pub fn new(header: Header, payload: &'a [u8]) -> Self {
         Self {
             header,
@@ -58,6 +59,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The payload, padding included.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         match &self.body {
             Body::Borrowed(payload) => payload,
@@ -75,6 +77,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The buffer behind the payload, when the frame owns one.
+    #[inline]
     pub fn shared(&self) -> Option<&Bytes> {
         match &self.body {
             Body::Borrowed(_) => None,
@@ -176,6 +179,7 @@ impl Deframer {
         tail + self.body.as_ref().map_or(0, |body| body.buffer.len())
     }
 
+    #[inline]
     fn is_between_frames(&self) -> bool {
         !self.lost && self.skip == 0 && self.body.is_none() && self.tail.is_empty()
     }
@@ -232,17 +236,24 @@ impl Frames<'_, '_> {
     /// [`FrameError::TooLarge`] once per message above the limit (its payload is skipped);
     /// [`FrameError::Misaligned`] once, after which nothing more is decoded.
     #[allow(clippy::should_implement_trait)] // The frame borrows from `self`.
+    #[inline]
     pub fn next(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
         // hot: nothing is held back, and the whole frame lies in the chunk.
         if self.deframer.is_between_frames()
             && let Some((header, len)) = Header::decode(self.chunk, self.deframer.limits.extended)
-            && self.check(&header).is_ok()
+            && header.payload_len.is_multiple_of(8)
+            && header.payload_len <= self.deframer.limits.max_payload
             && let Some((message, rest)) =
                 (self.chunk).split_at_checked(len + header.payload_len as usize)
         {
             self.chunk = rest;
             return Some(Ok(Frame::new(header, &message[len..])));
         }
+        self.next_slow()
+    }
+
+    /// The next frame, whatever there is before it.
+    fn next_slow(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
         match self.step() {
             Step::Starved => None,
             Step::Bad(error) => Some(Err(error)),

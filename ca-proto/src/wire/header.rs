@@ -153,6 +153,7 @@ impl Header {
 
     /// Decodes the header at the beginning of `input` and returns its length beside it; `None`
     /// when `input` is shorter than the header.
+    #[inline]
     pub fn decode(input: &[u8], extended: bool) -> Option<(Self, usize)> {
         let (standard, rest) = input.split_first_chunk::<STANDARD_LEN>()?;
         // hot: two loads, from which the fields are cut; a parser of parts looks at each one's length.
