@@ -184,11 +184,8 @@ impl Client {
         values: impl IntoIterator<Item = (&'a Channel, V)>,
         timeout: Duration,
     ) -> Vec<Result<(), WriteError>> {
-        let values = values
-            .into_iter()
-            .map(|(channel, value)| (&channel.0, value));
-        self.driver
-            .try_block_on(self.inner().write_many(values, timeout))
+        let writes = self.inner().write_many(unwrapped(values), timeout);
+        self.driver.try_block_on(writes)
     }
 
     /// Writes to many channels at once under one deadline and waits for completion.
@@ -197,11 +194,8 @@ impl Client {
         values: impl IntoIterator<Item = (&'a Channel, V)>,
         timeout: Duration,
     ) -> Vec<Result<(), WriteError>> {
-        let values = values
-            .into_iter()
-            .map(|(channel, value)| (&channel.0, value));
-        self.driver
-            .block_on(self.inner().write_notify_many(values, timeout))
+        let writes = self.inner().write_notify_many(unwrapped(values), timeout);
+        self.driver.block_on(writes)
     }
 
     /// An empty set of subscriptions to channels of this client.
@@ -214,6 +208,13 @@ impl Client {
 
     /// Shuts the client down in order and waits for its thread, as dropping does.
     pub fn close(self) {}
+}
+
+fn unwrapped<'a, V>(
+    values: impl IntoIterator<Item = (&'a Channel, V)>,
+) -> impl Iterator<Item = (&'a crate::Channel, V)> {
+    let pairs = values.into_iter();
+    pairs.map(|(channel, value)| (&channel.0, value))
 }
 
 impl Drop for Client {

@@ -86,6 +86,7 @@ impl<T> MonitorQueue<T> {
             }
         }
         self.values += 1;
+        self.make_room();
         self.items.push_back(Item::Value {
             value: blank,
             skipped,
@@ -99,9 +100,18 @@ impl<T> MonitorQueue<T> {
     /// Adds a marker; true if the queue was empty before.
     pub fn mark(&mut self, change: Lifecycle) -> bool {
         let was_empty = self.items.is_empty();
+        self.make_room();
         self.items.push_back(Item::Lifecycle(change));
         self.compact();
         was_empty
+    }
+
+    /// Most readers keep up, so that a queue never holds more than one item: the first one gets its room
+    /// alone, where a buffer that grows by itself begins with four.
+    fn make_room(&mut self) {
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(1);
+        }
     }
 
     /// Takes the oldest item.
@@ -201,6 +211,17 @@ mod tests {
         assert_eq!(filled(3, Overflow::LatestOnly, 5), [value(4, 4)]);
         assert_eq!(filled(0, Overflow::DropOldest, 5), [value(4, 4)]);
         assert_eq!(filled(5, Overflow::Squash, 2), [value(0, 0), value(1, 0)]);
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_pays_for_one_item() {
+        let mut queue = MonitorQueue::new(4, Overflow::Squash);
+        assert_eq!(queue.items.capacity(), 0);
+        for n in 0..10 {
+            queue.push(n);
+            queue.pop();
+        }
+        assert_eq!(queue.items.capacity(), 1);
     }
 
     #[test]
