@@ -13,7 +13,7 @@ use super::programs::Programs;
 const FIRST_PORT: u16 = 61_100;
 /// Nobody listens there: libca's clients start one of their own or do without.
 const REPEATER: u16 = 61_065;
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
 
 /// A server that answers.
 #[derive(Debug)]
