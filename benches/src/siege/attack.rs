@@ -249,6 +249,8 @@ fn idle(target: &Target, stop: impl Fn() -> bool, ready: impl FnOnce()) -> io::R
     for n in 0..target.per_host + 10 {
         let mut stream = dial(target, full)?;
         if n < target.per_host {
+            // Or a slow machine closes them before the share is full.
+            stream.write_all(&encoded(&[version()]))?;
             more.push(stream);
             continue;
         }

@@ -193,9 +193,13 @@ fn run_once(args: &Args, attack: Attack) -> Result<Run, Failure> {
         let client = client(server.udp, repeater)?;
         // A name that nobody serves: a storm must not make the client search without pause.
         let nobody = client.open("nobody")?;
-        while !client.beacon_stats().registered {
-            tokio::time::sleep(PAUSE).await;
-        }
+        let registered = async {
+            while !client.beacon_stats().registered {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let registered = tokio::time::timeout(PATIENCE, registered).await;
+        registered.map_err(|_| "the client's repeater has not answered in time")?;
         let alone = honest(&client, args.rounds, PAUSE).await?;
         let attacker = Attacker::start(attack, &server, repeater, connections)?;
         let beside = honest(&client, args.rounds, PAUSE).await?;
