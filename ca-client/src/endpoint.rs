@@ -144,7 +144,7 @@ impl Future for Endpoint {
             let blocked = this.send(cx).is_pending();
             this.repeater.poll(cx);
             if exhausted || !budget.spend(0) {
-                cx.waker().wake_by_ref();
+                this.shared.runtime.yield_now(cx);
                 return Poll::Pending;
             }
             let next = this.shared.with_list(&mut this.wakers, |state, now, _| {

@@ -189,7 +189,7 @@ impl Future for RepeaterDriver {
         ready!(this.send(cx));
         this.check();
         if more {
-            cx.waker().wake_by_ref();
+            this.runtime.yield_now(cx);
         }
         Poll::Pending
     }

@@ -55,7 +55,7 @@ impl AcceptTask {
                     }
                 }
                 if !budget.spend(0) {
-                    cx.waker().wake_by_ref();
+                    self.shared.runtime().yield_now(cx);
                     return Poll::Pending;
                 }
             }

@@ -370,7 +370,7 @@ impl CircuitTask {
                 break;
             }
             if !budget.spend(self.io.unsent()) {
-                cx.waker().wake_by_ref();
+                self.shared.runtime().yield_now(cx);
                 return Poll::Pending;
             }
         }
@@ -381,7 +381,7 @@ impl CircuitTask {
                 Received::End => self.ended = true,
                 Received::Chunk { bytes, .. } if budget.spend(bytes) => {}
                 Received::Chunk { .. } => {
-                    cx.waker().wake_by_ref();
+                    self.shared.runtime().yield_now(cx);
                     return Poll::Pending;
                 }
             }

@@ -36,7 +36,7 @@ impl UdpTask {
             self.send(cx);
             self.timer.reset(deadline);
             if exhausted {
-                cx.waker().wake_by_ref();
+                self.shared.runtime().yield_now(cx);
                 return Poll::Pending;
             }
             if self.timer.poll(cx).is_pending() {
