@@ -268,7 +268,10 @@ impl SimNet {
         let (near, far) = (connection.host(0), connection.host(1));
         let dialling = connection.ends[0].alive;
         let peer = connection.ends[0].addr;
-        let port = connection.ends[1].addr.port();
+        let (to, port) = (
+            *connection.ends[1].addr.ip(),
+            connection.ends[1].addr.port(),
+        );
         let window = connection.ends[1].pipe.window;
         if !dialling {
             self.connections[index] = None;
@@ -276,7 +279,8 @@ impl SimNet {
         }
         let at = self.now + self.delay(far, near);
         let machine = &mut self.machines[far.0];
-        if !machine.up {
+        // A host that has moved meanwhile is not asked at its old address.
+        if !machine.up || !(to.is_loopback() || machine.addr == to) {
             return None;
         }
         if !machine.listening.contains(&port) {

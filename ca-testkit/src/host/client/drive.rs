@@ -179,7 +179,10 @@ impl ClientHost {
             self.client.handle_sent(now, circuit, data.len());
             self.output.push_back(HostOutput::Send { conn, data });
         }
-        if stream.closing == Closing::Flushing && stream.queue.is_empty() {
+        // The core may hold more than the window took.
+        let rest = self.client.transmit(now, circuit);
+        let all = stream.queue.is_empty() && rest.is_none_or(|queue| queue.is_empty());
+        if stream.closing == Closing::Flushing && all {
             stream.closing = Closing::Lingering(now + LINGER);
             self.output.push_back(HostOutput::Shutdown { conn });
         }
