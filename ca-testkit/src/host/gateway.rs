@@ -223,6 +223,14 @@ impl GatewayHost {
         let Some(index) = self.pending.remove(&token) else {
             return;
         };
+        // The client may be gone; then the PV is busy with the next put, whose answer is awaited.
+        let mut younger = self.pending.range(token..);
+        let puts = self.puts.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = puts.iter().any(|&(next, _)| next == index);
+        drop(puts);
+        if waits || younger.any(|(_, &next)| next == index) {
+            return;
+        }
         let status = match answer {
             Answer::Written => EcaStatus::NORMAL,
             Answer::Failed(status) => *status,
