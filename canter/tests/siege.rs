@@ -46,6 +46,7 @@ fn held(attack: Attack, connections: usize, limits: &[&str]) -> String {
             let seen = honest(&client, ROUNDS, Duration::from_millis(2)).await;
             if attack == Attack::Beacons {
                 let heard = || client.beacon_stats().received > 100;
+                // A process floods real sockets; nothing but the count tells of a beacon.
                 let wait = async {
                     while !heard() {
                         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -11,11 +11,10 @@ mod conformance;
 mod coverage;
 mod fuzz;
 mod instructions;
+mod load;
 mod models;
 mod mutants;
 mod peers;
-mod siege;
-mod soak;
 mod steps;
 mod test;
 mod world;
@@ -49,9 +48,9 @@ enum Task {
     /// Plant deliberate bugs and see whether the World notices each.
     Mutants(mutants::Options),
     /// Run client and IOCs under churn for minutes; fails unless memory and descriptors stay flat.
-    Soak(soak::Options),
+    Soak(load::Options),
     /// Show what an honest client notices of attacks on an IOC, on real sockets (Linux).
-    Siege(siege::Options),
+    Siege(load::Options),
     /// Count instructions of fixed work and compare them with the committed counts (needs valgrind).
     Instructions(instructions::Options),
     /// Measure client and IOC beside libca, the real IOC and bare sockets.
@@ -70,8 +69,8 @@ fn main() -> ExitCode {
         Task::Models => models::run(),
         Task::World(options) => world::run(&options),
         Task::Mutants(options) => mutants::run(&options),
-        Task::Soak(options) => soak::run(&options),
-        Task::Siege(options) => siege::run(&options),
+        Task::Soak(options) => load::run("canter-soak", &options),
+        Task::Siege(options) => load::run("canter-siege", &options),
         Task::Instructions(options) => instructions::run(&options),
         #[cfg(target_os = "linux")]
         Task::Bench(options) => bench::run(&options),

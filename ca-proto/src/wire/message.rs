@@ -438,7 +438,7 @@ macro_rules! messages {
             pub fn encode_into(&self, out: &mut impl BufMut) {
                 match self {
                     $(Self::$variant { $($field,)* $($body,)? } => {
-                        #[allow(unused_mut)]
+                        #[allow(unused_mut, reason = "some messages use no column of the header")]
                         let mut header = Header::new(Command::$command);
                         $(header.$column = Column::to_wire($field);)*
                         let payload = messages!(@payload $($body)?);
