@@ -198,6 +198,7 @@ pub(super) const fn sizes(ty: DbrType) -> (u64, u64) {
     }
 }
 
+#[inline]
 pub(super) const fn value_offset(ty: DbrType) -> usize {
     if ty.is_valid() {
         OFFSETS[ty.0 as usize] as usize

@@ -1,5 +1,6 @@
 //! DBR: the structures in which values travel.
 
+pub mod brief;
 pub mod convert;
 pub mod layout;
 pub mod meta;
@@ -9,6 +10,7 @@ pub mod value;
 
 use core::fmt;
 
+pub use brief::Brief;
 pub use convert::{ConvertError, PutValue};
 pub use meta::{EnumStates, Limits, Metadata, Range, Units};
 pub use reading::{Reading, ReadingError};
@@ -164,17 +166,31 @@ impl DbrType {
     }
 
     /// The type of the elements; `None` for unknown codes.
+    #[inline]
     pub const fn native(self) -> Option<NativeType> {
-        match self.0 {
-            0..35 => NativeType::from_code(self.0 % 7),
-            // Both carry one u16.
-            35 | 36 => Some(NativeType::Enum),
-            37 | 38 => Some(NativeType::String),
-            _ => None,
+        // hot: looked up, as every access to an element asks for it.
+        if self.is_valid() {
+            Some(Self::NATIVES[self.0 as usize])
+        } else {
+            None
         }
     }
 
+    const NATIVES: [NativeType; Self::COUNT as usize] = {
+        let mut natives = [NativeType::String; Self::COUNT as usize];
+        let mut code = 0;
+        while code < 35 {
+            natives[code] = NativeType::ALL[code % 7];
+            code += 1;
+        }
+        // Both carry one u16; the other two carry a text.
+        natives[35] = NativeType::Enum;
+        natives[36] = NativeType::Enum;
+        natives
+    };
+
     /// Bytes before the first element (`dbr_value_offset` of the reference); 0 for unknown codes.
+    #[inline]
     pub const fn value_offset(self) -> usize {
         layout::value_offset(self)
     }

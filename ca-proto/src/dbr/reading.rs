@@ -129,6 +129,12 @@ impl Reading {
         Ok(())
     }
 
+    /// A reading of what is known to be such a structure.
+    #[inline]
+    pub(super) const fn from_parts(ty: DbrType, count: u32, data: Payload) -> Self {
+        Self { ty, count, data }
+    }
+
     /// Type of the structure.
     pub const fn ty(&self) -> DbrType {
         self.ty
@@ -150,6 +156,7 @@ impl Reading {
     }
 
     /// The elements.
+    #[inline]
     pub fn value(&self) -> ValueRef<'_> {
         let data = self.data.as_slice();
         ValueRef {
@@ -243,6 +250,7 @@ impl Reading {
 /// Elements as numbers and texts.
 impl Reading {
     /// Element `index`, if the elements are of type `T`; no conversion.
+    #[inline]
     pub fn get<T: Element>(&self, index: u32) -> Option<T> {
         let value = self.value();
         let bytes = value.element_bytes(index)?;

@@ -11,7 +11,7 @@ use super::NativeType;
 
 /// Bytes that are kept inline: every scalar of every `TIME` and smaller structure fits
 /// (`TIME_STRING` is the largest with 52).
-pub const INLINE_LEN: usize = 55;
+pub const INLINE_LEN: usize = 56;
 
 /// Bytes of a value: small ones inline, large ones shared.
 #[derive(Clone)]
@@ -19,15 +19,20 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: [u8; INLINE_LEN] },
+    Inline { len: u8, bytes: Inline },
     Shared(Bytes),
 }
+
+/// Aligned, so that a value is moved in words.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Inline([u8; INLINE_LEN]);
 
 impl Payload {
     /// No bytes.
     pub const EMPTY: Self = Self(Repr::Inline {
         len: 0,
-        bytes: [0; INLINE_LEN],
+        bytes: Inline([0; INLINE_LEN]),
     });
 
     /// A payload with a copy of `data`.
@@ -37,12 +42,26 @@ impl Payload {
         payload
     }
 
+    /// A payload of the first `len` bytes of what lies in `words`.
+    #[inline]
+    pub(super) fn from_words<const N: usize>(len: u8, words: [u64; N]) -> Self {
+        const { assert!(N * 8 <= INLINE_LEN) }
+        let mut bytes = [0; INLINE_LEN];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_ne_bytes());
+        }
+        Self(Repr::Inline {
+            len,
+            bytes: Inline(bytes),
+        })
+    }
+
     /// Takes a copy of `data` instead of what it has.
     // hot: small values are written where they stay, as a move right after would have to wait for them.
     #[inline]
     pub(super) fn set(&mut self, data: &[u8]) {
         if let Repr::Inline { len, bytes } = &mut self.0
-            && let Some(head) = bytes.get_mut(..data.len())
+            && let Some(head) = bytes.0.get_mut(..data.len())
         {
             head.copy_from_slice(data);
             // At most INLINE_LEN, or the slice above would not exist.
@@ -55,9 +74,10 @@ impl Payload {
     }
 
     /// The bytes.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Inline { len, bytes } => &bytes.0[..usize::from(*len)],
             Repr::Shared(data) => data,
         }
     }
@@ -170,6 +190,7 @@ impl<'a> ValueRef<'a> {
     }
 
     /// Element `index` as the bytes on the wire; a short last string is given as it is.
+    #[inline]
     pub fn element_bytes(self, index: u32) -> Option<&'a [u8]> {
         let size = self.native.size();
         let start = (index as usize).checked_mul(size)?;
@@ -334,7 +355,7 @@ impl Value {
         let Repr::Inline { len, bytes } = &mut self.data.0 else {
             return false;
         };
-        let held = bytes.get_mut(..usize::from(*len)).unwrap_or_default();
+        let held = bytes.0.get_mut(..usize::from(*len)).unwrap_or_default();
         if held.len() != from.data.len() {
             return false;
         }
