@@ -201,6 +201,7 @@ impl<K: SlotKey, T> Slots<K, T> {
     }
 
     /// The value behind a live key.
+    #[inline]
     pub fn get(&self, key: K) -> Option<&T> {
         let (index, generation) = Self::split(key);
         match self.entries.get(index) {
@@ -213,6 +214,7 @@ impl<K: SlotKey, T> Slots<K, T> {
     }
 
     /// The value behind a live key.
+    #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
         let (index, generation) = Self::split(key);
         match self.entries.get_mut(index) {

@@ -190,6 +190,7 @@ impl Deframer {
     /// lost. Call again with the next chunk.
     pub fn frames<'d, 'c>(&'d mut self, chunk: &'c [u8]) -> Frames<'d, 'c> {
         Frames {
+            between: self.is_between_frames(),
             deframer: self,
             chunk,
         }
@@ -201,6 +202,8 @@ impl Deframer {
 pub struct Frames<'d, 'c> {
     deframer: &'d mut Deframer,
     chunk: &'c [u8],
+    /// Nothing is held back: the chunk begins with a header.
+    between: bool,
 }
 
 /// Where the next frame is, decided before anything is borrowed for it.
@@ -212,7 +215,7 @@ enum Step {
     Bad(FrameError),
 }
 
-impl Frames<'_, '_> {
+impl<'c> Frames<'_, 'c> {
     /// Bytes of the chunk not looked at yet.
     pub fn remaining(&self) -> usize {
         self.chunk.len()
@@ -238,23 +241,39 @@ impl Frames<'_, '_> {
     #[allow(clippy::should_implement_trait)] // The frame borrows from `self`.
     #[inline]
     pub fn next(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
-        // hot: nothing is held back, and the whole frame lies in the chunk.
-        if self.deframer.is_between_frames()
-            && let Some((header, len)) = Header::decode(self.chunk, self.deframer.limits.extended)
-            && header.payload_len.is_multiple_of(8)
-            && header.payload_len <= self.deframer.limits.max_payload
-            && let Some((message, rest)) =
-                (self.chunk).split_at_checked(len + header.payload_len as usize)
-        {
-            self.chunk = rest;
-            return Some(Ok(Frame::new(header, &message[len..])));
+        match self.next_whole() {
+            Some(frame) => Some(Ok(frame)),
+            None => self.next_slow(),
         }
-        self.next_slow()
+    }
+
+    /// The next frame if nothing is held back, the whole of it lies in the chunk, and it is within
+    /// the limits; else there may be one that [`next`](Self::next) gives. Callers that go through
+    /// thousands of small frames look here first, because it is known where such a frame lies.
+    // hot: every message.
+    #[inline]
+    pub fn next_whole(&mut self) -> Option<Frame<'c>> {
+        if !self.between {
+            return None;
+        }
+        let (header, len) = Header::decode(self.chunk, self.deframer.limits.extended)?;
+        let (message, rest) = (self.chunk).split_at_checked(len + header.payload_len as usize)?;
+        let (_, payload) = message.split_at_checked(len)?;
+        if !header.payload_len.is_multiple_of(8)
+            || header.payload_len > self.deframer.limits.max_payload
+        {
+            return None;
+        }
+        self.chunk = rest;
+        Some(Frame::new(header, payload))
     }
 
     /// The next frame, whatever there is before it.
+    #[inline(never)]
     fn next_slow(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
-        match self.step() {
+        let step = self.step();
+        self.between = self.deframer.is_between_frames();
+        match step {
             Step::Starved => None,
             Step::Bad(error) => Some(Err(error)),
             Step::Own(header, payload) => Some(Ok(Frame::owned(header, payload))),
