@@ -1,27 +1,29 @@
 //! Many subscriptions with one reader.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
+use ca_proto::EcaStatus;
 use ca_proto::client::{Lifecycle, OpError, Update};
+use ca_proto::dbr::Brief;
 use ca_proto::ids::SubId;
 use futures_core::Stream;
 
 use crate::channel::{Channel, ChannelInner};
 use crate::client::{Client, Handle};
 use crate::error::SubscribeError;
-use crate::set_queue::{Entry, Place, SetQueue};
+use crate::set_queue::{Log, Place, SetQueue};
 use crate::shared::{SetKey, Sub, SubKey};
-use crate::subscription::{Monitor, NO_NEWS, News, SubSpec, take_update};
+use crate::subscription::{Monitor, SubSpec, news};
 
 /// A set's queue and its reader.
 #[derive(Debug, Default)]
 pub(crate) struct Set {
-    queue: SetQueue<News>,
+    queue: SetQueue,
     waker: Option<Waker>,
     /// The client was closed; the stream ends when the queue is empty.
     ended: bool,
@@ -29,6 +31,7 @@ pub(crate) struct Set {
 
 impl Set {
     // hot: every update.
+    #[inline(always)]
     pub(crate) fn update(
         &mut self,
         key: SubKey,
@@ -36,8 +39,11 @@ impl Set {
         update: &Update<'_>,
         wakers: &mut WakerList,
     ) {
-        let fill = |value: &mut News| take_update(value, update);
-        self.queue.push_with(key, place, NO_NEWS, fill);
+        let brief = match update.status {
+            EcaStatus::NORMAL => Brief::new(update.ty, update.count, update.frame.payload()),
+            _ => None,
+        };
+        self.queue.push(key, place, brief, || news(update));
         self.wake(wakers);
     }
 
@@ -54,6 +60,7 @@ impl Set {
 
     /// The waker is only there while the reader waits for an empty queue, so a reader is woken
     /// once however many updates come.
+    #[inline]
     fn wake(&mut self, wakers: &mut WakerList) {
         if let Some(waker) = self.waker.take() {
             wakers.push(waker);
@@ -127,7 +134,7 @@ pub struct SubscriptionSet {
     key: SetKey,
     members: BTreeMap<SubscriptionKey, Member>,
     /// Items that were taken from the client and not yet by the user.
-    taken: VecDeque<Entry<News>>,
+    taken: Log,
 }
 
 impl Client {
@@ -148,7 +155,7 @@ impl Client {
             client,
             key: key.expect("fewer than 2^24 sets"),
             members: BTreeMap::new(),
-            taken: VecDeque::new(),
+            taken: Log::default(),
         }
     }
 }
@@ -195,7 +202,7 @@ impl SubscriptionSet {
                 set.queue.forget(key.0, &mut place);
             }
         });
-        self.taken.retain(|entry| entry.key != key.0);
+        self.taken.forget(key.0);
         true
     }
 
@@ -256,9 +263,10 @@ impl SubscriptionSet {
     }
 
     /// An item of those that were taken.
+    #[inline]
     fn pop(&mut self) -> Option<(SubscriptionKey, Monitor)> {
-        let entry = self.taken.pop_front()?;
-        Some((SubscriptionKey(entry.key), entry.item?.into()))
+        let (key, item) = self.taken.pop()?;
+        Some((SubscriptionKey(key), item))
     }
 
     /// Ready when something was taken, or nothing will come any more.
@@ -315,6 +323,8 @@ pub struct SubscriptionBatch<'a> {
 impl Iterator for SubscriptionBatch<'_> {
     type Item = (SubscriptionKey, Monitor);
 
+    // hot: every update that is read.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.set.pop()
     }

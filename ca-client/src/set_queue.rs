@@ -1,22 +1,15 @@
 //! The queue of a set of subscriptions.
 
-use std::collections::VecDeque;
-
 use ca_proto::client::{Item, Lifecycle, MonitorQueue, Overflow};
+use ca_proto::dbr::Brief;
 
 use crate::shared::SubKey;
+use crate::subscription::{Monitor, News};
 
 /// Entries for which an empty log keeps its memory.
 const KEEP_CAPACITY: usize = 16 * 1024;
-
-/// An item and whose it is; without an item, that has moved.
-#[derive(Debug)]
-pub(crate) struct Entry<V> {
-    pub(crate) key: SubKey,
-    /// Where the member's item before this one is.
-    before: u32,
-    pub(crate) item: Option<Item<V>>,
-}
+/// What is left where an item was taken.
+const TAKEN: Item<News> = Item::Lifecycle(Lifecycle::Disconnected);
 
 /// What a member knows of its items in the queue.
 #[derive(Debug)]
@@ -53,6 +46,140 @@ impl Place {
     }
 }
 
+/// An item of the log. With two cases it is as small as a [`Brief`].
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// A small value, and no other one before it was skipped.
+    Brief(Brief),
+    /// Any other item: its place among the log's, or [`GONE`].
+    Item(u32),
+}
+
+/// The place of an item that has moved.
+const GONE: u32 = u32::MAX;
+
+/// An item and whose it is. Thousands of them lie between a read of a circuit and the reader, so
+/// they are kept short.
+#[derive(Debug)]
+struct Entry {
+    key: SubKey,
+    /// Where the member's item before this one is.
+    before: u32,
+    kept: Kept,
+}
+
+/// Items in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    entries: Vec<Entry>,
+    /// The items that are more than a small value.
+    items: Vec<Item<News>>,
+    /// Entries that the reader has taken.
+    read: usize,
+}
+
+impl Log {
+    /// Items that the reader has not taken.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len() - self.read
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the oldest item.
+    // hot: every update that is read.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<(SubKey, Monitor)> {
+        let entry = self.entries.get(self.read)?;
+        self.read += 1;
+        let monitor = match entry.kept {
+            Kept::Brief(brief) => Monitor::Update {
+                reading: brief.into(),
+                skipped: 0,
+            },
+            kept => take(&mut self.items, kept)?.into(),
+        };
+        Some((entry.key, monitor))
+    }
+
+    /// Takes away what the reader has not taken of a member.
+    pub(crate) fn forget(&mut self, key: SubKey) {
+        self.entries.drain(..self.read);
+        self.read = 0;
+        self.entries.retain(|entry| {
+            let other = entry.key != key;
+            if !other {
+                take(&mut self.items, entry.kept);
+            }
+            other
+        });
+    }
+
+    fn push(&mut self, key: SubKey, before: u32, item: Item<News>) {
+        let kept = self.keep(item);
+        self.entries.push(Entry { key, before, kept });
+    }
+
+    fn keep(&mut self, item: Item<News>) -> Kept {
+        let at = self.items.len() as u32;
+        self.items.push(item);
+        Kept::Item(at)
+    }
+
+    /// Takes an item out of the midst, and gives the place of the one before it.
+    fn take_at(&mut self, at: u32) -> Option<(Item<News>, u32)> {
+        let entry = self.entries.get_mut(at as usize)?;
+        let kept = std::mem::replace(&mut entry.kept, Kept::Item(GONE));
+        Some((take(&mut self.items, kept)?, entry.before))
+    }
+
+    /// Puts a value where another one of the same member is.
+    fn replace(&mut self, at: u32, value: News) {
+        let Some(entry) = self.entries.get_mut(at as usize) else {
+            return;
+        };
+        match entry.kept {
+            Kept::Brief(_) => {
+                let skipped = 1;
+                entry.kept = Kept::Item(self.items.len() as u32);
+                self.items.push(Item::Value { value, skipped });
+            }
+            Kept::Item(at) => {
+                if let Some(Item::Value {
+                    value: old,
+                    skipped,
+                }) = self.items.get_mut(at as usize)
+                {
+                    *old = value;
+                    *skipped += 1;
+                }
+            }
+        }
+    }
+
+    /// Makes room for the next turn.
+    fn clear(&mut self) {
+        if self.entries.capacity() > KEEP_CAPACITY || self.items.capacity() > KEEP_CAPACITY {
+            *self = Self::default();
+        }
+        self.entries.clear();
+        self.items.clear();
+        self.read = 0;
+    }
+}
+
+fn take(items: &mut [Item<News>], kept: Kept) -> Option<Item<News>> {
+    match kept {
+        Kept::Brief(brief) => Some(Item::Value {
+            value: Ok(brief.into()),
+            skipped: 0,
+        }),
+        Kept::Item(at) => Some(std::mem::replace(items.get_mut(at as usize)?, TAKEN)),
+    }
+}
+
 /// Items of many subscriptions in the order in which they came, with an end to their number.
 ///
 /// As long as a member has no more items than its depth, they lie in a common log: an item costs one
@@ -60,24 +187,24 @@ impl Place {
 /// of its newest value gets a queue of its own until the reader comes; its items are behind the log.
 /// So each member does what a [`MonitorQueue`] of its depth and policy does.
 #[derive(Debug)]
-pub(crate) struct SetQueue<V> {
-    log: VecDeque<Entry<V>>,
-    queues: Vec<(SubKey, MonitorQueue<V>)>,
+pub(crate) struct SetQueue {
+    log: Log,
+    queues: Vec<(SubKey, MonitorQueue<News>)>,
     /// Counts the reader's visits.
     turn: u64,
 }
 
-impl<V> Default for SetQueue<V> {
+impl Default for SetQueue {
     fn default() -> Self {
         Self {
-            log: VecDeque::new(),
+            log: Log::default(),
             queues: Vec::new(),
             turn: 1,
         }
     }
 }
 
-impl<V> SetQueue<V> {
+impl SetQueue {
     /// Adds a change to the items of a member.
     pub(crate) fn mark(&mut self, key: SubKey, place: &mut Place, change: Lifecycle) {
         self.begin(place);
@@ -85,35 +212,41 @@ impl<V> SetQueue<V> {
             true => self.overflow(key, place, Item::Lifecycle(change)),
             false => {
                 place.marked = true;
-                self.append(key, place, Item::Lifecycle(change));
+                let kept = self.log.keep(Item::Lifecycle(change));
+                self.append(key, place, kept);
             }
         }
     }
 
-    /// Adds a value to the items of a member, which is only made in its place, by `fill`.
+    /// Adds a value to the items of a member: as it is if it is small and there is room, else what
+    /// `news` makes of it.
     // hot: every update.
-    pub(crate) fn push_with(
+    #[inline(always)]
+    pub(crate) fn push(
         &mut self,
         key: SubKey,
         place: &mut Place,
-        mut blank: V,
-        fill: impl FnOnce(&mut V),
+        brief: Option<Brief>,
+        news: impl FnOnce() -> News,
     ) {
         self.begin(place);
-        let item = |value| Item::Value { value, skipped: 0 };
         if place.own || place.count >= place.depth {
-            fill(&mut blank);
-            self.overflow(key, place, item(blank));
+            let (value, skipped) = (news(), 0);
+            self.overflow(key, place, Item::Value { value, skipped });
             return;
         }
-        self.append(key, place, item(blank));
-        let entry = self.log.back_mut();
-        if let Some(Item::Value { value, .. }) = entry.and_then(|entry| entry.item.as_mut()) {
-            fill(value);
-        }
+        let kept = match brief {
+            Some(brief) => Kept::Brief(brief),
+            None => self.log.keep(Item::Value {
+                value: news(),
+                skipped: 0,
+            }),
+        };
+        self.append(key, place, kept);
     }
 
     /// The log was emptied since the member had items there.
+    #[inline]
     const fn begin(&self, place: &mut Place) {
         if place.turn != self.turn {
             place.turn = self.turn;
@@ -123,42 +256,30 @@ impl<V> SetQueue<V> {
         }
     }
 
-    fn append(&mut self, key: SubKey, place: &mut Place, item: Item<V>) {
-        let before = std::mem::replace(&mut place.newest, self.log.len() as u32);
+    #[inline]
+    fn append(&mut self, key: SubKey, place: &mut Place, kept: Kept) {
+        let at = self.log.entries.len() as u32;
+        let before = std::mem::replace(&mut place.newest, at);
         place.count += 1;
-        self.log.push_back(Entry {
-            key,
-            before,
-            item: Some(item),
-        });
+        self.log.entries.push(Entry { key, before, kept });
     }
 
-    fn overflow(&mut self, key: SubKey, place: &mut Place, item: Item<V>) {
+    #[inline(never)]
+    fn overflow(&mut self, key: SubKey, place: &mut Place, item: Item<News>) {
         let value = matches!(item, Item::Value { .. });
         let replaces = value && !place.marked && place.overflow != Overflow::DropOldest;
         if !place.own && !replaces {
             self.move_out(key, place);
         }
-        let at = place.newest as usize;
         match item {
-            Item::Value { value, .. } if !place.own => {
-                let newest = self.log.get_mut(at).and_then(|entry| entry.item.as_mut());
-                if let Some(Item::Value {
-                    value: old,
-                    skipped,
-                }) = newest
-                {
-                    *old = value;
-                    *skipped += 1;
-                }
-            }
+            Item::Value { value, .. } if !place.own => self.log.replace(place.newest, value),
             Item::Value { value, .. } => {
-                if let Some((_, queue)) = self.queues.get_mut(at) {
+                if let Some((_, queue)) = self.queues.get_mut(place.newest as usize) {
                     queue.push(value);
                 }
             }
             Item::Lifecycle(change) => {
-                if let Some((_, queue)) = self.queues.get_mut(at) {
+                if let Some((_, queue)) = self.queues.get_mut(place.newest as usize) {
                     queue.mark(change);
                 }
             }
@@ -170,11 +291,11 @@ impl<V> SetQueue<V> {
         let mut items = Vec::new();
         let mut at = place.newest;
         for _ in 0..place.count {
-            let Some(entry) = self.log.get_mut(at as usize) else {
+            let Some((item, before)) = self.log.take_at(at) else {
                 break;
             };
-            items.extend(entry.item.take());
-            at = entry.before;
+            items.push(item);
+            at = before;
         }
         let items = items.into_iter().rev();
         let queue = MonitorQueue::with_items(place.depth as usize, place.overflow, items);
@@ -195,26 +316,21 @@ impl<V> SetQueue<V> {
         }
     }
 
-    /// Takes all that has come, into an empty buffer: only entries with an item.
-    pub(crate) fn take(&mut self, into: &mut VecDeque<Entry<V>>) {
+    /// Takes all that has come, into a log of which nothing is left.
+    pub(crate) fn take(&mut self, into: &mut Log) {
         if self.log.is_empty() {
             return;
         }
-        if into.capacity() > KEEP_CAPACITY {
-            *into = VecDeque::new();
-        }
+        into.clear();
         std::mem::swap(&mut self.log, into);
         self.turn += 1;
         if !self.queues.is_empty() {
-            into.retain(|entry| entry.item.is_some());
+            let gone = |entry: &Entry| matches!(entry.kept, Kept::Item(GONE));
+            into.entries.retain(|entry| !gone(entry));
         }
         for (key, mut queue) in self.queues.drain(..) {
             while let Some(item) = queue.pop() {
-                into.push_back(Entry {
-                    key,
-                    before: 0,
-                    item: Some(item),
-                });
+                into.push(key, 0, item);
             }
         }
     }
@@ -225,28 +341,50 @@ mod tests {
     use std::collections::BTreeMap;
 
     use ca_proto::client::Lifecycle::{Connected, Disconnected};
+    use ca_proto::dbr::{DbrType, Reading};
     use ca_proto::ids::Slots;
+    use ca_proto::wire::{Command, Frame, Header};
     use proptest::prelude::*;
 
     use super::*;
 
-    type Queues = Vec<MonitorQueue<u32>>;
+    type Queues = Vec<MonitorQueue<News>>;
+    type Monitors = BTreeMap<u32, Vec<Monitor>>;
 
-    /// What a member has in the order of its items.
-    fn taken(queue: &mut SetQueue<u32>) -> BTreeMap<u32, Vec<Item<u32>>> {
-        let mut buffer = VecDeque::new();
-        queue.take(&mut buffer);
-        let mut items: BTreeMap<u32, Vec<_>> = BTreeMap::new();
-        for entry in buffer {
-            let list = items.entry(entry.key.index()).or_default();
-            list.extend(entry.item);
+    /// A `LONG`; where it is large, one of many elements.
+    fn payload(n: u32, large: bool) -> (u32, Vec<u8>) {
+        let count = if large { 10 } else { 1 };
+        (count, n.to_be_bytes().repeat(count as usize))
+    }
+
+    fn news(n: u32, large: bool) -> News {
+        let (count, payload) = payload(n, large);
+        let frame = Frame::new(Header::new(Command::EVENT_ADD), &payload);
+        Ok(Reading::from_frame(DbrType(5), count, &frame).unwrap())
+    }
+
+    fn push(set: &mut SetQueue, key: SubKey, place: &mut Place, n: u32, large: bool) {
+        let (count, payload) = payload(n, large);
+        let brief = Brief::new(DbrType(5), count, &payload);
+        assert_eq!(brief.is_none(), large);
+        set.push(key, place, brief, || news(n, large));
+    }
+
+    /// What the members have, each in the order of its items.
+    fn taken(queue: &mut SetQueue, log: &mut Log) -> Monitors {
+        queue.take(log);
+        let mut items = Monitors::new();
+        while let Some((key, item)) = log.pop() {
+            items.entry(key.index()).or_default().push(item);
         }
-        items.retain(|_, list| !list.is_empty());
+        assert!(log.is_empty());
         items
     }
 
-    fn drained(queues: &mut Queues) -> BTreeMap<u32, Vec<Item<u32>>> {
-        let drain = |queue: &mut MonitorQueue<u32>| std::iter::from_fn(|| queue.pop()).collect();
+    fn drained(queues: &mut Queues) -> Monitors {
+        let drain = |queue: &mut MonitorQueue<News>| {
+            std::iter::from_fn(|| queue.pop().map(Monitor::from)).collect()
+        };
         let items = queues.iter_mut().map(drain).enumerate();
         let items = items.map(|(n, list): (usize, Vec<_>)| (n as u32, list));
         items.filter(|(_, list)| !list.is_empty()).collect()
@@ -263,7 +401,7 @@ mod tests {
             ),
             steps in prop::collection::vec((0..16_u8, 0..5_usize), 0..200),
         ) {
-            let mut set = SetQueue::default();
+            let (mut set, mut log) = (SetQueue::default(), Log::default());
             let mut slots: Slots<SubKey, Place> = Slots::new();
             let mut queues = Queues::new();
             let mut keys = Vec::new();
@@ -278,8 +416,8 @@ mod tests {
                 let place = slots.get_mut(key).unwrap();
                 match step {
                     0..10 => {
-                        set.push_with(key, place, 0, |value| *value = n as u32);
-                        queue.push(n as u32);
+                        push(&mut set, key, place, n as u32, step < 3);
+                        queue.push(news(n as u32, step < 3));
                     }
                     10..13 => {
                         let change = if n % 2 == 0 { Connected } else { Disconnected };
@@ -290,11 +428,11 @@ mod tests {
                         set.forget(key, place);
                         while queue.pop().is_some() {}
                     }
-                    _ => prop_assert_eq!(taken(&mut set), drained(&mut queues)),
+                    _ => prop_assert_eq!(taken(&mut set, &mut log), drained(&mut queues)),
                 }
-                prop_assert!(set.log.len() <= bound);
+                prop_assert!(set.log.len() <= bound && set.log.items.len() <= bound);
             }
-            prop_assert_eq!(taken(&mut set), drained(&mut queues));
+            prop_assert_eq!(taken(&mut set, &mut log), drained(&mut queues));
         }
     }
 
@@ -306,14 +444,48 @@ mod tests {
         let keys = [(); 3].map(|()| slots.insert(place()).unwrap());
         for n in 0..9 {
             let key = keys[n % 3];
-            set.push_with(key, slots.get_mut(key).unwrap(), n, |_| {});
+            push(
+                &mut set,
+                key,
+                slots.get_mut(key).unwrap(),
+                n as u32,
+                n % 4 == 0,
+            );
         }
-        let mut buffer = VecDeque::new();
-        set.take(&mut buffer);
-        let values = buffer.into_iter().filter_map(|entry| match entry.item {
-            Some(Item::Value { value, skipped: 0 }) => Some(value),
-            _ => None,
-        });
-        assert!(values.eq(0..9));
+        let mut log = Log::default();
+        set.take(&mut log);
+        let values = std::iter::from_fn(|| log.pop()).map(|(_, item)| item.value::<i32>());
+        assert!(values.eq((0..9).map(Some)));
+    }
+
+    #[test]
+    fn a_reader_forgets_what_it_has_taken_of_a_member() {
+        let mut set = SetQueue::default();
+        let mut slots: Slots<SubKey, Place> = Slots::new();
+        let keys = [(); 2].map(|()| slots.insert(Place::new(9, Overflow::Squash)).unwrap());
+        for n in 0..8 {
+            let key = keys[n % 2];
+            push(
+                &mut set,
+                key,
+                slots.get_mut(key).unwrap(),
+                n as u32,
+                n % 3 == 0,
+            );
+        }
+        let mut log = Log::default();
+        set.take(&mut log);
+        log.pop();
+        log.forget(keys[0]);
+        assert_eq!(log.len(), 4);
+        let values = std::iter::from_fn(|| log.pop()).map(|(_, item)| item.value::<i32>());
+        assert!(values.eq([1, 3, 5, 7].map(Some)));
+        assert!(log.items[2..].iter().all(|item| *item == TAKEN));
+    }
+
+    /// The more an update takes, the more the reader finds outside of the cache.
+    #[test]
+    fn an_entry_is_not_longer_than_the_message_it_came_in() {
+        assert!(size_of::<Entry>() <= 40);
     }
 }

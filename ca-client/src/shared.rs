@@ -478,7 +478,9 @@ pub(crate) struct Sink<'a> {
 }
 
 impl Deliver for Sink<'_> {
-    // hot: every update.
+    // hot: every update. Inlined into the loop over the messages of a chunk, as is what it calls for a
+    // set: handed on through memory, an update costs half as much again.
+    #[inline(always)]
     fn update(&mut self, token: Token, update: Update<'_>) {
         let key = SubKey::from_token(token);
         match self.results.subs.get_mut(key) {

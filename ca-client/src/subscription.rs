@@ -242,6 +242,14 @@ pub(crate) fn take_update(news: &mut News, update: &Update<'_>) {
     }
 }
 
+/// What an update brings, for what is not in its place yet.
+#[cold]
+pub(crate) fn news(update: &Update<'_>) -> News {
+    let mut news = NO_NEWS;
+    take_update(&mut news, update);
+    news
+}
+
 impl From<Item<News>> for Monitor {
     fn from(news: Item<News>) -> Self {
         match news {
