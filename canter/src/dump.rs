@@ -9,7 +9,6 @@ use clap::{Args, ValueEnum};
 
 use crate::exit::{Outcome, Stop, UsageError};
 
-/// Options of `canter dump`.
 #[derive(Args, Debug)]
 pub(crate) struct DumpArgs {
     /// File to read, `-` for standard input

@@ -9,10 +9,10 @@ use clap::Args;
 use crate::sample::{Meta, Sample};
 use crate::text;
 
-/// Options about how values look, common to `get`, `put` and `monitor`.
-///
-/// Real numbers have six significant digits, as `%g` prints them, whatever the precision of the PV;
-/// `--string` shows them as the server would, with the precision of the PV.
+// Options about how values look, common to `get`, `put` and `monitor`.
+//
+// Real numbers have six significant digits, as `%g` prints them, whatever the precision of the PV;
+// `--string` shows them as the server would, with the precision of the PV.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct FormatArgs {
     /// Real numbers in exponent form with this many digits, as `%e` does

@@ -18,7 +18,6 @@ use crate::options::{ClientArgs, block_on};
 use crate::sample::{Meta, Sample};
 use crate::show;
 
-/// Options of `canter get`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Real numbers have six significant digits, as C's %g; --string has the server print them with the

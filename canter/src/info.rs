@@ -18,7 +18,6 @@ use crate::json::JsonFailure;
 use crate::options::{ClientArgs, block_on};
 use crate::{show, text};
 
-/// Options of `canter info`.
 #[derive(Args, Debug)]
 pub(crate) struct InfoArgs {
     /// PVs to ask about

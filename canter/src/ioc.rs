@@ -21,7 +21,6 @@ use crate::options::{self, block_on, seconds};
 use crate::sample::Sample;
 use crate::{demo, put_log, show, text};
 
-/// Options of `canter ioc`.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 A --pv is NAME=TYPE[:COUNT]:VALUE:

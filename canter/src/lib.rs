@@ -57,7 +57,11 @@ struct Cli {
     command: Command,
 }
 
+// The options of a command are made when it is named: those of all commands would be a third of the
+// instructions of a `canter get`. A doc comment on an `…Args` would then take the place of the line here,
+// so they have none.
 #[derive(Subcommand, Debug)]
+#[command(defer = true)]
 enum Command {
     /// Read PVs
     Get(get::GetArgs),
@@ -129,5 +133,31 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
         Command::Proxy(args) => proxy::run(args, console),
         Command::World(args) => world::run(args, console),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_is_called_the_same_in_its_own_help() {
+        let listed = Cli::command();
+        let mut built = listed.clone();
+        built.build();
+        for command in listed.get_subcommands() {
+            let about = |command: &clap::Command| command.get_about().map(ToString::to_string);
+            let name = command.get_name();
+            let own = built.find_subcommand(name).and_then(about);
+            assert!(own.is_some(), "{name}");
+            assert_eq!(about(command), own, "{name}");
+        }
     }
 }

@@ -16,7 +16,7 @@ const DEFAULT_TIMEOUT: f64 = 1.0;
 /// Stands for "for ever" where a duration is needed: 136 years.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Where PVs are searched, and how long.
+// Where PVs are searched, and how long.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
     /// Time for all PVs together; 0 waits for ever [default: EPICS_CLI_TIMEOUT or 1.0]

@@ -20,7 +20,6 @@ use crate::options;
 /// The name that the reference client library looks for in the search path of the shell.
 const REFERENCE_NAME: &str = "caRepeater";
 
-/// Options of `canter repeater`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "It ends at once, successfully, if another repeater runs, else when it is \

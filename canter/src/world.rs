@@ -21,7 +21,6 @@ const PROGRESS: Duration = Duration::from_secs(10);
 /// Failing seeds after which a run of many ends.
 const MAX_FAILURES: usize = 3;
 
-/// Options of `canter world`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "The production cores of client and server run on a virtual network with a \

@@ -15,7 +15,6 @@ use crate::options::{ClientArgs, block_on};
 use crate::show;
 use figures::Figures;
 
-/// Options of `canter bench`.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 It connects to all PVs at once, then, for equal parts of the time, reads one PV after the other, reads

@@ -16,7 +16,6 @@ use crate::exit::{Outcome, Stop, UsageError};
 /// Port of servers where the address names none.
 const PORT: u16 = ca_proto::wire::SERVER_PORT;
 
-/// Options of `canter conformance`.
 #[derive(Args, Debug)]
 pub(crate) struct ConformanceArgs {
     /// The server: where it accepts circuits

@@ -28,7 +28,6 @@ use crate::paint::Paint;
 use board::Board;
 use screen::Terminal;
 
-/// Options of `canter demo`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Everything happens inside of this program: a simulated IOC (the computer that knows the hardware)

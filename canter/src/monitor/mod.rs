@@ -22,7 +22,6 @@ use crate::options::{ClientArgs, block_on, seconds};
 use feed::{Feed, Item};
 use render::Renderer;
 
-/// Options of `canter monitor`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Each line has the local time of the server's stamp, the PV, its value and the alarm if there is one.

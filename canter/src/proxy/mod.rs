@@ -29,7 +29,6 @@ use driver::{Proxy, Setup};
 use engine::Level;
 use rule::Rule;
 
-/// Options of `canter proxy`.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 A script is TOML with one rule per fault:

@@ -21,7 +21,6 @@ use crate::sample::{Meta, Sample};
 use crate::show;
 use input::{Mode, Target};
 
-/// Options of `canter put`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Values are checked against the type of the PV before anything is sent: numbers for number types
