@@ -1,8 +1,6 @@
 //! `canter get`: values of PVs.
 
-use std::time::Duration;
-
-use ca_client::{Channel, Client, ReadSpec, TypeSpec};
+use ca_client::{Channel, ConnectError, ReadSpec, TypeSpec};
 use ca_proto::dbr::{DbrType, Family, NativeType};
 use clap::Args;
 use futures_util::future::{join, join_all};
@@ -14,7 +12,7 @@ use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::json::{JsonFailure, JsonSample};
-use crate::options::{ClientArgs, block_on};
+use crate::options::{ClientArgs, block_on_last, leave};
 use crate::sample::{Meta, Sample};
 use crate::show;
 
@@ -68,12 +66,15 @@ fn dbr_type(name: &str) -> Result<DbrType, String> {
 /// Wrong options, or an output that cannot be written.
 pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
-    let results = block_on(async {
+    let results = block_on_last(async {
         let client = args
             .client
             .client(console, |builder| builder.repeater_port(0).read_only(true))?;
-        let results = get_all(args, &client, timeout).await;
-        client.close().await;
+        let deadline = Instant::now() + timeout;
+        // All are opened before the first one is waited for, so that searches share datagrams.
+        let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
+        let results = join_all(channels.iter().map(|channel| get(args, channel, deadline))).await;
+        leave(client, channels).await;
         Ok(results)
     })?;
     let width = show::name_width(&args.pvs);
@@ -102,18 +103,8 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
 /// A value, and whether its PV is an array; or why there is none.
 type Got = Result<(Sample, bool), Failure>;
 
-async fn get_all(args: &GetArgs, client: &Client, timeout: Duration) -> Vec<Got> {
-    let deadline = Instant::now() + timeout;
-    // All are opened before the first one is waited for, so that searches share datagrams.
-    let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
-    let gets = channels.into_iter().map(|channel| async move {
-        let channel = channel.map_err(|error| Failure::from(&error))?;
-        get(args, &channel, deadline).await
-    });
-    join_all(gets).await
-}
-
-async fn get(args: &GetArgs, channel: &Channel, deadline: Instant) -> Got {
+async fn get(args: &GetArgs, channel: &Result<Channel, ConnectError>, deadline: Instant) -> Got {
+    let channel = channel.as_ref().map_err(Failure::from)?;
     let channel = channel.with_timeout(deadline.saturating_duration_since(Instant::now()));
     channel
         .connected()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ca_client::{Channel, ChannelInfo, Client, ConnectError, ReadSpec, TypeSpec};
+use ca_client::{Channel, ChannelInfo, ConnectError, EffectiveConfig, ReadSpec, TypeSpec};
 use ca_proto::access::AccessRights;
 use ca_proto::client::Connection;
 use ca_proto::dbr::DbrType;
@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, destinations};
 use crate::json::JsonFailure;
-use crate::options::{ClientArgs, block_on};
+use crate::options::{ClientArgs, block_on_last, leave};
 use crate::{show, text};
 
 #[derive(Args, Debug)]
@@ -46,18 +46,19 @@ struct Report {
 /// Wrong options, or an output that cannot be written.
 pub(crate) fn run(args: &InfoArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
-    let (client, reports) = block_on(async {
+    let (config, reports) = block_on_last(async {
         let client = args
             .client
             .client(console, |builder| builder.repeater_port(0).read_only(true))?;
         let started = Instant::now();
         let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
         let asked = channels
-            .into_iter()
+            .iter()
             .map(|channel| ask(channel, started, timeout));
         let reports = join_all(asked).await;
-        client.close().await;
-        Ok((client, reports))
+        let config = client.effective_config().clone();
+        leave(client, channels).await;
+        Ok((config, reports))
     })?;
     let mut outcome = Outcome::Ok;
     for (pv, report) in args.pvs.iter().zip(&reports) {
@@ -67,14 +68,14 @@ pub(crate) fn run(args: &InfoArgs, console: &mut Console<'_>) -> Result<Outcome,
         if args.json {
             show::json_line(console, &Line::new(pv, report))?;
         } else {
-            show_report(console, &client, pv, report)?;
+            show_report(console, &config, pv, report)?;
         }
     }
     Ok(outcome)
 }
 
 async fn ask(
-    channel: Result<Channel, ConnectError>,
+    channel: &Result<Channel, ConnectError>,
     started: Instant,
     timeout: Duration,
 ) -> Report {
@@ -87,7 +88,7 @@ async fn ask(
     let channel = match channel {
         Ok(channel) => channel.with_timeout(timeout),
         Err(error) => {
-            report.failure = Some((&error).into());
+            report.failure = Some(error.into());
             return report;
         }
     };
@@ -117,7 +118,7 @@ async fn record_type(channel: &Channel, timeout: Duration) -> Option<String> {
 
 fn show_report(
     console: &mut Console<'_>,
-    client: &Client,
+    config: &EffectiveConfig,
     pv: &str,
     report: &Report,
 ) -> Result<(), Stop> {
@@ -126,7 +127,7 @@ fn show_report(
     let searches = report.info.as_ref().map_or(0, |info| info.search_attempts);
     let connection = report.info.as_ref().and_then(|info| info.connection());
     if let Some(failure) = &report.failure {
-        return show_failure(console, client, failure, searches);
+        return show_failure(console, config, failure, searches);
     }
     let Some(connection) = connection else {
         return Ok(show::item(console, "state", "lost again")?);
@@ -158,12 +159,11 @@ fn show_report(
 /// Why a PV is not there, and what would have to be different.
 fn show_failure(
     console: &mut Console<'_>,
-    client: &Client,
+    config: &EffectiveConfig,
     failure: &Failure,
     searches: u32,
 ) -> Result<(), Stop> {
     show::item(console, "state", &failure.message)?;
-    let config = client.effective_config();
     let params = config.params();
     if failure.phase == "search" {
         let asked = destinations(&params.search_addrs, &params.name_servers);

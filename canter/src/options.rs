@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, ToSocketAddrs};
 use std::time::Duration;
 
-use ca_client::{Client, ClientBuilder};
+use ca_client::{Channel, Client, ClientBuilder, ConnectError};
 use ca_proto::addr_list::AddrList;
 use ca_proto::config::SERVER_PORT;
 use clap::Args;
+use tokio::runtime::Runtime;
 
 use crate::console::Console;
 use crate::exit::{Stop, UsageError};
@@ -173,14 +174,38 @@ pub(crate) fn look_up(name: &str) -> Option<Ipv4Addr> {
 /// # Errors
 /// Those of the future; without a runtime there is an error too.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            UsageError::new(
-                format!("cannot start the event loop: {error}"),
-                "look at the limits of this host, `ulimit -n`",
-            )
-        })?;
-    runtime.block_on(work)
+    event_loop()?.block_on(work)
+}
+
+/// As [`block_on`], for a command that ends afterwards: its event loop is not taken apart, because
+/// the system does that at once for the whole process.
+///
+/// # Errors
+/// As [`block_on`].
+pub(crate) fn block_on_last<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let event_loop = event_loop()?;
+    let result = event_loop.block_on(work);
+    std::mem::forget(event_loop);
+    result
+}
+
+fn event_loop() -> Result<Runtime, UsageError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(|error| {
+        UsageError::new(
+            format!("cannot start the event loop: {error}"),
+            "look at the limits of this host, `ulimit -n`",
+        )
+    })
+}
+
+/// Leaves the circuits of a command that ends to the system, when servers owe no answer any more:
+/// it ends the streams in order, and nobody waits for the servers to do the same. Else the client is closed
+/// here, because the system resets a connection with bytes that nobody has read.
+pub(crate) async fn leave(client: Client, channels: Vec<Result<Channel, ConnectError>>) {
+    if client.stats().requests > 0 {
+        client.close().await;
+    }
+    // Each of them would be closed by itself.
+    std::mem::forget((client, channels));
 }

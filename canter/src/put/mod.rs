@@ -16,7 +16,7 @@ use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::json::{JsonFailure, JsonSample};
-use crate::options::{ClientArgs, block_on, is_read_only};
+use crate::options::{ClientArgs, block_on_last, is_read_only, leave};
 use crate::sample::{Meta, Sample};
 use crate::show;
 use input::{Mode, Target};
@@ -68,13 +68,17 @@ struct Done {
 /// Wrong options, a value that does not suit the PV, or an output that cannot be written.
 pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
-    let result = block_on(async {
+    let result = block_on_last(async {
         let client = args.client.client(console, |builder| {
             builder.repeater_port(0).read_only(is_read_only())
         })?;
         let channel = client.open(&args.pv);
-        let result = put(args, channel, timeout).await;
-        client.close().await;
+        let result = put(args, &channel, timeout).await;
+        // The answer to a read says that the put before it has arrived.
+        match result {
+            Ok(Ok(Done { new: Ok(_), .. })) => leave(client, vec![channel]).await,
+            _ => client.close().await,
+        }
         result
     })?;
     let outcome = match &result {
@@ -95,13 +99,13 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
 /// The outer error is a wrong value, the inner one a PV that failed.
 async fn put(
     args: &PutArgs,
-    channel: Result<Channel, ConnectError>,
+    channel: &Result<Channel, ConnectError>,
     timeout: Duration,
 ) -> Result<Result<Done, Failure>, Stop> {
     let deadline = Instant::now() + timeout;
     let channel = match channel {
         Ok(channel) => channel.with_timeout(timeout),
-        Err(error) => return Ok(Err((&error).into())),
+        Err(error) => return Ok(Err(error.into())),
     };
     if let Err(error) = channel.connected().await {
         return Ok(Err((&error).into()));

@@ -151,6 +151,24 @@ fn values_until(subscription: &mut Subscription, last: i32) -> Vec<i32> {
 }
 
 #[test]
+fn commands_end_their_circuits_in_order() {
+    let served = Served::zoo();
+    let proxy = Proxy::start(&served, "", &[]);
+    for args in [
+        &["get", "t:gap", "t:wave", "t:valve"][..],
+        &["get", "--long", "t:gap"],
+        &["put", "t:gap", "2.5"],
+        &["put", "t:fixed", "1"],
+        &["info", "t:gap", "t:note"],
+        &["monitor", "--count", "1", "t:gap"],
+    ] {
+        proxy.canter(args);
+        let line = proxy.tells("closed");
+        assert!(line.contains("both sides are done"), "{args:?}: {line}");
+    }
+}
+
+#[test]
 fn without_rules_nothing_shows_that_there_is_a_proxy() {
     let served = Served::zoo();
     served.add("t:big", PvSpec::array(vec![0.5; 200_000]));
