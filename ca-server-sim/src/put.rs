@@ -32,12 +32,6 @@ impl Db {
         put: &Put<'_>,
         buffer: Option<&Bytes>,
     ) -> PutOutcome {
-        // hot: a PV itself, not a view on it, is known by the identifier of its record.
-        if let PutValue::Value(value) = put.value
-            && self.put_number(now, PvHandle(put.pv.0), value)
-        {
-            return DONE;
-        }
         let Some((handle, _, view)) = self.target(put.pv) else {
             return FAILED;
         };

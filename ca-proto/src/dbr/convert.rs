@@ -77,6 +77,7 @@ pub enum PutValue<'a> {
 /// [`ConvertError::ShortPayload`] if `count` elements do not fit the payload (the reference takes
 /// the bytes of the next message instead, D1); [`ConvertError::WrongDirection`] for
 /// `STSACK_STRING` and `CLASS_NAME`; [`ConvertError::Unsupported`] for codes above 38.
+#[inline]
 pub fn put_value(ty: DbrType, count: u32, payload: &[u8]) -> Result<PutValue<'_>, ConvertError> {
     // hot: one number without metadata.
     if let (Some(native), 1) = (NativeType::from_code(ty.0), count)
@@ -90,6 +91,10 @@ pub fn put_value(ty: DbrType, count: u32, payload: &[u8]) -> Result<PutValue<'_>
             data,
         }));
     }
+    put_any(ty, count, payload)
+}
+
+fn put_any(ty: DbrType, count: u32, payload: &[u8]) -> Result<PutValue<'_>, ConvertError> {
     if matches!(ty, DbrType::STSACK_STRING | DbrType::CLASS_NAME) {
         return Err(ConvertError::WrongDirection);
     }
