@@ -136,6 +136,7 @@ impl Batch {
 
     /// The answer to a request that was sent.
     // hot: every answer to a read.
+    #[inline]
     pub(crate) fn answer(&mut self, index: u32, reply: Reply<'_>, wakers: &mut WakerList) {
         let Some(item @ Item::Sent(_)) = self.items.get_mut(index as usize) else {
             return;
@@ -325,7 +326,11 @@ impl<'a, R: Requests> Many<'a, R> {
         }
         // Not more than fit a token, or it would not be registered.
         for index in self.next..self.cids.len() as u32 {
-            self.send_or_queue(state, batch, (key, index), now, wakers);
+            // hot: mostly there is room for all.
+            let room = self.full.is_empty();
+            if !room || self.send(state, batch, (key, index), now, wakers).is_err() {
+                self.send_or_queue(state, batch, (key, index), now, wakers);
+            }
         }
         self.next = self.cids.len() as u32;
     }
@@ -367,6 +372,7 @@ impl<'a, R: Requests> Many<'a, R> {
     /// # Errors
     /// When there is no room at the moment.
     // hot: every request.
+    #[inline]
     fn send(
         &self,
         state: &mut State,
@@ -379,13 +385,14 @@ impl<'a, R: Requests> Many<'a, R> {
         let (Some(&cid), Some(item)) = (self.cids.get(n), batch.items.get_mut(n)) else {
             return Ok(());
         };
-        // The time of an item may be up just after its channel has changed.
-        if !item.is_unsent() {
-            return Ok(());
-        }
-        if let Some(wait) = item.wait() {
-            // Waiters of items own nothing.
-            let _ = state.waits.remove(wait);
+        match item {
+            Item::Ready => {}
+            Item::Unconnected(wait) => {
+                // Waiters of items own nothing.
+                let _ = wait.take().and_then(|wait| state.waits.remove(wait));
+            }
+            // The time of an item may be up just after its channel has changed.
+            Item::Sent(_) | Item::Done(_) => return Ok(()),
         }
         let (to, times) = ((cid, key.token(index)), (now, self.deadline));
         *item = match self.requests.send(n, &mut state.core, to, times) {

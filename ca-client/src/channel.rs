@@ -436,10 +436,12 @@ impl Channel {
     /// # Cancel safety
     /// Safe: dropped before it returns, nothing was sent.
     pub async fn write(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        match self.write_behind(None, value)? {
-            Some((ty, value)) => self.put(ty, value, Request::Write).await,
-            None => Ok(()),
+        let made = value.into_value();
+        if self.write_behind(None, &made) {
+            return Ok(());
         }
+        let (ty, value) = self.encode(made)?;
+        self.put(ty, value, Request::Write).await
     }
 
     /// As [`write`](Self::write), in a given type: plain types 0 to 6,
@@ -451,30 +453,23 @@ impl Channel {
     /// # Cancel safety
     /// Safe: dropped before it returns, nothing was sent.
     pub async fn write_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
-        match self.write_behind(Some(ty), value)? {
-            Some((ty, value)) => self.put(ty, value, Request::Write).await,
-            None => Ok(()),
+        let made = value.into_value();
+        if self.write_behind(Some(ty), &made) {
+            return Ok(());
         }
+        let (_, value) = self.encode(made)?;
+        self.put(ty, value, Request::Write).await
     }
 
     /// Writes without a future and a look at the clock, if other writes are on their way before it;
-    /// gives back what cannot be written so.
+    /// false if it cannot be written so.
     // hot: every write of a burst. The value stays where it was made, as its bytes are so new that a move
     // would wait for them.
-    fn write_behind(
-        &self,
-        ty: Option<DbrType>,
-        value: impl IntoValue,
-    ) -> Result<Option<(DbrType, Value)>, WriteError> {
+    #[inline]
+    fn write_behind(&self, ty: Option<DbrType>, made: &Result<Value, ValueError>) -> bool {
         let (shared, cid) = (&self.inner.client.shared, self.inner.cid);
-        let made = value.into_value();
-        if let Ok(value) = &made
-            && shared.write_behind(cid, ty.unwrap_or_else(|| plain(value)), value)
-        {
-            return Ok(None);
-        }
-        let (native, value) = self.encode(made)?;
-        Ok(Some((ty.unwrap_or(native), value)))
+        made.as_ref()
+            .is_ok_and(|value| shared.write_behind(cid, ty.unwrap_or_else(|| plain(value)), value))
     }
 
     /// Writes a value and waits until the server has completed what follows from it

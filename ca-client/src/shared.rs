@@ -204,6 +204,7 @@ impl Shared {
     /// attention is needed: the circuit's task looks for more when it has sent what it took. False if
     /// there are none, or something is in the way.
     // hot: every write of a burst.
+    #[inline]
     pub(crate) fn write_behind(&self, cid: Cid, ty: DbrType, value: &Value) -> bool {
         let mut state = self.lock();
         matches!(state.core.write_behind(cid, ty, value), Ok(true))
@@ -494,6 +495,8 @@ impl Deliver for Sink<'_> {
         }
     }
 
+    // hot: every answer.
+    #[inline]
     fn reply(&mut self, token: Token, reply: Reply<'_>) {
         if let Some((batch, index)) = BatchKey::split(token) {
             if let Some(batch) = self.results.batches.get_mut(batch) {
@@ -531,6 +534,7 @@ pub(crate) const NO_ANSWER: Answer = Ok(Some(Reading::empty()));
 
 /// Fills in what came as an answer.
 // hot: every answer to a read.
+#[inline]
 pub(crate) fn take_reply(answer: &mut Answer, reply: Reply<'_>) {
     *answer = match reply {
         Reply::Read { ty, count, frame } => {

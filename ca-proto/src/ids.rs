@@ -168,6 +168,7 @@ impl<K: SlotKey, T> Slots<K, T> {
 
     /// Stores a value and returns its new key, or gives the value back when the table is full
     /// ([`CAPACITY`](Self::CAPACITY)).
+    #[inline]
     pub fn insert(&mut self, value: T) -> Result<K, T> {
         self.insert_with(|_| value)
     }
@@ -176,6 +177,7 @@ impl<K: SlotKey, T> Slots<K, T> {
     ///
     /// # Errors
     /// The value, built with a meaningless key, when the table is full.
+    #[inline]
     pub fn insert_with(&mut self, value: impl FnOnce(K) -> T) -> Result<K, T> {
         if let Some((head, tail)) = self.free {
             let entry = &mut self.entries[head as usize];
@@ -232,6 +234,7 @@ impl<K: SlotKey, T> Slots<K, T> {
     }
 
     /// Takes the value out and retires the key.
+    #[inline]
     pub fn remove(&mut self, key: K) -> Option<T> {
         self.get(key)?;
         let (index, generation) = Self::split(key);

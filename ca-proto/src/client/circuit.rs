@@ -186,6 +186,7 @@ impl Circuits {
     }
 
     /// Queues output and wakes the circuit's driver.
+    #[inline]
     pub(super) fn send(&mut self, now: Instant, c: CircuitId, write: impl FnOnce(&mut SendQueue)) {
         let Some(circuit) = self.slots.get_mut(c) else {
             return;
@@ -209,6 +210,7 @@ impl Circuits {
 
     /// Queues output behind what the driver is already at work on, so that neither it nor the clock is
     /// needed; false if there is none.
+    #[inline]
     pub(super) fn send_behind(&mut self, c: CircuitId, write: impl FnOnce(&mut SendQueue)) -> bool {
         let busy = |circuit: &&mut Circuit| circuit.unsent > 0;
         let Some(circuit) = self.slots.get_mut(c).filter(busy) else {

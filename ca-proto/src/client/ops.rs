@@ -86,6 +86,7 @@ impl Ops {
     }
 
     /// Registers an operation; `None` when the table is full.
+    #[inline]
     pub(super) fn insert(&mut self, list: &mut Chain<Ioid>, op: Op) -> Option<Ioid> {
         if self.slots.len() >= MAX_OPS {
             return None;
@@ -101,6 +102,8 @@ impl Ops {
     }
 
     /// Ends an operation of this list.
+    // hot: inline, so that nobody makes the operation that nobody looks at.
+    #[inline]
     pub(super) fn remove(&mut self, list: &mut Chain<Ioid>, ioid: Ioid) -> Option<Op> {
         list.unlink(&mut self.slots, ioid);
         self.slots.remove(ioid)

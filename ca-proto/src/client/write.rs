@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes};
 use super::error::OpError;
 use crate::dbr::{DbrType, NativeType, STRING_LEN, Value};
 use crate::ids::{Cid, Ioid, Sid};
+use crate::wire::header::STANDARD_LEN;
 use crate::wire::send_queue::SHARE_FROM;
 use crate::wire::{Command, Header, SendQueue, align8};
 
@@ -19,7 +20,18 @@ pub(super) enum Kind {
 
 /// Whether a value can travel as this type: 0 to 6 are the type of the value itself, 35 and 36 one
 /// 16-bit integer.
+// hot: every put.
+#[inline]
 pub(super) fn check(ty: DbrType, value: &Value) -> Result<(), OpError> {
+    if ty.0 == value.native() as u16 && value.native() != NativeType::String {
+        return Ok(());
+    }
+    check_other(ty, value)
+}
+
+/// Whether what is not the number of its own type can travel so.
+#[cold]
+fn check_other(ty: DbrType, value: &Value) -> Result<(), OpError> {
     match ty {
         DbrType::PUT_ACKT | DbrType::PUT_ACKS => {
             if !matches!(value.native(), NativeType::Enum | NativeType::Short) {
@@ -47,7 +59,40 @@ pub(super) fn check(ty: DbrType, value: &Value) -> Result<(), OpError> {
 
 /// Appends the message of a value that passed [`check`]. One string travels with its NUL only,
 /// arrays of strings with 40 bytes each; large values are shared, not copied.
+// hot: every put.
+#[inline]
 pub(super) fn encode(queue: &mut SendQueue, kind: Kind, sid: Sid, ty: DbrType, value: &Value) {
+    let (command, p2) = match kind {
+        Kind::Write(cid) => (Command::WRITE, cid.0),
+        Kind::Notify(ioid) => (Command::WRITE_NOTIFY, ioid.0),
+    };
+    let header = Header {
+        data_type: ty.0,
+        count: value.count(),
+        p1: sid.0,
+        p2,
+        ..Header::new(command)
+    };
+    let data = value.as_ref();
+    match data.data.first_chunk() {
+        Some(double) if (data.native, data.count) == (NativeType::Double, 1) => {
+            encode_double(queue, header, *double);
+        }
+        _ => encode_any(queue, header, value),
+    }
+}
+
+/// A double, which goes with its header in one piece, as each append looks for room.
+#[inline]
+fn encode_double(queue: &mut SendQueue, header: Header, double: [u8; 8]) {
+    let mut message = [0; STANDARD_LEN + 8];
+    let (head, payload) = message.split_at_mut(STANDARD_LEN);
+    head.copy_from_slice(&header.standard(8, 1));
+    payload.copy_from_slice(&double);
+    queue.put_slice(&message);
+}
+
+fn encode_any(queue: &mut SendQueue, header: Header, value: &Value) {
     let data = value.as_ref();
     let len = match data.string(0) {
         Some(text) if data.count == 1 => text.len() + 1,
@@ -58,18 +103,10 @@ pub(super) fn encode(queue: &mut SendQueue, kind: Kind, sid: Sid, ty: DbrType, v
             .min(data.native.size() * data.count as usize),
     };
     let padded = align8(len);
-    let (command, p2) = match kind {
-        Kind::Write(cid) => (Command::WRITE, cid.0),
-        Kind::Notify(ioid) => (Command::WRITE_NOTIFY, ioid.0),
-    };
     let header = Header {
         // Checked against the limit of the client, 32 bits.
         payload_len: padded as u32,
-        data_type: ty.0,
-        count: data.count,
-        p1: sid.0,
-        p2,
-        ..Header::new(command)
+        ..header
     };
     match value.payload().shared() {
         Some(shared) if len >= SHARE_FROM => {

@@ -115,24 +115,33 @@ impl Header {
     }
 
     /// Appends the shortest form that can hold the fields.
+    #[inline]
     pub fn encode(&self, out: &mut impl BufMut) {
-        let extended = self.needs_extended();
-        let (size, count) = match extended {
-            true => (u32::from(EXTENDED_MARK), 0),
-            false => (self.payload_len, self.count),
-        };
         // hot: in one piece, as each append looks for room.
+        if self.needs_extended() {
+            self.encode_extended(out);
+        } else {
+            out.put_slice(&self.standard(self.payload_len, self.count));
+        }
+    }
+
+    #[cold]
+    fn encode_extended(&self, out: &mut impl BufMut) {
+        out.put_slice(&self.standard(EXTENDED_MARK.into(), 0));
+        let long = u64::from(self.payload_len) << 32 | u64::from(self.count);
+        out.put_slice(&long.to_be_bytes());
+    }
+
+    /// The 16 bytes that both forms begin with; 16 bits are left of size and count.
+    #[inline]
+    pub(crate) fn standard(&self, size: u32, count: u32) -> [u8; STANDARD_LEN] {
         let word = u128::from(self.command.0) << 112
-            | u128::from(size) << 96
+            | u128::from(size & 0xffff) << 96
             | u128::from(self.data_type) << 80
-            | u128::from(count) << 64
+            | u128::from(count & 0xffff) << 64
             | u128::from(self.p1) << 32
             | u128::from(self.p2);
-        out.put_slice(&word.to_be_bytes());
-        if extended {
-            let long = u64::from(self.payload_len) << 32 | u64::from(self.count);
-            out.put_slice(&long.to_be_bytes());
-        }
+        word.to_be_bytes()
     }
 
     /// Number of header bytes a message that begins like this has: `None` as long as that cannot

@@ -54,6 +54,7 @@ impl SendQueue {
     }
 
     /// Appends bytes through a writer that copies.
+    #[inline]
     pub fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.flat.len();
         write(&mut self.flat);
@@ -61,6 +62,7 @@ impl SendQueue {
     }
 
     /// Appends a copy of `data`.
+    #[inline]
     pub fn put_slice(&mut self, data: &[u8]) {
         self.put(|flat| flat.put_slice(data));
     }
