@@ -168,7 +168,7 @@ impl<K: SlotKey, T> Slots<K, T> {
 
     /// Stores a value and returns its new key, or gives the value back when the table is full
     /// ([`CAPACITY`](Self::CAPACITY)).
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, value: T) -> Result<K, T> {
         self.insert_with(|_| value)
     }
@@ -177,7 +177,8 @@ impl<K: SlotKey, T> Slots<K, T> {
     ///
     /// # Errors
     /// The value, built with a meaningless key, when the table is full.
-    #[inline]
+    // hot: in line, so that the value is made where it stays.
+    #[inline(always)]
     pub fn insert_with(&mut self, value: impl FnOnce(K) -> T) -> Result<K, T> {
         if let Some((head, tail)) = self.free {
             let entry = &mut self.entries[head as usize];

@@ -170,7 +170,7 @@ fn an_error_of_datagrams_ends_no_circuit() {
     let mut rig = Rig::new();
     let handled = rig
         .circuit
-        .handle_frame(rig.now, Err(FrameError::Truncated), &mut rig.db);
+        .handle_frame(rig.now, &Err(FrameError::Truncated), &mut rig.db);
     assert_eq!(handled, Ok(()));
     let echo = "00170000 00000000 00000000 00000000";
     rig.exchange(echo, echo);

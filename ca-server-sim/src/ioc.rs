@@ -317,7 +317,7 @@ impl Ioc {
         let Some(connection) = self.circuits.get_mut(circuit) else {
             return Ok(());
         };
-        let result = connection.circuit.handle_frame(now, frame, &mut self.db);
+        let result = connection.circuit.handle_frame(now, &frame, &mut self.db);
         connection.broken |= result.is_err();
         if connection.silent_until.is_some() || connection.circuit.has_met_limit() {
             self.check_limits(now, circuit);
@@ -396,7 +396,8 @@ impl Ioc {
                 }
                 ahead -= 1;
                 frames.set_limits(connection.circuit.limits());
-                let Some(frame) = frames.next() else {
+                let next = frames.next();
+                let Some(frame) = &next else {
                     break None;
                 };
                 let result = connection.circuit.handle_frame(now, frame, &mut self.db);

@@ -59,7 +59,7 @@ impl Db {
         &mut self,
         now: Instant,
         handle: PvHandle,
-        value: ValueRef<'_>,
+        value: &ValueRef<'_>,
     ) -> bool {
         let stamp = self.clock.stamp(now);
         let Some(record) = self.record_mut(handle) else {
@@ -69,10 +69,10 @@ impl Db {
             return false;
         }
         let before = number_of(record.snapshot.value.as_ref());
-        let (Some(before), Some(after)) = (before, number_of(value)) else {
+        let (Some(before), Some(after)) = (before, number_of(*value)) else {
             return false;
         };
-        if record.is_beyond_drive(after) || !record.snapshot.value.set_scalar(value) {
+        if record.is_beyond_drive(after) || !record.snapshot.value.set_scalar(*value) {
             return false;
         }
         record.snapshot.stamp = stamp;

@@ -121,7 +121,7 @@ fn feed(circuit: &mut Circuit, db: &mut OneValue, bytes: &[u8]) {
     let mut deframer = Deframer::new(circuit.limits());
     let mut frames = deframer.frames(bytes);
     while let Some(frame) = frames.next() {
-        circuit.handle_frame(NOW, frame, db).unwrap();
+        circuit.handle_frame(NOW, &frame, db).unwrap();
         frames.set_limits(circuit.limits());
     }
 }

@@ -377,7 +377,7 @@ async fn serve(
                 let mut frames = deframer.frames(chunk);
                 let mut alive = true;
                 while let Some(frame) = frames.next() {
-                    alive &= circuit.handle_frame(runtime.now(), frame, db).is_ok();
+                    alive &= circuit.handle_frame(runtime.now(), &frame, db).is_ok();
                     frames.set_limits(circuit.limits());
                 }
                 inner.post_changes();

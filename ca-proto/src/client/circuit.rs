@@ -186,7 +186,8 @@ impl Circuits {
     }
 
     /// Queues output and wakes the circuit's driver.
-    #[inline]
+    // hot: in line, so that a header is made in registers.
+    #[inline(always)]
     pub(super) fn send(&mut self, now: Instant, c: CircuitId, write: impl FnOnce(&mut SendQueue)) {
         let Some(circuit) = self.slots.get_mut(c) else {
             return;

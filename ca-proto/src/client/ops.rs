@@ -86,7 +86,9 @@ impl Ops {
     }
 
     /// Registers an operation; `None` when the table is full.
-    #[inline]
+    // hot: every read. In line, so that the fields go where they stay: so soon after they were written, a
+    // move, which takes several at once, would wait for them.
+    #[inline(always)]
     pub(super) fn insert(&mut self, list: &mut Chain<Ioid>, op: Op) -> Option<Ioid> {
         if self.slots.len() >= MAX_OPS {
             return None;

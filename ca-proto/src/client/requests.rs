@@ -71,15 +71,16 @@ impl Client {
         let op = Op::new(token, deadline, cid, target.circuit, OpKind::Read);
         let inserted = self.ops.insert(&mut channel.ops, op);
         let ioid = inserted.ok_or(OpError::TooManyOps)?;
-        // hot: every read; the header of `READ_NOTIFY` is made without the table of messages.
-        let header = Header {
-            data_type: ty.0,
-            count,
-            p1: target.sid.0,
-            p2: ioid.0,
-            ..Header::new(Command::READ_NOTIFY)
-        };
-        self.circuits.send(now, target.circuit, |queue| {
+        let sid = target.sid;
+        self.circuits.send(now, target.circuit, move |queue| {
+            // hot: made without the table of messages, and here, so that it stays in registers.
+            let header = Header {
+                data_type: ty.0,
+                count,
+                p1: sid.0,
+                p2: ioid.0,
+                ..Header::new(Command::READ_NOTIFY)
+            };
             queue.put(|flat| header.encode(flat));
         });
         Ok(ioid)

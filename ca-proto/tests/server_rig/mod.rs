@@ -205,7 +205,7 @@ impl Rig {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         let mut frames = self.deframer.frames(bytes);
         while let Some(frame) = frames.next() {
-            self.circuit.handle_frame(self.now, frame, &mut self.db)?;
+            self.circuit.handle_frame(self.now, &frame, &mut self.db)?;
             frames.set_limits(self.circuit.limits());
         }
         Ok(())
