@@ -178,6 +178,18 @@ impl Client {
             .block_on(self.inner().read_many(channels, timeout))
     }
 
+    /// As [`Client::read_many_with`](crate::Client::read_many_with).
+    pub fn read_many_with<'a>(
+        &self,
+        channels: impl IntoIterator<Item = &'a Channel>,
+        spec: ReadSpec,
+        timeout: Duration,
+    ) -> Vec<Result<Reading, ReadError>> {
+        let channels = channels.into_iter().map(|channel| &channel.0);
+        let reads = self.inner().read_many_with(channels, spec, timeout);
+        self.driver.block_on(reads)
+    }
+
     /// Writes to many channels at once and does not wait for the servers.
     pub fn write_many<'a, V: IntoValue>(
         &self,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::Instant;
+use ca_proto::client::ReadSpec;
+use ca_proto::dbr::Reading;
 use ca_proto::wire::message::NO_CHANNEL;
 
 use crate::batch::{Item, Many, Requests, Writes};
@@ -51,19 +53,59 @@ impl Client {
         timeout: Duration,
     ) -> Vec<Result<T, ReadError>> {
         let channels: Vec<&Channel> = channels.into_iter().collect();
-        self.read_all(&channels, self.times(timeout)).await
+        let (spec, times) = (read_spec::<T>(), self.times(timeout));
+        self.read_all(&channels, spec, times, Channel::decode).await
     }
 
-    async fn read_all<T: FromReading>(
+    /// As [`read_many`](Self::read_many), with a chosen type and element count; gives the answers as they
+    /// are. A channel with fewer elements than are asked for gives [`ReadError::BadRequest`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, Family, ReadSpec, TypeSpec};
+    /// use std::time::Duration;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motors = [client.open("m1")?, client.open("m2")?];
+    /// // What describes the values comes along; 0 asks for all elements.
+    /// let all = ReadSpec { ty: TypeSpec::Family(Family::Ctrl), count: 0 };
+    /// for reading in client.read_many_with(&motors, all, Duration::from_secs(1)).await {
+    ///     let reading = reading?;
+    ///     println!("{:?} {:?}", reading.value(), reading.units());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read_many_with<'a>(
+        &self,
+        channels: impl IntoIterator<Item = &'a Channel>,
+        spec: ReadSpec,
+        timeout: Duration,
+    ) -> Vec<Result<Reading, ReadError>> {
+        let channels: Vec<&Channel> = channels.into_iter().collect();
+        let take = |_: &Channel, reading: &Reading, _| Ok(reading.clone());
+        self.read_all(&channels, spec, self.times(timeout), take)
+            .await
+    }
+
+    async fn read_all<T>(
         &self,
         channels: &[&Channel],
+        spec: ReadSpec,
         (started, deadline): (Instant, Instant),
+        take: impl Fn(&Channel, &Reading, Instant) -> Result<T, ReadError>,
     ) -> Vec<Result<T, ReadError>> {
-        let items = self.ask(channels, read_spec::<T>(), deadline).await;
+        let items = self.ask(channels, spec, deadline).await;
         let results = channels.iter().zip(&items);
         // hot: looked at where they are, as they are large.
         let value = |(channel, item): (&&Channel, &Item)| match item.answer() {
-            Ok(Some(reading)) => channel.decode(reading, started),
+            Ok(Some(reading)) => take(channel, reading, started),
             // Reads are answered with readings.
             Ok(None) => Err(channel.read_error(Failure::Disconnected, started)),
             Err(failure) => Err(channel.read_error(*failure, started)),
@@ -206,7 +248,9 @@ impl Client {
         let times = self.times(timeout);
         let opened = self.open_many(names).await;
         let channels: Vec<&Channel> = opened.iter().flatten().collect();
-        let mut values = self.read_all(&channels, times).await.into_iter();
+        let spec = read_spec::<T>();
+        let values = self.read_all(&channels, spec, times, Channel::decode).await;
+        let mut values = values.into_iter();
         let result = |opened: Result<Channel, _>| match (opened, values.next()) {
             (Err(error), _) => Err(ReadError::from(error)),
             (Ok(_), Some(value)) => value,

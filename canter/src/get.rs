@@ -1,9 +1,11 @@
 //! `canter get`: values of PVs.
 
-use ca_client::{Channel, ConnectError, ReadSpec, TypeSpec};
+use std::time::Duration;
+
+use ca_client::{Channel, Client, ConnectError, OpError, ReadError, ReadSpec, TypeSpec};
 use ca_proto::dbr::{DbrType, Family, NativeType};
 use clap::Args;
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -70,10 +72,8 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
         let client = args
             .client
             .client(console, |builder| builder.repeater_port(0).read_only(true))?;
-        let deadline = Instant::now() + timeout;
-        // All are opened before the first one is waited for, so that searches share datagrams.
         let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
-        let results = join_all(channels.iter().map(|channel| get(args, channel, deadline))).await;
+        let results = get_all(args, &client, &channels, timeout).await;
         leave(client, channels).await;
         Ok(results)
     })?;
@@ -100,37 +100,71 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
     Ok(outcome)
 }
 
+/// Time for another read of a PV that is there, when waiting for the others has used all.
+const MIN_READ_TIME: Duration = Duration::from_millis(500);
+
 /// A value, and whether its PV is an array; or why there is none.
 type Got = Result<(Sample, bool), Failure>;
 
-async fn get(args: &GetArgs, channel: &Result<Channel, ConnectError>, deadline: Instant) -> Got {
-    let channel = channel.as_ref().map_err(Failure::from)?;
-    let channel = channel.with_timeout(deadline.saturating_duration_since(Instant::now()));
-    channel
-        .connected()
-        .await
-        .map_err(|error| Failure::from(&error))?;
-    let info = channel.info();
-    let connection = info.as_ref().and_then(|info| info.connection());
-    let (native, count) = connection.map_or((NativeType::Double, 1), |c| (c.native, c.count));
-    let (value, meta) = specs(args, native, args.count.map_or(0, |n| n.min(count)));
-    let channel = channel.with_timeout(deadline.saturating_duration_since(Instant::now()));
+async fn get_all(
+    args: &GetArgs,
+    client: &Client,
+    channels: &[Result<Channel, ConnectError>],
+    timeout: Duration,
+) -> Vec<Got> {
+    let deadline = Instant::now() + timeout;
+    let open: Vec<&Channel> = channels.iter().flatten().collect();
+    let (spec, described) = specs(args);
+    let read = |spec| client.read_many_with(open.iter().copied(), spec, timeout);
     // Both go out together.
-    let (value, meta) = join(channel.read_with(value), async {
-        match meta {
-            Some(spec) => channel.read_with(spec).await.ok(),
-            None => None,
+    let (values, meta) = join(read(spec), async {
+        match described {
+            Some(spec) => read(spec).await,
+            None => Vec::new(),
         }
     })
     .await;
-    let value = value.map_err(|error| Failure::from(&error))?;
-    let sample = Sample::new(&value, meta.as_ref().map(Meta::of));
-    Ok((sample, count > 1))
+    let mut meta = meta.into_iter();
+    let mut results = Vec::with_capacity(channels.len());
+    for (channel, value) in open.iter().zip(values) {
+        let value = match value {
+            // It has fewer than --count says: all of them, then.
+            Err(ReadError::BadRequest {
+                reason: OpError::BadCount { .. },
+                ..
+            }) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let channel = channel.with_timeout(left.max(MIN_READ_TIME));
+                channel.read_with(ReadSpec { count: 0, ..spec }).await
+            }
+            value => value,
+        };
+        let meta = meta.next().and_then(Result::ok);
+        let sample = value.map(|value| Sample::new(&value, meta.as_ref().map(Meta::of)));
+        results.push(match sample {
+            Ok(sample) => Ok((sample, is_array(channel))),
+            Err(error) => Err(Failure::from(&error)),
+        });
+    }
+    // Those that could not be opened, where they belong.
+    for (index, channel) in channels.iter().enumerate() {
+        if let Err(error) = channel {
+            results.insert(index, Err(error.into()));
+        }
+    }
+    results
 }
 
-/// What to ask for: the value, and what describes it if it does not come along.
-fn specs(args: &GetArgs, native: NativeType, count: u32) -> (ReadSpec, Option<ReadSpec>) {
+fn is_array(channel: &Channel) -> bool {
+    let info = channel.info();
+    let connection = info.as_ref().and_then(|info| info.connection());
+    connection.is_some_and(|connection| connection.count > 1)
+}
+
+/// What to ask all PVs for: the value, and what describes it if it does not come along.
+fn specs(args: &GetArgs) -> (ReadSpec, Option<ReadSpec>) {
     let spec = |ty, count| ReadSpec { ty, count };
+    let count = args.count.unwrap_or(0);
     if let Some(ty) = args.ty {
         return (spec(TypeSpec::Exact(ty), count), None);
     }
@@ -147,9 +181,7 @@ fn specs(args: &GetArgs, native: NativeType, count: u32) -> (ReadSpec, Option<Re
         TypeSpec::Family(family)
     };
     let complete = family == Family::Ctrl && !args.string;
-    // Strings have nothing that describes them.
-    let needed = !complete && native != NativeType::String;
-    (spec(ty, count), needed.then_some(described))
+    (spec(ty, count), (!complete).then_some(described))
 }
 
 /// The line of JSON for a PV.

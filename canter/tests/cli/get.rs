@@ -35,6 +35,13 @@ fn arrays_show_their_length_and_long_strings_their_text() {
     served
         .canter(&["get", "-n", "99", "t:note"])
         .expect(0, "t:note  hello world\n");
+    // Also when the time is used up by another PV, and when a name cannot be one.
+    served
+        .canter(&[
+            "get", "-w", "0.2", "-n", "99", "no:such", "", "t:wave", "t:gap",
+        ])
+        .expect(1, "t:wave   [3] 1.5 2.25 nan V\nt:gap    1.25 mm\n")
+        .says("no:such: not found");
     served
         .canter(&["get", "-S", "t:path"])
         .expect(0, "t:path  /data/run1\n");
