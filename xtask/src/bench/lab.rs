@@ -158,6 +158,11 @@ impl<'a> Lab<'a> {
             };
             return Ok(command);
         }
+        if case.client == Client::Tokio {
+            let reads = self.scaled(6000).to_string();
+            command.args(["bytes", "--n", &reads]);
+            return Ok(command);
+        }
         let python = case.client.is_python();
         if python {
             command

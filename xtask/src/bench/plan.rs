@@ -23,6 +23,8 @@ pub(crate) enum Client {
     Aioca,
     /// No Channel Access: what the kernel allows.
     Raw,
+    /// No Channel Access: what is left of that on tokio.
+    Tokio,
 }
 
 /// Who answers.
@@ -32,6 +34,7 @@ pub(crate) enum Server {
     Bare,
     Ours,
     Raw,
+    Tokio,
 }
 
 /// Which cores the two may use.
@@ -87,6 +90,7 @@ const PYTHON: [(Client, Server); 4] = [
     (Client::Aioca, Server::Ours),
 ];
 const RAW: (Client, Server) = (Client::Raw, Server::Raw);
+const TOKIO: (Client, Server) = (Client::Tokio, Server::Tokio);
 /// All ways to pin.
 pub(crate) const ALL_PINS: [Pin; 3] = [Pin::Same, Pin::Split, Pin::Free];
 
@@ -106,7 +110,7 @@ pub(crate) fn all() -> Vec<Case> {
         }
     };
     add(&[Work::Get], &ALL_PINS, &PAIRS);
-    add(&[Work::Get], &ALL_PINS, &[BLOCKING, RAW]);
+    add(&[Work::Get], &ALL_PINS, &[BLOCKING, RAW, TOKIO]);
     add(&[Work::GetMany(10_000)], &[Pin::Same, Pin::Free], &PAIRS);
     let growth = [Work::GetMany(1000), Work::GetMany(PVS)];
     add(&growth, &[Pin::Same], &[PAIRS[0], PAIRS[5]]);
@@ -186,6 +190,7 @@ impl Client {
             Self::Pyepics => "pyepics",
             Self::Aioca => "aioca",
             Self::Raw => "TCP",
+            Self::Tokio => "tokio",
         }
     }
 
@@ -202,6 +207,7 @@ impl Server {
             Self::Bare => "bare",
             Self::Ours => "ours",
             Self::Raw => "TCP",
+            Self::Tokio => "tokio",
         }
     }
 }
@@ -227,6 +233,7 @@ impl Case {
     pub(crate) fn pair(&self) -> String {
         match self.client {
             Client::Raw => "TCP alone".into(),
+            Client::Tokio => "tokio alone".into(),
             client => format!("{} → {}", client.name(), self.server.name()),
         }
     }
@@ -251,7 +258,7 @@ impl Case {
             (Client::Libca, Server::Ioc)
                 | (Client::Ours | Client::Blocking, Server::Ours)
                 | (Client::Bare, Server::Bare)
-                | (Client::Raw, _)
+                | (Client::Raw | Client::Tokio, _)
         );
         let paced = matches!(self.work, Work::Paced(rate) if rate < 1_000_000);
         let long = self.work == Work::Memory;

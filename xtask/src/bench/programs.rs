@@ -38,12 +38,12 @@ impl Programs {
             Client::Bare => self.bare_client.is_some(),
             Client::Raw => self.raw_tcp.is_some(),
             Client::Pyepics | Client::Aioca => self.python.is_some(),
-            Client::Ours | Client::Blocking => true,
+            Client::Ours | Client::Blocking | Client::Tokio => true,
         };
         let server = match case.server {
             Server::Ioc => self.python.is_some(),
             Server::Bare => self.bare_server.is_some(),
-            Server::Ours | Server::Raw => true,
+            Server::Ours | Server::Raw | Server::Tokio => true,
         };
         client && server
     }
@@ -55,7 +55,7 @@ impl Programs {
             Client::Bare => self.bare_client.as_deref(),
             Client::Raw => self.raw_tcp.as_deref(),
             Client::Pyepics | Client::Aioca => self.python.as_deref(),
-            Client::Ours | Client::Blocking => Some(&self.load),
+            Client::Ours | Client::Blocking | Client::Tokio => Some(&self.load),
         }
     }
 

@@ -94,6 +94,11 @@ fn command(kind: Server, setup: Setup<'_>) -> Result<Command, String> {
                 .arg(setup.database);
             command
         }
+        Server::Tokio => {
+            let mut command = Command::new(&programs.load);
+            command.arg("serve-bytes");
+            command
+        }
         Server::Raw => return Err("raw TCP brings its own peer".into()),
     })
 }

@@ -6,6 +6,7 @@
 //! same commands and print the same line.
 
 mod blocking;
+mod bytes;
 mod memory;
 mod meter;
 mod monitor;
@@ -97,6 +98,10 @@ enum Command {
     Memory,
     /// Reads of the last PV while the others are monitored
     Fair,
+    /// W1's bytes over tokio without Channel Access
+    Bytes,
+    /// Answer these bytes
+    ServeBytes,
 }
 
 impl Args {
@@ -110,13 +115,16 @@ impl Args {
     }
 
     async fn run(&self) -> Result<()> {
-        if self.command == Command::Serve {
-            return serve::run(&self.prefix, self.count).await;
+        match self.command {
+            Command::Serve => return serve::run(&self.prefix, self.count).await,
+            Command::ServeBytes => return bytes::serve().await,
+            Command::Bytes => return bytes::ping(self.n).await,
+            _ => {}
         }
         let names = self.pvs()?;
         let client = Client::builder().timeout(TIMEOUT).build()?;
         match self.command {
-            Command::Serve => Ok(()),
+            Command::Serve | Command::ServeBytes | Command::Bytes => Ok(()),
             Command::Get => operations::get(&client, &names[0], self.n).await,
             Command::Mget => operations::get_many(&client, &names, self.rounds).await,
             Command::Putcb => operations::put_notify(&client, &names[0], self.n).await,
@@ -164,7 +172,7 @@ fn start(args: &Args) -> Result<()> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if args.command != Command::Serve {
+    if !matches!(args.command, Command::Serve | Command::ServeBytes) {
         thread::spawn(|| {
             thread::sleep(MAX_RUN);
             println!("FAIL not done after {} s", MAX_RUN.as_secs());

@@ -11,7 +11,7 @@ use crate::{Result, TIMEOUT, open, open_all};
 const PACE_STEP: u64 = 16;
 
 /// One operation outstanding; a tenth more as a warm-up.
-async fn one_by_one(
+pub(crate) async fn one_by_one(
     n: u64,
     bytes: Option<usize>,
     mut operation: impl AsyncFnMut(u64) -> Result<()>,
