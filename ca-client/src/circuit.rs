@@ -12,7 +12,7 @@ use ca_proto::client::{CloseReason, Hangup, More};
 use ca_proto::ids::CircuitId;
 use ca_proto::wire::SendQueue;
 
-use crate::shared::{Shared, Work};
+use crate::shared::{Shared, State, Work};
 
 /// Time that an orderly end may take: flushing what is queued, and the peer's end of stream.
 const LINGER: Duration = Duration::from_millis(500);
@@ -82,6 +82,8 @@ struct Read {
     bytes: usize,
     /// The socket was left empty.
     drained: bool,
+    /// There is nothing to do but to read.
+    idle: bool,
 }
 
 /// What there was to read in a turn.
@@ -89,6 +91,8 @@ struct Read {
 enum Input {
     /// Nothing more for now; the task will be woken.
     Empty,
+    /// The same, and nothing else to do either.
+    Idle,
     /// Something; there may be more.
     Some,
     /// As much as others may have to wait for.
@@ -136,6 +140,9 @@ impl Circuit {
                 Ok(input) => input,
                 Err(why) => return Poll::Ready(why),
             };
+            if input == Input::Idle {
+                return Poll::Pending;
+            }
             if let Work::Hangup(how) = self.work(cx.waker()) {
                 return self.hang_up(cx, how);
             }
@@ -149,22 +156,43 @@ impl Circuit {
                 self.shared.runtime.yield_now(cx);
                 return Poll::Pending;
             }
-            if input == Input::Empty && !wrote {
+            if input == Input::Empty && (!wrote || self.report(cx.waker())) {
                 return Poll::Pending;
             }
         }
     }
 
+    /// Tells the state machine that everything has left; true if there is nothing more to do.
+    fn report(&mut self, waker: &Waker) -> bool {
+        let (id, sent) = (self.id, self.sent);
+        let told = self.shared.look(|state, now| {
+            let quiet = state.waits.is_empty() && state.is_parked(now, id, waker);
+            if quiet {
+                state.core.handle_sent(now, id, sent);
+            }
+            quiet
+        });
+        if told {
+            self.sent = 0;
+        }
+        told
+    }
+
     /// Reads. A read that emptied the socket is followed by another look, which has the task woken by
     /// what comes next, so that it need not turn once more for that, with the lock.
     fn receive(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Result<Input, CloseReason> {
+        let mut nothing = Input::Empty;
         for _ in 0..2 {
             match self.read(cx) {
                 Poll::Ready(Ok(read)) if !budget.spend(read.bytes) => return Ok(Input::Enough),
-                Poll::Ready(Ok(read)) if read.drained => {}
+                Poll::Ready(Ok(read)) if read.drained => {
+                    if read.idle {
+                        nothing = Input::Idle;
+                    }
+                }
                 Poll::Ready(Ok(_)) => break,
                 Poll::Ready(Err(why)) => return Err(why),
-                Poll::Pending => return Ok(Input::Empty),
+                Poll::Pending => return Ok(nothing),
             }
         }
         Ok(Input::Some)
@@ -173,13 +201,16 @@ impl Circuit {
     /// Reads once.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Read, CloseReason>> {
         let (shared, id, wakers) = (&self.shared, self.id, &mut self.wakers);
-        let mut empty = false;
+        let (mut empty, mut idle) = (false, self.sent == 0 && self.io.unsent() == 0);
+        let waker = cx.waker();
         let received = self.io.poll_read_chunk(cx, |deframer, chunk, drained| {
             empty = drained;
             let more = if drained { More::Drained } else { More::Maybe };
             shared.with_list(wakers, |state, now, wakers| {
                 let (core, mut sink) = state.split(wakers);
-                core.handle_chunk(now, id, deframer, chunk, more, &mut sink)
+                let handled = core.handle_chunk(now, id, deframer, chunk, more, &mut sink);
+                idle = idle && state.is_parked(now, id, waker);
+                handled
             })
         });
         received.map(|received| match received {
@@ -187,6 +218,7 @@ impl Circuit {
                 Ok(()) => Ok(Read {
                     bytes,
                     drained: empty,
+                    idle,
                 }),
                 Err(_) => Err(CloseReason::Violation),
             },
@@ -200,15 +232,19 @@ impl Circuit {
         let (id, io) = (self.id, &mut self.io);
         let sent = std::mem::take(&mut self.sent);
         let blocked = io.unsent() > 0;
-        self.shared
-            .with_list(&mut self.wakers, |state, now, wakers| {
-                if sent > 0 {
-                    state.circuit_sent(now, id, sent, wakers);
-                }
-                let swap = |queue: &mut SendQueue| !blocked && io.swap_in(queue);
-                let filled = state.core.transmit(now, id).is_some_and(swap);
-                state.circuit_work(id, blocked || filled, waker)
-            })
+        let mut look = |state: &mut State, now| {
+            let swap = |queue: &mut SendQueue| !blocked && io.swap_in(queue);
+            let filled = state.core.transmit(now, id).is_some_and(swap);
+            state.circuit_work(id, blocked || filled, waker)
+        };
+        if sent == 0 {
+            return self.shared.look(look);
+        }
+        let wakers = &mut self.wakers;
+        self.shared.with_list(wakers, |state, now, wakers| {
+            state.circuit_sent(now, id, sent, wakers);
+            look(state, now)
+        })
     }
 
     fn hang_up(&mut self, cx: &mut Context<'_>, how: Hangup) -> Poll<CloseReason> {

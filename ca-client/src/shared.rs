@@ -12,6 +12,7 @@ use ca_proto::client::{
 };
 use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, SlotKey, Slots, SubId};
+use ca_proto::wire::SendQueue;
 use ca_proto::{EcaStatus, Instant};
 
 use crate::batch::Batch;
@@ -140,6 +141,8 @@ pub(crate) struct State {
     dials: Vec<(CircuitId, SocketAddrV4)>,
     /// The endpoint task's waker while it has nothing to do.
     endpoint: Option<Waker>,
+    /// When somebody last had a turn.
+    now: Instant,
     /// When the endpoint's task wakes by itself.
     armed: Instant,
     /// Tasks that have not ended.
@@ -158,7 +161,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, config: EffectiveConfig, local: Ipv4Addr) -> Self {
-        let core = Core::new(config.params().clone(), runtime.now());
+        let now = runtime.now();
+        let core = Core::new(config.params().clone(), now);
         Self {
             runtime,
             config,
@@ -171,6 +175,7 @@ impl Shared {
                 links: BTreeMap::new(),
                 dials: Vec::new(),
                 endpoint: None,
+                now,
                 armed: Instant::MAX,
                 tasks: 0,
                 closing: false,
@@ -193,6 +198,7 @@ impl Shared {
         // Read under the lock: the state machine wants a clock that never goes back, and two
         // threads could otherwise come in the wrong order.
         let now = self.runtime.now();
+        state.now = now;
         let result = work(&mut state, now, wakers);
         state.settle(now, wakers);
         drop(state);
@@ -208,6 +214,15 @@ impl Shared {
     pub(crate) fn write_behind(&self, cid: Cid, ty: DbrType, value: &Value) -> bool {
         let mut state = self.lock();
         matches!(state.core.write_behind(cid, ty, value), Ok(true))
+    }
+
+    /// Works on the state where nothing comes of it for anybody else, without a look at the clock: the
+    /// time is that of the last turn, which brought what is looked for.
+    // hot: every request that is alone.
+    pub(crate) fn look<R>(&self, work: impl FnOnce(&mut State, Instant) -> R) -> R {
+        let mut state = self.lock();
+        let now = state.now;
+        work(&mut state, now)
     }
 
     /// Takes what was put there, without a look at the clock or at what there is to do.
@@ -336,6 +351,16 @@ impl State {
                 Work::Parked
             }
         }
+    }
+
+    /// Whether a circuit's task has nothing to do beside reading, and will be woken when it has.
+    pub(crate) fn is_parked(&mut self, now: Instant, circuit: CircuitId, waker: &Waker) -> bool {
+        let Some(link) = self.links.get(&circuit) else {
+            return false;
+        };
+        let known = (link.waker.as_ref()).is_some_and(|known| known.will_wake(waker));
+        let queued = |queue: &mut SendQueue| !queue.is_empty();
+        known && link.hangup.is_none() && !self.core.transmit(now, circuit).is_some_and(queued)
     }
 
     /// The socket of a circuit took bytes: who waits for room looks again. Also when nothing is left

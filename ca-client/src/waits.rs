@@ -60,6 +60,10 @@ impl Waits {
         self.slots.len()
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Starts to wait.
     pub(crate) fn add(
         &mut self,

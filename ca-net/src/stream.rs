@@ -153,13 +153,7 @@ impl StreamIo {
     /// The stream's error, which ends it.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, sent: &mut usize) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let mut used = 0;
-            for (slot, slice) in slices.iter_mut().zip(self.out.slices()) {
-                *slot = IoSlice::new(slice);
-                used += 1;
-            }
-            let n = ready!(self.stream.poll_write_vectored(cx, &slices[..used]))?;
+            let n = ready!(self.poll_write(cx))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -167,6 +161,20 @@ impl StreamIo {
             *sent += n;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes once.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Some(bytes) = self.out.contiguous() {
+            return self.stream.poll_write_vectored(cx, &[IoSlice::new(bytes)]);
+        }
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut used = 0;
+        for (slot, slice) in slices.iter_mut().zip(self.out.slices()) {
+            *slot = IoSlice::new(slice);
+            used += 1;
+        }
+        self.stream.poll_write_vectored(cx, &slices[..used])
     }
 
     /// Ends our direction after what was written.

@@ -272,6 +272,10 @@ impl ByteStream for TokioStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // A plain send costs the system less than a vectored write.
+        if let [slice] = slices {
+            return Pin::new(&mut self.0).poll_write(cx, slice);
+        }
         Pin::new(&mut self.0).poll_write_vectored(cx, slices)
     }
 

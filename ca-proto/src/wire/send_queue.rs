@@ -80,6 +80,11 @@ impl SendQueue {
         }
     }
 
+    /// The unsent bytes, if they lie in one piece: nothing among them is shared.
+    pub fn contiguous(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then(|| &self.flat[self.sent..])
+    }
+
     /// The unsent bytes in order, as slices for a vectored write.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = self.sent;

@@ -231,6 +231,9 @@ impl CircuitTask {
 
     /// Sends what was taken over; true if all of it has left. The buffer goes back then.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.io.unsent() == 0 {
+            return Ok(true);
+        }
         let mut sent = 0;
         let flushed = self.io.poll_flush(cx, &mut sent)?.is_ready();
         if sent > 0 {
@@ -294,8 +297,7 @@ impl CircuitTask {
         let mut out = spare();
         if let Some(chunk) = self.held.take() {
             let handled = handle(shared, id, self.io.deframer(), &chunk, &mut out);
-            self.io.swap_in(&mut out);
-            keep(out);
+            self.take_over(out);
             let Ok(handled) = handled else {
                 return Ok(Input::Last);
             };
@@ -306,8 +308,7 @@ impl CircuitTask {
         let received = (self.io).poll_read_chunk(cx, |deframer, chunk, _| {
             handle(shared, id, deframer, chunk, &mut out)
         });
-        self.io.swap_in(&mut out);
-        keep(out);
+        self.take_over(out);
         let Poll::Ready(received) = received else {
             return Ok(Input::Nothing);
         };
@@ -331,6 +332,13 @@ impl CircuitTask {
         })
     }
 
+    /// Takes over what the IOC has filled, to be sent; true if there is any.
+    fn take_over(&mut self, mut out: SendQueue) -> bool {
+        let filled = !out.is_empty() && self.io.swap_in(&mut out);
+        keep(out);
+        filled
+    }
+
     fn settle(&mut self, handled: Handled) {
         self.held = handled.rest;
         self.more |= handled.more;
@@ -350,9 +358,7 @@ impl CircuitTask {
             (more, ioc.is_broken(id))
         });
         self.more = more;
-        let filled = self.io.swap_in(&mut out);
-        keep(out);
-        match filled {
+        match self.take_over(out) {
             true => Output::Filled,
             false if broken => Output::Broken,
             false => Output::Nothing,
