@@ -72,7 +72,7 @@ impl Endpoint {
     pub(crate) fn new(shared: Arc<Shared>, udp: UdpIo) -> Self {
         shared.with(|state, _, _| state.task_started());
         Self {
-            timer: shared.runtime.timer(),
+            timer: shared.runtime.lasting_timer(),
             shared,
             udp,
             wakers: WakerList::new(),

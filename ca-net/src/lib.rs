@@ -21,6 +21,8 @@ pub mod iface;
 pub mod repeater;
 pub mod runtime;
 pub mod stream;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod timer_fd;
 pub mod tokio_rt;
 pub mod udp;
 pub mod wake;

@@ -36,6 +36,12 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// A timer that is not armed.
     fn timer(&self) -> Box<dyn Timer>;
 
+    /// A timer that is not armed, for a task that waits as long as its owner lives: it may take a handle
+    /// of the system, to cost nothing while nothing is due.
+    fn lasting_timer(&self) -> Box<dyn Timer> {
+        self.timer()
+    }
+
     /// Starts a task. Dropping the handle lets the task go on.
     fn spawn(&self, task: BoxFuture<()>) -> TaskHandle;
 

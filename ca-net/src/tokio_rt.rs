@@ -88,6 +88,17 @@ impl Runtime for TokioRuntime {
         })
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn lasting_timer(&self) -> Box<dyn Timer> {
+        match crate::timer_fd::FdTimer::new(&self.handle, self.start) {
+            Ok(timer) => Box::new(timer),
+            Err(error) => {
+                tracing::debug!("no timer of the system: {error}");
+                self.timer()
+            }
+        }
+    }
+
     fn spawn(&self, task: BoxFuture<()>) -> TaskHandle {
         TaskHandle::new(TokioTask(self.handle.spawn(task)))
     }

@@ -6,7 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ca_net::{Budget, Received, Runtime, StreamIo, StreamOptions, TokioRuntime, UdpIo, UdpOptions};
+use ca_net::{
+    Budget, Received, Runtime, StreamIo, StreamOptions, Timer, TokioRuntime, UdpIo, UdpOptions,
+};
 use ca_proto::wire::{Command, Header, Limits, SendQueue};
 
 const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
@@ -175,7 +177,12 @@ async fn a_datagram_goes_to_every_destination_and_errors_are_told_once() {
 #[tokio::test]
 async fn a_timer_fires_once_at_its_latest_deadline() {
     let runtime = TokioRuntime::current().unwrap();
-    let mut timer = runtime.timer();
+    for timer in [runtime.timer(), runtime.lasting_timer()] {
+        fires_once_at_its_latest_deadline(&runtime, timer).await;
+    }
+}
+
+async fn fires_once_at_its_latest_deadline(runtime: &TokioRuntime, mut timer: Box<dyn Timer>) {
     let start = runtime.now();
     let deadline = |ms| Some(start + Duration::from_millis(ms));
     timer.reset(deadline(60_000));

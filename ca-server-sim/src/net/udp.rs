@@ -10,7 +10,7 @@ use ca_net::{Budget, Timer, UdpIo};
 use super::shared::Shared;
 
 pub(super) async fn run(shared: Arc<Shared>, sockets: Vec<(usize, UdpIo)>) {
-    let timer = shared.runtime().timer();
+    let timer = shared.runtime().lasting_timer();
     let mut task = UdpTask {
         shared,
         sockets,
