@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
-use ca_proto::EcaStatus;
 use ca_proto::client::{Lifecycle, OpError, Update};
 use ca_proto::dbr::Brief;
 use ca_proto::ids::SubId;
@@ -30,8 +29,19 @@ pub(crate) struct Set {
 }
 
 impl Set {
-    // hot: every update.
-    #[inline(always)]
+    // hot: every update of a scalar.
+    #[inline]
+    pub(crate) fn brief(
+        &mut self,
+        key: SubKey,
+        place: &mut Place,
+        brief: Brief,
+        wakers: &mut WakerList,
+    ) {
+        self.queue.push_brief(key, place, brief);
+        self.wake(wakers);
+    }
+
     pub(crate) fn update(
         &mut self,
         key: SubKey,
@@ -39,11 +49,7 @@ impl Set {
         update: &Update<'_>,
         wakers: &mut WakerList,
     ) {
-        let brief = match update.status {
-            EcaStatus::NORMAL => Brief::new(update.ty, update.count, update.frame.payload()),
-            _ => None,
-        };
-        self.queue.push(key, place, brief, || news(update));
+        self.queue.push(key, place, news(update));
         self.wake(wakers);
     }
 

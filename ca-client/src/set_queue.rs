@@ -218,31 +218,30 @@ impl SetQueue {
         }
     }
 
-    /// Adds a value to the items of a member: as it is if it is small and there is room, else what
-    /// `news` makes of it.
-    // hot: every update.
-    #[inline(always)]
-    pub(crate) fn push(
-        &mut self,
-        key: SubKey,
-        place: &mut Place,
-        brief: Option<Brief>,
-        news: impl FnOnce() -> News,
-    ) {
+    /// Adds a value to the items of a member.
+    pub(crate) fn push(&mut self, key: SubKey, place: &mut Place, value: News) {
+        self.begin(place);
+        let item = Item::Value { value, skipped: 0 };
+        if place.own || place.count >= place.depth {
+            self.overflow(key, place, item);
+        } else {
+            let kept = self.log.keep(item);
+            self.append(key, place, kept);
+        }
+    }
+
+    /// Adds a small value to the items of a member.
+    // hot: every update of a scalar.
+    #[inline]
+    pub(crate) fn push_brief(&mut self, key: SubKey, place: &mut Place, brief: Brief) {
         self.begin(place);
         if place.own || place.count >= place.depth {
-            let (value, skipped) = (news(), 0);
+            // Made here, so that the brief need not have an address.
+            let (value, skipped) = (Ok(brief.into()), 0);
             self.overflow(key, place, Item::Value { value, skipped });
-            return;
+        } else {
+            self.append(key, place, Kept::Brief(brief));
         }
-        let kept = match brief {
-            Some(brief) => Kept::Brief(brief),
-            None => self.log.keep(Item::Value {
-                value: news(),
-                skipped: 0,
-            }),
-        };
-        self.append(key, place, kept);
     }
 
     /// The log was emptied since the member had items there.
@@ -264,7 +263,7 @@ impl SetQueue {
         self.log.entries.push(Entry { key, before, kept });
     }
 
-    #[inline(never)]
+    #[cold]
     fn overflow(&mut self, key: SubKey, place: &mut Place, item: Item<News>) {
         let value = matches!(item, Item::Value { .. });
         let replaces = value && !place.marked && place.overflow != Overflow::DropOldest;
@@ -365,9 +364,10 @@ mod tests {
 
     fn push(set: &mut SetQueue, key: SubKey, place: &mut Place, n: u32, large: bool) {
         let (count, payload) = payload(n, large);
-        let brief = Brief::new(DbrType(5), count, &payload);
-        assert_eq!(brief.is_none(), large);
-        set.push(key, place, brief, || news(n, large));
+        match Brief::new(DbrType(5), count, &payload) {
+            Some(brief) => set.push_brief(key, place, brief),
+            None => set.push(key, place, news(n, large)),
+        }
     }
 
     /// What the members have, each in the order of its items.

@@ -10,7 +10,7 @@ use ca_proto::EcaStatus;
 use ca_proto::client::{
     self as proto, Item, Lifecycle, MonitorQueue, OpError, Overflow, TypeSpec, Update,
 };
-use ca_proto::dbr::{DbrType, Family, Reading};
+use ca_proto::dbr::{Brief, DbrType, Family, Reading};
 use ca_proto::ids::SubId;
 use ca_proto::wire::message::EventMask;
 use futures_core::Stream;
@@ -178,7 +178,15 @@ impl SubSlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // hot: every update.
+    // hot: every update of a scalar.
+    #[inline]
+    pub(crate) fn brief(&self, brief: Brief, wakers: &mut WakerList) {
+        let mut inner = self.lock();
+        let fill = |value: &mut News| *value = Ok(brief.into());
+        inner.queue.push_with(NO_NEWS, fill);
+        wakers.extend(inner.waker.take());
+    }
+
     pub(crate) fn update(&self, update: &Update<'_>, wakers: &mut WakerList) {
         let mut inner = self.lock();
         let fill = |value: &mut News| take_update(value, update);
@@ -243,7 +251,6 @@ pub(crate) fn take_update(news: &mut News, update: &Update<'_>) {
 }
 
 /// What an update brings, for what is not in its place yet.
-#[cold]
 pub(crate) fn news(update: &Update<'_>) -> News {
     let mut news = NO_NEWS;
     take_update(&mut news, update);

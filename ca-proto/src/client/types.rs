@@ -6,7 +6,7 @@ use core::net::SocketAddrV4;
 
 use super::error::Violation;
 use crate::access::AccessRights;
-use crate::dbr::{DbrType, Family, NativeType};
+use crate::dbr::{Brief, DbrType, Family, NativeType};
 use crate::ids::{Cid, CircuitId};
 use crate::status::EcaStatus;
 use crate::wire::Frame;
@@ -127,6 +127,12 @@ pub enum Lifecycle {
 pub trait Deliver {
     /// An update of the subscription made with `token`.
     fn update(&mut self, token: Token, update: Update<'_>);
+    /// An update that is small and in order, as nearly all are, for whoever has no need of its message.
+    /// False if it was not taken: then it comes as an [`update`](Self::update), as it always does
+    /// without this method. Small updates may also come as such.
+    fn brief(&mut self, _token: Token, _brief: Brief) -> bool {
+        false
+    }
     /// The one result of the read or put-notify made with `token`. Cancelled requests and those of a
     /// closed channel have none.
     fn reply(&mut self, token: Token, reply: Reply<'_>);

@@ -35,7 +35,7 @@ impl Brief {
     /// Takes a structure of `count` elements from the beginning of a payload; `None` if it is empty,
     /// larger than 24 bytes or not all there, and for unknown types.
     // hot: every update.
-    #[inline(always)]
+    #[inline]
     pub fn new(ty: DbrType, count: u32, payload: &[u8]) -> Option<Self> {
         let len = ty.size(count);
         if !ty.is_valid() || len > BRIEF_LEN as u64 || len > payload.len() as u64 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ca_proto::client::{Deliver, Lifecycle, Reply, SubSpec, Token, Update};
-use ca_proto::dbr::Reading;
+use ca_proto::dbr::{Brief, Reading};
 use ca_proto::ids::{Ioid, SubId};
 use ca_proto::wire::Command;
 use ca_proto::{EcaStatus, Instant};
@@ -102,28 +102,11 @@ impl Log {
     }
 }
 
-impl Deliver for Log {
-    fn update(&mut self, token: Token, update: Update<'_>) {
-        let now = self.now;
+impl Log {
+    fn updated(&mut self, token: Token, log: UpdateLog) {
         let Some(sub) = self.subs.get_mut(&token) else {
             self.complain(format!("an update for {token:?}, which nobody asked for"));
             return;
-        };
-        let reading = (update.status == EcaStatus::NORMAL)
-            .then(|| Reading::from_frame(update.ty, update.count, update.frame));
-        let reading = match reading.transpose() {
-            Ok(reading) => reading,
-            Err(error) => {
-                let what = format!("an update of {} that cannot be read: {error}", sub.name);
-                self.complain(what);
-                return;
-            }
-        };
-        let log = UpdateLog {
-            at: now,
-            status: update.status,
-            reading,
-            refresh: update.frame.header.command == Command::READ_NOTIFY,
         };
         match &mut self.news {
             Some(news) => news.push(News::Update(token, log)),
@@ -136,6 +119,38 @@ impl Deliver for Log {
         if let Some(Err(what)) = self.readers.get_mut(&token).map(SlowReader::update) {
             self.complain(format!("{token:?}: {what}"));
         }
+    }
+}
+
+impl Deliver for Log {
+    fn update(&mut self, token: Token, update: Update<'_>) {
+        let reading = (update.status == EcaStatus::NORMAL)
+            .then(|| Reading::from_frame(update.ty, update.count, update.frame));
+        let reading = match reading.transpose() {
+            Ok(reading) => reading,
+            Err(error) => {
+                self.complain(format!("{token:?}: an update that cannot be read: {error}"));
+                return;
+            }
+        };
+        let log = UpdateLog {
+            at: self.now,
+            status: update.status,
+            reading,
+            refresh: update.frame.header.command == Command::READ_NOTIFY,
+        };
+        self.updated(token, log);
+    }
+
+    fn brief(&mut self, token: Token, brief: Brief) -> bool {
+        let log = UpdateLog {
+            at: self.now,
+            status: EcaStatus::NORMAL,
+            reading: Some(brief.into()),
+            refresh: false,
+        };
+        self.updated(token, log);
+        true
     }
 
     fn reply(&mut self, token: Token, reply: Reply<'_>) {
