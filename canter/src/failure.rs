@@ -1,5 +1,6 @@
 //! What went wrong with one PV: where, what, and the remedy.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddrV4;
 
@@ -299,5 +300,14 @@ pub(crate) fn report(
     pv: &str,
     failure: &Failure,
 ) -> std::io::Result<()> {
-    console.complain(failure.lines(&text::printable(pv)))
+    console.complain(failure.lines(&shown(pv)))
+}
+
+/// The name as it is, or in quotes where one would not see its begin or end.
+fn shown(pv: &str) -> Cow<'_, str> {
+    let name = text::printable(pv);
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return format!("{name:?}").into();
+    }
+    name
 }

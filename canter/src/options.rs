@@ -21,7 +21,7 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
     /// Time for all PVs together; 0 waits for ever [default: EPICS_CLI_TIMEOUT or 1.0]
-    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Option<f64>,
     /// Search at these addresses and no others, `HOST[:PORT] …`, in place of EPICS_CA_ADDR_LIST and
     /// EPICS_CA_AUTO_ADDR_LIST

@@ -34,6 +34,11 @@ struct Connect {
 }
 
 impl Figures {
+    /// Whether no channel was connected, so that there was nothing to measure.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.connect.channels == 0
+    }
+
     pub(super) fn new(channels: usize, took: Duration) -> Self {
         let seconds = took.as_secs_f64();
         Self {

@@ -85,6 +85,7 @@ pub(crate) fn run(args: &BenchArgs, console: &mut Console<'_>) -> Result<Outcome
     }
     match args.json {
         true => show::json_line(console, &figures)?,
+        false if figures.is_empty() => {}
         false => write!(console.out, "{figures}")?,
     }
     Ok(outcome)

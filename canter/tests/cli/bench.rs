@@ -81,6 +81,12 @@ fn pvs_that_fail_are_told_and_the_others_measured() {
     assert!(run.err.contains("t:nowhere"), "{}", run.err);
     assert!(run.out.starts_with("connect     1 channels"), "{}", run.out);
 
+    // Nothing was measured, so there is nothing to show.
+    served
+        .canter(&["bench", "-w", "0.05", "t:nowhere"])
+        .expect(3, "")
+        .says("t:nowhere: not found");
+
     let args = ["bench", "--seconds", "0.2", "--write", "t:fixed"];
     let run = served.canter(&args);
     assert_eq!(run.code, Some(1), "{run:?}");

@@ -265,3 +265,25 @@ fn a_bad_time_out_in_the_environment_is_a_warning() {
         .expect(0, "t:count  -42 counts\n")
         .says("warning: EPICS_CLI_TIMEOUT is `soon`, 1 s is used");
 }
+
+#[test]
+fn a_name_that_cannot_be_seen_is_quoted() {
+    let served = Served::zoo();
+    served
+        .canter(&["get", ""])
+        .expect(1, "")
+        .says("error: \"\": no name of a PV");
+    served
+        .canter(&["get", "-w", "0.05", "t:gap "])
+        .expect(3, "")
+        .says("error: \"t:gap \": not found");
+}
+
+#[test]
+fn a_negative_time_is_no_other_option() {
+    let served = Served::zoo();
+    served
+        .canter(&["get", "-w", "-1", "t:gap"])
+        .expect(2, "")
+        .says("give a number of seconds such as 0.5");
+}
