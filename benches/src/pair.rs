@@ -1,5 +1,6 @@
 //! A client core and an IOC core back to back: no socket, no clock, no allocation of ours.
 
+use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use ca_proto::client::{
     TypeSpec, Update,
 };
 use ca_proto::config::ClientParams;
-use ca_proto::dbr::Family;
+use ca_proto::dbr::{Brief, Family};
 use ca_proto::ids::{Cid, CircuitId};
 use ca_proto::wire::message::EventMask;
 use ca_proto::wire::{Deframer, PvName};
@@ -31,6 +32,11 @@ impl Deliver for Count {
     fn update(&mut self, _: Token, update: Update<'_>) {
         self.updates += 1;
         self.bytes += update.frame.payload().len() as u64;
+    }
+    fn brief(&mut self, _: Token, brief: Brief) -> bool {
+        self.updates += 1;
+        black_box(brief);
+        true
     }
     fn reply(&mut self, _: Token, reply: Reply<'_>) {
         self.replies += 1;
