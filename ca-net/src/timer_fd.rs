@@ -26,6 +26,9 @@ pub(crate) struct FdTimer {
     wanted: Option<Instant>,
 }
 
+/// Longest time that is set at once.
+const LONGEST: time::Duration = time::Duration::from_secs(86_400);
+
 #[derive(Debug)]
 struct Fd(TimerFd);
 
@@ -62,8 +65,9 @@ impl FdTimer {
     }
 
     fn arm(&mut self, deadline: Instant) -> io::Result<()> {
-        // A time of zero would disarm it.
-        let left = (deadline - self.now()).max(time::Duration::from_nanos(1));
+        // A time of zero would disarm it; on 32-bit systems one of centuries, which means "never",
+        // would not fit. Whoever fires too early is armed again.
+        let left = (deadline - self.now()).clamp(time::Duration::from_nanos(1), LONGEST);
         let once = Expiration::OneShot(TimeSpec::from_duration(left));
         (self.fd.get_ref().0).set(once, TimerSetTimeFlags::empty())?;
         self.armed = Some(deadline);
