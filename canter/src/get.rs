@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ca_client::{Channel, Client, ConnectError, OpError, ReadError, ReadSpec, TypeSpec};
-use ca_proto::dbr::{DbrType, Family, NativeType};
+use ca_proto::dbr::{DbrType, Family, NativeType, Reading};
 use clap::Args;
 use futures_util::future::join;
 use serde::Serialize;
@@ -117,28 +117,29 @@ async fn get_all(
     let (spec, described) = specs(args);
     let read = |spec| client.read_many_with(open.iter().copied(), spec, timeout);
     // Both go out together.
-    let (values, meta) = join(read(spec), async {
+    let (mut values, meta) = join(read(spec), async {
         match described {
             Some(spec) => read(spec).await,
             None => Vec::new(),
         }
     })
     .await;
+    // Those with fewer elements than --count says: all of them, then, and together again.
+    let short: Vec<usize> = (0..values.len())
+        .filter(|&n| is_short(&values[n]))
+        .collect();
+    if !short.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let all = ReadSpec { count: 0, ..spec };
+        let again = short.iter().map(|&n| open[n]);
+        let again = client.read_many_with(again, all, left.max(MIN_READ_TIME));
+        for (n, value) in short.iter().zip(again.await) {
+            values[*n] = value;
+        }
+    }
     let mut meta = meta.into_iter();
     let mut results = Vec::with_capacity(channels.len());
     for (channel, value) in open.iter().zip(values) {
-        let value = match value {
-            // It has fewer than --count says: all of them, then.
-            Err(ReadError::BadRequest {
-                reason: OpError::BadCount { .. },
-                ..
-            }) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let channel = channel.with_timeout(left.max(MIN_READ_TIME));
-                channel.read_with(ReadSpec { count: 0, ..spec }).await
-            }
-            value => value,
-        };
         let meta = meta.next().and_then(Result::ok);
         let sample = value.map(|value| Sample::new(&value, meta.as_ref().map(Meta::of)));
         results.push(match sample {
@@ -153,6 +154,13 @@ async fn get_all(
         }
     }
     results
+}
+
+fn is_short(value: &Result<Reading, ReadError>) -> bool {
+    let Err(ReadError::BadRequest { reason, .. }) = value else {
+        return false;
+    };
+    matches!(reason, OpError::BadCount { .. })
 }
 
 fn is_array(channel: &Channel) -> bool {
