@@ -21,6 +21,7 @@ pub mod iface;
 pub mod repeater;
 pub mod runtime;
 pub mod stream;
+mod timer;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod timer_fd;
 pub mod tokio_rt;

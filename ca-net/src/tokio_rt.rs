@@ -21,6 +21,7 @@ use crate::runtime::{
     BoxFuture, ByteStream, DatagramSocket, Dial, Listener, Runtime, StreamOptions, Task,
     TaskHandle, Timer, UdpOptions,
 };
+use crate::timer::{Alarm, LazyTimer};
 
 /// Connections that may wait to be accepted; the system cuts it to what it allows (4096 on Linux). One that
 /// finds no room is tried again by its own system, a second later at the earliest.
@@ -79,19 +80,17 @@ impl Runtime for TokioRuntime {
     }
 
     fn timer(&self) -> Box<dyn Timer> {
-        Box::new(TokioTimer {
+        let alarm = TokioAlarm {
             handle: self.handle.clone(),
-            start: self.start,
             sleep: None,
-            armed: None,
-            wanted: None,
-        })
+        };
+        Box::new(LazyTimer::new(self.start, alarm))
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn lasting_timer(&self) -> Box<dyn Timer> {
-        match crate::timer_fd::FdTimer::new(&self.handle, self.start) {
-            Ok(timer) => Box::new(timer),
+        match crate::timer_fd::FdAlarm::new(&self.handle) {
+            Ok(alarm) => Box::new(LazyTimer::new(self.start, alarm)),
             Err(error) => {
                 tracing::debug!("no timer of the system: {error}");
                 self.timer()
@@ -198,61 +197,32 @@ impl Task for TokioTask {
     }
 }
 
-/// Tokio's timers cost a lock to move. State machines move their deadline later with every
-/// message, so only an earlier deadline is passed on; a later one is looked at when the old fires.
 #[derive(Debug)]
-struct TokioTimer {
+struct TokioAlarm {
     handle: Handle,
-    start: time::Instant,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// Deadline of `sleep`, while that has not fired.
-    armed: Option<Instant>,
-    wanted: Option<Instant>,
-}
-
-impl TokioTimer {
-    fn arm(&mut self, deadline: Instant) {
-        self.armed = Some(deadline);
-        let after_start = time::Duration::from_nanos(deadline.as_nanos());
-        let at = self
-            .start
-            .checked_add(after_start)
-            .unwrap_or_else(|| self.start + FAR);
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(at.into()),
-            None => {
-                let _context = self.handle.enter();
-                self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into())));
-            }
-        }
-    }
 }
 
 /// Thirty years, for deadlines that mean "never".
 const FAR: time::Duration = time::Duration::from_secs(30 * 365 * 86_400);
 
-impl Timer for TokioTimer {
-    fn reset(&mut self, deadline: Option<Instant>) {
-        self.wanted = deadline;
+impl Alarm for TokioAlarm {
+    fn set(&mut self, left: time::Duration) -> io::Result<()> {
+        let at = tokio::time::Instant::now() + left.min(FAR);
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => {
+                let _context = self.handle.enter();
+                self.sleep = Some(Box::pin(tokio::time::sleep_until(at)));
+            }
+        }
+        Ok(())
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(wanted) = self.wanted else {
-            return Poll::Pending;
-        };
-        loop {
-            if self.armed.is_none_or(|armed| wanted < armed) {
-                self.arm(wanted);
-            }
-            let Some(sleep) = &mut self.sleep else {
-                return Poll::Pending;
-            };
-            ready!(sleep.as_mut().poll(cx));
-            self.armed = None;
-            if Instant::ZERO + self.start.elapsed() >= wanted {
-                self.wanted = None;
-                return Poll::Ready(());
-            }
+    fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().poll(cx),
+            None => Poll::Pending,
         }
     }
 }
