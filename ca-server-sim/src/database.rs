@@ -100,6 +100,7 @@ impl Database for Db {
         // hot: a number. A PV itself, not a view on it, is known by the identifier of its record.
         if let PutValue::Value(value) = &put.value
             && self.put_log.is_none()
+            && self.put_stop.is_none()
             && self.put_number(now, PvHandle(put.pv.0), value)
         {
             return PutOutcome::Done(EcaStatus::NORMAL);
@@ -113,6 +114,10 @@ impl Database for Db {
 
     fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {
         self.log_refused(now, &put);
+    }
+
+    fn put_dropped(&mut self, put: RefusedPut<'_>) {
+        self.log_dropped(&put);
     }
 
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {

@@ -15,7 +15,7 @@ use crate::access::AccessRule;
 use crate::error::BuildError;
 use crate::field::Field;
 use crate::name::{ChannelName, Modifiers};
-use crate::put_log::PutLog;
+use crate::put_log::{PutLog, PutStop};
 use crate::pv::PvSpec;
 use crate::record::{Record, RecordType, Subscribers};
 use crate::view::View;
@@ -46,6 +46,8 @@ pub(crate) struct Db {
     pub clock: Clock,
     pub access: Option<AccessRule>,
     pub put_log: Option<PutLog>,
+    /// Whether puts are refused now.
+    pub put_stop: Option<PutStop>,
     /// Nodes whose subscribers are to be told, and of what.
     pub posts: Vec<Post>,
     /// Puts that are complete.
@@ -150,8 +152,8 @@ impl Db {
     }
 
     /// Whether circuits are to be told something.
-    pub(crate) const fn has_news(&self) -> bool {
-        !self.posts.is_empty() || !self.completed.is_empty()
+    pub(crate) fn has_news(&self) -> bool {
+        !self.posts.is_empty() || !self.completed.is_empty() || self.has_dropped()
     }
 
     /// Number of records.
@@ -225,7 +227,7 @@ impl Db {
     /// Forgets a record and its views. Their channels must be closed.
     pub(crate) fn remove(&mut self, handle: PvHandle) -> Option<Record> {
         let hash = hash_of(&self.nodes, &self.hasher, handle);
-        let Some(Node::Record(record)) = self.nodes.remove(handle) else {
+        let Some(Node::Record(mut record)) = self.nodes.remove(handle) else {
             return None;
         };
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == handle) {
@@ -236,6 +238,12 @@ impl Db {
         }
         self.busy.remove(&handle);
         self.due.retain(|&(_, pv)| pv != handle);
+        if let Some(busy) = record.extra.as_mut().and_then(|extra| extra.busy.take()) {
+            // Nobody waits for them any more, but the log tells their end.
+            let waiting = busy.queue.into_iter().map(|put| put.ticket);
+            let ended = busy.holder.into_iter().chain(waiting);
+            (self.completed).extend(ended.map(|ticket| (ticket, EcaStatus::DISCONN)));
+        }
         Some(record)
     }
 

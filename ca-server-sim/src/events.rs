@@ -80,6 +80,7 @@ impl Ioc {
     pub(crate) fn settle(&mut self, now: Instant) {
         while self.db.has_news() {
             self.publish();
+            self.db.tell_dropped(now);
             for (ticket, status) in std::mem::take(&mut self.db.completed) {
                 self.db.log_completed(now, ticket, status);
                 if let Some(connection) = self.circuits.get_mut(ticket.circuit) {

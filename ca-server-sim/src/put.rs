@@ -112,7 +112,7 @@ impl Db {
     }
 
     /// Begins a put with completion on a record that is not busy; `Some` if it is complete at once.
-    fn start(
+    pub(crate) fn start(
         &mut self,
         now: Instant,
         handle: PvHandle,
@@ -157,13 +157,16 @@ impl Db {
         if let Some(until) = until {
             self.due.remove(&(until, handle));
         }
-        self.completed.extend(holder.map(|ticket| (ticket, status)));
+        if let Some(ticket) = holder {
+            self.complete(now, ticket, status);
+        }
         while let Some(next) = self
             .busy_mut(handle)
             .and_then(|busy| busy.queue.pop_front())
         {
-            match self.start(now, handle, next.ticket, next.value, &next.who) {
-                Some(status) => self.completed.push((next.ticket, status)),
+            let ticket = next.ticket;
+            match self.start_waiting(now, handle, next) {
+                Some(status) => self.complete(now, ticket, status),
                 None => return true,
             }
         }
@@ -172,6 +175,12 @@ impl Db {
         }
         self.busy.remove(&handle);
         true
+    }
+
+    fn complete(&mut self, now: Instant, ticket: PutTicket, status: EcaStatus) {
+        // Told now, before what is begun next.
+        self.log_completed(now, ticket, status);
+        self.completed.push((ticket, status));
     }
 
     /// Completes the puts whose time has come.
@@ -201,7 +210,9 @@ impl Db {
             let ends = is_its && busy.until.is_none();
             let holder = ends.then(|| busy.holder.take()).flatten();
             let gone = gone.into_iter().chain(holder);
-            (self.completed).extend(gone.map(|ticket| (ticket, EcaStatus::DISCONN)));
+            for ticket in gone {
+                self.complete(now, ticket, EcaStatus::DISCONN);
+            }
             if ends {
                 self.finish_put(now, handle, EcaStatus::NORMAL);
             }

@@ -1,23 +1,31 @@
 //! Who wrote what, or wanted to: a hook that sees every put of a client.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use ca_proto::dbr::Snapshot;
 use ca_proto::dbr::convert::PutValue;
-use ca_proto::server::{Database as _, Identity, Put, PutOutcome, PutTicket, RefusedPut};
+use ca_proto::dbr::{Snapshot, Value, ValueRef};
+use ca_proto::server::{Database as _, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut};
 use ca_proto::{EcaStatus, Instant, Timestamp};
 
 use crate::builder::IocBuilder;
-use crate::db::{Db, Node, PvHandle};
+use crate::db::{Db, PvHandle};
 use crate::field::Field;
+use crate::record::QueuedPut;
 
 /// A put, after it was carried out, refused, or begun; and the end of one that was begun.
+///
+/// A put that does not complete at once gets several reports, which have the same
+/// [`id`](Self::id): when it arrives, when it is carried out if it had to wait until then, and at its end.
+/// All of them tell of its own value, whatever others have written meanwhile.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PutReport<'a> {
-    /// Time of the put.
+    /// The number of the put: the first put of an IOC has 1.
+    pub id: u64,
+    /// Time of what is reported.
     pub now: Instant,
     /// The time stamp that belongs to it.
     pub stamp: Timestamp,
@@ -27,45 +35,129 @@ pub struct PutReport<'a> {
     pub field: &'a str,
     /// Who wrote, as the client says, and the address it came from.
     pub who: &'a Identity,
-    /// What the client sent, in its type. `None` at the end of a put that was told before, and if it
-    /// cannot be read: of a type that does not exist, or shorter than it says.
+    /// What the client sent, in its type; the first 1320 bytes of it in later reports of a put. `None` if it
+    /// cannot be read: of a type that does not exist, or shorter than it says, or too large to be received.
     pub sent: Option<PutValue<'a>>,
     /// Whether the client waits for completion.
     pub notify: bool,
-    /// The state before.
+    /// The state of the field right before the put was carried out; its state now if it was not. The value
+    /// may be cut to 1320 bytes in later reports of a put.
     pub before: &'a Snapshot,
-    /// The state after: what hooks and limits have made of the value. A put that waits behind
-    /// another one has not changed it yet.
+    /// The state right after it was carried out: what hooks and limits have made of the value. As `before` if
+    /// it was not.
     pub after: &'a Snapshot,
+    /// Whether the put has written to the PV. `false` with [`PutOutcome::Pending`] is a put that waits until an
+    /// earlier one is complete; `true` with a status of failure is one that was written, and failed or was
+    /// given up before it was complete.
+    pub carried_out: bool,
     /// The result; [`PutOutcome::Pending`] for one that completes later, whose end is told by a
     /// report of its own. A client that went away before its put ended gives `ECA_DISCONN`.
     pub outcome: PutOutcome,
-    /// For the end of a put that completed later: when it was told first. `before` and `after` are
-    /// then the state at its end, for what was written to a field too.
+    /// For a later report of a put: when it was told first.
     pub begun: Option<Instant>,
 }
 
 type Function = Box<dyn FnMut(&PutReport<'_>) + Send>;
 
+/// Bytes of values that are kept until a put ends: what 33 strings need.
+const KEPT_BYTES: usize = 1320;
+
 /// A put log.
 pub(crate) struct PutLog {
     tell: Function,
+    /// Number of the last put.
+    last_id: u64,
+    /// Time of the last report.
+    last: (Instant, Timestamp),
     /// Puts that complete later; at most as many as circuits may have.
     begun: BTreeMap<PutTicket, Begun>,
+    /// Puts that ended while the time was not known; told before anything else happens. At most as many as
+    /// circuits may have.
+    dropped: Vec<Begun>,
 }
 
 /// A put whose end is to be told.
 struct Begun {
+    id: u64,
     now: Instant,
-    handle: PvHandle,
-    name: String,
-    field: String,
+    pv: PvId,
+    name: Box<str>,
+    field: Box<str>,
     who: Identity,
+    sent: Option<Value>,
+    /// Before and after, once it was carried out.
+    states: Option<(Snapshot, Snapshot)>,
 }
 
 impl fmt::Debug for PutLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PutLog")
+    }
+}
+
+impl PutLog {
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn tell(&mut self, report: &PutReport<'_>) {
+        self.last = (report.now, report.stamp);
+        (self.tell)(report);
+    }
+
+    /// Tells of a put that was told before; `present` is the state if it was not carried out.
+    fn tell_later(
+        &mut self,
+        (now, stamp): (Instant, Timestamp),
+        put: &Begun,
+        present: &Snapshot,
+        outcome: PutOutcome,
+        begun: Option<Instant>,
+    ) {
+        let (before, after) = match &put.states {
+            Some((before, after)) => (before, after),
+            None => (present, present),
+        };
+        self.tell(&PutReport {
+            id: put.id,
+            now,
+            stamp,
+            name: &put.name,
+            field: &put.field,
+            who: &put.who,
+            sent: put.sent.as_ref().map(|sent| PutValue::Value(sent.as_ref())),
+            notify: true,
+            before,
+            after,
+            carried_out: put.states.is_some(),
+            outcome,
+            begun,
+        });
+    }
+}
+
+/// Puts that are under way when the IOC goes end with it.
+impl Drop for PutLog {
+    fn drop(&mut self) {
+        let at = self.last;
+        for put in std::mem::take(&mut self.begun).into_values() {
+            // Those that had not begun were dropped with their circuits.
+            let Some((_, after)) = &put.states else {
+                continue;
+            };
+            let (after, gone) = (after.clone(), PutOutcome::Done(EcaStatus::DISCONN));
+            self.tell_later(at, &put, &after, gone, Some(put.now));
+        }
+    }
+}
+
+/// Says whether puts are refused now.
+pub(crate) struct PutStop(Box<dyn FnMut() -> bool + Send>);
+
+impl fmt::Debug for PutStop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PutStop")
     }
 }
 
@@ -91,13 +183,46 @@ impl IocBuilder {
     pub fn put_log(mut self, log: impl FnMut(&PutReport<'_>) + Send + 'static) -> Self {
         self.ioc.db.put_log = Some(PutLog {
             tell: Box::new(log),
+            last_id: 0,
+            last: (Instant::ZERO, Timestamp::UNDEFINED),
             begun: BTreeMap::new(),
+            dropped: Vec::new(),
         });
+        self
+    }
+
+    /// Refuses puts of clients with `ECA_PUTFAIL` while `stopped` says so, for example because a log of puts
+    /// that is required cannot be written. It is asked before each put is carried out, also before one
+    /// that has waited for another; puts that are under way go on. It runs while the IOC is locked, so it
+    /// must not block.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_server_sim::{Ioc, PvSpec};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// let stopped = Arc::new(AtomicBool::new(false));
+    /// let stop = Arc::clone(&stopped);
+    /// let ioc = Ioc::builder()
+    ///     .pv("gap", PvSpec::double(1.5))
+    ///     .refuse_puts_while(move || stopped.load(Ordering::Relaxed));
+    /// stop.store(true, Ordering::Relaxed); // from now on nothing is written
+    /// # let _ = ioc.build()?;
+    /// # Ok::<(), ca_server_sim::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn refuse_puts_while(mut self, stopped: impl FnMut() -> bool + Send + 'static) -> Self {
+        self.ioc.db.put_stop = Some(PutStop(Box::new(stopped)));
         self
     }
 }
 
 impl Db {
+    fn is_stopped(&mut self) -> bool {
+        self.put_stop.as_mut().is_some_and(|stop| (stop.0)())
+    }
+
     /// Carries out a put and tells the log of it.
     pub(crate) fn logged_put(
         &mut self,
@@ -105,16 +230,28 @@ impl Db {
         put: &Put<'_>,
         buffer: Option<&Bytes>,
     ) -> PutOutcome {
-        let Some(mut log) = self.put_log.take() else {
-            return self.client_put(now, put, buffer);
+        let stopped = self.is_stopped();
+        let carry_out = |db: &mut Self| match stopped {
+            true => PutOutcome::Done(EcaStatus::PUTFAIL),
+            false => db.client_put(now, put, buffer),
         };
-        let before = self.read(put.pv).into_owned();
-        let outcome = self.client_put(now, put, buffer);
-        let after = self.read(put.pv).into_owned();
+        let Some(mut log) = self.put_log.take() else {
+            return carry_out(self);
+        };
+        let before = self.state(put.pv).into_owned();
+        let outcome = carry_out(self);
+        let after = self.state(put.pv).into_owned();
         let stamp = self.clock.stamp(now);
-        if let Some((handle, record, view)) = self.target(put.pv) {
+        if let Some((_, record, view)) = self.target(put.pv) {
+            let busy = record.extra.as_ref().and_then(|extra| extra.busy.as_ref());
+            let carried_out = match outcome {
+                PutOutcome::Done(status) => status.is_success(),
+                PutOutcome::Pending => busy.and_then(|busy| busy.holder) == put.notify,
+            };
+            let id = log.next_id();
             let field = view.map_or(Field::Val, |view| view.field).name();
-            (log.tell)(&PutReport {
+            log.tell(&PutReport {
+                id,
                 now,
                 stamp,
                 name: &record.name,
@@ -124,16 +261,20 @@ impl Db {
                 notify: put.notify.is_some(),
                 before: &before,
                 after: &after,
+                carried_out,
                 outcome,
                 begun: None,
             });
             if let (PutOutcome::Pending, Some(ticket)) = (outcome, put.notify) {
                 let begun = Begun {
+                    id,
                     now,
-                    handle,
-                    name: record.name.to_string(),
-                    field: field.to_string(),
+                    pv: put.pv,
+                    name: record.name.clone(),
+                    field: field.into(),
                     who: put.who.clone(),
+                    sent: kept_put(Some(put.value)),
+                    states: carried_out.then(|| (kept(&before), kept(&after))),
                 };
                 log.begun.insert(ticket, begun);
             }
@@ -142,15 +283,49 @@ impl Db {
         outcome
     }
 
+    /// Begins a put that has waited for another one, and tells the log that it is carried out now; `Some` if
+    /// it is complete at once.
+    pub(crate) fn start_waiting(
+        &mut self,
+        now: Instant,
+        handle: PvHandle,
+        put: QueuedPut,
+    ) -> Option<EcaStatus> {
+        if self.is_stopped() {
+            return Some(EcaStatus::PUTFAIL);
+        }
+        let Some(mut log) = self.put_log.take() else {
+            return self.start(now, handle, put.ticket, put.value, &put.who);
+        };
+        let pv = PvId(handle.0);
+        let before = kept(&self.state(pv));
+        let status = self.start(now, handle, put.ticket, put.value, &put.who);
+        if let Some(mut begun) = log.begun.remove(&put.ticket) {
+            if status.is_none_or(EcaStatus::is_success) {
+                begun.states = Some((before, kept(&self.state(pv))));
+            }
+            if status.is_none() {
+                let at = (now, self.clock.stamp(now));
+                let first = Some(begun.now);
+                log.tell_later(at, &begun, &self.state(pv), PutOutcome::Pending, first);
+            }
+            log.begun.insert(put.ticket, begun);
+        }
+        self.put_log = Some(log);
+        status
+    }
+
     /// Tells the log of a put that the circuit refused.
     pub(crate) fn log_refused(&mut self, now: Instant, put: &RefusedPut<'_>) {
         let Some(mut log) = self.put_log.take() else {
             return;
         };
         let stamp = self.clock.stamp(now);
-        let state = self.read(put.pv);
+        let state = self.state(put.pv);
         if let Some((_, record, view)) = self.target(put.pv) {
-            (log.tell)(&PutReport {
+            let id = log.next_id();
+            log.tell(&PutReport {
+                id,
                 now,
                 stamp,
                 name: &record.name,
@@ -160,6 +335,7 @@ impl Db {
                 notify: put.notify,
                 before: &state,
                 after: &state,
+                carried_out: false,
                 outcome: PutOutcome::Done(put.status),
                 begun: None,
             });
@@ -168,29 +344,90 @@ impl Db {
         self.put_log = Some(log);
     }
 
+    /// Keeps a put that has ended with its channel, before it came here, until the time is known.
+    pub(crate) fn log_dropped(&mut self, put: &RefusedPut<'_>) {
+        let Some(mut log) = self.put_log.take() else {
+            return;
+        };
+        if let Some((_, record, view)) = self.target(put.pv) {
+            let begun = Begun {
+                id: log.next_id(),
+                now: Instant::ZERO,
+                pv: put.pv,
+                name: record.name.clone(),
+                field: view.map_or(Field::Val, |view| view.field).name().into(),
+                who: put.who.clone(),
+                sent: kept_put(put.value),
+                states: None,
+            };
+            log.dropped.push(begun);
+        }
+        self.put_log = Some(log);
+    }
+
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.put_log
+            .as_ref()
+            .is_some_and(|log| !log.dropped.is_empty())
+    }
+
+    /// Tells the log of puts that have ended with their channels.
+    pub(crate) fn tell_dropped(&mut self, now: Instant) {
+        if !self.has_dropped() {
+            return;
+        }
+        let Some(mut log) = self.put_log.take() else {
+            return;
+        };
+        let at = (now, self.clock.stamp(now));
+        for put in std::mem::take(&mut log.dropped) {
+            let gone = PutOutcome::Done(EcaStatus::DISCONN);
+            log.tell_later(at, &put, &self.state(put.pv), gone, None);
+        }
+        self.put_log = Some(log);
+    }
+
     /// Tells the log of the end of a put that was pending.
     pub(crate) fn log_completed(&mut self, now: Instant, ticket: PutTicket, status: EcaStatus) {
-        let Some(log) = &mut self.put_log else {
+        let Some(mut log) = self.put_log.take() else {
             return;
         };
-        let Some(begun) = log.begun.remove(&ticket) else {
-            return;
-        };
-        let stamp = self.clock.stamp(now);
-        if let Some(Node::Record(record)) = self.nodes.get(begun.handle) {
-            (log.tell)(&PutReport {
-                now,
-                stamp,
-                name: &begun.name,
-                field: &begun.field,
-                who: &begun.who,
-                sent: None,
-                notify: true,
-                before: &record.snapshot,
-                after: &record.snapshot,
-                outcome: PutOutcome::Done(status),
-                begun: Some(begun.now),
-            });
+        if let Some(put) = log.begun.remove(&ticket) {
+            let at = (now, self.clock.stamp(now));
+            let done = PutOutcome::Done(status);
+            log.tell_later(at, &put, &self.state(put.pv), done, Some(put.now));
+        }
+        self.put_log = Some(log);
+    }
+
+    /// The state of the field that a put writes to: all of it, though the channel may see a part.
+    fn state(&self, pv: PvId) -> Cow<'_, Snapshot> {
+        match self.target(pv) {
+            Some((_, record, view)) if view.is_none_or(|view| view.field == Field::Val) => {
+                Cow::Borrowed(&record.snapshot)
+            }
+            _ => self.read(pv),
         }
     }
+}
+
+/// A state with as much of its value as is kept.
+fn kept(state: &Snapshot) -> Snapshot {
+    Snapshot {
+        value: kept_value(state.value.as_ref()),
+        ..state.clone()
+    }
+}
+
+fn kept_put(sent: Option<PutValue<'_>>) -> Option<Value> {
+    match sent {
+        Some(PutValue::Value(sent)) => Some(kept_value(sent)),
+        _ => None,
+    }
+}
+
+fn kept_value(value: ValueRef<'_>) -> Value {
+    let most = KEPT_BYTES / value.native.size();
+    // At most 1320.
+    value.truncated(most as u32).to_value()
 }

@@ -205,6 +205,7 @@ impl Circuit {
             Ok(frame) => self.dispatch(now, frame, db),
             Err(FrameError::TooLarge(header)) => {
                 self.met = Some(Limit::FrameSize);
+                self.put_too_large(now, header, db);
                 let cid = self.subject(header);
                 let text = format_args!(
                     "{} of {} bytes exceeds the array limit of the server",

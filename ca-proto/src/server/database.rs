@@ -139,6 +139,12 @@ pub trait Database {
     fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {
         let _ = (now, put);
     }
+    /// A write-notify that waited in the circuit behind another one of its channel is gone with the channel:
+    /// the database has not seen it, and nobody is told its status. For those who keep account; by default
+    /// nothing happens.
+    fn put_dropped(&mut self, put: RefusedPut<'_>) {
+        let _ = put;
+    }
     /// The channel of a pending put is gone: if it has not begun it is not to be carried out any
     /// more. By default nothing happens.
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {

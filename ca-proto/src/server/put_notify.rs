@@ -13,7 +13,7 @@ use crate::dbr::{DbrType, Family};
 use crate::ids::{Ioid, Sid, Slots};
 use crate::status::EcaStatus;
 use crate::time::Instant;
-use crate::wire::{Frame, Header, tcp};
+use crate::wire::{Command, Frame, Header, tcp};
 
 /// The unfinished write-notifies of one circuit.
 pub(super) type Puts = Slots<PutId, PendingPut>;
@@ -274,6 +274,30 @@ impl Circuit {
         }
     }
 
+    /// Tells the database of a put whose value was not even received, because it is too large.
+    pub(super) fn put_too_large(
+        &self,
+        now: Instant,
+        header: &Header,
+        db: &mut (impl Database + ?Sized),
+    ) {
+        let notify = match header.command {
+            Command::WRITE => false,
+            Command::WRITE_NOTIFY => true,
+            _ => return,
+        };
+        if let Some(channel) = self.channels.get(Sid(header.p1)) {
+            let put = RefusedPut {
+                pv: channel.pv,
+                value: None,
+                who: &self.identity,
+                notify,
+                status: EcaStatus::TOLARGE,
+            };
+            db.put_refused(now, put);
+        }
+    }
+
     fn answer(&mut self, put: &PendingPut, status: EcaStatus) {
         tcp::Response::WriteNotify {
             ty: put.ty,
@@ -314,9 +338,16 @@ impl Circuit {
         }
         let mut next = first;
         while let Some(put) = next.and_then(|id| self.puts.remove(id)) {
-            let waiting = put.waiting.map_or(0, |payload| payload.len() as u64);
-            self.waiting_bytes -= waiting;
             next = put.next;
+            let Some(payload) = put.waiting else { continue };
+            self.waiting_bytes -= payload.len() as u64;
+            db.put_dropped(RefusedPut {
+                pv,
+                value: put_value(put.ty, put.count, &payload).ok(),
+                who: &self.identity,
+                notify: true,
+                status: EcaStatus::DISCONN,
+            });
         }
     }
 }
