@@ -14,6 +14,9 @@ use crate::ioc::Ioc;
 /// Pause between two log lines about the same limit.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
+/// Log lines that wait for the driver to write them; further ones are counted.
+const MAX_LINES: usize = 64;
+
 /// What an IOC holds, and what it has refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -40,6 +43,35 @@ pub(crate) struct Limits {
     silent: BTreeSet<(Instant, CircuitId)>,
     /// Circuits to be closed at once.
     expelled: VecDeque<CircuitId>,
+    /// Lines for whoever holds the lock of the IOC; `None` where there is none, and lines are written at once.
+    kept: Option<Kept>,
+}
+
+/// Log lines that are written when nobody waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    lines: Vec<String>,
+    lost: u64,
+}
+
+impl Kept {
+    fn push(&mut self, line: String) {
+        match self.lines.len() < MAX_LINES {
+            true => self.lines.push(line),
+            false => self.lost += 1,
+        }
+    }
+
+    /// Writes the lines. A subscriber may take its time.
+    #[cfg(feature = "net")]
+    pub(crate) fn write(self) {
+        for line in self.lines {
+            tracing::warn!("{line}");
+        }
+        if self.lost > 0 {
+            tracing::warn!("{} more lines like the last were not written", self.lost);
+        }
+    }
 }
 
 impl Limits {
@@ -56,7 +88,24 @@ impl Limits {
         *next = now + LOG_PAUSE;
         let times = std::mem::take(unsaid);
         let setting = limit.setting();
-        tracing::warn!("{peer}: {limit} ({setting} = {value}; {times} since the last line)");
+        let line = format!("{peer}: {limit} ({setting} = {value}; {times} since the last line)");
+        match &mut self.kept {
+            Some(kept) => kept.push(line),
+            None => tracing::warn!("{line}"),
+        }
+    }
+
+    /// Keeps log lines from now on until they are taken, because the IOC is behind a lock.
+    #[cfg(feature = "net")]
+    pub(crate) fn keep_lines(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// Takes the lines that were kept.
+    #[cfg(feature = "net")]
+    pub(crate) fn take_lines(&mut self) -> Option<Kept> {
+        let kept = self.kept.as_mut()?;
+        (!kept.lines.is_empty()).then(|| std::mem::take(kept))
     }
 
     pub(crate) fn greet(&mut self, id: CircuitId, until: Instant) {

@@ -2,6 +2,7 @@
 #![cfg(feature = "net")]
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ca_proto::config::ServerParams;
@@ -10,7 +11,7 @@ use ca_proto::wire::message::{Data, EventMask, Text, tcp};
 use ca_proto::wire::{Command, Deframer, Limits, Minor};
 use ca_proto::{EcaStatus, Instant};
 use ca_server_sim::signals::Counter;
-use ca_server_sim::{Ioc, NetConfig, PvSpec, ServeError, SimIoc};
+use ca_server_sim::{Ioc, IocHandle, NetConfig, PvSpec, ServeError, SimIoc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -455,4 +456,53 @@ async fn ignored_hosts_get_no_answer() {
     soon(heard.recv_from(&mut reply)).await.unwrap();
     // Searches are answered in their order, so an answer to the first would be there.
     assert!(ignored.try_recv_from(&mut reply).is_err());
+}
+
+/// A log that asks the IOC, from another thread, whenever a line is written.
+#[derive(Clone, Default)]
+struct Asks(Arc<Mutex<(Option<IocHandle>, Vec<bool>)>>);
+
+impl tracing::Subscriber for Asks {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("ca_server_sim")
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        let Some(ioc) = self.0.lock().unwrap().0.clone() else {
+            return;
+        };
+        let (send, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(ioc.read("x").is_ok()));
+        let answered = answer.recv_timeout(PATIENCE).unwrap_or(false);
+        self.0.lock().unwrap().1.push(answered);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Who writes a log may be slow, or never come back.
+#[tokio::test]
+async fn nothing_is_logged_while_the_ioc_is_locked() {
+    let asks = Asks::default();
+    // While there is only one dispatcher, a line that another test's thread reaches first stays off.
+    let _second = tracing::Dispatch::new(asks.clone());
+    let _here = tracing::subscriber::set_default(asks.clone());
+    let params = ServerParams::default().max_channels_per_circuit(1);
+    let builder = Ioc::builder().params(params).pv("x", PvSpec::long(1));
+    let ioc = builder.serve(quiet()).await.unwrap();
+    asks.0.lock().unwrap().0 = Some(ioc.handle());
+    let mut client = Client::connect(ioc.addr()).await;
+    client.create("x").await;
+    let second = tcp::Request::CreateChan {
+        cid: Cid(9),
+        minor: Minor::CURRENT,
+        name: Text::new(b"x"),
+    };
+    client.send(&[second]).await;
+    while client.next().await.0 != Command::CREATE_CH_FAIL {}
+    assert_eq!(asks.0.lock().unwrap().1, [true]);
 }

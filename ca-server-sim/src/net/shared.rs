@@ -14,8 +14,9 @@ use super::bind::Sockets;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use super::{NetConfig, accept, udp};
 use crate::ioc::Ioc;
+use crate::limits::Kept;
 
-/// What the tasks of an IOC share. There is one lock; nothing is awaited, sent or woken under it.
+/// What the tasks of an IOC share. There is one lock; nothing is awaited, sent, woken or logged under it.
 pub(super) struct Shared {
     runtime: Arc<dyn Runtime>,
     state: Mutex<State>,
@@ -50,7 +51,8 @@ struct CircuitTask {
 pub(super) type Bell = Arc<AtomicBool>;
 
 impl Shared {
-    pub(super) fn new(runtime: Arc<dyn Runtime>, ioc: Ioc) -> Arc<Self> {
+    pub(super) fn new(runtime: Arc<dyn Runtime>, mut ioc: Ioc) -> Arc<Self> {
+        ioc.limits.keep_lines();
         Arc::new(Self {
             runtime,
             state: Mutex::new(State {
@@ -89,8 +91,10 @@ impl Shared {
         let (mut state, now) = self.lock();
         let result = work(&mut state.ioc, now);
         state.collect(&mut wakers);
+        let log = state.ioc.limits.take_lines();
         drop(state);
         wakers.wake_all();
+        write(log);
         result
     }
 
@@ -115,8 +119,10 @@ impl Shared {
         let armed = state.armed;
         let expelled = state.expelled();
         state.collect(&mut wakers);
+        let log = state.ioc.limits.take_lines();
         drop(state);
         wakers.wake_all();
+        write(log);
         expelled.iter().for_each(TaskHandle::abort);
         armed
     }
@@ -199,6 +205,13 @@ impl Shared {
         drop(state);
         drop(task);
         wakers.wake_all();
+    }
+}
+
+/// Writes what was to be logged under the lock.
+fn write(log: Option<Kept>) {
+    if let Some(log) = log {
+        log.write();
     }
 }
 
