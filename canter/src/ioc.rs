@@ -13,13 +13,15 @@ use ca_server_sim::{Ioc, IocBuilder, LIMIT_NAMES};
 use clap::Args;
 use tokio::time::sleep;
 
+use crate::background::LogLines;
 use crate::console::Console;
 use crate::exit::{Outcome, Stop, UsageError};
 use crate::format::FormatArgs;
 use crate::interrupt::interrupted;
 use crate::options::{self, block_on, seconds};
+use crate::put_log::PutLogArgs;
 use crate::sample::Sample;
-use crate::{demo, put_log, show, text};
+use crate::{demo, show, text};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -69,10 +71,8 @@ pub(crate) struct IocArgs {
     /// Limit against hostile clients, such as `max_circuits=100`; times in seconds; repeatable
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<String>,
-    /// Write a JSON line for each put of a client to this file, behind what it holds; `-` is standard
-    /// output
-    #[arg(long, value_name = "FILE")]
-    put_log: Option<PathBuf>,
+    #[command(flatten)]
+    put_log: PutLogArgs,
     /// Seed of random signals
     #[arg(long, value_name = "N", default_value = "0")]
     seed: u64,
@@ -84,14 +84,9 @@ pub(crate) struct IocArgs {
 /// PVs that cannot be, files that cannot be read, ports that are taken, or an output that cannot be
 /// written.
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
-    let mut ioc = builder(args)?;
-    let mut put_log = None;
-    if let Some(path) = &args.put_log {
-        let (log, writer) = put_log::open(path)?;
-        ioc = ioc.put_log(log);
-        put_log = Some(writer);
-    }
+    let ioc = builder(args)?;
     log_to_stderr();
+    let (ioc, put_log) = args.put_log.open(ioc, |what| tracing::error!("{what}"))?;
     block_on(async {
         let mut ioc = start(args, ioc).await?;
         announce(console, args, &ioc)?;
@@ -113,11 +108,9 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
         Ok(())
     })?;
     // The log ends with the IOC, which held its other end.
-    if let Some(writer) = put_log {
-        writer.finish()?;
-    }
+    let outcome = put_log.map_or(Ok(Outcome::Ok), |log| log.finish(console))?;
     console.complain("stopped")?;
-    Ok(Outcome::Ok)
+    Ok(outcome)
 }
 
 /// Says how often peers met which limit.
@@ -135,7 +128,7 @@ fn refused(console: &mut Console<'_>, ioc: &SimIoc) -> io::Result<()> {
 fn log_to_stderr() {
     let log = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
-        .with_writer(io::stderr)
+        .with_writer(LogLines::to_stderr())
         .with_target(false)
         .without_time();
     // Only a test runs more than one command in a process.
@@ -312,11 +305,8 @@ fn announce(console: &mut Console<'_>, args: &IocArgs, ioc: &SimIoc) -> io::Resu
         let sample = Sample::from_snapshot(snapshot);
         let info = ioc.with(|ioc, _| ioc.read(format!("{name}.DESC").as_str()).ok());
         let about = info.and_then(|info| info.value.as_ref().string(0).map(text::line));
-        let value = shortened(show::with_units(
-            &FormatArgs::default(),
-            &sample,
-            sample.count() != 1,
-        ));
+        let value = show::with_units(&FormatArgs::default(), &sample, sample.count() != 1);
+        let value = text::shortened(&value, MAX_VALUE);
         let native = sample.native().name().to_lowercase();
         let name = text::padded(&text::printable(name), width);
         let about = about
@@ -337,10 +327,3 @@ fn announce(console: &mut Console<'_>, args: &IocArgs, ioc: &SimIoc) -> io::Resu
 
 /// Characters of a value in the list.
 const MAX_VALUE: usize = 40;
-
-fn shortened(value: String) -> String {
-    match value.char_indices().nth(MAX_VALUE) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value,
-    }
-}

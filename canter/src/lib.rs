@@ -4,6 +4,7 @@
 //! output, so that tests see what a user sees. Exit codes: 0 done, 1 a PV failed, 2 the command
 //! line or a file is wrong, 3 time-out.
 
+mod background;
 mod bench;
 pub mod conformance;
 mod console;
@@ -36,9 +37,11 @@ mod world;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use background::{Background, catch_panics};
 use console::Console;
 use exit::{Outcome, Stop};
 use paint::Paint;
@@ -89,34 +92,66 @@ enum Command {
     World(world::WorldArgs),
 }
 
+/// How long the end of the program waits for a reader of what it has said.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse_from(repeater::as_called(std::env::args_os()));
+    catch_panics();
+    let mut err = Background::stderr();
+    let result = match cli.command {
+        Command::Ioc(_) | Command::Proxy(_) | Command::Repeater(_) => serve(&cli, &mut err),
+        _ => work(&cli, &mut err),
+    };
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        // The reader of our output went away, as `| head` does: nothing is left to say.
+        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Outcome::Ok,
+        Err(Stop::Output(error)) => {
+            let _ = writeln!(err, "error: cannot write the output: {error}");
+            Outcome::PvFailed
+        }
+        Err(Stop::Usage(error)) => {
+            let _ = writeln!(err, "{error}");
+            Outcome::Usage
+        }
+    };
+    // Who does not read it is not waited for.
+    let _ = err.finish(LAST_WORDS);
+    outcome.into()
+}
+
+/// A command that works for its user, at the pace at which its output is read.
+fn work(cli: &Cli, err: &mut Background) -> Result<Outcome, Stop> {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let paint = Paint::of(&stdout);
     let mut out = io::BufWriter::new(stdout.lock());
     let mut console = Console {
         out: &mut out,
-        err: &mut io::stderr(),
+        err,
         paint,
         terminal,
     };
     let result = run(&cli.command, &mut console);
     let flushed = out.flush();
-    match result.and_then(|outcome| Ok(flushed.map(|()| outcome)?)) {
-        Ok(outcome) => outcome.into(),
-        // The reader of our output went away, as `| head` does: nothing is left to say.
-        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(Stop::Output(error)) => {
-            eprintln!("error: cannot write the output: {error}");
-            Outcome::PvFailed.into()
-        }
-        Err(Stop::Usage(error)) => {
-            eprintln!("{error}");
-            Outcome::Usage.into()
-        }
-    }
+    result.and_then(|outcome| Ok(flushed.map(|()| outcome)?))
+}
+
+/// A command that others depend on: it goes on whether its output is read or not.
+fn serve(cli: &Cli, err: &mut Background) -> Result<Outcome, Stop> {
+    let stdout = io::stdout();
+    let mut out = Background::stdout();
+    let mut console = Console {
+        out: &mut out,
+        err,
+        paint: Paint::of(&stdout),
+        terminal: stdout.is_terminal(),
+    };
+    let result = run(&cli.command, &mut console);
+    let finished = out.finish(LAST_WORDS);
+    result.and_then(|outcome| Ok(finished.map(|()| outcome)?))
 }
 
 fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {

@@ -37,6 +37,14 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The text, or its first characters and an ellipsis.
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Bytes as one line of text.
 pub(crate) fn line(bytes: &[u8]) -> String {
     printable(&decode(bytes)).into_owned()

@@ -136,6 +136,31 @@ fn it_says_who_comes_and_goes_and_there_is_only_one() {
     assert!(first.0.try_wait().unwrap().is_none(), "it never ends");
 }
 
+/// Each client is a line, and nobody reads them.
+#[test]
+fn an_output_that_nobody_reads_does_not_stop_it() {
+    let _alone = alone();
+    let args = [
+        "repeater",
+        "--address",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--verbose",
+    ];
+    let mut process = start(PROGRAM, &args, None);
+    let mut output = BufReader::new(process.0.stdout.take().unwrap());
+    let mut ready = String::new();
+    output.read_line(&mut ready).unwrap();
+    let port = ready.trim().strip_prefix("repeater on 127.0.0.1:").unwrap();
+    let port = port.parse().unwrap();
+    // More than a pipe holds: 64 KiB.
+    for _ in 0..3000 {
+        register(port);
+    }
+    register(port);
+}
+
 #[test]
 fn a_port_that_cannot_be_bound_is_named_with_the_remedy() {
     let _alone = alone();

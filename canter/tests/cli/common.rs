@@ -165,3 +165,38 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Fills a pipe, so that whoever writes to it next waits for ever.
+#[cfg(target_os = "linux")]
+pub(crate) fn fill(pipe: &std::io::PipeWriter) {
+    use std::io::{ErrorKind, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    const O_NONBLOCK: i32 = 0o4000;
+    // Opened anew, so that only this end does not wait.
+    let mut fills = std::fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(O_NONBLOCK)
+        .open(format!("/proc/self/fd/{}", pipe.as_raw_fd()))
+        .unwrap();
+    loop {
+        match fills.write(b"x") {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The exit code of a program that ends in time.
+#[track_caller]
+pub(crate) fn ended(child: &mut std::process::Child) -> Option<i32> {
+    use wait_timeout::ChildExt;
+    match child.wait_timeout(PATIENCE).unwrap() {
+        Some(status) => status.code(),
+        None => {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+    }
+}

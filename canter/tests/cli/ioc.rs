@@ -1,30 +1,38 @@
 //! `canter ioc` as a user runs it, and read by `canter get`.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use ca_proto::EcaStatus;
 
+#[cfg(target_os = "linux")]
+use crate::common::fill;
 use crate::common::{Run, command_on};
 use crate::raw::{Circuit, Kind};
 
 /// A running `canter ioc`, with the environment that it printed.
 struct Server {
     child: Child,
-    output: BufReader<ChildStdout>,
+    output: Option<Box<dyn BufRead>>,
     exports: Vec<(String, String)>,
     banner: String,
 }
 
 impl Server {
     fn start(args: &[&str]) -> Self {
-        let mut command = command_on(0, &[&["ioc", "--port", "0"], args].concat());
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut command = Self::command(args);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self::announced(child, output)
+    }
+
+    fn command(args: &[&str]) -> Command {
+        command_on(0, &[&["ioc", "--port", "0"], args].concat())
+    }
+
+    /// Reads what an IOC says of itself at its start.
+    fn announced(child: Child, mut output: impl BufRead + 'static) -> Self {
         let (mut exports, mut banner) = (Vec::new(), String::new());
         loop {
             let mut line = String::new();
@@ -43,7 +51,7 @@ impl Server {
         }
         Self {
             child,
-            output,
+            output: Some(Box::new(output)),
             exports,
             banner,
         }
@@ -62,15 +70,30 @@ impl Server {
         Run::of(&command.output().unwrap())
     }
 
+    /// Port of searches.
+    fn port(&self) -> u16 {
+        let port = self
+            .exports
+            .iter()
+            .find(|(name, _)| name == "EPICS_CA_SERVER_PORT");
+        port.unwrap().1.parse().unwrap()
+    }
+
     fn end(mut self) -> (Option<i32>, String) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
-        assert!(sent.success());
+        interrupt(&self.child);
         let code = self.child.wait().unwrap().code();
         let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
+        if let Some(mut output) = self.output.take() {
+            output.read_to_string(&mut rest).unwrap();
+        }
         (code, rest)
     }
+}
+
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
 }
 
 impl Drop for Server {
@@ -292,6 +315,180 @@ fn refused_puts_and_ends_of_puts_are_logged_on_standard_output() {
         (of(2, "user"), of(2, "peer")),
         (of(1, "user"), of(1, "peer"))
     );
+}
+
+/// The lines of a log, as JSON.
+fn log_lines(text: &str) -> Vec<serde_json::Value> {
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+/// The lines of an error stream, as they come.
+fn told(child: &mut Child) -> impl FnMut(&str) + use<> {
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    move |part| {
+        let mut all = String::new();
+        while !all.contains(part) {
+            let len = errors.read_line(&mut all).unwrap();
+            assert_ne!(len, 0, "{part:?} is not in {all:?}");
+        }
+    }
+}
+
+/// A device that is always full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_on_a_full_disk_is_told_at_once_and_at_the_end() {
+    let mut server = Server::start(&["--pv", "x=double:1.5", "--put-log", "/dev/full"]);
+    let mut tells = told(&mut server.child);
+    server
+        .client(&["put", "--terse", "x", "2"])
+        .expect(0, "2\n");
+    tells("put log /dev/full: No space left on device (os error 28); puts wait to be written");
+    assert_eq!(
+        server.client(&["get", "--json", "x"]).json()[0]["value"],
+        2.0
+    );
+    interrupt(&server.child);
+    tells("error: put log /dev/full: 1 line not written: No space left on device");
+    assert_eq!(server.end().0, Some(1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn puts_are_refused_while_a_log_that_is_required_cannot_be_written() {
+    let args = [
+        "--pv",
+        "x=double:1.5",
+        "--put-log",
+        "/dev/full",
+        "--put-log-required",
+    ];
+    let mut server = Server::start(&args);
+    let mut raw = Circuit::to("x", server.port());
+    let (x, _) = raw.create("x");
+    // What shows that the log cannot be written is written itself.
+    assert_eq!(raw.put(Kind::WriteNotify, x, 2.5), EcaStatus::NORMAL);
+    told(&mut server.child)(
+        "put log /dev/full: No space left on device (os error 28); puts are refused",
+    );
+    assert_eq!(raw.put(Kind::WriteNotify, x, 3.5), EcaStatus::PUTFAIL);
+    assert_eq!(raw.put(Kind::Write, x, 4.5), EcaStatus::PUTFAIL);
+    assert_eq!(server.client(&["get", "x"]).out.trim(), "x  2.5");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_on_standard_output_whose_reader_is_gone_is_told() {
+    let mut server = Server::start(&["--pv", "x=double:1.5", "--put-log", "-"]);
+    let mut tells = told(&mut server.child);
+    server.output = None;
+    server
+        .client(&["put", "--terse", "x", "2"])
+        .expect(0, "2\n");
+    tells("put log -: Broken pipe (os error 32); puts wait to be written");
+    assert_eq!(server.client(&["get", "x"]).out.trim(), "x  2");
+    interrupt(&server.child);
+    tells("error: put log -: 1 line not written: Broken pipe");
+}
+
+#[test]
+fn a_log_is_turned_over_when_it_is_large() {
+    let dir = std::env::temp_dir().join(format!("canter-put-logs-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("puts");
+    let file = path.to_str().unwrap();
+    let args = [
+        "--pv",
+        "x=double:0",
+        "--put-log",
+        file,
+        "--put-log-size",
+        "8k",
+        "--put-log-keep",
+        "2",
+    ];
+    let server = Server::start(&args);
+    let mut raw = Circuit::to("x", server.port());
+    let (x, _) = raw.create("x");
+    for n in 0..200 {
+        assert_eq!(
+            raw.put(Kind::WriteNotify, x, f64::from(n)),
+            EcaStatus::NORMAL
+        );
+    }
+    assert_eq!(server.end().0, Some(0));
+    let mut values = Vec::new();
+    for name in ["puts.2", "puts.1", "puts"] {
+        let text = std::fs::read_to_string(dir.join(name)).unwrap();
+        assert!(text.len() <= 8192, "{name} has {} bytes", text.len());
+        values.extend(
+            log_lines(&text)
+                .iter()
+                .map(|line| line["new"].as_f64().unwrap()),
+        );
+    }
+    assert!(!dir.join("puts.3").exists());
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(values.len() > 60, "{values:?}");
+    let first = 200 - values.len() as u32;
+    assert_eq!(values, (first..200).map(f64::from).collect::<Vec<_>>());
+    let run = Run::of(
+        &command_on(0, &["ioc", "--pv", "x=long:1", "--put-log-size", "8k"])
+            .output()
+            .unwrap(),
+    );
+    run.expect(2, "").says("--put-log <FILE>");
+}
+
+/// Nobody reads what the IOC says, on either stream: it serves, and it ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn streams_that_nobody_reads_do_not_stop_an_ioc() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Server::command(&[
+        "--pv",
+        "x=double:1.5",
+        "--limit",
+        "max_channels_per_circuit=1",
+        "--put-log",
+        "-",
+    ]);
+    command.stdout(writer.try_clone().unwrap());
+    let child = command.stderr(writer.try_clone().unwrap()).spawn();
+    let mut server = Server::announced(child.unwrap(), BufReader::new(reader));
+    fill(&writer);
+    let mut raw = Circuit::to("x", server.port());
+    let (x, _) = raw.create("x");
+    for n in 0..100 {
+        // Each is a line of the put log, and the first of them one of the log of limits.
+        raw.create_refused("x");
+        let status = raw.put(Kind::WriteNotify, x, f64::from(n));
+        assert_eq!(status, EcaStatus::NORMAL);
+    }
+    interrupt(&server.child);
+    // Lines of the put log that could not be written are a failure.
+    assert_eq!(crate::common::ended(&mut server.child), Some(1));
+}
+
+/// As when a shell closes it: each line is an error.
+#[cfg(unix)]
+#[test]
+fn an_error_stream_whose_reader_is_gone_does_not_stop_an_ioc() {
+    let mut server = Server::start(&[
+        "--pv",
+        "x=double:1.5",
+        "--limit",
+        "max_channels_per_circuit=1",
+    ]);
+    drop(server.child.stderr.take());
+    let mut raw = Circuit::to("x", server.port());
+    let (x, _) = raw.create("x");
+    raw.create_refused("x");
+    assert_eq!(raw.put(Kind::WriteNotify, x, 2.5), EcaStatus::NORMAL);
+    assert_eq!(server.end().0, Some(0));
 }
 
 #[test]

@@ -180,3 +180,28 @@ fn masks_are_checked() {
     let run = served.canter(&["monitor", "--mask", "p", "--count", "1", "t:count"]);
     assert!(run.out.contains("t:count  -42 counts"), "{run:?}");
 }
+
+/// The name of the missing PV goes to an error stream that nobody reads; it ends all the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_error_stream_that_nobody_reads_does_not_stop_a_monitor() {
+    let served = Served::zoo();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    crate::common::fill(&writer);
+    let args = [
+        "monitor",
+        "--seconds",
+        "0.5",
+        "-w",
+        "0.1",
+        "t:gap",
+        "not-there",
+    ];
+    let mut command = served.command(&args);
+    let command = command.stdout(Stdio::piped()).stderr(writer);
+    let mut child = command.spawn().unwrap();
+    let output = lines(child.stdout.take().unwrap());
+    let line = output.recv_timeout(PATIENCE).expect("an update");
+    assert!(line.contains("1.25"), "{line}");
+    assert_eq!(crate::common::ended(&mut child), Some(3));
+}

@@ -10,6 +10,8 @@ use std::time::Duration;
 use ca_client::blocking::{Client, Subscription};
 use ca_client::{Monitor, SubSpec};
 use ca_proto::EcaStatus;
+#[cfg(target_os = "linux")]
+use ca_server_sim::Ioc;
 use ca_server_sim::PvSpec;
 
 use crate::common::{PATIENCE, Run, Served, command_on};
@@ -441,4 +443,34 @@ fn it_ends_after_its_time_and_by_command() {
     let mut proxy = Proxy::start(&served, "", &[]);
     assert_eq!(proxy.say("quit"), ["ok"]);
     assert_eq!(proxy.child.wait().unwrap().code(), Some(0));
+}
+
+/// Nobody reads the trace: what passes through goes on to pass.
+#[cfg(target_os = "linux")]
+#[test]
+fn streams_that_nobody_reads_do_not_stop_a_proxy() {
+    let served = Served::new(Ioc::builder().pv("x", PvSpec::double(1.5)));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let to = format!("127.0.0.1:{}", served.port);
+    let args = ["proxy", "--listen", "127.0.0.1:0", "--to", &to, "--trace"];
+    let mut child = command_on(0, &args)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    let prefix = "export EPICS_CA_ADDR_LIST=127.0.0.1:";
+    let port = lines.find_map(|line| line.strip_prefix(prefix).map(str::to_owned));
+    let port = port.unwrap().parse().unwrap();
+    lines.find(|line| line.starts_with("# Ctrl-C")).unwrap();
+    crate::common::fill(&writer);
+    for _ in 0..3 {
+        let run = Run::of(&command_on(port, &["get", "x"]).output().unwrap());
+        run.expect(0, "x  1.5\n");
+    }
+    let id = child.id().to_string();
+    Command::new("kill").args(["-INT", &id]).status().unwrap();
+    // What it had to say was not read.
+    assert_eq!(crate::common::ended(&mut child), Some(1));
 }

@@ -98,6 +98,16 @@ impl Circuit {
         (Sid(created.p2), rights.p2)
     }
 
+    /// Asks for a channel that the server refuses.
+    pub(crate) fn create_refused(&mut self, name: &str) {
+        self.send(&tcp::Request::CreateChan {
+            cid: Cid(6),
+            minor: Minor::CURRENT,
+            name: Text::new(name.as_bytes()),
+        });
+        self.receive(26);
+    }
+
     /// Puts a number: what the server says.
     pub(crate) fn put(&mut self, kind: Kind, sid: Sid, value: f64) -> EcaStatus {
         let (ty, count, bytes) = (DbrType(6), 1, value.to_be_bytes());
