@@ -57,6 +57,17 @@ pub(super) enum Kind {
     More(u8),
 }
 
+impl Kind {
+    pub(super) fn of(put: &PutReport<'_>) -> Self {
+        match put.outcome {
+            PutOutcome::Pending if put.carried_out => Self::More(1),
+            PutOutcome::Pending => Self::More(2),
+            PutOutcome::Done(_) if put.carried_out || put.begun.is_some() => Self::Last,
+            PutOutcome::Done(_) => Self::Refused,
+        }
+    }
+}
+
 impl Entry {
     pub(super) fn of(put: &PutReport<'_>) -> Self {
         let name = |bytes: &[u8]| cut(&text::decode(bytes), NAME_BYTES).0;
@@ -66,27 +77,13 @@ impl Entry {
         };
         let short = |value: ValueRef<'_>| value.truncated(MAX_ELEMENTS + 1).to_value();
         let first = put.begun.is_none();
-        let (kind, result) = match put.outcome {
-            PutOutcome::Pending => {
-                let (follow, result) = match put.carried_out {
-                    true => (1, "begun"),
-                    false => (2, "queued"),
-                };
-                (Kind::More(follow), result.to_owned())
-            }
-            PutOutcome::Done(status) => {
-                let kind = match put.carried_out || !first {
-                    true => Kind::Last,
-                    false => Kind::Refused,
-                };
-                let result = match status.is_success() {
-                    true => "done".to_owned(),
-                    false => status
-                        .name()
-                        .map_or_else(|| format!("status {}", status.0), ToOwned::to_owned),
-                };
-                (kind, result)
-            }
+        let result = match put.outcome {
+            PutOutcome::Pending if put.carried_out => "begun".to_owned(),
+            PutOutcome::Pending => "queued".to_owned(),
+            PutOutcome::Done(status) if status.is_success() => "done".to_owned(),
+            PutOutcome::Done(status) => status
+                .name()
+                .map_or_else(|| format!("status {}", status.0), ToOwned::to_owned),
         };
         let failed = matches!(put.outcome, PutOutcome::Done(status) if !status.is_success());
         let (r#type, new, number) = match put.sent {
@@ -111,7 +108,7 @@ impl Entry {
             .begun
             .map(|begun| put.now.saturating_duration_since(begun));
         Self {
-            kind,
+            kind: Kind::of(put),
             stamp: put.stamp,
             peer: put.who.peer,
             id: put.id,

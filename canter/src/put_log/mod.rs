@@ -23,7 +23,7 @@ use clap::Args;
 use crate::console::Console;
 use crate::exit::{Outcome, UsageError};
 use crate::text;
-use entry::Entry;
+use entry::{Entry, Kind};
 use file::{Rotation, Target};
 use queue::{Queue, Tell};
 
@@ -114,7 +114,14 @@ fn attach(
     let queue = Arc::new(Queue::new(required, Arc::clone(&tell)));
     writer::start(Arc::clone(&queue), target, tell, RETRY)?;
     let log = Arc::clone(&queue);
-    let mut ioc = ioc.put_log(move |put| log.push(Entry::of(put), Instant::now()));
+    let mut ioc = ioc.put_log(move |put| {
+        let now = Instant::now();
+        // What is only counted costs no more than that.
+        let host = *put.who.peer.ip();
+        if Kind::of(put) != Kind::Refused || !log.only_counts(host, put.stamp, now) {
+            log.push(Entry::of(put), now);
+        }
+    });
     if required {
         let log = Arc::clone(&queue);
         ioc = ioc.refuse_puts_while(move || !log.has_room(Instant::now()));

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ca_proto::Timestamp;
+
 use super::entry::{Entry, Kind, Record, Span};
 
 /// Lines about puts that were carried out, or will be, that wait: at most 14 MB of them.
@@ -155,12 +157,20 @@ impl Queue {
         room && state.failing.is_none() && !state.stuck
     }
 
+    /// Counts a refused put of a host, if it has had its lines; false if it is to be [pushed](Self::push).
+    pub(super) fn only_counts(&self, host: Ipv4Addr, stamp: Timestamp, now: Instant) -> bool {
+        let mut state = self.lock();
+        self.look_whether_stuck(&mut state, now);
+        state.only_counts(host, stamp, now)
+    }
+
     /// Takes a report over, or counts it.
     pub(super) fn push(&self, entry: Entry, now: Instant) {
         let mut state = self.lock();
         self.look_whether_stuck(&mut state, now);
         match entry.kind {
-            Kind::Refused => state.push_refused(entry, now),
+            Kind::Refused if state.only_counts(*entry.peer.ip(), entry.stamp, now) => {}
+            Kind::Refused => state.push_refused(entry),
             Kind::Last | Kind::More(_) => {
                 if self.required {
                     state.owe(&entry);
@@ -307,16 +317,21 @@ impl Queue {
 }
 
 impl State {
-    fn push_refused(&mut self, entry: Entry, now: Instant) {
+    fn only_counts(&mut self, host: Ipv4Addr, stamp: Timestamp, now: Instant) -> bool {
         self.sum_up(now);
         self.hosts.until.get_or_insert(now + PERIOD);
-        let host = self.hosts.host(*entry.peer.ip());
-        if host.listed >= MAX_LISTED || self.refused >= MAX_REFUSED {
-            Span::add(&mut host.more, entry.stamp);
+        let host = self.hosts.host(host);
+        let is_over = host.listed >= MAX_LISTED || self.refused >= MAX_REFUSED;
+        if is_over {
+            Span::add(&mut host.more, stamp);
             self.refused_in_all += 1;
-            return;
         }
-        host.listed += 1;
+        is_over
+    }
+
+    /// Takes over what was not only counted.
+    fn push_refused(&mut self, entry: Entry) {
+        self.hosts.host(*entry.peer.ip()).listed += 1;
         self.refused += 1;
         self.waiting.push_back(Record::Put(Box::new(entry)));
     }
