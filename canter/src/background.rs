@@ -371,6 +371,13 @@ impl Write for LogLine<'_> {
     }
 }
 
+/// Says something on the error stream, as a line of the log that no level leaves out.
+pub(crate) fn say(what: &str) {
+    let stream = Background::stderr();
+    // Takes everything, always.
+    let _ = LogLine(&stream).write(what.as_bytes());
+}
+
 /// Lets a panic be told like everything else: who prints it would wait for a reader of the error stream,
 /// maybe under a lock.
 pub(crate) fn catch_panics() {

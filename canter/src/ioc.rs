@@ -13,7 +13,7 @@ use ca_server_sim::{Ioc, IocBuilder, LIMIT_NAMES};
 use clap::Args;
 use tokio::time::sleep;
 
-use crate::background::LogLines;
+use crate::background::{LogLines, say};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop, UsageError};
 use crate::format::FormatArgs;
@@ -86,7 +86,7 @@ pub(crate) struct IocArgs {
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let ioc = builder(args)?;
     log_to_stderr();
-    let (ioc, put_log) = args.put_log.open(ioc, |what| tracing::error!("{what}"))?;
+    let (ioc, put_log) = args.put_log.open(ioc, say)?;
     block_on(async {
         let mut ioc = start(args, ioc).await?;
         announce(console, args, &ioc)?;
