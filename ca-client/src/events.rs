@@ -227,21 +227,44 @@ impl fmt::Display for ClientEvent {
 struct Log {
     until: Instant,
     lines: u32,
+    /// What is to be written once the client is not locked any more, so that a log that is slow holds up
+    /// nobody else; not more than may be written in a span.
+    kept: Vec<LogLine>,
+}
+
+/// A line of the log.
+#[derive(Debug)]
+pub(crate) struct LogLine {
+    is_warning: bool,
+    text: String,
+}
+
+/// Writes what was to be logged under the lock.
+pub(crate) fn write(log: Vec<LogLine>) {
+    for LogLine { is_warning, text } in log {
+        match is_warning {
+            true => tracing::warn!("{text}"),
+            false => tracing::info!("{text}"),
+        }
+    }
 }
 
 impl Log {
     fn may_write(&mut self, now: Instant) -> bool {
         if now >= self.until {
             if let Some(unsaid @ 1..) = self.lines.checked_sub(MAX_LINES) {
-                tracing::warn!("{unsaid} more messages like the last were not written");
+                let text = format!("{unsaid} more messages like the last were not written");
+                self.keep(true, text);
             }
-            *self = Self {
-                until: now + LOG_SPAN,
-                lines: 0,
-            };
+            self.until = now + LOG_SPAN;
+            self.lines = 0;
         }
         self.lines = self.lines.saturating_add(1);
         self.lines <= MAX_LINES
+    }
+
+    fn keep(&mut self, is_warning: bool, text: String) {
+        self.kept.push(LogLine { is_warning, text });
     }
 }
 
@@ -277,6 +300,11 @@ impl Listeners {
         Events(slot)
     }
 
+    /// The lines to be [written](write) when the client is not locked any more.
+    pub(crate) fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.log.kept)
+    }
+
     /// Forgets listeners that are gone, so seldom that each is looked at a few times in all.
     fn sweep(&mut self) {
         if self.channels.len() < self.sweep_at.max(MIN_SWEEP) {
@@ -302,9 +330,9 @@ impl Listeners {
         match event {
             _ if !log || !self.log.may_write(now) => {}
             ClientEvent::Responsive { .. } | ClientEvent::CircuitClosed { .. } => {
-                tracing::info!("{event}");
+                self.log.keep(false, event.to_string());
             }
-            _ => tracing::warn!("{event}"),
+            _ => self.log.keep(true, event.to_string()),
         }
         push_all(&mut self.all, &event, wakers);
         if let Some(list) = about.and_then(|cid| self.channels.get_mut(&cid)) {

@@ -18,7 +18,7 @@ use ca_proto::{EcaStatus, Instant};
 use crate::batch::Batch;
 use crate::client::ClientStats;
 use crate::config::EffectiveConfig;
-use crate::events::{Events, Listeners};
+use crate::events::{self, Events, Listeners};
 use crate::ops::{Answer, Failure};
 use crate::set::Set;
 use crate::set_queue::Place;
@@ -201,8 +201,10 @@ impl Shared {
         state.now = now;
         let result = work(&mut state, now, wakers);
         state.settle(now, wakers);
+        let log = state.listeners.take_log();
         drop(state);
         wakers.wake_all();
+        events::write(log);
         result
     }
 

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -459,4 +460,52 @@ async fn events_tell_what_belongs_to_no_operation() {
     client.close().await;
     assert_eq!(events.next().await, None);
     assert_eq!(events.lost(), 0);
+}
+
+/// A log that looks at the client, from another thread, whenever a line is written.
+#[derive(Clone, Default)]
+struct Looks(Arc<Mutex<(Option<Client>, Vec<bool>)>>);
+
+impl tracing::Subscriber for Looks {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("ca_client")
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let client = self.0.lock().unwrap().0.clone();
+        let Some(client) = client.filter(|_| *event.metadata().level() <= tracing::Level::INFO)
+        else {
+            return;
+        };
+        let (send, seen) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(client.stats()));
+        let seen = seen.recv_timeout(10 * SECOND).is_ok();
+        self.0.lock().unwrap().1.push(seen);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Who writes a log may be slow, or never come back.
+#[tokio::test]
+async fn nothing_is_logged_while_the_client_is_locked() {
+    let looks = Looks::default();
+    // While there is only one dispatcher, a line that another test's thread reaches first stays off.
+    let _second = tracing::Dispatch::new(looks.clone());
+    let _here = tracing::subscriber::set_default(looks.clone());
+    let server = Server::start(pvs());
+    let client = server.client();
+    let channel = client.channel("t:analog").await.unwrap();
+    looks.0.lock().unwrap().0 = Some(client.clone());
+    let mut events = client.events();
+    server.stop().await;
+    while !matches!(events.next().await, Some(ClientEvent::CircuitClosed { .. })) {}
+    assert_eq!(looks.0.lock().unwrap().1, [true]);
+    drop(channel);
+    // It holds the client.
+    looks.0.lock().unwrap().0 = None;
 }
