@@ -43,9 +43,22 @@ fn rights_are_words() {
 
 #[test]
 fn every_end_of_a_circuit_and_every_trouble_has_a_reason() {
-    use CloseReason::{DialFailed, DialTimeout, Eof, Hangup, Reset, Violation};
-    let ends = [DialFailed, DialTimeout, Eof, Reset, Violation, Hangup];
-    words(ends);
+    use CloseReason::{DialFailed, DialTimeout, Eof, Hangup, NotChannelAccess, Refused};
+    use CloseReason::{Reset, Said, Unreachable, Violation};
+    let said = Said(EcaStatus::MAXIOC);
+    let failed = [
+        DialFailed,
+        Refused,
+        Unreachable,
+        DialTimeout,
+        NotChannelAccess,
+    ];
+    words(
+        failed
+            .into_iter()
+            .chain([Eof, Reset, said, Violation, Hangup]),
+    );
+    assert!(said.to_string().contains("ECA_MAXIOC"));
     let troubles = [
         Trouble::Circuit(Reset),
         Trouble::Unresponsive,

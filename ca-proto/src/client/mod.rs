@@ -52,7 +52,7 @@ use core::time::Duration;
 
 use self::beacon::BeaconTracker;
 use self::channel::{Channel, Phase};
-use self::circuit::{Circuits, State};
+use self::circuit::{Circuit, Circuits, State};
 use self::ops::Ops;
 use self::repeater::Registration;
 use self::search::SearchScheduler;
@@ -64,11 +64,11 @@ use crate::wire::{Limits, PvName, SendQueue, tcp};
 
 pub use self::beacon::BeaconStats;
 pub use self::channel::{ChannelState, ChannelView, Connection};
-pub use self::error::{OpError, OpenError, Violation};
+pub use self::error::{OpError, OpenError, Opening, Violation};
 pub use self::monitor_queue::{Item, MonitorQueue, Overflow};
 pub use self::types::{
-    Action, CloseReason, Counts, Deliver, Destination, Event, Hangup, Lifecycle, More, ReadSpec,
-    Reply, SubSpec, Token, Trouble, TypeSpec, Update,
+    Action, CloseReason, Counts, Deliver, Destination, Event, Hangup, Lifecycle, Malformed, More,
+    NameServerState, ReadSpec, Reply, SubSpec, Token, Trouble, TypeSpec, Update,
 };
 
 /// Remarks that wait for [`Client::poll_event`] at most.
@@ -81,6 +81,8 @@ struct NameServer {
     circuit: Option<CircuitId>,
     /// When to connect again, while there is no circuit.
     retry: Instant,
+    /// Why the last circuit ended.
+    trouble: Option<CloseReason>,
 }
 
 /// A Channel Access client: channels, circuits, searches, pending operations, subscriptions.
@@ -112,6 +114,7 @@ impl Client {
             addr,
             circuit: None,
             retry: now,
+            trouble: None,
         });
         let mut client = Self {
             channels: Slots::new(),
@@ -216,7 +219,8 @@ impl Client {
             priority: channel.priority,
             state: self.state_of(channel),
             search_attempts: self.search.attempts(cid),
-            trouble: channel.trouble,
+            trouble: channel.trouble.map(|(why, _)| why),
+            trouble_at: channel.trouble.map(|(_, server)| server),
         })
     }
 
@@ -266,6 +270,19 @@ impl Client {
             operations: self.ops.len(),
             subscriptions: self.subs.len(),
         }
+    }
+
+    /// The name servers, and whether each can be asked.
+    pub fn name_servers(&self) -> impl Iterator<Item = (SocketAddrV4, NameServerState)> {
+        self.name_servers.iter().map(|ns| {
+            let circuit = ns.circuit.and_then(|c| self.circuits.get(c));
+            let state = match (circuit.map(Circuit::search_state), ns.trouble) {
+                (Some(NameServerState::Connecting) | None, Some(why)) => NameServerState::Lost(why),
+                (Some(state), _) => state,
+                (None, None) => NameServerState::Connecting,
+            };
+            (ns.addr, state)
+        })
     }
 
     /// What was heard of servers' beacons.

@@ -99,7 +99,7 @@ impl Client {
         self.events
             .push_back(Event::Unresponsive { circuit: c, addr });
         for cid in self.ready_channels(c) {
-            self.went_down(cid, Trouble::Unresponsive, out);
+            self.went_down(cid, (Trouble::Unresponsive, addr), out);
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
+use super::Command;
 use super::header::{EXTENDED_LEN, Header, STANDARD_LEN};
 
 /// Payloads of at least this many bytes that are not complete in one chunk get a buffer of their
@@ -171,6 +172,24 @@ impl Deframer {
     /// True while a large payload is incomplete.
     pub const fn is_inside_body(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// The command of a message that is only begun, as soon as that is known, and as many of the first
+    /// 16 bytes of the message as are at hand.
+    pub fn begun(&self) -> Option<(Command, impl Iterator<Item = u8> + use<>)> {
+        let (header, len) = match &self.body {
+            Some(LargeBody { header, .. }) => (header.standard_bytes(), STANDARD_LEN),
+            None if self.tail_used => return None,
+            None => {
+                let mut bytes = [0; STANDARD_LEN];
+                let len = self.tail.len().min(STANDARD_LEN);
+                bytes[..len].copy_from_slice(&self.tail[..len]);
+                (bytes, len)
+            }
+        };
+        let [high, low, ..] = header;
+        let command = Command(u16::from_be_bytes([high, low]));
+        (len >= 2).then(|| (command, header.into_iter().take(len)))
     }
 
     /// Bytes held back because their frame is incomplete.

@@ -125,6 +125,15 @@ impl Header {
         }
     }
 
+    /// The first 16 bytes of the encoded header.
+    pub(crate) fn standard_bytes(&self) -> [u8; STANDARD_LEN] {
+        if self.needs_extended() {
+            self.standard(EXTENDED_MARK.into(), 0)
+        } else {
+            self.standard(self.payload_len, self.count)
+        }
+    }
+
     #[cold]
     fn encode_extended(&self, out: &mut impl BufMut) {
         out.put_slice(&self.standard(EXTENDED_MARK.into(), 0));
