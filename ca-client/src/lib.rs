@@ -62,8 +62,8 @@ mod waits;
 
 pub use ca_proto::access::AccessRights;
 pub use ca_proto::client::{
-    BeaconStats, ChannelState, CloseReason, Connection, OpError, OpenError, Overflow, ReadSpec,
-    Trouble, TypeSpec, Violation,
+    BeaconStats, ChannelState, CloseReason, Connection, Malformed, NameServerState, OpError,
+    OpenError, Opening, Overflow, ReadSpec, Trouble, TypeSpec, Violation,
 };
 pub use ca_proto::dbr::{DbrType, EnumIndex, Family, NativeType, Reading, Value};
 pub use ca_proto::wire::message::EventMask;

@@ -416,6 +416,29 @@ async fn dropping_the_last_handle_clears_the_channels_at_the_server() {
 }
 
 #[tokio::test]
+async fn a_checked_write_tells_its_refusal_and_no_other() {
+    let server = Server::start(pvs());
+    let client = server.client();
+    let mut events = client.events();
+    let analog = client.channel("t:analog").await.unwrap();
+    analog.write_checked(7.5).await.unwrap();
+    assert_eq!(analog.read::<f64>().await.unwrap(), 7.5);
+    let writes = ["1", "none", "2", "nothing"].map(|text| analog.write_checked(text));
+    let results = join_all(writes).await;
+    let refused: Vec<bool> = results.iter().map(Result::is_err).collect();
+    assert_eq!(refused, [false, true, false, true]);
+    let Err(WriteError::Failed { status, .. }) = results[1] else {
+        panic!("{results:?}");
+    };
+    assert_eq!(status, EcaStatus::PUTFAIL);
+    assert!(matches!(
+        events.try_next(),
+        Some(ClientEvent::Connected { .. })
+    ));
+    assert_eq!(events.try_next(), None, "told once");
+}
+
+#[tokio::test]
 async fn events_tell_what_belongs_to_no_operation() {
     let server = Server::start(pvs());
     let client = server.client();
@@ -429,12 +452,16 @@ async fn events_tell_what_belongs_to_no_operation() {
     // Fire and forget: the refusal comes as an exception.
     analog.write("no number").await.unwrap();
     let Some(ClientEvent::Exception {
-        pv: named, status, ..
+        pv: named,
+        server: by,
+        status,
+        ..
     }) = events.next().await
     else {
         panic!("the server refuses the write");
     };
     assert_eq!((named, status), (Some(pv()), EcaStatus::PUTFAIL));
+    assert_eq!(by, server.tcp);
     server.set_rights("t:analog", AccessRights::READ);
     let rights = AccessRights::READ;
     assert_eq!(
@@ -454,7 +481,11 @@ async fn events_tell_what_belongs_to_no_operation() {
     );
     let why = Trouble::Circuit(why);
     assert!(
-        rest.contains(&ClientEvent::Disconnected { pv: pv(), why }),
+        rest.contains(&ClientEvent::Disconnected {
+            pv: pv(),
+            server: Some(address),
+            why
+        }),
         "{rest:?}"
     );
     client.close().await;

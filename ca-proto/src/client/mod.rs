@@ -229,6 +229,11 @@ impl Client {
         self.channels.get(cid)?.phase.circuit()
     }
 
+    /// Whether the server of a circuit has sent a message on it.
+    pub fn has_spoken(&self, circuit: CircuitId) -> bool {
+        self.circuits.get(circuit).is_some_and(|c| c.spoken)
+    }
+
     fn state_of(&self, channel: &Channel) -> ChannelState {
         let circuit = channel.phase.circuit();
         let Some((id, circuit)) = circuit.and_then(|c| Some((c, self.circuits.get(c)?))) else {
