@@ -153,6 +153,16 @@ impl EnumStates {
         self.0.is_empty()
     }
 
+    /// Whether there may be more states than these: the structure has room for 16.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= MAX_STATES
+    }
+
+    /// Whether a text may be longer than what is here of it: the structure has room for 25 bytes.
+    pub const fn may_be_cut(text: &[u8]) -> bool {
+        text.len() >= STATE_LEN - 1
+    }
+
     /// The text of a state.
     pub fn get(&self, index: u16) -> Option<&[u8]> {
         self.0.get(usize::from(index)).map(Vec::as_slice)
