@@ -160,8 +160,16 @@ impl<'a> Renderer<'a> {
             }
             Event::Properties { before, now } => {
                 line.event = "properties";
-                let changed = now.changes(before);
-                line.changed = Some(changed.into_iter().map(|(name, ..)| name).collect());
+                let changed = now.changes(before).into_iter();
+                // As the fields are called that have them.
+                let mut names: Vec<_> = changed
+                    .map(|(name, ..)| match name.ends_with(" limits") {
+                        true => "limits",
+                        false => name,
+                    })
+                    .collect();
+                names.dedup();
+                line.changed = Some(names);
                 line.description = Some(JsonDescription::of(now));
             }
             Event::Disconnected(why) => {

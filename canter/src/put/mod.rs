@@ -20,7 +20,7 @@ use crate::labels;
 use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, is_read_only, leave};
 use crate::sample::{Meta, Sample};
-use crate::show;
+use crate::{show, text};
 use input::{Mode, Target};
 
 #[derive(Args, Debug)]
@@ -64,6 +64,23 @@ struct Done {
     completion: Option<Duration>,
     /// What the server said of the put behind its answer.
     complaint: Option<Failure>,
+    /// What was sent.
+    put: Value,
+}
+
+/// Time for a refusal that comes late, if the value did not change.
+const LATE_REFUSAL: Duration = Duration::from_millis(300);
+
+impl Done {
+    /// Whether the PV has the value that it had before, though another was put, as far as they are of
+    /// one type.
+    fn is_unmoved(&self) -> bool {
+        let (Some(old), Ok(new)) = (&self.old, &self.new) else {
+            return false;
+        };
+        let put = &self.put;
+        old.value == new.value && put.native() == new.native() && *put != new.value
+    }
 }
 
 /// Runs the command.
@@ -79,7 +96,13 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
         let mut notices = Notices::of(&client);
         let channel = client.open(&args.pv);
         let mut result = put(args, &channel, timeout).await;
-        let notices = notices.arrived().await;
+        let mut told = notices.arrived().await;
+        let unmoved = matches!(&result, Ok(Ok(done)) if done.is_unmoved());
+        if unmoved && told.is_empty() {
+            // The server may still be about to say why.
+            told = notices.within(LATE_REFUSAL).await;
+        }
+        let notices = told;
         if let Ok(Ok(done)) = &mut result {
             done.complaint = notices
                 .iter()
@@ -156,7 +179,7 @@ async fn put(
     let value = input::value(&target, mode, &args.values)?;
     let is_text = input::is_long_string(&target, mode, &args.values);
     let started = Instant::now();
-    if let Err(error) = write(args, &channel, value).await {
+    if let Err(error) = write(args, &channel, value.clone()).await {
         return Ok(Err(match args.wait {
             true => (&error).into(),
             false => Failure::unanswered(&error),
@@ -174,6 +197,7 @@ async fn put(
         is_text,
         completion,
         complaint: None,
+        put: value,
     }))
 }
 
@@ -230,21 +254,28 @@ fn show_result(
     };
     let mut format = args.format.clone();
     format.long_string = done.is_text || format.is_text(&args.pv);
-    let text = |console: &Console<'_>, sample| show::value(console, &format, sample, done.is_array);
+    let shown =
+        |console: &Console<'_>, sample| show::value(console, &format, sample, done.is_array);
     if let Some(complaint) = &done.complaint {
         return Ok(report(console, &args.pv, complaint)?);
     }
+    if done.is_unmoved() {
+        console.complain(format_args!(
+            "warning: {} has the value that it had before; its server reports no failure",
+            text::printable(&args.pv)
+        ))?;
+    }
     if let Some(old) = done.old.as_ref().filter(|_| !args.terse) {
-        let value = text(console, old);
+        let value = shown(console, old);
         writeln!(console.out, "old  {}  {value}", args.pv)?;
     }
     match &done.new {
         Ok(new) if args.terse => {
-            let value = text(console, new);
+            let value = shown(console, new);
             writeln!(console.out, "{value}")?;
         }
         Ok(new) => {
-            let value = text(console, new);
+            let value = shown(console, new);
             writeln!(console.out, "new  {}  {value}", args.pv)?;
         }
         Err(failure) => report(console, &args.pv, failure)?,

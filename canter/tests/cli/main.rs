@@ -12,3 +12,5 @@ mod monitor;
 mod proxy;
 mod put;
 mod raw;
+mod scripted;
+mod told;
