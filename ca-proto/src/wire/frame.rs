@@ -179,7 +179,7 @@ impl Deframer {
     pub fn begun(&self) -> Option<(Command, impl Iterator<Item = u8> + use<>)> {
         let (header, len) = match &self.body {
             Some(LargeBody { header, .. }) => (header.standard_bytes(), STANDARD_LEN),
-            None if self.tail_used => return None,
+            None if self.tail_used || self.tail.len() < 2 => return None,
             None => {
                 let mut bytes = [0; STANDARD_LEN];
                 let len = self.tail.len().min(STANDARD_LEN);
@@ -189,7 +189,7 @@ impl Deframer {
         };
         let [high, low, ..] = header;
         let command = Command(u16::from_be_bytes([high, low]));
-        (len >= 2).then(|| (command, header.into_iter().take(len)))
+        Some((command, header.into_iter().take(len)))
     }
 
     /// Bytes held back because their frame is incomplete.

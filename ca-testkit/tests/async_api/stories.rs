@@ -273,7 +273,7 @@ fn a_refused_connection_is_tried_again() {
         let x = rig.client.open("x").unwrap().with_timeout(120 * SECOND);
         rig.rt.sleep(SECOND).await;
         let trouble = x.info().unwrap().trouble;
-        assert_eq!(trouble, Some(Trouble::Circuit(CloseReason::DialFailed)));
+        assert_eq!(trouble, Some(Trouble::Circuit(CloseReason::Refused)));
         rig.rt
             .net(|net| net.set_link(near, far, |link| link.refuse = false));
         x.connected().await.unwrap();

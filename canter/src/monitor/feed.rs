@@ -229,7 +229,10 @@ impl Feed {
     fn why_disconnected(&self) -> Option<String> {
         let info = self.channel.info()?;
         if let ChannelState::Unresponsive(connection) = info.state {
-            return Some(format!("{} does not answer any more", connection.server));
+            return Some(format!(
+                "from {}: it does not answer any more",
+                connection.server
+            ));
         }
         Some(match (info.trouble_at, info.trouble?) {
             (Some(server), why) => format!("from {server}: {why}"),
