@@ -26,8 +26,10 @@ pub(crate) struct Meta {
     pub(crate) more: BTreeMap<u16, String>,
 }
 
+type RangeOf = fn(&Limits) -> Range;
+
 /// The limits by their names.
-const RANGES: [(&str, fn(&Limits) -> Range); 4] = [
+const RANGES: [(&str, RangeOf); 4] = [
     ("display limits", |limits| limits.display),
     ("warning limits", |limits| limits.warning),
     ("alarm limits", |limits| limits.alarm),

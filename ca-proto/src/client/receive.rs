@@ -363,9 +363,9 @@ impl Client {
             return false;
         };
         let (token, cid) = (op.token, op.cid);
-        let sid = match self.channels.get(cid).map(|channel| channel.phase) {
-            Some(Phase::Ready { sid, .. }) => sid,
-            _ => return false,
+        let phase = self.channels.get(cid).map(|channel| channel.phase);
+        let Some(Phase::Ready { sid, .. }) = phase else {
+            return false;
         };
         if op.kind != OpKind::Checked || op.circuit != context.c || request.p1 != sid.0 {
             return false;

@@ -96,19 +96,7 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
         let mut notices = Notices::of(&client);
         let channel = client.open(&args.pv);
         let mut result = put(args, &channel, timeout).await;
-        let mut told = notices.arrived().await;
-        let unmoved = matches!(&result, Ok(Ok(done)) if done.is_unmoved());
-        if unmoved && told.is_empty() {
-            // The server may still be about to say why.
-            told = notices.within(LATE_REFUSAL).await;
-        }
-        let notices = told;
-        if let Ok(Ok(done)) = &mut result {
-            done.complaint = notices
-                .iter()
-                .find(|notice| notice.is_exception_of(&args.pv))
-                .map(|notice| Failure::complained(notice.server, notice.message.clone()));
-        }
+        let told = hear(args, &mut notices, &mut result).await;
         let server = channel.as_ref().ok().and_then(Channel::info);
         let server = server.and_then(|info| info.server().or(info.trouble_at));
         // The answer to a read says that the put before it has arrived.
@@ -116,7 +104,7 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
             Ok(Ok(Done { new: Ok(_), .. })) => leave(client, vec![channel]).await,
             _ => client.close().await,
         }
-        Ok((result?, notices, server))
+        Ok((result?, told, server))
     })?;
     let (result, notices, server) = result;
     let outcome = failure(&result).map_or(Outcome::Ok, Failure::outcome);
@@ -134,10 +122,30 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
     Ok(outcome)
 }
 
+/// What servers said meanwhile; what they said of the put becomes part of the result.
+async fn hear(
+    args: &PutArgs,
+    notices: &mut Notices,
+    result: &mut Result<Result<Done, Failure>, Stop>,
+) -> Vec<Notice> {
+    let mut told = notices.arrived().await;
+    let Ok(Ok(done)) = result else {
+        return told;
+    };
+    if done.is_unmoved() && told.is_empty() {
+        // The server may still be about to say why.
+        told = notices.within(LATE_REFUSAL).await;
+    }
+    let complaint = told.iter().find(|notice| notice.is_exception_of(&args.pv));
+    done.complaint =
+        complaint.map(|notice| Failure::complained(notice.server, notice.message.clone()));
+    told
+}
+
 /// What failed.
 fn failure(result: &Result<Done, Failure>) -> Option<&Failure> {
     match result {
-        Ok(done) => done.complaint.as_ref().or(done.new.as_ref().err()),
+        Ok(done) => done.complaint.as_ref().or_else(|| done.new.as_ref().err()),
         Err(failure) => Some(failure),
     }
 }
@@ -299,6 +307,9 @@ struct Line<'a> {
     completed_after: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<JsonFailure>,
+    /// The PV has the value that it had before, though another was put.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unchanged: bool,
     /// What servers said beside.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<&'a Notice>,
@@ -317,6 +328,7 @@ fn json<'a>(args: &'a PutArgs, result: &Result<Done, Failure>) -> Line<'a> {
             .and_then(|done| done.completion)
             .map(|time| time.as_secs_f64()),
         error: failure(result).map(JsonFailure::from),
+        unchanged: done.is_some_and(Done::is_unmoved),
         events: Vec::new(),
     }
 }

@@ -38,7 +38,7 @@ fn refusal(request: &Header, cid: Cid, text: &str) -> Vec<u8> {
 fn double(request: &Header, value: f64) -> Vec<u8> {
     let (ty, count) = (DbrType(request.data_type), 1);
     // Alarm, time stamp and limits are zero.
-    let mut data = vec![0; ty.value_offset() as usize];
+    let mut data = vec![0; ty.value_offset()];
     data.extend(value.to_be_bytes());
     let data = Data(&data);
     let status = EcaStatus::NORMAL;
@@ -128,6 +128,8 @@ fn a_put_that_leaves_the_old_value_is_told() {
     canter(port, &["put", "X", "5"])
         .expect(0, "old  X  1\nnew  X  1\n")
         .says("X has the value that it had before");
+    let run = canter(port, &["put", "--json", "X", "5"]);
+    assert_eq!(run.json()[0]["unchanged"], true, "{run:?}");
     let run = canter(port, &["put", "X", "1"]);
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");
 }
@@ -277,7 +279,7 @@ fn a_server_that_tells_no_version_is_asked_for_whole_arrays() {
         Command::CREATE_CHAN => created(header, 6, 3),
         Command::READ_NOTIFY => {
             let ty = DbrType(header.data_type);
-            let mut data = vec![0; ty.value_offset() as usize];
+            let mut data = vec![0; ty.value_offset()];
             for n in 1..=header.count {
                 data.extend(f64::from(n).to_be_bytes());
             }
