@@ -47,9 +47,10 @@ impl Tools<'_> {
 #[test]
 fn the_tools_tell_what_the_real_ioc_says() {
     let Some(python) = Python::find() else { return };
+    // First, as it may have to be built, and servers live for a limited time.
+    let canter = canter();
     let served = python.serve("run_ioc.py", PREFIX, &[]);
     let ioc = served.unwrap_or_else(|error| panic!("{error}"));
-    let canter = canter();
     let tools = Tools(&canter, ioc.port());
     disabled_records_refuse(&tools);
     states_beyond_the_list_have_their_texts(&tools);
