@@ -164,9 +164,19 @@ params! {
         /// ECA_PUTCBINPROG. Default: 65 536.
         max_pending_puts_per_circuit: usize = 65_536;
         /// Bytes of values of one circuit's write-notifies that wait behind an unfinished one of
-        /// their channel; further ones are answered with ECA_PUTCBINPROG. Never more than one message
-        /// of the largest size. Default: 256 MiB.
+        /// their channel or record, as they are kept: converted to the type of the record where it is
+        /// the record that is busy. Further ones are answered with ECA_PUTCBINPROG. Never more than
+        /// one message of the largest size. Default: 256 MiB.
         max_waiting_put_bytes: u32 = DEFAULT_MAX_PAYLOAD;
+        /// Bytes that one circuit makes the server hold: its channels, subscriptions and queued
+        /// updates, write-notifies that wait, messages that have come in part, and replies that are
+        /// not read yet. Requests that would exceed it fail with ECA_ALLOCMEM; updates wait. Each
+        /// circuit is charged with 80 KiB and four times `send_high_water` from its start.
+        /// Default: 512 MiB, which an archiver with a million channels needs two thirds of.
+        max_bytes_per_circuit: usize = 512 << 20;
+        /// Bytes that all circuits from one IP address make the server hold; the same happens beyond,
+        /// and further circuits get ECA_MAXIOC. Default: 1 GiB.
+        max_bytes_per_host: usize = 1 << 30;
         /// Bytes of a channel name, without NUL; CREATE_CHAN requests with longer ones fail.
         /// Default: 1 024, more than a datagram of a search can carry.
         max_name_bytes: usize = 1_024;

@@ -157,6 +157,21 @@ impl<K: SlotKey, T> Slots<K, T> {
         self.len == 0
     }
 
+    /// Bytes of memory that the table has allocated. They stay as they are when entries are removed.
+    pub const fn heap(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry<T>>()
+    }
+
+    /// Bytes of memory that the next [`insert`](Self::insert) allocates; mostly none.
+    pub const fn growth(&self) -> usize {
+        let capacity = self.entries.capacity();
+        match self.free.is_none() && self.entries.len() == capacity {
+            // As `Vec` grows.
+            true => size_of::<Entry<T>>() * if capacity < 4 { 4 - capacity } else { capacity },
+            false => 0,
+        }
+    }
+
     /// The key that the next [`insert`](Self::insert) gives out; `None` when the table is full.
     pub fn next_key(&self) -> Option<K> {
         let index = self

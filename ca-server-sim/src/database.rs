@@ -16,6 +16,9 @@ use crate::db::{Db, Node, PvHandle};
 use crate::field::Field;
 use crate::name::{ChannelName, Modifiers};
 
+/// What a subscription costs at its record, in lists that grow by doubling.
+const SUBSCRIPTION_BYTES: usize = 64;
+
 impl Database for Db {
     fn serves(&self, name: &[u8]) -> bool {
         self.find_field(&ChannelName::split(name)).is_some()
@@ -50,6 +53,17 @@ impl Database for Db {
         if let Some(record) = self.record_mut(handle) {
             record.open -= 1;
         }
+    }
+
+    fn channel_bytes(&self, pv: PvId) -> u16 {
+        match self.nodes.get(PvHandle(pv.0)) {
+            Some(Node::View(view)) => view.bytes(),
+            _ => 0,
+        }
+    }
+
+    fn subscription_bytes(&self) -> usize {
+        SUBSCRIPTION_BYTES
     }
 
     fn info(&self, pv: PvId) -> ChannelInfo {

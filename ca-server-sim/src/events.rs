@@ -16,6 +16,7 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 impl Ioc {
     /// Does what is due: samples of signals, completions of puts, beacons.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.limits.now = now;
         for endpoint in &mut self.endpoints {
             endpoint.handle_timeout(now);
         }
@@ -24,6 +25,7 @@ impl Ioc {
         self.scans = scans;
         self.db.complete_due(now);
         self.expel_silent(now);
+        self.feed_starved(now);
         self.settle(now);
         self.release_idle(now);
     }
@@ -86,6 +88,9 @@ impl Ioc {
                 if let Some(connection) = self.circuits.get_mut(ticket.circuit) {
                     let circuit = &mut connection.circuit;
                     circuit.complete_put(now, ticket.id, status, &mut self.db);
+                    if circuit.has_met_limit() {
+                        self.check_limits(now, ticket.circuit);
+                    }
                     self.wake(ticket.circuit);
                 }
             }

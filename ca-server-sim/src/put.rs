@@ -82,6 +82,14 @@ impl Db {
                 return FAILED;
             }
         }
+        // Paid for before it is converted.
+        let charge = match put.notify {
+            Some(_) if record.is_busy() => match put.account.hold(record.size_of(value)) {
+                Ok(charge) => Some(charge),
+                Err(limit) => return PutOutcome::Done(limit.put_status()),
+            },
+            _ => None,
+        };
         let converted = if long && value.native == NativeType::Char {
             string_of(value, meta)
         } else if array && record.native() == NativeType::String && value.native.is_real() {
@@ -97,11 +105,14 @@ impl Db {
                 Err(status) => status,
             });
         };
-        if let Some(busy) = self.busy_mut(handle) {
+        if let Some(charge) = charge
+            && let Some(busy) = self.busy_mut(handle)
+        {
             busy.queue.push_back(QueuedPut {
                 ticket,
                 value,
-                who: put.who.clone(),
+                who: Arc::clone(put.who),
+                charge,
             });
             return PutOutcome::Pending;
         }
@@ -287,6 +298,16 @@ fn texts_of(value: ValueRef<'_>, meta: &Arc<Metadata>) -> Result<Value, ConvertE
 }
 
 impl Record {
+    fn is_busy(&self) -> bool {
+        (self.extra.as_ref()).is_some_and(|extra| extra.busy.is_some())
+    }
+
+    /// Bytes that a client's value takes in the type of the record.
+    fn size_of(&self, value: ValueRef<'_>) -> usize {
+        let count = value.truncated(self.capacity).held();
+        (count as usize).saturating_mul(self.native().size())
+    }
+
     fn ask_hooks(
         &mut self,
         now: Instant,

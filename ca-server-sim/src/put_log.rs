@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ca_proto::dbr::convert::PutValue;
@@ -83,7 +84,7 @@ struct Begun {
     pv: PvId,
     name: Box<str>,
     field: Box<str>,
-    who: Identity,
+    who: Arc<Identity>,
     sent: Option<Value>,
     /// Before and after, once it was carried out.
     states: Option<(Snapshot, Snapshot)>,
@@ -272,7 +273,7 @@ impl Db {
                     pv: put.pv,
                     name: record.name.clone(),
                     field: field.into(),
-                    who: put.who.clone(),
+                    who: Arc::clone(put.who),
                     sent: kept_put(Some(put.value)),
                     states: carried_out.then(|| (kept(&before), kept(&after))),
                 };

@@ -1,11 +1,12 @@
 //! Record types and the state of one PV.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::{NativeType, Snapshot, Value};
-use ca_proto::server::{Identity, PutTicket, Subscriber};
+use ca_proto::server::{Charge, Identity, PutTicket, Subscriber};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, Instant};
 
@@ -303,5 +304,7 @@ pub(crate) struct QueuedPut {
     pub ticket: PutTicket,
     /// In the PV's native type.
     pub value: Value,
-    pub who: Identity,
+    pub who: Arc<Identity>,
+    /// Pays for the value.
+    pub charge: Charge,
 }

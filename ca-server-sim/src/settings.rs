@@ -65,6 +65,8 @@ settings! {
     max_subscriptions_per_circuit: usize;
     max_pending_puts_per_circuit: usize;
     max_waiting_put_bytes: u32;
+    max_bytes_per_circuit: usize;
+    max_bytes_per_host: usize;
     max_payload: u32;
     send_high_water: usize;
     max_name_bytes: usize;

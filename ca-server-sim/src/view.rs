@@ -8,10 +8,10 @@ use ca_proto::dbr::{Metadata, NativeType, STRING_LEN, Snapshot, Value};
 use ca_proto::server::ChannelInfo;
 
 use crate::alarm::AlarmLimits;
-use crate::db::PvHandle;
+use crate::db::{Node, PvHandle};
 use crate::field::{Field, element_type};
 use crate::name::{Modifiers, Slice};
-use crate::record::{Record, Subscribers};
+use crate::record::{Extra, Record, Subscribers};
 
 /// A field of a record, perhaps as a long string or a part of an array. Channels that are opened
 /// with the same name share it.
@@ -54,6 +54,15 @@ impl View {
             subs: Subscribers::default(),
             meta: own,
         })
+    }
+
+    /// Bytes that it takes: its place in the slab of nodes and in the list of its record, which grow by
+    /// doubling, its metadata, and what a record has only for its views.
+    pub(crate) fn bytes(&self) -> u16 {
+        let meta = self.meta.as_ref().map_or(0, |_| size_of::<Metadata>() + 16);
+        let places = 2 * (size_of::<Node>() + 8 + size_of::<PvHandle>());
+        let all = places + meta + size_of::<Extra>();
+        u16::try_from(all).unwrap_or(u16::MAX)
     }
 
     pub(crate) fn info(&self, record: &Record) -> ChannelInfo {

@@ -1,10 +1,12 @@
 //! What a server's circuits ask of the process variables behind them.
 
 use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddrV4;
 
+use super::account::Account;
 use crate::access::AccessRights;
 use crate::dbr::PutValue;
 use crate::dbr::{NativeType, Snapshot};
@@ -70,15 +72,18 @@ pub struct PutTicket {
 }
 
 /// A write by a client that is allowed to write.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Put<'a> {
     /// What is written to.
     pub pv: PvId,
     /// The value in the client's type; longer than the PV is legal and means that the rest is
     /// ignored (`wire-and-server` 4.9).
     pub value: PutValue<'a>,
-    /// Who writes.
-    pub who: &'a Identity,
+    /// Who writes; a write that waits shares it.
+    pub who: &'a Arc<Identity>,
+    /// Pays for a write that waits: [`Account::hold`]. One that is too large is answered with
+    /// `PUTCBINPROG` ([`Limit::WaitingPuts`](super::Limit::WaitingPuts)) or `ALLOCMEM`.
+    pub account: &'a Arc<Account>,
     /// Set if the client waits for completion; only then [`PutOutcome::Pending`] makes sense.
     pub notify: Option<PutTicket>,
 }
@@ -120,6 +125,16 @@ pub trait Database {
     fn open(&mut self, name: &[u8]) -> Option<PvId>;
     /// Ends one successful [`open`](Self::open).
     fn close(&mut self, pv: PvId);
+    /// Bytes that each channel on what was opened makes the database hold, in full though several
+    /// may share them. Asked once, after [`open`](Self::open). By default nothing.
+    fn channel_bytes(&self, pv: PvId) -> u16 {
+        let _ = pv;
+        0
+    }
+    /// Bytes that a subscription makes the database hold; always the same. By default nothing.
+    fn subscription_bytes(&self) -> usize {
+        0
+    }
     /// Native type and element count.
     fn info(&self, pv: PvId) -> ChannelInfo;
     /// What this client may do. Read-only fields grant no write (`wire-and-server` 6.5).

@@ -14,6 +14,7 @@
 //! frames, keeping the rest of the chunk) while [`Circuit::is_readable`] is false. The behaviour is
 //! that of the reference server (`wire-and-server` 3 and 6) without its defects (section 10).
 
+mod account;
 mod ahead;
 mod beacon;
 mod channels;
@@ -22,6 +23,7 @@ mod database;
 mod endpoint;
 mod error;
 mod events;
+mod held;
 mod limit;
 mod put_notify;
 mod reply;
@@ -29,6 +31,7 @@ mod requests;
 mod scalar;
 mod subscriptions;
 
+pub use account::{Account, Charge};
 pub use ahead::AHEAD;
 pub use circuit::{Circuit, CircuitStats};
 pub use database::{

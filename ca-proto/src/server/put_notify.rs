@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use super::account::Charge;
 use super::circuit::Circuit;
 use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut};
 use super::error::Violation;
+use super::held::PUT_BYTES;
 use super::limit::Limit;
 use super::subscriptions::ChannelText;
 use crate::dbr::ConvertError;
@@ -25,9 +27,30 @@ pub(super) struct PendingPut {
     count: u32,
     ioid: Ioid,
     /// The value, while an earlier write-notify of the channel is unfinished.
-    waiting: Option<Bytes>,
+    waiting: Option<(Bytes, Charge)>,
     /// The next write-notify of the channel.
     next: Option<PutId>,
+}
+
+impl PendingPut {
+    const fn answer(&self, status: EcaStatus) -> tcp::Response<'static> {
+        tcp::Response::WriteNotify {
+            ty: self.ty,
+            count: self.count,
+            status,
+            ioid: self.ioid,
+        }
+    }
+}
+
+impl Limit {
+    /// What a write-notify is told that would exceed the limit.
+    pub const fn put_status(self) -> EcaStatus {
+        match self {
+            Self::CircuitBytes | Self::HostBytes => EcaStatus::ALLOCMEM,
+            _ => EcaStatus::PUTCBINPROG,
+        }
+    }
 }
 
 impl Circuit {
@@ -69,6 +92,7 @@ impl Circuit {
                     pv,
                     value,
                     who,
+                    account: &self.put_account,
                     notify: None,
                 };
                 let outcome = match frame.shared() {
@@ -134,20 +158,21 @@ impl Circuit {
             self.answer(&put, EcaStatus::BADTYPE);
             return self.check_type(header.command, ty);
         }
-        let len = u64::from(header.payload_len);
         let most = self.params.max_pending_puts_per_circuit;
-        let most_bytes = self.params.max_waiting_put_bytes;
-        let most_bytes = u64::from(most_bytes.min(self.params.max_message_bytes()));
         if self.puts.len() >= most.min(Puts::CAPACITY) {
-            self.met = Some(Limit::PendingPuts);
-        } else if behind.is_some() && self.waiting_bytes + len > most_bytes {
-            self.met = Some(Limit::WaitingPuts);
+            return self.too_many(now, frame, &put, Limit::PendingPuts, db);
         }
-        if self.met.is_some() {
-            self.refused(now, &put, frame.payload(), EcaStatus::PUTCBINPROG, db);
-            self.answer(&put, EcaStatus::PUTCBINPROG);
-            return Ok(());
+        if !self.puts.is_empty() && !self.affords(self.puts.growth() + PUT_BYTES) {
+            let limit = self.met.unwrap_or(Limit::CircuitBytes);
+            return self.too_many(now, frame, &put, limit, db);
         }
+        let held = match behind {
+            None => None,
+            Some(_) => match self.put_account.hold(frame.payload().len()) {
+                Ok(charge) => Some((frame.to_bytes(), charge)),
+                Err(limit) => return self.too_many(now, frame, &put, limit, db),
+            },
+        };
         // Below the capacity of the table, as checked above.
         let Some(id) = self.puts.next_key() else {
             return Ok(());
@@ -157,13 +182,15 @@ impl Circuit {
             let outcome = self.start_put(now, id, &put, frame.payload(), db);
             if let PutOutcome::Done(status) = outcome {
                 self.answer(&put, status);
+                if !status.is_success() {
+                    self.met = self.put_account.take_refusal();
+                }
                 return Ok(());
             }
-        } else {
-            put.waiting = Some(frame.to_bytes());
-            self.waiting_bytes += len;
         }
+        put.waiting = held;
         let _ = self.puts.insert(put);
+        self.settle();
         if let Some(channel) = self.channels.get_mut(sid) {
             let first = channel.puts.map_or(id, |(first, _)| first);
             channel.puts = Some((first, id));
@@ -171,6 +198,23 @@ impl Circuit {
         if let Some(last) = behind.and_then(|last| self.puts.get_mut(last)) {
             last.next = Some(id);
         }
+        Ok(())
+    }
+
+    /// Refuses a write-notify for which there is no room.
+    #[cold]
+    fn too_many(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'_>,
+        put: &PendingPut,
+        limit: Limit,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        self.met = Some(limit);
+        let status = limit.put_status();
+        self.refused(now, put, frame.payload(), status, db);
+        self.answer(put, status);
         Ok(())
     }
 
@@ -208,6 +252,7 @@ impl Circuit {
             pv: channel.pv,
             value,
             who: &self.identity,
+            account: &self.put_account,
             notify: Some(ticket),
         };
         db.put(now, put)
@@ -250,7 +295,8 @@ impl Circuit {
             let Some(put) = self.puts.remove(id) else {
                 return;
             };
-            self.answer(&put, status);
+            self.send_late(&put.answer(status));
+            self.settle();
             let Some(channel) = self.channels.get_mut(put.sid) else {
                 return;
             };
@@ -262,13 +308,19 @@ impl Circuit {
             let Some(put) = self.puts.get_mut(next) else {
                 return;
             };
-            let payload = put.waiting.take().unwrap_or_default();
-            self.waiting_bytes -= payload.len() as u64;
+            // No longer charged when the record keeps it.
+            let payload = put.waiting.take().map(|(payload, _)| payload);
+            let payload = payload.unwrap_or_default();
             let Some(put) = self.puts.get(next) else {
                 return;
             };
             match self.start_put(now, next, put, &payload, db) {
-                PutOutcome::Done(outcome) => (id, status) = (next, outcome),
+                PutOutcome::Done(outcome) => {
+                    if !outcome.is_success() {
+                        self.met = self.put_account.take_refusal().or(self.met);
+                    }
+                    (id, status) = (next, outcome);
+                }
                 PutOutcome::Pending => return,
             }
         }
@@ -299,13 +351,7 @@ impl Circuit {
     }
 
     fn answer(&mut self, put: &PendingPut, status: EcaStatus) {
-        tcp::Response::WriteNotify {
-            ty: put.ty,
-            count: put.count,
-            status,
-            ioid: put.ioid,
-        }
-        .encode(&mut self.out);
+        put.answer(status).encode(&mut self.out);
     }
 
     /// Ends a write for which the database has said [`PutOutcome::Pending`]. Write-notifies that
@@ -339,8 +385,9 @@ impl Circuit {
         let mut next = first;
         while let Some(put) = next.and_then(|id| self.puts.remove(id)) {
             next = put.next;
-            let Some(payload) = put.waiting else { continue };
-            self.waiting_bytes -= payload.len() as u64;
+            let Some((payload, _charge)) = put.waiting else {
+                continue;
+            };
             db.put_dropped(RefusedPut {
                 pv,
                 value: put_value(put.ty, put.count, &payload).ok(),

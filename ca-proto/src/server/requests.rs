@@ -1,6 +1,7 @@
 //! Requests other than subscriptions and writes.
 
-use bytes::BufMut;
+use alloc::sync::Arc;
+use bytes::Bytes;
 
 use super::channels::{Channel, Channels};
 use super::circuit::Circuit;
@@ -23,6 +24,16 @@ const MAX_PRIORITY: u16 = 99;
 const MAX_IDENTITY: usize = 511;
 /// Largest element count that a client below 4.9 can be told (`wire-and-server` 2.2).
 const MAX_OLD_COUNT: u32 = 65_534;
+/// What a channel costs beside its name, its place in the table and what the database keeps: the
+/// message that says that its PV is gone.
+const CHANNEL_BYTES: usize = 32;
+
+impl Channel {
+    /// Bytes that it costs beside its place in the table.
+    fn bytes(&self) -> usize {
+        self.name.len() + CHANNEL_BYTES + usize::from(self.bytes)
+    }
+}
 
 impl Circuit {
     pub(super) fn version(&mut self, priority: u16, minor: Minor) -> Result<(), Violation> {
@@ -60,10 +71,11 @@ impl Circuit {
             self.error(header, None, EcaStatus::INTERNAL, text);
             return Err(Violation::BadName(command));
         }
+        let identity = Arc::make_mut(&mut self.identity);
         if command == Command::HOST_NAME {
-            self.identity.host = name_bytes.to_ascii_lowercase();
+            identity.host = name_bytes.to_ascii_lowercase();
         } else {
-            self.identity.user = name_bytes.to_vec();
+            identity.user = name_bytes.to_vec();
         }
         Ok(())
     }
@@ -122,11 +134,20 @@ impl Circuit {
             self.create_failed(header, cid);
             return Ok(());
         }
+        if !self.affords(self.channels.growth() + name.len() + CHANNEL_BYTES) {
+            return self.create_refused(header, cid);
+        }
         let pv = if name.is_empty() { None } else { db.open(name) };
         let Some(pv) = pv else {
             self.create_failed(header, cid);
             return Ok(());
         };
+        let bytes = db.channel_bytes(pv);
+        let more = self.channels.growth() + name.len() + CHANNEL_BYTES + usize::from(bytes);
+        if !self.affords(more) {
+            db.close(pv);
+            return self.create_refused(header, cid);
+        }
         let info = db.info(pv);
         let rights = db.rights(pv, &self.identity);
         let channel = Channel {
@@ -136,13 +157,17 @@ impl Circuit {
             told: rights,
             subs: None,
             puts: None,
+            bytes,
             name: name.into(),
         };
+        let own = channel.bytes();
         // Below the capacity of the table, as checked above.
         let Ok(sid) = self.channels.insert(channel) else {
             db.close(pv);
             return Ok(());
         };
+        self.channel_bytes += own;
+        self.settle();
         self.send_rights(cid, rights);
         let count = match self.minor.has_extended_header() {
             true => info.count,
@@ -155,6 +180,14 @@ impl Circuit {
             sid,
         }
         .encode(&mut self.out);
+        Ok(())
+    }
+
+    fn create_refused(&mut self, header: &Header, cid: Cid) -> Result<(), Violation> {
+        if let Some(limit) = self.met {
+            self.error(header, None, EcaStatus::ALLOCMEM, format_args!("{limit}"));
+        }
+        self.create_failed(header, cid);
         Ok(())
     }
 
@@ -180,11 +213,13 @@ impl Circuit {
         let sid = Sid(header.p1);
         self.channel(header, sid)?;
         self.drop_channel(sid, db);
+        self.settle();
         self.mirror(header);
         Ok(())
     }
 
-    /// Deletes a channel with its subscriptions and unfinished write-notifies.
+    /// Deletes a channel with its subscriptions and unfinished write-notifies. The caller settles the
+    /// account.
     pub(super) fn drop_channel(&mut self, sid: Sid, db: &mut (impl Database + ?Sized)) {
         let Some(channel) = self.channels.remove(sid) else {
             return;
@@ -194,10 +229,12 @@ impl Circuit {
         while let Some(key) = next {
             next = self.next_subscription(channel.subs, Some(key));
             self.drop_subscription(key);
+            self.sub_bytes -= db.subscription_bytes();
             db.unsubscribe(channel.pv, Subscriber { circuit, key });
         }
         self.drop_puts(channel.pv, channel.puts.map(|(first, _)| first), db);
         db.close(channel.pv);
+        self.channel_bytes -= channel.bytes();
     }
 
     /// Sends a request's header back without its payload.
@@ -210,15 +247,19 @@ impl Circuit {
     }
 
     pub(super) fn echo(&mut self, frame: &Frame<'_>) {
-        self.out.put(|flat| {
-            frame.header.encode(flat);
-            if frame.shared().is_none() {
-                flat.put_slice(frame.payload());
-            }
-        });
-        if let Some(payload) = frame.shared() {
-            self.out.put_shared(payload.clone());
-        }
+        let payload = match frame.payload() {
+            [] => Bytes::new(),
+            payload => match self.out_account.hold(payload.len()) {
+                Ok(charge) => charge.on(frame.to_bytes()),
+                Err(limit) => {
+                    self.met = Some(limit);
+                    let text = format_args!("{}: {limit}", frame.header.command);
+                    return self.error(&frame.header, None, EcaStatus::ALLOCMEM, text);
+                }
+            },
+        };
+        self.out.put(|flat| frame.header.encode(flat));
+        self.out.put_shared(payload);
     }
 
     pub(super) fn read_notify(
@@ -248,7 +289,12 @@ impl Circuit {
                 0 => dynamic_count(ty, &snapshot, || db.info(pv).count),
                 count => count,
             };
-            room.put_value(&mut self.out, reply(count, EcaStatus::NORMAL), &snapshot)
+            room.put_value(
+                &mut self.out,
+                reply(count, EcaStatus::NORMAL),
+                &snapshot,
+                &self.out_account,
+            )
         } else {
             room.put_failure(&mut self.out, reply(header.count, EcaStatus::NORDACCESS))
         };
@@ -302,7 +348,7 @@ impl Circuit {
         let result = if ty == DbrType(0) && header.count == 1 {
             room.put_short_string(&mut self.out, reply, &snapshot)
         } else {
-            room.put_value(&mut self.out, reply, &snapshot)
+            room.put_value(&mut self.out, reply, &snapshot, &self.out_account)
         };
         if let Err(refusal) = result {
             self.read_refused(header, cid, refusal);

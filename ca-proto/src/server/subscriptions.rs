@@ -1,5 +1,8 @@
 //! Subscriptions and their updates.
 
+use alloc::sync::Arc;
+
+use super::account::Account;
 use super::channels::Channel;
 use super::circuit::Circuit;
 use super::database::{Database, PvId, SubKey, Subscriber};
@@ -130,6 +133,18 @@ impl Circuit {
             self.error(header, Some(cid), EcaStatus::ALLOCMEM, text);
             return Ok(());
         }
+        let more = self.subs.growth() + self.events.growth() + db.subscription_bytes();
+        if !self.affords(more) {
+            if let Some(limit) = self.met {
+                self.error(
+                    header,
+                    Some(cid),
+                    EcaStatus::ALLOCMEM,
+                    format_args!("{limit}"),
+                );
+            }
+            return Ok(());
+        }
         let info = db.info(pv);
         let mut sub = Subscription {
             sid,
@@ -163,6 +178,8 @@ impl Circuit {
             self.stats.updates_posted += 1;
             let circuit = self.id;
             db.subscribe(pv, Subscriber { circuit, key }, mask);
+            self.sub_bytes += db.subscription_bytes();
+            self.settle();
         }
         Ok(())
     }
@@ -193,6 +210,8 @@ impl Circuit {
         }
         let circuit = self.id;
         db.unsubscribe(pv, Subscriber { circuit, key });
+        self.sub_bytes -= db.subscription_bytes();
+        self.settle();
         Ok(())
     }
 
@@ -303,8 +322,9 @@ impl Circuit {
     pub(super) fn deliver(&mut self, db: &(impl Database + ?Sized)) {
         let room = self.room;
         let short = room.fits_scalars();
+        self.starved = None;
         while self.out.len() < self.params.send_high_water {
-            let Some((sub, posted)) = self.events.pop(&mut self.subs) else {
+            let Some((key, sub, posted)) = self.events.pop(&mut self.subs) else {
                 break;
             };
             self.stats.updates_sent += 1;
@@ -317,7 +337,18 @@ impl Circuit {
             {
                 continue;
             }
-            if let Err(refusal) = send_update(&room, &mut self.out, sub, posted, db) {
+            let sent = send_update(&room, &mut self.out, sub, posted, &self.out_account, db);
+            if let Err(refusal) = sent {
+                // It waits while something that is being sent, or another circuit of the address,
+                // takes the room.
+                if let Refusal::NoRoom(limit) = refusal
+                    && (limit == Limit::HostBytes || self.out_account.used() > 0)
+                {
+                    self.stats.updates_sent -= 1;
+                    self.events.post(key, &mut sub.place, posted);
+                    self.starved = Some(limit);
+                    break;
+                }
                 let Some(channel) = self.channels.get(sub.sid) else {
                     continue;
                 };
@@ -342,6 +373,7 @@ fn send_update(
     out: &mut crate::wire::SendQueue,
     sub: &Subscription,
     posted: Posted,
+    account: &Arc<Account>,
     db: &(impl Database + ?Sized),
 ) -> Result<(), Refusal> {
     let header =
@@ -354,7 +386,7 @@ fn send_update(
         0 => dynamic_count(sub.ty, &snapshot, || db.info(sub.pv).count),
         count => count,
     };
-    match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot) {
+    match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot, account) {
         Err(Refusal::NoConversion) => room.put_failure(out, header(sub.count, EcaStatus::GETFAIL)),
         result => result,
     }

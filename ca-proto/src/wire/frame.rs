@@ -198,6 +198,20 @@ impl Deframer {
         tail + self.body.as_ref().map_or(0, |body| body.buffer.len())
     }
 
+    /// Bytes of the buffers that it has allocated for incomplete frames.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.tail.capacity() + (self.body.as_ref()).map_or(0, |body| body.buffer.capacity())
+    }
+
+    /// Gives up the large payload that is being received: the rest of it is skipped. Returns the
+    /// header of its message, if there is one.
+    pub fn abandon(&mut self) -> Option<Header> {
+        let body = self.body.take()?;
+        self.skip = body.missing() as u64;
+        Some(body.header)
+    }
+
     #[inline]
     fn is_between_frames(&self) -> bool {
         !self.lost && self.skip == 0 && self.body.is_none() && self.tail.is_empty()

@@ -131,7 +131,7 @@ impl Database for TestDb {
     }
     fn put(&mut self, _: Instant, put: Put<'_>) -> PutOutcome {
         let pv = &mut self.pvs[put.pv.0 as usize];
-        self.writers.push(put.who.clone());
+        self.writers.push(put.who.as_ref().clone());
         let PutValue::Value(value) = put.value else {
             return PutOutcome::Done(EcaStatus::NORMAL);
         };
