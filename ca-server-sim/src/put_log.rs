@@ -357,7 +357,7 @@ impl Db {
                 pv: put.pv,
                 name: record.name.clone(),
                 field: view.map_or(Field::Val, |view| view.field).name().into(),
-                who: put.who.clone(),
+                who: Arc::clone(put.who),
                 sent: kept_put(put.value),
                 states: None,
             };

@@ -97,7 +97,7 @@ pub struct RefusedPut<'a> {
     /// What the client sent, if it can be read.
     pub value: Option<PutValue<'a>>,
     /// Who tried.
-    pub who: &'a Identity,
+    pub who: &'a Arc<Identity>,
     /// Whether the client waits for completion.
     pub notify: bool,
     /// What the client is told.
