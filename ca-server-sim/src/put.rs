@@ -112,7 +112,7 @@ impl Db {
                 ticket,
                 value,
                 who: Arc::clone(put.who),
-                charge,
+                _charge: charge,
             });
             return PutOutcome::Pending;
         }

@@ -306,5 +306,5 @@ pub(crate) struct QueuedPut {
     pub value: Value,
     pub who: Arc<Identity>,
     /// Pays for the value.
-    pub charge: Charge,
+    pub _charge: Charge,
 }

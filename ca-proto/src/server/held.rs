@@ -8,8 +8,8 @@ use crate::status::EcaStatus;
 use crate::wire::{Header, tcp};
 
 /// What an unfinished write-notify costs beside its value and its place in the table: places in the
-/// queue of a record, in the list of what is due, in a log, and the names there.
-pub(super) const PUT_BYTES: usize = 512;
+/// queue of a record, in the list of what is due, and what a put log keeps of it until its end.
+pub(super) const PUT_BYTES: usize = 4608;
 
 impl Circuit {
     /// Bytes that the circuit makes the server hold, as they are charged.
