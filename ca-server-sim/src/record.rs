@@ -267,6 +267,17 @@ pub(crate) struct Extra {
     pub views: Vec<PvHandle>,
 }
 
+impl Extra {
+    /// Whether more than storing and processing happens when a client writes.
+    pub(crate) fn delays_puts(&self) -> bool {
+        let at_once = matches!(
+            self.completion,
+            Completion::Now | Completion::After(Duration::ZERO)
+        );
+        !at_once || !self.hooks.is_empty() || self.busy.is_some()
+    }
+}
+
 impl Default for Extra {
     fn default() -> Self {
         Self {
