@@ -96,6 +96,15 @@ pub enum PostError {
         /// Capacity in elements.
         capacity: u32,
     },
+    /// A field was named for something that is the same for the whole record.
+    #[error(
+        "\"{name}\" is a field, and alarms, rights and completion are those of the whole PV; leave \
+         out the part from the dot on"
+    )]
+    NotARecord {
+        /// PV and field.
+        name: String,
+    },
     /// The field cannot be changed.
     #[error("field \"{name}\" cannot be changed")]
     ReadOnlyField {

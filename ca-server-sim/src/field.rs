@@ -61,17 +61,32 @@ const ELEMENT_TYPES: [&str; 12] = [
 ];
 
 impl Field {
-    /// The name of the field; those of states as multi-state records call them.
-    pub(crate) fn name(self) -> String {
+    /// The name of the field in a record of this type.
+    pub(crate) fn name(self, kind: RecordType) -> String {
         let state = |n: u8, end: &str| {
             let prefix = STATES.get(usize::from(n)).copied().unwrap_or(b"??");
             String::from_utf8_lossy(prefix).into_owned() + end
         };
+        if kind.is_two_state() {
+            let two_state = match self {
+                Self::StateText(0) => "ZNAM",
+                Self::StateText(_) => "ONAM",
+                Self::StateSeverity(0) => "ZSV",
+                Self::StateSeverity(_) => "OSV",
+                other => return other.common_name(),
+            };
+            return two_state.to_owned();
+        }
         match self {
             Self::StateText(n) => state(n, "ST"),
             Self::StateSeverity(n) => state(n, "SV"),
-            other => format!("{other:?}").to_uppercase(),
+            other => other.common_name(),
         }
+    }
+
+    /// The name of a field that is called the same in every record that has it.
+    fn common_name(self) -> String {
+        format!("{self:?}").to_uppercase()
     }
 
     /// The field of this name; the empty name is the value.

@@ -250,7 +250,7 @@ impl Db {
                 PutOutcome::Pending => busy.and_then(|busy| busy.holder) == put.notify,
             };
             let id = log.next_id();
-            let field = view.map_or(Field::Val, |view| view.field).name();
+            let field = view.map_or(Field::Val, |view| view.field).name(record.kind);
             log.tell(&PutReport {
                 id,
                 now,
@@ -330,7 +330,7 @@ impl Db {
                 now,
                 stamp,
                 name: &record.name,
-                field: &view.map_or(Field::Val, |view| view.field).name(),
+                field: &view.map_or(Field::Val, |view| view.field).name(record.kind),
                 who: put.who,
                 sent: put.value,
                 notify: put.notify,
@@ -356,7 +356,7 @@ impl Db {
                 now: Instant::ZERO,
                 pv: put.pv,
                 name: record.name.clone(),
-                field: view.map_or(Field::Val, |view| view.field).name().into(),
+                field: view.map_or(Field::Val, |view| view.field).name(record.kind).into(),
                 who: Arc::clone(put.who),
                 sent: kept_put(put.value),
                 states: None,

@@ -138,6 +138,19 @@ fn cut_text(value: &Value, range: Slice) -> Value {
 }
 
 impl Record {
+    /// What a channel that is opened on a field sees.
+    pub(crate) fn snapshot_of(&self, field: Field) -> Snapshot {
+        let meta = match field.shares_metadata() {
+            true => Arc::clone(&self.snapshot.meta),
+            false => Arc::new(field.metadata(self.kind)),
+        };
+        Snapshot {
+            value: self.field(field),
+            meta,
+            ..self.snapshot
+        }
+    }
+
     /// The value of a field in its native type.
     pub(crate) fn field(&self, field: Field) -> Value {
         let (meta, limits) = (&self.snapshot.meta, &self.snapshot.meta.limits);
