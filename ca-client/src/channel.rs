@@ -182,6 +182,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`ConnectError::TimedOut`] says how far the channel came; it goes on trying.
+    /// [`ConnectError::NowhereToSearch`] comes at once.
     ///
     /// # Cancel safety
     /// Safe.
@@ -193,9 +194,14 @@ impl Channel {
         Err(self.not_connected(started))
     }
 
-    /// Waits until it is connected; false when the time is up before, or the client is closed.
+    /// Waits until it is connected; false when the time is up before, the client is closed, or no
+    /// time would suffice.
     pub(crate) async fn connected_by(&self, deadline: Instant) -> bool {
         let cid = self.inner.cid;
+        let nowhere = |state: &State| state.core.has_nowhere_to_search();
+        if self.inner.client.shared.peek(nowhere) {
+            return false;
+        }
         self.wait(deadline, move |state| is_connected(state, cid))
             .await
     }
@@ -205,6 +211,7 @@ impl Channel {
         let context = self.context(started);
         match context.phase {
             Phase::Closed => ConnectError::Closed(context),
+            _ if context.phase.is_nowhere() => ConnectError::NowhereToSearch(context),
             _ => ConnectError::TimedOut(context),
         }
     }

@@ -117,7 +117,8 @@ impl Client {
     /// [time-out](ClientBuilder::timeout).
     ///
     /// # Errors
-    /// [`ConnectError`], which says how far it came.
+    /// [`ConnectError`], which says how far it came; at once if there is
+    /// [nowhere to search](ConnectError::NowhereToSearch).
     ///
     /// # Examples
     /// ```

@@ -40,6 +40,14 @@ pub enum Phase {
     Closed,
 }
 
+impl Phase {
+    /// True if nobody can be asked for the name.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        matches!(self, Self::Searching { udp, name_servers, .. }
+            if udp.is_empty() && name_servers.is_empty())
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,7 +91,7 @@ fn searching(
     if udp.is_empty() && name_servers.is_empty() {
         return f.write_str(
             "there is nowhere to search; set EPICS_CA_ADDR_LIST, EPICS_CA_NAME_SERVERS or \
-             EPICS_CA_AUTO_ADDR_LIST=YES",
+             EPICS_CA_AUTO_ADDR_LIST=YES, or give the client's builder addr_list or name_servers",
         );
     }
     let times = if attempts == 1 { "search" } else { "searches" };
@@ -170,6 +178,9 @@ pub enum ConnectError {
     /// The channel did not connect in time. It goes on trying while its handle lives.
     #[error("cannot connect {0}: {phase}", phase = .0.phase)]
     TimedOut(Box<Context>),
+    /// The client has neither addresses to search at nor name servers, so that no time would suffice.
+    #[error("cannot connect {0}: {phase}", phase = .0.phase)]
+    NowhereToSearch(Box<Context>),
     /// The client cannot hold more channels.
     #[error("cannot open \"{pv}\": {reason}")]
     Refused {

@@ -146,7 +146,9 @@ impl<'a> Operation<'a> {
                 self.step = Step::Sent(key, ioid);
                 return Poll::Pending;
             }
-            Err(OpError::NotConnected) if now >= self.deadline => {
+            Err(OpError::NotConnected)
+                if now >= self.deadline || state.core.has_nowhere_to_search() =>
+            {
                 return Poll::Ready(Err(Failure::NotConnected));
             }
             Err(OpError::NotConnected) => Until::Channel(self.channel.cid),

@@ -255,9 +255,9 @@ impl From<&ConnectError> for Failure {
                 format!("no name of a PV: {reason}"),
                 "check how the name is spelled",
             ),
-            ConnectError::TimedOut(context) | ConnectError::Closed(context) => {
-                Self::not_connected(context)
-            }
+            ConnectError::TimedOut(context)
+            | ConnectError::NowhereToSearch(context)
+            | ConnectError::Closed(context) => Self::not_connected(context),
             other => Self::refused("name", other.to_string(), "ask for fewer PVs at once"),
         }
     }

@@ -161,8 +161,7 @@ impl Client {
         let cid = inserted.map_err(|_| OpenError::TooManyChannels)?;
         self.search.add(now, cid);
         self.repeater.begin(now);
-        let nobody = self.params.search_addrs.is_empty() && self.name_servers.is_empty();
-        if nobody && !core::mem::replace(&mut self.told_no_address, true) {
+        if self.has_nowhere_to_search() && !core::mem::replace(&mut self.told_no_address, true) {
             self.events.push_back(Event::NoSearchAddress);
         }
         Ok(cid)
@@ -260,6 +259,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// True if there is no server that names could be asked from, neither by UDP nor over TCP: no
+    /// channel will ever be connected. Beacons do not help, as they only hasten searches.
+    pub fn has_nowhere_to_search(&self) -> bool {
+        self.params.search_addrs.is_empty() && self.params.name_servers.is_empty()
     }
 
     /// Number of open channels.

@@ -7,6 +7,7 @@ mod dropped;
 mod drops;
 mod hostile;
 mod many;
+mod nowhere;
 mod old_servers;
 mod random;
 mod rig;
