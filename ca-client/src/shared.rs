@@ -35,7 +35,7 @@ pub(crate) struct OpKey(u32);
 pub(crate) struct BatchKey(u32);
 
 /// Names a subscription.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct SubKey(u32);
 
 /// Names a set of subscriptions.

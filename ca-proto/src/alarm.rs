@@ -22,6 +22,15 @@ macro_rules! named_u16 {
             }
         }
 
+        impl fmt::Debug for $ty {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.name() {
+                    Some(name) => f.pad(name),
+                    None => write!(f, concat!(stringify!($ty), "({})"), self.0),
+                }
+            }
+        }
+
         /// The name, or the number if it is unknown.
         impl fmt::Display for $ty {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,7 +44,7 @@ macro_rules! named_u16 {
 }
 
 /// What is wrong with a value. Numbers unknown to this table are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AlarmStatus(pub u16);
 
 // wire-and-server 4.5
@@ -65,7 +74,7 @@ named_u16!(AlarmStatus {
 });
 
 /// How bad an alarm is; a greater value is worse. Numbers unknown to this table are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AlarmSeverity(pub u16);
 
 // wire-and-server 4.5

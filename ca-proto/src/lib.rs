@@ -15,6 +15,8 @@ pub mod repeater;
 pub mod rng;
 pub mod server;
 pub mod status;
+#[cfg(feature = "std")]
+mod system_time;
 pub mod text;
 pub mod time;
 pub mod wire;

@@ -208,6 +208,12 @@ impl Reading {
         Some(Alarm::new(AlarmStatus(status), AlarmSeverity(severity)))
     }
 
+    /// Alarm severity, which [`alarm`](Self::alarm) has too: `None` in the plain family and in
+    /// `CLASS_NAME`, which carry none.
+    pub fn severity(&self) -> Option<AlarmSeverity> {
+        self.alarm().map(|alarm| alarm.severity)
+    }
+
     /// When the value was made, according to the server.
     pub fn timestamp(&self) -> Option<Timestamp> {
         let (secs, nanos) = meta::timestamp(self.ty, self.data.as_slice())?;

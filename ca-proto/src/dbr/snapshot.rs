@@ -45,6 +45,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Alarm severity; [`alarm`](Self::alarm) has the status too.
+    pub const fn severity(&self) -> AlarmSeverity {
+        self.alarm.severity
+    }
+
     /// Appends the DBR structure of type `ty` with exactly `count` elements, without padding.
     ///
     /// Elements beyond the value are zeros; with `count` 0 only the part before the value is

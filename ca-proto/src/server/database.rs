@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
 use core::net::SocketAddrV4;
 
 use super::account::Account;
@@ -13,6 +14,7 @@ use crate::dbr::{NativeType, Snapshot};
 use crate::ids::CircuitId;
 use crate::slot_key;
 use crate::status::EcaStatus;
+use crate::text::Escaped;
 use crate::time::Instant;
 use crate::wire::message::EventMask;
 
@@ -30,7 +32,7 @@ pub struct ChannelInfo {
 }
 
 /// Who a client says it is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// User name from `CLIENT_NAME`; case counts. Empty if the client sent none.
     pub user: Vec<u8>,
@@ -39,6 +41,27 @@ pub struct Identity {
     pub host: Vec<u8>,
     /// Address of the client's socket.
     pub peer: SocketAddrV4,
+}
+
+/// `user@host (10.0.0.1:40000)`; bytes of names that cannot be printed are shown as `\xhh`, and a
+/// name that the client did not send as `?`.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |name| Escaped(if <[u8]>::is_empty(name) { b"?" } else { name });
+        let (user, host) = (name(&self.user), name(&self.host));
+        write!(f, "{user}@{host} ({})", self.peer)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (user, host) = (Escaped(&self.user), Escaped(&self.host));
+        f.debug_struct("Identity")
+            .field("user", &format_args!("\"{user}\""))
+            .field("host", &format_args!("\"{host}\""))
+            .field("peer", &self.peer)
+            .finish()
+    }
 }
 
 /// Names a subscription inside its circuit; not the client's subscription id, which need not be
