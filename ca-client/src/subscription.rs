@@ -244,7 +244,7 @@ impl SubSlot {
 
 impl Inner {
     fn pop(&mut self) -> Option<Monitor> {
-        self.queue.pop().map(Monitor::from)
+        self.queue.pop().map(Monitor::new)
     }
 }
 
@@ -287,8 +287,8 @@ pub(crate) fn news(update: &Update<'_>) -> News {
     news
 }
 
-impl From<Item<News>> for Monitor {
-    fn from(news: Item<News>) -> Self {
+impl Monitor {
+    pub(crate) fn new(news: Item<News>) -> Self {
         match news {
             Item::Value {
                 value: Ok(reading),

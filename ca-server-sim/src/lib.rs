@@ -7,8 +7,7 @@
 //! # Examples
 //! An IOC that answers a search, without any socket:
 //! ```
-//! use ca_proto::{Instant, Timestamp};
-//! use ca_server_sim::{Ioc, PvSpec, signals::Sine};
+//! use ca_server_sim::{Instant, Ioc, PvSpec, Timestamp, signals::Sine};
 //! use std::time::Duration;
 //!
 //! let second = Duration::from_secs(1);
@@ -23,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod driver;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod signals;
@@ -55,6 +55,19 @@ mod scan;
 #[cfg(feature = "toml")]
 mod settings;
 mod view;
+
+/// The protocol's crate, for whatever is not re-exported here by name.
+pub use ca_proto;
+
+pub use ca_proto::access::AccessRights;
+pub use ca_proto::config::ServerParams;
+pub use ca_proto::dbr::convert::PutValue;
+pub use ca_proto::dbr::{
+    Acknowledge, ConvertError, Element, EnumIndex, EnumStates, Limits, Metadata, NativeType,
+    Payload, Range, Snapshot, Units, Value, ValueRef,
+};
+pub use ca_proto::server::{EndpointStats, Identity, Limit, LimitCounts, PutOutcome};
+pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
 
 pub use alarm::LimitSeverities;
 pub use builder::IocBuilder;

@@ -26,7 +26,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use ca_net::{Runtime, TaskHandle, Timer as _, WakerList};
+pub use ca_net::{Runtime, TaskHandle};
+use ca_net::{Timer as _, WakerList};
 use ca_proto::Instant;
 use ca_proto::rng::Pcg32;
 
