@@ -151,7 +151,7 @@ impl Runtime for TokioRuntime {
         }
         socket.set_broadcast(options.broadcast)?;
         socket.set_multicast_ttl_v4(options.multicast_ttl)?;
-        // Only groups that this socket joined, not those of the whole host (client-and-tools 1.4).
+        // Only groups that this socket joined, not those of the whole host (`udpiiu` of EPICS Base).
         #[cfg(target_os = "linux")]
         socket.set_multicast_all_v4(false)?;
         if options.receive_buffer > 0 {

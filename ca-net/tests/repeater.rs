@@ -1,4 +1,4 @@
-//! The repeater on real loopback sockets: `wire-and-server` 8, `client-and-tools` 3.6.
+//! The repeater on real loopback sockets: `ca_repeater` of EPICS Base.
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -259,7 +259,7 @@ async fn a_foreign_address_is_an_error() {
     assert!(RepeaterDriver::start(runtime, address, &[]).is_err());
 }
 
-/// "joins multicast groups found in the beacon/client address lists" (`wire-and-server` 8).
+/// "joins multicast groups found in the beacon/client address lists" (`ca_repeater` of EPICS Base).
 #[tokio::test]
 #[ignore = "needs a route for multicast: `cargo xtask test` runs this"]
 async fn beacons_to_a_group_are_forwarded() {

@@ -13,7 +13,7 @@ macro_rules! named_u16 {
 
             /// The field's name for the value, `None` if the number is unknown.
             ///
-            /// The command line tools print `??` for `None` (client-and-tools 7.2).
+            /// The command line tools print `??` for `None` (`val2str` of EPICS Base).
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($value => Some(stringify!($name)),)+
@@ -47,7 +47,7 @@ macro_rules! named_u16 {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AlarmStatus(pub u16);
 
-// wire-and-server 4.5
+// `alarm.h` of EPICS Base
 named_u16!(AlarmStatus {
     0 NO_ALARM "No alarm.",
     1 READ "The value could not be read from the device.",
@@ -77,7 +77,7 @@ named_u16!(AlarmStatus {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AlarmSeverity(pub u16);
 
-// wire-and-server 4.5
+// `alarm.h` of EPICS Base
 named_u16!(AlarmSeverity {
     0 NO_ALARM "No alarm.",
     1 MINOR "Attention, the value can be used.",
@@ -98,7 +98,7 @@ impl Alarm {
     /// No alarm.
     pub const NONE: Self = Self::new(AlarmStatus::NO_ALARM, AlarmSeverity::NO_ALARM);
 
-    /// State of a record before its first processing (wire-and-server 4.5).
+    /// State of a record before its first processing (`recGblResetAlarms` of EPICS Base).
     pub const UNDEFINED: Self = Self::new(AlarmStatus::UDF, AlarmSeverity::INVALID);
 
     /// An alarm of the given status and severity.

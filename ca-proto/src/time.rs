@@ -109,7 +109,7 @@ impl fmt::Debug for Instant {
 /// epoch.
 ///
 /// The fields hold what the peer sent, also a `nanos` outside 0..999 999 999; conversions carry
-/// such an excess into the seconds. The 32-bit seconds end in 2126. (wire-and-server 4.3)
+/// such an excess into the seconds. The 32-bit seconds end in 2126. (`epicsTime.h` of EPICS Base)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     /// Seconds since the EPICS epoch.

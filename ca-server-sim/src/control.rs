@@ -249,7 +249,7 @@ impl Ioc {
         Ok(())
     }
 
-    /// Changes what clients may do with a PV; they are told at once (`wire-and-server` 6.5).
+    /// Changes what clients may do with a PV; they are told at once (`casAccessRightsCB` of EPICS Base).
     ///
     /// # Errors
     /// [`PostError::UnknownPv`]; [`PostError::NotARecord`] for the name of a field.

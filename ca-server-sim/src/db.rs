@@ -351,7 +351,7 @@ fn hash_of(nodes: &Slots<PvHandle, Node>, hasher: &DefaultHashBuilder, handle: P
     }
 }
 
-/// Longest record name in bytes (`wire-and-server` 7).
+/// Longest record name in bytes (`dbChannelCreate` of EPICS Base).
 const MAX_RECORD_NAME: usize = 60;
 
 fn check_name(name: &str) -> Result<(), BuildError> {

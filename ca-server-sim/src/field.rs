@@ -177,7 +177,7 @@ impl Field {
             }
             Self::Udf | Self::Proc => NativeType::Char,
             Self::Prec => NativeType::Short,
-            // Unsigned 32-bit fields are served as DOUBLE (wire-and-server 4.6).
+            // Unsigned 32-bit fields are served as DOUBLE (`dbDBRnewToDBRold` of EPICS Base).
             Self::Nord | Self::Nelm => NativeType::Double,
             _ if record.native().is_real() || record.is_array() => NativeType::Double,
             _ => NativeType::Long,
@@ -196,7 +196,7 @@ impl Field {
     }
 
     /// Whether clients are told that they can write. RTYP says so and then refuses
-    /// (wire-and-server 6.5).
+    /// (`casAccessRightsCB` of EPICS Base).
     pub(crate) const fn is_writable(self) -> bool {
         !matches!(
             self,
@@ -283,7 +283,7 @@ impl Field {
             Menu::Severity => EnumStates::new(SEVERITIES),
             Menu::NoYes => EnumStates::new(NO_YES),
             Menu::ElementType => EnumStates::new(ELEMENT_TYPES),
-            // Cut to 16 of 22, as on the wire (wire-and-server 4.4).
+            // Cut to 16 of 22, as on the wire (`db_access.h` of EPICS Base).
             Menu::Status => EnumStates::new(AlarmStatus::ALL.iter().filter_map(|s| s.name())),
         };
         Metadata {

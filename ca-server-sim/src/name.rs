@@ -1,4 +1,4 @@
-//! Channel names: `record[.[field][$][[range]]]` (`wire-and-server` 7).
+//! Channel names: `record[.[field][$][[range]]]` (`dbChannelCreate` of EPICS Base).
 
 /// A channel name in its parts.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// `i`, `s:e` or `s:step:e`; all numbers but `i` may be missing (`wire-and-server` 7.2).
+    /// `i`, `s:e` or `s:step:e`; all numbers but `i` may be missing (the filter `arr.c` of EPICS Base).
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let parts: Vec<&str> = text.splitn(4, ':').collect();
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn ranges_have_every_form_of_the_text() {
-        // wire-and-server 7.2
+        // the filter `arr.c` of EPICS Base
         assert_eq!(taken("[2]", 5), Some(vec![2]));
         assert_eq!(taken("[-1]", 5), Some(vec![4]));
         assert_eq!(taken("[1:3]", 5), Some(vec![1, 2, 3]));

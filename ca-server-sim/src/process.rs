@@ -133,7 +133,7 @@ impl Db {
     }
 
     /// Stores ACKT or ACKS and tells every field of the record, after the field itself
-    /// (`wire-and-server` 4.5, order verified on the wire).
+    /// (`recGblResetAlarms` of EPICS Base, order verified on the wire).
     pub(crate) fn acknowledge(
         &mut self,
         handle: PvHandle,

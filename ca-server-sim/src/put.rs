@@ -47,7 +47,7 @@ impl Db {
                 DONE
             }
             PutValue::Value(value) if field == Field::Val => {
-                // A range does not count for puts (wire-and-server 7.2).
+                // A range does not count for puts (the filter `arr.c` of EPICS Base).
                 self.put_value(now, handle, (value, buffer), long, put)
             }
             PutValue::Value(value) => match self.put_field(now, handle, field, value) {
@@ -69,7 +69,7 @@ impl Db {
             return FAILED;
         };
         if value.count == 0 && !record.is_array() {
-            // Nothing to store; the record processes and says so (wire-and-server 4.9).
+            // Nothing to store; the record processes and says so (`dbChannel_put` of EPICS Base).
             let link = Alarm::new(AlarmStatus::LINK, AlarmSeverity::INVALID);
             self.process(now, handle, None, link);
             return DONE;
@@ -77,7 +77,7 @@ impl Db {
         let meta = &record.snapshot.meta;
         let array = record.capacity > 1;
         if array && value.native == NativeType::String && record.native() != NativeType::String {
-            // Only a single number takes an empty text for 0 (wire-and-server 4.8).
+            // Only a single number takes an empty text for 0 (`dbConvert.c` of EPICS Base).
             if (0..value.held()).any(|at| value.string(at) == Some(&[])) {
                 return FAILED;
             }
@@ -268,7 +268,7 @@ impl Db {
         if changed && field.is_property() {
             self.post_fields(handle, EventMask::PROPERTY, |_| true);
         }
-        // Posted even if nothing has changed (wire-and-server 6.7).
+        // Posted even if nothing has changed (`db_queue_event_log` of EPICS Base).
         let mask = EventMask::VALUE | EventMask::LOG;
         self.post_fields(handle, mask, |other| other == field);
         if field.processes() {

@@ -356,7 +356,10 @@ impl Db {
                 now: Instant::ZERO,
                 pv: put.pv,
                 name: record.name.clone(),
-                field: view.map_or(Field::Val, |view| view.field).name(record.kind).into(),
+                field: view
+                    .map_or(Field::Val, |view| view.field)
+                    .name(record.kind)
+                    .into(),
                 who: Arc::clone(put.who),
                 sent: kept_put(put.value),
                 states: None,

@@ -128,7 +128,7 @@ pub enum Completion {
     #[default]
     Now,
     /// After this time; further writes with completion queue behind, first in, first out
-    /// (`wire-and-server` 6.9).
+    /// (`dbNotify.c` of EPICS Base).
     After(Duration),
     /// Not by itself: only by [`Ioc::finish_put`](crate::Ioc::finish_put).
     Never,

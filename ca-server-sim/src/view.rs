@@ -127,7 +127,7 @@ fn cut(value: &Value, range: Slice) -> Value {
     Value::from_wire(native, Bytes::from(part))
 }
 
-/// A part of a long string; its last element becomes NUL (`wire-and-server` 7.2).
+/// A part of a long string; its last element becomes NUL (the filter `arr.c` of EPICS Base).
 fn cut_text(value: &Value, range: Slice) -> Value {
     let part = cut(value, range);
     let mut bytes = part.as_ref().data.to_vec();
@@ -158,7 +158,7 @@ impl Record {
         let severities = extra.map(|extra| extra.severities).unwrap_or_default();
         let number = |number: f64| match field.native(self) {
             NativeType::Double => Value::scalar(number),
-            // Saturates; NaN, an undefined limit, is 0 (wire-and-server 4.7).
+            // Saturates; NaN, an undefined limit, is 0 (`dbConvert.c` of EPICS Base).
             _ => Value::scalar(number as i32),
         };
         let limit = |of: fn(&AlarmLimits) -> f64| {

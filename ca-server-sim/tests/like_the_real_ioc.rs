@@ -174,7 +174,7 @@ fn units_are_cut_with_values_only() {
 
 #[test]
 fn an_empty_text_is_no_number_for_an_array() {
-    // wire-and-server 4.8
+    // `dbConvert.c` of EPICS Base
     let builder = Ioc::builder()
         .pv("one", PvSpec::double(1.0))
         .pv("many", PvSpec::array([1.0, 2.0]));
@@ -214,7 +214,7 @@ fn numbers_written_to_texts_have_the_digits_of_the_array_or_six() {
 
 #[test]
 fn a_long_string_is_cut_with_its_nul() {
-    // wire-and-server 7.1
+    // `dbChannelCreate` of EPICS Base
     let mut rig = Rig::new(Ioc::builder().pv("x", PvSpec::string("hello")));
     let mut client = rig.client();
     let (sid, ..) = client.create(&mut rig, "x.VAL$");

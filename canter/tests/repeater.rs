@@ -125,7 +125,7 @@ fn it_says_who_comes_and_goes_and_there_is_only_one() {
     expected.sort();
     assert_eq!(changes, expected);
 
-    // "if the port is taken it exits silently with status 0" (client-and-tools 3.6).
+    // "if the port is taken it exits silently with status 0" (`ca_repeater` of EPICS Base).
     let mut second = start(PROGRAM, &[&args[..], &[port]].concat(), None);
     assert!(second.ended().success());
     let mut output = String::new();
@@ -193,7 +193,7 @@ fn as_ca_repeater_it_leaves_its_output_alone() {
 }
 
 /// libca finds the program by the name caRepeater and starts it without arguments
-/// (client-and-tools 3.4); it stays when its starter has ended.
+/// (`caStartRepeaterIfNotInstalled` of EPICS Base); it stays when its starter has ended.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]

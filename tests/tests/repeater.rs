@@ -114,7 +114,7 @@ fn our_client_hears_beacons_through_the_reference_repeater() {
     });
 }
 
-/// `client-and-tools` 3.6: "if the port is taken it exits silently".
+/// `ca_repeater` of EPICS Base: "if the port is taken it exits silently".
 #[test]
 #[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn the_reference_repeater_leaves_the_port_to_ours() {

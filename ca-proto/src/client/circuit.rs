@@ -1,4 +1,4 @@
-//! One circuit, and the table of all (`client-and-tools` 4.1 to 4.3, 4.13).
+//! One circuit, and the table of all (`tcpiiu` of EPICS Base).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -152,7 +152,8 @@ impl Circuits {
     }
 
     /// Makes a circuit with its first messages and asks for the connection; the limit that it would
-    /// exceed when there are too many. The names of user and host are sent whatever version is assumed (defect 10.7): servers
+    /// exceed when there are too many. The names of user and host are sent whatever version is assumed
+    /// (defect 10.7): servers
     /// below 4.1, which ignore them, are extinct.
     pub(super) fn open(
         &mut self,

@@ -1,4 +1,4 @@
-//! Channels and circuits that come and go (`client-and-tools` 4.2, 4.8 to 4.10, 5.3).
+//! Channels and circuits that come and go (`tcpiiu` and `nciu::connect` of EPICS Base).
 
 use core::net::SocketAddrV4;
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! Datagrams: searches out, replies and beacons in (`client-and-tools` 2.10 to 2.12, 3).
+//! Datagrams: searches out, replies and beacons in (`udpiiu::postMsg` and `bhe::updatePeriod` of EPICS Base).
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};

@@ -1,4 +1,5 @@
-//! The messages of servers that are not bulk (`client-and-tools` 4.5, 5.3, 5.10).
+//! The messages of servers that are not bulk (`tcpiiu::processIncoming`, `nciu::connect` and
+//! `cac::exceptionRespAction` of EPICS Base).
 
 use alloc::string::String;
 use core::net::SocketAddrV4;

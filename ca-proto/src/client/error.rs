@@ -23,7 +23,7 @@ pub enum OpenError {
     ShutDown,
 }
 
-/// Why a request is refused before anything is sent (`client-and-tools` 5.6, in its order).
+/// Why a request is refused before anything is sent (`nciu` of EPICS Base, in its order).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum OpError {

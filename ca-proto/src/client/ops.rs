@@ -19,7 +19,7 @@ pub(super) enum OpKind {
     Write,
     /// A plain write, followed by a read whose answer says that the server has looked at it.
     Checked,
-    /// A read whose answer is an update (`client-and-tools` 4.9).
+    /// A read whose answer is an update (`tcpiiu::responsiveCircuitNotify` of EPICS Base).
     Refresh(SubId),
     /// Cancelled or timed out: the late answer frees the identifier, or the end of the channel
     /// or circuit, after which none can come.

@@ -1,4 +1,4 @@
-//! Bytes from servers (`client-and-tools` 4.5, 5.7).
+//! Bytes from servers (`tcpiiu::processIncoming` and `netSubscription` of EPICS Base).
 //!
 //! Updates and replies to reads and put-notifies, the bulk of the traffic, are looked at before the
 //! general table and cause no allocation. Identifiers that are stale, or belong to another circuit,

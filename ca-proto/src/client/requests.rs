@@ -1,4 +1,4 @@
-//! What the user asks of a channel, and the checks before anything is sent (`client-and-tools` 5.5
+//! What the user asks of a channel, and the checks before anything is sent (`tcpiiu::writeRequest` of EPICS Base
 //! to 5.7).
 
 use alloc::vec::Vec;

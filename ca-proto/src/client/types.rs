@@ -247,7 +247,7 @@ impl fmt::Display for CloseReason {
 pub enum Trouble {
     /// Its circuit is gone, or never came about.
     Circuit(CloseReason),
-    /// Its circuit does not answer; the connection is kept (`client-and-tools` 4.8).
+    /// Its circuit does not answer; the connection is kept (`tcpiiu::unresponsiveCircuitNotify` of EPICS Base).
     Unresponsive,
     /// The server answered the search, then refused to create the channel.
     CreateFailed,

@@ -1,4 +1,5 @@
-//! Deadlines of circuits: connection, creation, silence (`client-and-tools` 4.6 to 4.9).
+//! Deadlines of circuits: connection, creation, silence (`tcpRecvWatchdog` and
+//! `tcpiiu::responsiveCircuitNotify` of EPICS Base).
 
 use alloc::vec::Vec;
 

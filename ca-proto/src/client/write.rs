@@ -1,4 +1,4 @@
-//! The messages that carry values to a server (`client-and-tools` 5.5).
+//! The messages that carry values to a server (`tcpiiu::writeRequest` of EPICS Base).
 
 use bytes::{BufMut, Bytes};
 

@@ -91,7 +91,7 @@ pub struct Circuit {
 
 impl Circuit {
     /// A circuit that was just accepted. Our version is queued at once, unasked
-    /// (`wire-and-server` 3.1); clients of name servers wait for it.
+    /// (`tcp_version_action` of EPICS Base); clients of name servers wait for it.
     pub fn new(params: Arc<ServerParams>, id: CircuitId, peer: SocketAddrV4, now: Instant) -> Self {
         let account = Account::alone(&params);
         Self::with_account(params, id, peer, account, now)
@@ -349,7 +349,7 @@ impl Circuit {
         }
     }
 
-    /// The client's name of the channel that a request speaks of (`wire-and-server` 3.10).
+    /// The client's name of the channel that a request speaks of (`send_err` of EPICS Base).
     pub(super) fn subject(&self, header: &Header) -> Option<Cid> {
         match header.command {
             Command::EVENT_ADD
@@ -375,7 +375,7 @@ impl Circuit {
     }
 
     /// Asks for the rights of all channels again. Changed ones are told to the client, then each
-    /// subscription of those channels gets an update (`wire-and-server` 6.5).
+    /// subscription of those channels gets an update (`casAccessRightsCB` of EPICS Base).
     pub fn rights_changed(&mut self, _now: Instant, db: &mut (impl Database + ?Sized)) {
         let mut changed = Vec::new();
         for (sid, channel) in self.channels.iter_mut() {
@@ -483,7 +483,7 @@ impl Circuit {
     }
 
     /// Nothing on a server's circuit happens by time; there is no inactivity time-out
-    /// (`wire-and-server` 6.4).
+    /// (`destroy_tcp_client` of EPICS Base).
     pub fn handle_timeout(&mut self, _now: Instant, _db: &mut (impl Database + ?Sized)) {}
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called: never.

@@ -36,7 +36,7 @@ pub struct ChannelInfo {
 pub struct Identity {
     /// User name from `CLIENT_NAME`; case counts. Empty if the client sent none.
     pub user: Vec<u8>,
-    /// Host name from `HOST_NAME` in lower case (`wire-and-server` 3.18). Empty if the client sent
+    /// Host name from `HOST_NAME` in lower case (`host_name_action` of EPICS Base). Empty if the client sent
     /// none.
     pub host: Vec<u8>,
     /// Address of the client's socket.
@@ -100,7 +100,7 @@ pub struct Put<'a> {
     /// What is written to.
     pub pv: PvId,
     /// The value in the client's type; longer than the PV is legal and means that the rest is
-    /// ignored (`wire-and-server` 4.9).
+    /// ignored (`dbChannel_put` of EPICS Base).
     pub value: PutValue<'a>,
     /// Who writes; a write that waits shares it.
     pub who: &'a Arc<Identity>,
@@ -142,7 +142,7 @@ pub enum PutOutcome {
 /// Methods are called while a request is handled and must not block.
 pub trait Database {
     /// Whether a search for this name is answered: record and field exist. Modifiers and filters
-    /// after the field name are not examined (`wire-and-server` 6.1).
+    /// after the field name are not examined (`search_reply_udp` of EPICS Base).
     fn serves(&self, name: &[u8]) -> bool;
     /// Opens what a channel name means, modifiers included; `None` if there is no such thing.
     fn open(&mut self, name: &[u8]) -> Option<PvId>;
@@ -160,7 +160,7 @@ pub trait Database {
     }
     /// Native type and element count.
     fn info(&self, pv: PvId) -> ChannelInfo;
-    /// What this client may do. Read-only fields grant no write (`wire-and-server` 6.5).
+    /// What this client may do. Read-only fields grant no write (`casAccessRightsCB` of EPICS Base).
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights;
     /// The state at this moment; valid also for a removed PV until it is closed. Borrowed where it
     /// exists as it is, as this is called for each read and each update.

@@ -1,6 +1,6 @@
 //! The event queue of a circuit: updates that wait to be sent.
 //!
-//! It behaves like the reference's (`dbEvent.c`, `wire-and-server` 6.7 and 6.8), because clients can
+//! It behaves like the reference's (`dbEvent.c` of EPICS Base), because clients can
 //! observe it: subscriptions share rings; a subscription that already waits in a crowded ring gets
 //! its last entry replaced, so intermediate values may be lost and the newest never.
 

@@ -12,7 +12,7 @@
 //! Nothing here reads a clock or a socket. A driver hands in frames and the time, asks
 //! [`Circuit::transmit`] for bytes when [`Circuit::has_output`], and stops reading (between two
 //! frames, keeping the rest of the chunk) while [`Circuit::is_readable`] is false. The behaviour is
-//! that of the reference server (`wire-and-server` 3 and 6) without its defects (section 10).
+//! that of the reference server (`camessage.c` of EPICS Base) without its defects (`PROTOCOL.md`).
 
 mod account;
 mod ahead;

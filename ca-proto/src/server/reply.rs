@@ -205,7 +205,7 @@ impl Room {
         Ok(())
     }
 
-    /// Queues the obsolete reply with one string cut behind its NUL (`wire-and-server` 3.4).
+    /// Queues the obsolete reply with one string cut behind its NUL (`read_action` of EPICS Base).
     pub(super) fn put_short_string(
         &self,
         out: &mut SendQueue,

@@ -18,11 +18,11 @@ use crate::status::EcaStatus;
 use crate::wire::message::{Port, SAME_ADDRESS, SearchFlag, Text};
 use crate::wire::{Command, Frame, Header, Minor, tcp};
 
-/// Highest priority a circuit can have (`wire-and-server` 3.1).
+/// Highest priority a circuit can have (`tcp_version_action` of EPICS Base).
 const MAX_PRIORITY: u16 = 99;
-/// Longest client and host name in bytes, without NUL (`wire-and-server` 3.18).
+/// Longest client and host name in bytes, without NUL (`host_name_action` of EPICS Base).
 const MAX_IDENTITY: usize = 511;
-/// Largest element count that a client below 4.9 can be told (`wire-and-server` 2.2).
+/// Largest element count that a client below 4.9 can be told (the CA protocol specification, message structure).
 const MAX_OLD_COUNT: u32 = 65_534;
 /// What a channel costs beside its name, its place in the table and what the database keeps: the
 /// message that says that its PV is gone.

@@ -256,7 +256,7 @@ impl Circuit {
     }
 
     /// Queues an update for a subscription, by the rules of the reference's event queue
-    /// (`wire-and-server` 6.7). Subscriptions that do not exist, or whose channel is not readable at
+    /// (`db_queue_event_log` of EPICS Base). Subscriptions that do not exist, or whose channel is not readable at
     /// the moment, are passed over. Ask [`has_output`](Self::has_output) afterwards.
     pub fn post(&mut self, sub: SubKey, snapshot: &Snapshot) {
         self.post_update(sub, Update::new(snapshot));

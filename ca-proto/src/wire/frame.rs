@@ -674,7 +674,7 @@ mod tests {
         assert!(deframer.body().unwrap().remaining_mut() <= BODY_STEP);
     }
 
-    /// `wire-and-server` 2.3: reported as soon as the header is complete, framing is lost.
+    /// `CA_MESSAGE_ALIGN` of EPICS Base: reported as soon as the header is complete, framing is lost.
     #[test]
     fn misaligned_size_ends_the_stream() {
         let mut bytes = message(8, 1);

@@ -206,7 +206,8 @@ mod tests {
         out
     }
 
-    /// `wire-and-server` 2.2: 65528 bytes and 65534 elements are the largest standard values.
+    /// the CA protocol specification, message structure: 65528 bytes and 65534 elements are the largest
+    /// standard values.
     #[test]
     fn extended_form_starts_at_0xffff_of_either_field() {
         for (payload_len, count, len) in [
@@ -227,7 +228,7 @@ mod tests {
         }
     }
 
-    /// `wire-and-server` 2.2, the CREATE_CHAN reply for 70000 chars.
+    /// the CA protocol specification, message structure, the CREATE_CHAN reply for 70000 chars.
     #[test]
     fn zero_payload_can_be_extended() {
         let header = Header {

@@ -1,4 +1,5 @@
-//! What servers say went wrong, and what they do wrong (`client-and-tools` 4.5, 5.10).
+//! What servers say went wrong, and what they do wrong (`tcpiiu::processIncoming` and
+//! `cac::exceptionRespAction` of EPICS Base).
 
 use ca_proto::EcaStatus;
 use ca_proto::client::{CloseReason, Event, More, ReadSpec, Token, TypeSpec, Violation};
@@ -46,7 +47,7 @@ fn a_server_cannot_answer_for_another_one() {
     assert_eq!(rig.heard(), [was_read(1), updated(3)]);
 }
 
-/// 5.10 with the bytes of `wire-and-server` 3.10, our identifiers put in.
+/// What `send_err` of EPICS Base sends, our identifiers put in.
 #[test]
 fn trap_38_an_error_goes_to_the_request_it_copies() {
     let mut rig = Rig::new();

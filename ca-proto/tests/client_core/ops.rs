@@ -1,5 +1,5 @@
-//! Reads, writes, put-notifies, and what servers say about them (`client-and-tools` 5.5, 5.6, 5.8,
-//! 5.10).
+//! Reads, writes, put-notifies, and what servers say about them (`tcpiiu::writeRequest`, `nciu`,
+//! `cac::disconnectAllIO` and `cac::exceptionRespAction` of EPICS Base).
 
 use bytes::Bytes;
 use ca_proto::EcaStatus;
