@@ -1,6 +1,7 @@
 //! The asynchronous client and the IOC's drivers, unchanged, on the virtual network.
 
 mod beacons;
+mod busy;
 mod cancel;
 mod cycles;
 mod dropped;
