@@ -264,6 +264,11 @@ impl ByteStream for TokioStream {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 
+    fn abort_on_drop(&mut self) {
+        // Fails when the connection is gone already.
+        let _ = self.0.set_zero_linger();
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddrV4> {
         v4(self.0.local_addr()?)
     }
