@@ -134,7 +134,7 @@ impl Circuit {
             let room = self.proxy.with(|engine, _| engine.has_room(self.id, way));
             self.open[way.index()] && room
         });
-        let at = self.proxy.with(|engine, now| engine.wake(now, self.id));
+        let at = self.proxy.with(|engine, _| engine.wake(self.id));
         let [client, server] = &self.streams;
         let readable = tokio::select! {
             _ = client.readable(), if reads[0] => Some(Direction::Request),
@@ -182,7 +182,7 @@ impl Circuit {
                 .proxy
                 .with(|engine, now| match engine.output(now, self.id, way) {
                     Output::Data(data) => {
-                        let written = stream.try_write(data);
+                        let written = stream.try_write(&data);
                         if let Ok(n) = written {
                             engine.sent(now, self.id, way, n);
                         }
