@@ -15,12 +15,26 @@ use ca_net::{
 use ca_proto::addr_list::Interface;
 use ca_proto::{Instant, Timestamp};
 use shuttle::future::{JoinHandle, spawn};
+use shuttle::rand::{Rng, thread_rng};
 
 use crate::stream::{Stream, connection};
 
 /// Deadlines that are no further away when they are set pass at any time, others never: searches and
 /// first beacons go on, but no time-out hides a wake-up that is lost.
 const SOON: Duration = Duration::from_millis(300);
+
+/// About the pause that half of all looks at the clock do not reach, in nanoseconds.
+const USUAL: u32 = 2000;
+/// The longest pause, in nanoseconds.
+const LONGEST: u64 = 500_000_000;
+
+/// How long a machine with much else to do lets us wait: the scheduler draws it, so that a schedule
+/// repeats it. For each hundredfold length there are ten times fewer.
+fn pause() -> Duration {
+    let draw = |below: u32| u64::from(thread_rng().gen_range(0..below));
+    let (nanos, part) = (draw(USUAL) + 1, draw(1000) + 1);
+    Duration::from_nanos((nanos * 500 * 500 / (part * part)).clamp(1, LONGEST))
+}
 
 /// Who waits for something to come, and what has come.
 #[derive(Debug)]
@@ -56,13 +70,15 @@ struct State {
     connections: BTreeMap<u16, Inbox<(Stream, SocketAddrV4)>>,
 }
 
-/// One host on which everybody lives.
+/// One host on which everybody lives, in half of the schedules a machine with much else to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     /// A lock that no thread of the model ever waits for.
     state: Arc<Mutex<State>>,
     /// Bytes that a connection holds in each direction.
     capacity: usize,
+    /// Time passes between any two looks at the clock.
+    busy: bool,
 }
 
 impl Host {
@@ -75,6 +91,7 @@ impl Host {
                 connections: BTreeMap::new(),
             })),
             capacity,
+            busy: thread_rng().gen_bool(0.5),
         }
     }
 
@@ -96,7 +113,10 @@ impl Host {
 
 impl Runtime for Host {
     fn now(&self) -> Instant {
-        self.lock().now
+        let pause = if self.busy { pause() } else { Duration::ZERO };
+        let mut state = self.lock();
+        state.now += pause;
+        state.now
     }
 
     fn wall(&self) -> Timestamp {
