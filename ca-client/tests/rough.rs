@@ -19,17 +19,38 @@ use tokio::net::TcpListener;
 const SECOND: Duration = Duration::from_secs(1);
 const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
-async fn fails_to_connect(server: &Server) -> Box<Context> {
+/// What is known of a channel that does not connect, once it has come so far.
+async fn fails_to_connect(server: &Server, so_far: impl Fn(&Phase) -> bool) -> Box<Context> {
     let builder = Client::builder().isolated([server.udp]);
     let client = builder.timeout(SECOND / 3).build().unwrap();
-    let error = client.channel("t:analog").await.unwrap_err();
-    let text = error.to_string();
-    assert!(text.starts_with("cannot connect \"t:analog\""), "{text}");
-    client.close().await;
-    match error {
-        ConnectError::TimedOut(context) => context,
-        other => panic!("{other:?}"),
+    let channel = client.open("t:analog").unwrap();
+    let mut last = None;
+    for _ in 0..100 {
+        let error = channel.connected().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("cannot connect \"t:analog\""), "{text}");
+        let ConnectError::TimedOut(context) = error else {
+            panic!("{error:?}");
+        };
+        let done = so_far(&context.phase);
+        last = Some(context);
+        if done {
+            break;
+        }
     }
+    client.close().await;
+    last.expect("it was tried")
+}
+
+/// The circuit has failed for a reason.
+fn in_trouble(phase: &Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Searching {
+            trouble: Some(_),
+            ..
+        }
+    )
 }
 
 #[tokio::test]
@@ -38,7 +59,7 @@ async fn a_server_that_refuses_connections_is_named_as_the_reason() {
     let port = closed.local_addr().unwrap().port();
     drop(closed);
     let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
-    let context = fails_to_connect(&server).await;
+    let context = fails_to_connect(&server, in_trouble).await;
     assert_eq!(trouble(&context), CloseReason::Refused);
     assert_eq!(
         context.peer,
@@ -76,7 +97,7 @@ async fn answered_with(bytes: &[u8], read_first: bool, keep: bool) -> Box<Contex
         }
         drop((stream, rude));
     };
-    let (context, ()) = tokio::join!(fails_to_connect(&server), answer);
+    let (context, ()) = tokio::join!(fails_to_connect(&server, in_trouble), answer);
     assert_eq!(
         context.peer,
         Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
@@ -130,7 +151,8 @@ async fn a_server_that_accepts_and_says_nothing_is_named_with_its_address() {
     let silent = TcpListener::bind(LOOPBACK).await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
-    let context = fails_to_connect(&server).await;
+    let silent = |phase: &Phase| *phase == Phase::Silent;
+    let context = fails_to_connect(&server, silent).await;
     assert_eq!(context.phase, Phase::Silent);
     let peer = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
     assert_eq!(context.peer, Some(peer));
@@ -148,7 +170,7 @@ async fn garbage_ends_the_circuit_and_nothing_else() {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
     };
-    let (context, ()) = tokio::join!(fails_to_connect(&server), garbage);
+    let (context, ()) = tokio::join!(fails_to_connect(&server, in_trouble), garbage);
     assert!(matches!(
         context.phase,
         Phase::Searching {

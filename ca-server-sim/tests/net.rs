@@ -15,7 +15,7 @@ use ca_server_sim::{Ioc, IocHandle, NetConfig, PvSpec, ServeError, SimIoc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything in a test ends in time, or the test fails.
 async fn soon<T>(future: impl Future<Output = T>) -> T {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use wait_timeout::ChildExt;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_canter");
-const IN_TIME: Duration = Duration::from_secs(10);
+const IN_TIME: Duration = Duration::from_secs(60);
 
 /// One test at a time. A program that is being started holds copies of all sockets of this process
 /// for a moment, so that ports which another test has just closed would seem to be in use.
@@ -216,7 +216,7 @@ fn libca_starts_it() {
     let mut command = Command::new(python);
     command.arg(script).args(["--spawned", "1", "--port"]);
     command.arg((port - 1).to_string()).env("PATH", &folder);
-    command.args(["--watchdog", "60"]);
+    command.args(["--watchdog", "150"]);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut libca = Process(command.spawn().unwrap());

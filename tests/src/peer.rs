@@ -17,11 +17,11 @@ use crate::ports;
 /// Names the interpreter; `cargo xtask test` sets it.
 const VARIABLE: &str = "CANTER_PEERS_PYTHON";
 /// Time a server has for its start.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 /// Time a peer has for its end after its standard input was closed.
 const END: Duration = Duration::from_secs(2);
 /// Time any peer lives at most, whatever becomes of its test; the peer itself sees to it.
-const WATCHDOG: Duration = Duration::from_secs(150);
+const WATCHDOG: Duration = Duration::from_secs(480);
 /// Starts of a server before the test gives up; another program may take its port.
 const STARTS: u32 = 3;
 /// Bytes of a peer's standard error that a message shows: its end.

@@ -14,7 +14,7 @@ const IOC: &str = "run_ioc.py";
 /// Short, so that the test need not wait for minutes.
 const PERIOD: [&str; 2] = ["--beacon-period", "0.5"];
 /// Time for whatever is awaited; libca waits 10 s before it registers.
-const IN_TIME: Duration = Duration::from_secs(30);
+const IN_TIME: Duration = Duration::from_secs(120);
 
 /// A client of the IOC on this port, whose beacons go to the next one.
 fn client(port: u16, own_repeater: bool) -> Client {

@@ -65,7 +65,7 @@ impl Server {
             .env_clear()
             .envs(self.exports.iter().cloned());
         command
-            .env("EPICS_CLI_TIMEOUT", "10")
+            .env("EPICS_CLI_TIMEOUT", "60")
             .env("EPICS_CA_REPEATER_PORT", "25999");
         Run::of(&command.output().unwrap())
     }
@@ -196,7 +196,7 @@ fn limits_are_options_and_their_refusals_are_logged() {
     let mut errors = BufReader::new(server.child.stderr.take().unwrap());
     assert_eq!(server.client(&["get", "x"]).out.trim(), "x  1");
     // A filter makes the name of the channel longer than that of the record.
-    let run = server.client(&["get", "-w", "0.3", "x.VAL[0:0]"]);
+    let run = server.client(&["get", "-w", "3", "x.VAL[0:0]"]);
     assert_ne!(run.code, Some(0), "{run:?}");
     let mut line = String::new();
     errors.read_line(&mut line).unwrap();
