@@ -23,17 +23,23 @@ use crate::stream::{Stream, connection};
 /// first beacons go on, but no time-out hides a wake-up that is lost.
 const SOON: Duration = Duration::from_millis(300);
 
-/// About the pause that half of all looks at the clock do not reach, in nanoseconds.
-const USUAL: u32 = 2000;
-/// The longest pause, in nanoseconds.
-const LONGEST: u64 = 500_000_000;
+/// Pauses are shorter than so many bits of nanoseconds, 0.13 s: as long as the deadlines that pass. Long
+/// enough for others too, they would hide a wake-up that is lost.
+const BITS: u32 = 27;
+/// One in a thousand may be as long as this, 2 s.
+const MOST_BITS: u32 = 31;
 
-/// How long a machine with much else to do lets us wait: the scheduler draws it, so that a schedule
-/// repeats it. For each hundredfold length there are ten times fewer.
+/// How long a machine with much else to do lets us wait. All lengths from nanoseconds on come equally
+/// often. The scheduler draws it, so that a schedule repeats it.
 fn pause() -> Duration {
-    let draw = |below: u32| u64::from(thread_rng().gen_range(0..below));
-    let (nanos, part) = (draw(USUAL) + 1, draw(1000) + 1);
-    Duration::from_nanos((nanos * 500 * 500 / (part * part)).clamp(1, LONGEST))
+    let mut rng = thread_rng();
+    let bits = if rng.gen_ratio(1, 1000) {
+        MOST_BITS
+    } else {
+        BITS
+    };
+    let shortest = 1 << rng.gen_range(0..bits);
+    Duration::from_nanos(rng.gen_range(shortest..2 * shortest))
 }
 
 /// Who waits for something to come, and what has come.
