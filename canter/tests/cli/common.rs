@@ -94,20 +94,12 @@ impl Served {
         command_on(self.port, args)
     }
 
-    /// Runs the program with a time `-w` that a PV uses up which is not there; with a longer one if
-    /// others were not found in it, as on a machine that is busy. Gives the time, too.
-    pub(crate) fn within(
-        &self,
-        args: &[&str],
-        found: impl Fn(&Run) -> bool,
-    ) -> (Run, &'static str) {
-        for time in ["0.3", "3"] {
-            let run = self.canter(&[args, &["-w", time]].concat());
-            if found(&run) {
-                return (run, time);
-            }
-        }
-        (self.canter(&[args, &["-w", "30"]].concat()), "30")
+    /// Runs a command with a time `-w` that is used up by what does not come; with a longer one if the
+    /// rest was not done in it, as on a machine that is busy.
+    pub(crate) fn within(&self, args: &[&str], done: impl Fn(&Run) -> bool) -> Run {
+        let run = |time| self.canter(&[&args[..1], &["-w", time], &args[1..]].concat());
+        let mut runs = ["0.3", "3"].into_iter().map(run);
+        runs.find(done).unwrap_or_else(|| run("30"))
     }
 
     /// Runs the program to its end.

@@ -136,10 +136,7 @@ fn a_pv_that_is_not_found_is_named_once_and_found_when_it_appears() {
     // On a busy machine the other one may not have been there in time, either.
     let mut errors = std::iter::repeat_with(|| running.errors.recv_timeout(PATIENCE).unwrap());
     let missing = errors.find(|line| line.contains("t:late")).unwrap();
-    assert!(
-        missing.contains("t:late: not found after 0.2 s"),
-        "{missing}"
-    );
+    assert!(missing.contains("t:late: not found after "), "{missing}");
     assert!(missing.ends_with("; still searching"), "{missing}");
     served.add("t:late", ca_server_sim::PvSpec::long(1));
     assert_eq!(running.news(), "t:late   1");
