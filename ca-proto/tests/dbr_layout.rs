@@ -153,6 +153,15 @@ fn undefined_alarm_limits_are_nan_or_zero() {
         let integer = encoded(&snapshot, ty, 0);
         assert!(integer.iter().all(|&b| b == 0), "{ty}");
     }
+    // Of integers too (`get_alarm` in Base's `dbAccess.c`).
+    let long = snapshot(1i32, Metadata::default());
+    for code in [27, 34] {
+        let real = encoded(&long, DbrType(code), 1);
+        for at in [32, 40, 48, 56] {
+            let limit = f64::from_be_bytes(real[at..at + 8].try_into().unwrap());
+            assert!(limit.is_nan(), "type {code}");
+        }
+    }
 }
 
 /// `dbConvert.c` of EPICS Base: limits of a float are clamped as values are.

@@ -161,7 +161,10 @@ impl Snapshot {
         let meta = &*self.meta;
         // Only real fields have a precision, only enums have states (`db_access.h` and `dbConvert.c` of EPICS Base).
         let real = self.value.native().is_real();
-        let integer = matches!(self.value.native(), NativeType::Short | NativeType::Long);
+        let integer = matches!(
+            self.value.native(),
+            NativeType::Short | NativeType::Long | NativeType::Enum
+        );
         let states = (self.value.native() == NativeType::Enum).then_some(&meta.states);
         for (field, ..) in layout::fields(ty) {
             match field {
@@ -172,8 +175,10 @@ impl Snapshot {
                 Field::Precision => out.put_i16(if real { meta.precision } else { 0 }),
                 Field::Units => put_text(meta.units.as_bytes(), UNITS_LEN - 1, UNITS_LEN, out),
                 Field::Limit(limit) => match meta.limits.get(limit) {
-                    // Undefined limits are 0 in integer types (`dbConvert.c` of EPICS Base).
+                    // Undefined limits are 0 in integer types, NaN in the others, whatever the value
+                    // is (`get_alarm` in Base's `dbAccess.c`).
                     v if v.is_nan() && !native.is_real() => convert::put_number(0.0, native, out),
+                    v if v.is_nan() => convert::put_number(v, native, out),
                     // Limits of an integer are integers, of which the low bits are sent.
                     v if integer => convert::put_integer(v as i32, native, out),
                     v => convert::put_number(v, native, out),
