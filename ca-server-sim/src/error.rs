@@ -17,6 +17,24 @@ pub enum BuildError {
         /// What is wrong with it, and the remedy.
         reason: &'static str,
     },
+    /// A name with a dot that is also that of a field of another PV.
+    #[error(
+        "PV name \"{name}\": this is a field of PV \"{owner}\"; give one of the two another name"
+    )]
+    IsField {
+        /// The name with the dot.
+        name: String,
+        /// The PV whose field it would be.
+        owner: String,
+    },
+    /// What is given does not fit the PV, or would have no effect.
+    #[error("PV \"{name}\": {}", listed(.faults))]
+    Unfit {
+        /// The PV.
+        name: String,
+        /// Each thing that is wrong, at least one.
+        faults: Vec<crate::fault::Fault>,
+    },
     /// Two PVs have the same name.
     #[error("PV \"{name}\" exists already; give each PV its own name, or remove the old one first")]
     Duplicate {
@@ -62,6 +80,11 @@ pub enum BuildError {
     /// A text that describes a PV cannot be understood.
     #[error(transparent)]
     Text(#[from] crate::text::PvTextError),
+}
+
+fn listed(faults: &[crate::fault::Fault]) -> String {
+    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    texts.join("; also, ")
 }
 
 /// Why a PV could not be read, written or changed from the program.

@@ -23,6 +23,8 @@
 //! ```
 
 pub mod driver;
+#[cfg(feature = "diagnostics")]
+pub mod diagnostic;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod signals;
@@ -35,12 +37,14 @@ mod ahead;
 mod alarm;
 mod builder;
 mod change;
+mod check;
 mod control;
 mod database;
 mod db;
 mod deadband;
 mod error;
 mod events;
+mod fault;
 mod field;
 mod hook;
 mod ioc;
@@ -74,6 +78,7 @@ pub use builder::IocBuilder;
 pub use control::PvRef;
 pub use db::PvHandle;
 pub use error::{BuildError, PostError};
+pub use fault::Fault;
 pub use hook::{PutDecision, PutRequest};
 pub use ioc::{Counts, Ioc};
 pub use limits::IocStats;
@@ -87,4 +92,4 @@ pub use settings::LIMIT_NAMES;
 pub use signals::Signal;
 pub use text::PvTextError;
 #[cfg(feature = "toml")]
-pub use toml::TomlError;
+pub use toml::{Described, Description, TomlError};

@@ -67,7 +67,12 @@ impl View {
 
     pub(crate) fn info(&self, record: &Record) -> ChannelInfo {
         let (native, count) = if self.modifiers.long {
-            (NativeType::Char, self.field.text_size())
+            let size = match self.field {
+                // Longer than that of a record can be.
+                Field::Name => self.field.text_size().max(record.name.len() as u32 + 1),
+                field => field.text_size(),
+            };
+            (NativeType::Char, size)
         } else if self.field == Field::Val {
             (record.native(), record.capacity)
         } else {

