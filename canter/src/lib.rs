@@ -118,6 +118,7 @@ pub fn main() -> ExitCode {
             let _ = writeln!(err, "{error}");
             Outcome::Usage
         }
+        Err(Stop::Told) => Outcome::Usage,
     };
     // Who does not read it is not waited for.
     let _ = err.finish(LAST_WORDS);

@@ -5,7 +5,7 @@ mod control;
 mod driver;
 mod engine;
 pub(crate) mod fuzz;
-mod pattern;
+pub(crate) mod pattern;
 mod rule;
 mod script;
 #[cfg(test)]
@@ -25,7 +25,7 @@ use clap::Args;
 use crate::console::Console;
 use crate::exit::{Outcome, Stop, UsageError};
 use crate::interrupt::{closed_output, interrupted};
-use crate::options::{block_on, look_up, seconds};
+use crate::options::{block_on, endpoint, look_up, seconds};
 use crate::text;
 use driver::{Proxy, Setup};
 use engine::Level;
@@ -86,11 +86,6 @@ pub(crate) struct ProxyArgs {
     /// End after this time
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<f64>,
-}
-
-fn endpoint(text: &str) -> Result<SocketAddrV4, String> {
-    let remedy = || "give ADDRESS:PORT such as 127.0.0.1:5064".to_owned();
-    text.parse().map_err(|_| remedy())
 }
 
 /// Runs the command.

@@ -8,6 +8,7 @@ mod demo;
 mod get;
 mod info;
 mod ioc;
+mod ioc_service;
 mod monitor;
 mod proxy;
 mod put;
