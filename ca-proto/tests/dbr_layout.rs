@@ -153,7 +153,11 @@ fn undefined_alarm_limits_are_nan_or_zero() {
         let integer = encoded(&snapshot, ty, 0);
         assert!(integer.iter().all(|&b| b == 0), "{ty}");
     }
-    // Of integers too (`get_alarm` in Base's `dbAccess.c`).
+}
+
+/// Of integers too, in requests of real numbers (`get_alarm` in Base's `dbAccess.c`).
+#[test]
+fn undefined_alarm_limits_of_an_integer_are_nan_in_real_numbers() {
     let long = snapshot(1i32, Metadata::default());
     for code in [27, 34] {
         let real = encoded(&long, DbrType(code), 1);
