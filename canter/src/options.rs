@@ -33,6 +33,9 @@ pub(crate) struct ClientArgs {
     /// Port of servers where an address names none, in place of EPICS_CA_SERVER_PORT
     #[arg(long, value_name = "PORT", help_heading = "Network", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
+    /// Priority of the circuits, 0 to 99
+    #[arg(short = 'p', long, value_name = "N", help_heading = "Network", value_parser = clap::value_parser!(u8).range(0..=99))]
+    priority: Option<u8>,
     /// Print the configuration in use, and where each value comes from
     #[arg(long, help_heading = "Network")]
     verbose: bool,
@@ -80,7 +83,10 @@ impl ClientArgs {
         console: &mut Console<'_>,
         tune: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Result<Client, Stop> {
-        let builder = tune(self.builder()?);
+        let mut builder = tune(self.builder()?);
+        if let Some(priority) = self.priority {
+            builder = builder.priority(priority);
+        }
         let client = builder.build().map_err(|error| {
             UsageError::new(
                 error.to_string(),

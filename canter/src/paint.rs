@@ -6,6 +6,8 @@ use std::io::IsTerminal;
 use anstyle::{AnsiColor, Style};
 use ca_proto::AlarmSeverity;
 
+use crate::guard::Escapes;
+
 /// Whether output is coloured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Paint {
@@ -23,6 +25,15 @@ impl Paint {
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             on: stream.is_terminal() && !refused,
+        }
+    }
+
+    /// Escape sequences that outputs with these colours hold.
+    pub(crate) const fn escapes(self) -> Escapes {
+        if self.on {
+            Escapes::Colours
+        } else {
+            Escapes::None
         }
     }
 
