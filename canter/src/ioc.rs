@@ -86,6 +86,7 @@ pub(crate) struct IocArgs {
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let ioc = builder(args)?;
     log_to_stderr();
+    warn_of_environment(args, console)?;
     let (ioc, put_log) = args.put_log.open(ioc, say)?;
     block_on(async {
         let mut ioc = start(args, ioc).await?;
@@ -111,6 +112,20 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
     let outcome = put_log.map_or(Ok(Outcome::Ok), |log| log.finish(console))?;
     console.complain("stopped")?;
     Ok(outcome)
+}
+
+/// Names variables with values that cannot be meant, unless an option takes their place.
+fn warn_of_environment(args: &IocArgs, console: &mut Console<'_>) -> io::Result<()> {
+    let env = EnvServer::read(options::variable);
+    let replaced = |variable| args.port.is_some() && variable == env.server_port.variable;
+    for warning in env.warnings.iter().filter(|w| !replaced(w.variable)) {
+        console.complain(format_args!("warning: {warning}"))?;
+    }
+    let (_, bad) = env.ignore_addrs.value.resolve(options::look_up);
+    for bad in bad {
+        console.complain(options::left_out(env.ignore_addrs.variable, &bad))?;
+    }
+    Ok(())
 }
 
 /// Says how often peers met which limit.
@@ -226,11 +241,8 @@ fn interfaces(args: &IocArgs, env: &EnvServer) -> Result<BindAddrs, UsageError> 
     let (listed, bad) = env.interfaces.value.resolve(options::look_up);
     if let Some(bad) = bad.first() {
         return Err(UsageError::new(
-            format!(
-                "EPICS_CAS_INTF_ADDR_LIST: `{}` is no address and no known host",
-                bad.0
-            ),
-            "name addresses of this host, separated by blanks",
+            format!("EPICS_CAS_INTF_ADDR_LIST: {bad}"),
+            bad.remedy(),
         ));
     }
     let mut sorted = BindAddrs::from_list(&listed).map_err(|ambiguous| {
@@ -249,11 +261,8 @@ fn beacons(env: &EnvServer, served: &[Ipv4Addr]) -> Result<Vec<SocketAddrV4>, Us
     let (user, bad) = env.beacon_addr_list.value.resolve(options::look_up);
     if let Some(bad) = bad.first() {
         return Err(UsageError::new(
-            format!(
-                "EPICS_CAS_BEACON_ADDR_LIST: `{}` is no address and no known host",
-                bad.0
-            ),
-            "name addresses, separated by blanks",
+            format!("EPICS_CAS_BEACON_ADDR_LIST: {bad}"),
+            bad.remedy(),
         ));
     }
     let auto = env.auto_beacon_addr_list.value;

@@ -187,7 +187,7 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Dump(args) => dump::run(args, &mut console.out),
         Command::Bench(args) => bench::run(args, console),
         Command::Conformance(args) => conformance::command::run(args, console),
-        Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
+        Command::Repeater(args) => repeater::run(args, console),
         Command::Proxy(args) => proxy::run(args, console),
         Command::World(args) => world::run(args, console),
     }
