@@ -11,6 +11,7 @@ const PAGES: &[(&str, &str)] = &[
         "conformance.md",
         include_str!("../../docs/src/conformance.md"),
     ),
+    ("json.md", include_str!("../../docs/src/json.md")),
     ("tools.md", include_str!("../../docs/src/tools.md")),
 ];
 

@@ -248,6 +248,11 @@ fn puts_are_logged_with_who_and_what() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let of = |at: usize, key: &str| lines[at][key].clone();
+    let seen = std::sync::Mutex::default();
+    for line in &lines {
+        crate::json::check(&["log"], line, &seen);
+    }
+    assert_eq!(of(0, "type"), "DOUBLE");
     assert_eq!(
         (of(0, "pv"), of(0, "old"), of(0, "new")),
         ("x".into(), 1.5.into(), 2.5.into())
@@ -293,7 +298,12 @@ fn refused_puts_and_ends_of_puts_are_logged_on_standard_output() {
         ("ro".into(), 2.5.into(), 1.5.into(), "ECA_NOWTACCESS".into())
     );
     assert_eq!(
-        (of(1, "pv"), of(1, "new"), of(1, "result"), of(1, "took")),
+        (
+            of(1, "pv"),
+            of(1, "new"),
+            of(1, "result"),
+            of(1, "took")
+        ),
         (
             "slow".into(),
             7.into(),

@@ -8,7 +8,10 @@ mod demo;
 mod get;
 mod info;
 mod ioc;
+mod json;
 mod monitor;
 mod proxy;
 mod put;
 mod raw;
+#[cfg(unix)]
+mod words;
