@@ -8,14 +8,15 @@ use jiff::tz::TimeZone;
 
 use crate::console::Console;
 use crate::options::variable;
+use crate::text;
 
 /// Characters of a time, for those that are undefined.
 pub(crate) const WIDTH: usize = 26;
 
-/// The zone of this host or of `TZ`, or why there is none; then times are UTC.
-fn zone() -> &'static Result<TimeZone, String> {
-    static ZONE: OnceLock<Result<TimeZone, String>> = OnceLock::new();
-    ZONE.get_or_init(|| TimeZone::try_system().map_err(|error| error.to_string()))
+/// The zone of `TZ` or of this host; without one times are UTC.
+fn zone() -> Option<&'static TimeZone> {
+    static ZONE: OnceLock<Option<TimeZone>> = OnceLock::new();
+    ZONE.get_or_init(|| TimeZone::try_system().ok()).as_ref()
 }
 
 /// Says it when times are not those of the zone that the user asked for. For commands that are going
@@ -24,24 +25,20 @@ fn zone() -> &'static Result<TimeZone, String> {
 /// # Errors
 /// Those of the console.
 pub(crate) fn warn_of_zone(console: &mut Console<'_>) -> io::Result<()> {
-    if zone().is_ok() {
+    // Without the variable, a host that tells no zone has UTC for everybody.
+    let Some(name) = variable("TZ").filter(|name| !name.is_empty() && zone().is_none()) else {
         return Ok(());
-    }
-    match variable("TZ").filter(|name| !name.is_empty()) {
-        Some(name) => console.complain(format_args!(
-            "warning: TZ is `{}`, which is no time zone known here: times are UTC; write a name such as \
-             Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3",
-            crate::text::printable(&name)
-        )),
-        None => console.complain(
-            "warning: this host does not tell its time zone: times are UTC; set TZ, to Europe/Berlin for instance",
-        ),
-    }
+    };
+    console.complain(format_args!(
+        "warning: TZ is `{}`, which is no time zone known here: times are UTC; write a name such as \
+         Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3",
+        text::printable(&name)
+    ))
 }
 
 /// Local time with microseconds, as the reference tools print it: `2026-11-20 08:21:05.868406`.
 pub(crate) fn local(stamp: Timestamp) -> String {
-    in_zone(stamp, zone().as_ref().unwrap_or(&TimeZone::UTC))
+    in_zone(stamp, zone().unwrap_or(&TimeZone::UTC))
 }
 
 fn in_zone(stamp: Timestamp, zone: &TimeZone) -> String {

@@ -35,17 +35,17 @@ const PERIOD: &str = "a number of seconds from 0.1 to 31622400";
 const YES_OR_NO: &str = "YES or NO";
 
 /// Why a number could not be had.
-enum NoNumber {
+enum Unusable {
     Empty,
-    NoNumber,
+    NotANumber,
     OutOfRange,
 }
 
-impl NoNumber {
+impl Unusable {
     const fn why(&self, thing: &'static str) -> &'static str {
         match self {
             Self::Empty => "no value",
-            Self::NoNumber => thing,
+            Self::NotANumber => thing,
             Self::OutOfRange => "out of range",
         }
     }
@@ -145,15 +145,15 @@ impl<'a, F: Fn(&str) -> Option<String>> Reader<'a, F> {
 
     /// `None` if the variable is not set. As for the reference, text behind the number is ignored; a
     /// warning says so.
-    fn integer(&mut self, variable: &'static str) -> Option<Result<i64, NoNumber>> {
+    fn integer(&self, variable: &'static str) -> Option<Result<i64, Unusable>> {
         let text = (self.env)(variable)?;
         if text.is_empty() {
-            return Some(Err(NoNumber::Empty));
+            return Some(Err(Unusable::Empty));
         }
         Some(match parse_signed(cut_number(&text), Base::Ten) {
             Ok(value) => Ok(value),
-            Err(ParseNumberError::OutOfRange) => Err(NoNumber::OutOfRange),
-            Err(_) => Err(NoNumber::NoNumber),
+            Err(ParseNumberError::OutOfRange) => Err(Unusable::OutOfRange),
+            Err(_) => Err(Unusable::NotANumber),
         })
     }
 
@@ -165,16 +165,16 @@ impl<'a, F: Fn(&str) -> Option<String>> Reader<'a, F> {
     }
 
     /// `None` if the variable is not set. Only white space may follow the number.
-    fn real(&self, variable: &'static str) -> Option<Result<f64, NoNumber>> {
+    fn real(&self, variable: &'static str) -> Option<Result<f64, Unusable>> {
         let text = (self.env)(variable)?;
         if text.is_empty() {
-            return Some(Err(NoNumber::Empty));
+            return Some(Err(Unusable::Empty));
         }
         let number = cut_number(&text);
         Some(match strtod(number) {
             Ok((value, len)) if number.iter().skip(len).all(u8::is_ascii_whitespace) => Ok(value),
-            Err(ParseNumberError::OutOfRange) => Err(NoNumber::OutOfRange),
-            _ => Err(NoNumber::NoNumber),
+            Err(ParseNumberError::OutOfRange) => Err(Unusable::OutOfRange),
+            _ => Err(Unusable::NotANumber),
         })
     }
 
@@ -187,7 +187,7 @@ impl<'a, F: Fn(&str) -> Option<String>> Reader<'a, F> {
             Some(Ok(value)) => u16::try_from(value)
                 .ok()
                 .filter(|&port| port > RESERVED)
-                .ok_or(NoNumber::OutOfRange),
+                .ok_or(Unusable::OutOfRange),
             Some(Err(error)) => Err(error),
         };
         match found {
@@ -227,8 +227,8 @@ impl<'a, F: Fn(&str) -> Option<String>> Reader<'a, F> {
             Some(Ok(value)) if value > 0.0 && value <= MAX_PERIOD.as_secs_f64() => {
                 Ok(Duration::from_secs_f64(value))
             }
-            Some(Ok(value)) if value.is_nan() => Err(NoNumber::NoNumber),
-            Some(Ok(_)) => Err(NoNumber::OutOfRange),
+            Some(Ok(value)) if value.is_nan() => Err(Unusable::NotANumber),
+            Some(Ok(_)) => Err(Unusable::OutOfRange),
             Some(Err(error)) => Err(error),
         };
         match found {
@@ -252,7 +252,7 @@ impl<'a, F: Fn(&str) -> Option<String>> Reader<'a, F> {
         let default = Setting::default(variable, Duration::from_secs(300));
         let found = match self.real(variable) {
             None => return default,
-            Some(Ok(value)) if value.is_nan() => Err(NoNumber::NoNumber),
+            Some(Ok(value)) if value.is_nan() => Err(Unusable::NotANumber),
             Some(other) => other,
         };
         let value = match found {
@@ -282,7 +282,7 @@ impl<'a, F: Fn(&str) -> Option<String>> Reader<'a, F> {
         let found = match self.integer(variable) {
             None => return default,
             Some(Ok(value)) if value >= 0 => Ok(value),
-            Some(Ok(_)) => Err(NoNumber::OutOfRange),
+            Some(Ok(_)) => Err(Unusable::OutOfRange),
             Some(Err(error)) => Err(error),
         };
         let why = match found.map(u32::try_from) {
@@ -305,7 +305,7 @@ impl<'a, F: Fn(&str) -> Option<String>> Reader<'a, F> {
         let variable = "EPICS_CA_MCAST_TTL";
         let found = match self.integer(variable) {
             None => return Setting::default(variable, 1),
-            Some(Ok(value)) => u8::try_from(value).map_err(|_| NoNumber::OutOfRange),
+            Some(Ok(value)) => u8::try_from(value).map_err(|_| Unusable::OutOfRange),
             Some(Err(error)) => Err(error),
         };
         match found {
