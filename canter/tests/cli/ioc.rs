@@ -298,12 +298,7 @@ fn refused_puts_and_ends_of_puts_are_logged_on_standard_output() {
         ("ro".into(), 2.5.into(), 1.5.into(), "ECA_NOWTACCESS".into())
     );
     assert_eq!(
-        (
-            of(1, "pv"),
-            of(1, "new"),
-            of(1, "result"),
-            of(1, "took")
-        ),
+        (of(1, "pv"), of(1, "new"), of(1, "result"), of(1, "took")),
         (
             "slow".into(),
             7.into(),
