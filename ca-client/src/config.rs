@@ -342,7 +342,9 @@ fn look_up(name: &str) -> Option<Ipv4Addr> {
 }
 
 fn bad_tokens(warnings: &mut Vec<String>, variable: &str, bad: &[BadToken]) {
-    warnings.extend(bad.iter().map(|token| format!("{variable}: {token}")));
+    let text =
+        |token: &BadToken| format!("{variable}: {token}, it is left out; {}", token.remedy());
+    warnings.extend(bad.iter().map(text));
 }
 
 /// The configuration that a client runs with. Prints itself, one setting per line with its
@@ -377,7 +379,7 @@ impl EffectiveConfig {
         &self.lines
     }
 
-    /// What was wrong with the settings, in the reference's words where it has some.
+    /// What cannot be meant in the settings, with what is used and what to write.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

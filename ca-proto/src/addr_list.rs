@@ -16,6 +16,8 @@ use nom::sequence::preceded;
 use nom::{IResult, Parser};
 use thiserror::Error;
 
+use crate::text::Plain;
+
 /// One valid token of an address list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -41,11 +43,41 @@ impl fmt::Display for Entry {
 }
 
 /// A token that is neither an address nor a host name, or a name that was not found.
-///
-/// Prints the reference's message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("Bad internet address or host name: '{0}'")]
+#[error("`{token}` is no IPv4 address and no known host", token = Plain(.0.as_bytes()))]
 pub struct BadToken(pub String);
+
+impl BadToken {
+    /// What to write instead.
+    pub fn remedy(&self) -> &'static str {
+        let token = self.0.as_str();
+        if token.contains([',', ';']) {
+            "separate addresses by blanks"
+        } else if token.contains("//") || token.contains('/') {
+            "write the address alone, without scheme, path or mask"
+        } else if token.contains('[') || token.matches(':').count() > 1 {
+            "Channel Access uses IPv4 addresses, and one port behind a colon"
+        } else if token
+            .parse::<u32>()
+            .is_ok_and(|number| number < FIRST_ADDRESS)
+        {
+            "write an address in front of a port, as in 127.0.0.1:5064"
+        } else if token.contains(':') && !is_port(token) {
+            "the port behind the colon is a number from 1 to 65535"
+        } else {
+            "write addresses such as 10.0.0.255, or names that this host can look up, with :PORT \
+             where it is another one"
+        }
+    }
+}
+
+/// Numbers below are addresses of no host (RFC 6890, 0.0.0.0/8); who writes one means a port.
+const FIRST_ADDRESS: u32 = 1 << 24;
+
+fn is_port(token: &str) -> bool {
+    let port = token.rsplit(':').next().unwrap_or_default();
+    port.parse::<u16>().is_ok_and(|port| port > 0)
+}
 
 /// A parsed address list: its tokens in order, good and bad.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -112,8 +144,9 @@ impl fmt::Display for AddrList {
 /// Parses one token: `a.b.c.d`, a raw 32-bit decimal number or a host name, each with optional
 /// `:port`.
 ///
-/// Octets are decimal also with leading zeros. Port 0 is accepted. Numbers with fewer than four
-/// parts (`1.2.3`), which the reference expands as `inet_aton` does, are taken for mistakes.
+/// Octets are decimal also with leading zeros. What the reference takes and nobody means is a mistake:
+/// port 0, numbers that are addresses of no host (`5064`), and numbers with fewer than four parts
+/// (`1.2.3`), which it expands as `inet_aton` does.
 ///
 /// # Errors
 ///
@@ -122,9 +155,11 @@ pub fn parse_token(token: &str, default_port: u16) -> Result<Entry, BadToken> {
     fn with_port<'a, T>(
         host: impl Parser<&'a str, Output = T, Error = nom::error::Error<&'a str>>,
     ) -> impl Parser<&'a str, Output = (T, Option<u16>), Error = nom::error::Error<&'a str>> {
+        let port = verify(port, |&port| port > 0);
         all_consuming((host, opt(preceded(char(':'), port))))
     }
 
+    let raw = verify(raw_address, |&number| number >= FIRST_ADDRESS);
     let addr = |(ip, port): (Ipv4Addr, Option<u16>)| {
         Entry::Addr(SocketAddrV4::new(ip, port.unwrap_or(default_port)))
     };
@@ -134,7 +169,7 @@ pub fn parse_token(token: &str, default_port: u16) -> Result<Entry, BadToken> {
     };
     let mut entry = alt((
         map(with_port(dotted), addr),
-        map(with_port(map(raw_address, Ipv4Addr::from_bits)), addr),
+        map(with_port(map(raw, Ipv4Addr::from_bits)), addr),
         map(with_port(host_name), host),
     ));
     match entry.parse(token) {
@@ -208,14 +243,17 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// Messages about dropped entries in the reference's words.
+    /// Messages about dropped entries.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let unreachable = self.unreachable.iter().map(|addr| {
-            alloc::format!("Warning: Can't find broadcast address of interface {addr}")
+            alloc::format!(
+                "the interface {addr} has no broadcast address: no beacons are sent there"
+            )
         });
-        let duplicates = self.duplicates.iter().map(|addr| {
-            alloc::format!("Warning: Duplicate EPICS CA Address list entry \"{addr}\" discarded")
-        });
+        let duplicates = self
+            .duplicates
+            .iter()
+            .map(|addr| alloc::format!("the address list has {addr} more than once; once is used"));
         unreachable.chain(duplicates)
     }
 

@@ -2,8 +2,11 @@
 //!
 //! The environment is a function argument. A variable that is set but empty counts as "no value"
 //! and also hides its default: lists are then empty, and numbers use their fallback with a warning.
-//! Rules and messages: `rsrv_init` and `envDefs.h` of EPICS Base, messages checked against EPICS
-//! 7.0.10.
+//!
+//! Values are read as EPICS Base 7.0.10 reads them (`modules/libcom/src/env`, `modules/ca/src/client` and
+//! `modules/database/src/ioc/rsrv` there), so that programs in one environment agree; where that is
+//! hardly what somebody meant, a [`Warning`] says what is used and what to write. Periods that
+//! cannot be meant (not positive, infinite, beyond a year) are not taken.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -100,13 +103,20 @@ impl fmt::Display for SettingLine {
     }
 }
 
-/// A message about a value that could not be used; one or more lines in the reference's words.
+/// A message about a value that cannot be meant: the variable, what is wrong, what is used, and
+/// what to write. One line, prints as [`text`](Self::text).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning(pub String);
+#[non_exhaustive]
+pub struct Warning {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The message, which names the variable.
+    pub text: String,
+}
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -141,7 +151,7 @@ pub struct EnvClient {
 impl EnvClient {
     /// Reads the client's variables; `env` gives the value of a variable, `None` if it is not set.
     pub fn read(env: impl Fn(&str) -> Option<String>) -> Self {
-        let mut reader = Reader::new(&env, "cac");
+        let mut reader = Reader::new(&env);
         let server_port = reader.port("EPICS_CA_SERVER_PORT", SERVER_PORT);
         Self {
             addr_list: reader.list("EPICS_CA_ADDR_LIST", server_port.value),
@@ -227,7 +237,7 @@ pub struct EnvServer {
 impl EnvServer {
     /// Reads the server's variables; `env` gives the value of a variable, `None` if it is not set.
     pub fn read(env: impl Fn(&str) -> Option<String>) -> Self {
-        let mut reader = Reader::new(&env, "CAS");
+        let mut reader = Reader::new(&env);
         let server_port =
             reader.first_port("EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT", SERVER_PORT);
         let beacon_port = reader.first_port(

@@ -31,14 +31,12 @@ fn every_form_of_a_token_is_read() {
     // `addAddrToChannelAccessAddressList` of EPICS Base; results agree with aToIPAddr
     for (token, expected) in [
         ("1.2.3.4", "1.2.3.4:5064"),
-        ("1.2.3.4:0", "1.2.3.4:0"),
         ("1.2.3.4:65535", "1.2.3.4:65535"),
         ("1.2.3.4:0005", "1.2.3.4:5"),
         ("010.2.3.04", "10.2.3.4:5064"),
         ("2130706433", "127.0.0.1:5064"),
         ("2130706433:77", "127.0.0.1:77"),
         ("4294967295", "255.255.255.255:5064"),
-        ("5", "0.0.0.5:5064"),
         ("239.1.2.3", "239.1.2.3:5064"),
         ("ioc-1.lab_x", "ioc-1.lab_x:5064"),
         ("localhost:99", "localhost:99"),
@@ -52,10 +50,14 @@ fn every_form_of_a_token_is_read() {
 }
 
 #[test]
-fn bad_tokens_give_the_message_of_the_reference() {
+fn bad_tokens_say_what_to_write() {
     let long = "x".repeat(512);
     for token in [
         "1.2.3.256",
+        "1.2.3.4:0",
+        "host:0",
+        "5064",
+        "0",
         "1.2.3.4:65536",
         "1.2.3.4:",
         ":5064",
@@ -77,9 +79,28 @@ fn bad_tokens_give_the_message_of_the_reference() {
         let error = parse_token(token, 5064).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("Bad internet address or host name: '{token}'")
+            format!("`{token}` is no IPv4 address and no known host")
         );
     }
+    for (token, part) in [
+        ("1.2.3.4,1.2.3.5", "separate addresses by blanks"),
+        ("1.2.3.4;", "separate addresses by blanks"),
+        ("tcp://1.2.3.4", "without scheme"),
+        ("10.0.0.0/24", "without scheme, path or mask"),
+        ("::1", "IPv4"),
+        ("[::1]:5064", "IPv4"),
+        ("1.2.3.4:5:6", "one port"),
+        ("5064", "an address in front of a port"),
+        ("1.2.3.4:0", "from 1 to 65535"),
+        ("host:99999", "from 1 to 65535"),
+        ("host:x", "from 1 to 65535"),
+        ("höst", "such as 10.0.0.255"),
+    ] {
+        let remedy = parse_token(token, 5064).unwrap_err().remedy();
+        assert!(remedy.contains(part), "{token}: {remedy}");
+    }
+    let odd = BadToken("\u{9b}31m".into()).to_string();
+    assert_eq!(odd, r"`\u{9b}31m` is no IPv4 address and no known host");
 }
 
 #[test]
@@ -137,8 +158,8 @@ fn search_list_starts_with_the_interfaces_and_is_extended_by_the_user() {
     assert_eq!(
         found.warnings().collect::<Vec<_>>(),
         [
-            "Warning: Duplicate EPICS CA Address list entry \"10.0.0.255:5064\" discarded",
-            "Warning: Duplicate EPICS CA Address list entry \"192.168.1.1:5064\" discarded",
+            "the address list has 10.0.0.255:5064 more than once; once is used",
+            "the address list has 192.168.1.1:5064 more than once; once is used",
         ]
     );
 
@@ -200,8 +221,8 @@ fn beacon_interfaces_without_broadcast_and_duplicates_are_reported() {
     assert_eq!(
         found.warnings().collect::<Vec<_>>(),
         [
-            "Warning: Can't find broadcast address of interface 127.0.0.2",
-            "Warning: Duplicate EPICS CA Address list entry \"127.0.0.1:5065\" discarded",
+            "the interface 127.0.0.2 has no broadcast address: no beacons are sent there",
+            "the address list has 127.0.0.1:5065 more than once; once is used",
         ]
     );
 }

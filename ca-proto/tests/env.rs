@@ -77,161 +77,248 @@ fn lists_use_the_server_port_and_an_empty_list_is_from_the_environment() {
     assert_eq!((list.0.len(), from_env, &*messages), (0, true, ""));
 }
 
+/// The message about a value: why, what is used, what to write.
+fn told(variable: &str, text: &str, why: &str, used: &str, remedy: &str) -> String {
+    match text {
+        "" => format!("{variable} is empty; {used} is used; write {remedy}"),
+        _ => format!("{variable} is `{text}`, which is {why}; {used} is used; write {remedy}"),
+    }
+}
+
 #[test]
 fn the_automatic_list_is_off_for_a_substring_no_or_capital_no() {
-    for (text, on) in [
-        ("NO", false),
-        ("no", false),
-        ("nothing", false),
-        ("xxNOxx", false),
-        ("No", true),
-        ("nO", true),
-        ("YES", true),
-        ("0", true),
-        ("", true),
-        ("123456789012345678901234567890no", true),
-        ("12345678901234567890123456789no", false),
+    let variable = "EPICS_CA_AUTO_ADDR_LIST";
+    let contains = "read as NO, because it contains that";
+    let only = "read as YES, as only `no` and `NO` mean no";
+    let neither = "neither YES nor NO";
+    for (text, on, why) in [
+        ("NO", false, ""),
+        ("no", false, ""),
+        ("nothing", false, contains),
+        ("xxNOxx", false, contains),
+        (" NO", false, contains),
+        ("No", true, only),
+        ("nO", true, only),
+        ("YES", true, ""),
+        ("Yes", true, ""),
+        ("0", true, neither),
+        ("MAYBE", true, neither),
+        ("false", true, neither),
+        ("", true, ""),
+        ("123456789012345678901234567890no", true, neither),
+        ("12345678901234567890123456789no", false, contains),
     ] {
-        let (value, ..) = one("EPICS_CA_AUTO_ADDR_LIST", text, |e| &e.auto_addr_list);
-        assert_eq!(value, on, "{text}");
+        let (value, _, messages) = one(variable, text, |e| &e.auto_addr_list);
+        let used = if on { "YES" } else { "NO" };
+        let message = match why {
+            "" => String::new(),
+            _ => told(variable, text, why, used, "YES or NO"),
+        };
+        assert_eq!((value, messages), (on, message), "{text}");
     }
 }
 
 #[test]
 fn ports_outside_5001_to_65535_are_replaced_with_a_message() {
-    let range = "EPICS Environment \"EPICS_CA_SERVER_PORT\" out of range\n\
-                 Setting \"EPICS_CA_SERVER_PORT\" = 5064";
-    let fetch = "EPICS Environment \"EPICS_CA_SERVER_PORT\" integer fetch failed\n\
-                 setting \"EPICS_CA_SERVER_PORT\" = 5064";
-    let port = |text| one("EPICS_CA_SERVER_PORT", text, |e| &e.server_port);
-    for (text, value) in [("5001", 5001), ("65535", 65535), (" 6000x", 6000)] {
+    let variable = "EPICS_CA_SERVER_PORT";
+    let port = |text| one(variable, text, |e| &e.server_port);
+    for (text, value) in [("5001", 5001), ("65535", 65535), (" 6000 ", 6000)] {
         assert_eq!(port(text), (value, true, String::new()));
     }
-    for text in [
-        "80",
-        "5000",
-        "65536",
-        "-1",
-        "0x1770",
-        "99999999999999999999",
-    ] {
-        assert_eq!(port(text), (5064, false, range.into()), "{text}");
+    // The reference reads the number, and so does whoever shares the environment.
+    for text in ["6000x", "6000 6001", "6000.5", "6000,"] {
+        let message = told(variable, text, "more than a whole number", "6000", "6000");
+        assert_eq!(port(text), (6000, true, message));
     }
-    assert_eq!(port(""), (5064, false, fetch.into()));
-    assert_eq!(
-        port("abc"),
-        (
-            5064,
-            false,
-            format!("Unable to find an integer in EPICS_CA_SERVER_PORT=abc\n{fetch}")
-        )
-    );
+    for (text, why) in [
+        ("0", "out of range"),
+        ("80", "out of range"),
+        ("5000", "out of range"),
+        ("65536", "out of range"),
+        ("70000", "out of range"),
+        ("-1", "out of range"),
+        ("0x1770", "out of range"),
+        ("99999999999999999999", "out of range"),
+        ("abc", "no number"),
+        ("inf", "no number"),
+        (" ", "no number"),
+        ("", ""),
+    ] {
+        let message = told(variable, text, why, "5064", "a port from 5001 to 65535");
+        assert_eq!(port(text), (5064, false, message), "{text}");
+    }
     let (value, _, messages) = one("EPICS_CA_REPEATER_PORT", "80", |e| &e.repeater_port);
     assert_eq!(value, 5065);
-    assert!(messages.ends_with("Setting \"EPICS_CA_REPEATER_PORT\" = 5065"));
+    assert!(messages.contains("5065 is used"), "{messages}");
 }
 
 #[test]
-fn the_connection_time_out_is_a_positive_number_or_30() {
-    let timeout = |text| one("EPICS_CA_CONN_TMO", text, |e| &e.connection_timeout);
-    let failed = "EPICS \"EPICS_CA_CONN_TMO\" double fetch failed\n\
-                  Defaulting \"EPICS_CA_CONN_TMO\" = 30.000000";
-    assert_eq!(timeout(" 7.5 "), (SECOND * 15 / 2, true, String::new()));
-    assert_eq!(timeout("0x10"), (SECOND * 16, true, String::new()));
-    assert_eq!(timeout("inf"), (Duration::MAX, true, String::new()));
-    assert_eq!(timeout("1e-30").0, Duration::from_millis(1));
-    for text in ["", "-3", "0", "nan"] {
-        assert_eq!(timeout(text), (SECOND * 30, false, failed.into()), "{text}");
-    }
-    for text in ["abc", "12.5x", "1e400"] {
-        let messages =
-            format!("Unable to find a real number in EPICS_CA_CONN_TMO={text}\n{failed}");
-        assert_eq!(timeout(text), (SECOND * 30, false, messages), "{text}");
-    }
+fn periods_are_what_somebody_can_mean() {
+    const RANGE: &str = "a number of seconds from 0.1 to 31622400";
+    let check = |variable: &'static str,
+                 period: &dyn Fn(&str) -> (Duration, bool, String),
+                 default: u64| {
+        assert_eq!(period(" 7.5 "), (SECOND * 15 / 2, true, String::new()));
+        assert_eq!(period("0x10"), (SECOND * 16, true, String::new()));
+        assert_eq!(
+            period("31622400"),
+            (SECOND * 31_622_400, true, String::new())
+        );
+        for text in ["1e-30", "0.09"] {
+            let message = told(variable, text, "too short", "0.1 s", RANGE);
+            assert_eq!(period(text), (SECOND / 10, true, message), "{text}");
+        }
+        for (text, why) in [
+            ("inf", "out of range"),
+            ("-inf", "out of range"),
+            ("1e400", "out of range"),
+            ("1e9", "out of range"),
+            ("-3", "out of range"),
+            ("0", "out of range"),
+            ("-0", "out of range"),
+            ("nan", "no number"),
+            ("abc", "no number"),
+            ("12.5x", "no number"),
+            ("30 s", "no number"),
+            ("1,5", "no number"),
+            (" ", "no number"),
+            ("", ""),
+        ] {
+            let message = told(variable, text, why, &format!("{default} s"), RANGE);
+            assert_eq!(
+                period(text),
+                (SECOND * default as u32, false, message),
+                "{text}"
+            );
+        }
+    };
+    let timeout = |text: &str| one("EPICS_CA_CONN_TMO", text, |e| &e.connection_timeout);
+    check("EPICS_CA_CONN_TMO", &timeout, 30);
+    let beacons = |text: &str| {
+        let env = server(&[("EPICS_CA_BEACON_PERIOD", text)]);
+        let period = &env.beacon_period;
+        let messages: Vec<_> = env.warnings.iter().map(|w| w.to_string()).collect();
+        (
+            period.value,
+            period.origin == Origin::Environment,
+            messages.join("\n"),
+        )
+    };
+    check("EPICS_CA_BEACON_PERIOD", &beacons, 15);
 }
 
 #[test]
 fn the_search_period_is_limited_on_both_sides() {
-    let period = |text| one("EPICS_CA_MAX_SEARCH_PERIOD", text, |e| &e.max_search_period);
-    let low = "\"EPICS_CA_MAX_SEARCH_PERIOD\" out of range (low)\n\
-               Setting \"EPICS_CA_MAX_SEARCH_PERIOD\" = 60.000000 seconds";
-    let high = "\"EPICS_CA_MAX_SEARCH_PERIOD\" out of range (high)\n\
-                Setting \"EPICS_CA_MAX_SEARCH_PERIOD\" = 4194.304000 seconds";
-    let failed = "EPICS \"EPICS_CA_MAX_SEARCH_PERIOD\" wasn't a real number\n\
-                  Setting \"EPICS_CA_MAX_SEARCH_PERIOD\" = 300.000000 seconds";
+    let variable = "EPICS_CA_MAX_SEARCH_PERIOD";
+    let range = "a number of seconds from 60 to 4194";
+    let period = |text| one(variable, text, |e| &e.max_search_period);
     assert_eq!(period("60"), (SECOND * 60, true, String::new()));
     assert_eq!(period("8388"), (SECOND * 8388, true, String::new()));
-    assert_eq!(period(""), (SECOND * 300, false, String::new()));
-    for text in ["59", "-1"] {
-        assert_eq!(period(text), (SECOND * 60, true, low.into()));
+    for text in ["59", "-1", "0", "-inf"] {
+        let low = told(variable, text, "too short", "60 s", range);
+        assert_eq!(period(text), (SECOND * 60, true, low));
     }
     for text in ["8388.608", "10000", "inf"] {
         let ceiling = Duration::from_millis(4_194_304);
-        assert_eq!(period(text), (ceiling, true, high.into()));
+        let high = told(variable, text, "too long", "4194.304 s", range);
+        assert_eq!(period(text), (ceiling, true, high));
     }
-    assert_eq!(
-        period("abc"),
-        (
-            SECOND * 300,
-            false,
-            format!("Unable to find a real number in EPICS_CA_MAX_SEARCH_PERIOD=abc\n{failed}")
-        )
-    );
+    for (text, why) in [
+        ("abc", "no number"),
+        ("nan", "no number"),
+        ("1e400", "out of range"),
+        ("", ""),
+    ] {
+        let message = told(variable, text, why, "300 s", range);
+        assert_eq!(period(text), (SECOND * 300, false, message), "{text}");
+    }
 }
 
 #[test]
 fn the_array_limit_is_checked_but_used_only_without_automatic_sizes() {
-    let limit = |text| one("EPICS_CA_MAX_ARRAY_BYTES", text, |e| &e.max_array_bytes);
-    let positive = "cac: EPICS_CA_MAX_ARRAY_BYTES was not a positive integer";
-    let rounded = "cac: EPICS_CA_MAX_ARRAY_BYTES was rounded up to 16384";
+    let variable = "EPICS_CA_MAX_ARRAY_BYTES";
+    let range = "a number of bytes from 16384 to 4294967295";
+    let limit = |text| one(variable, text, |e| &e.max_array_bytes);
     assert_eq!(limit("16360"), (16_360, true, String::new()));
-    assert_eq!(limit("99999999999").0, u32::MAX);
-    assert_eq!(limit("9223372036854775807").0, u32::MAX);
-    assert_eq!(limit("16359"), (16_384, false, rounded.into()));
-    assert_eq!(limit("0x10000"), (16_384, false, rounded.into()));
-    assert_eq!(limit("-5"), (16_384, false, positive.into()));
-    assert_eq!(limit(""), (16_384, false, positive.into()));
-    let messages = format!("Unable to find an integer in EPICS_CA_MAX_ARRAY_BYTES=abc\n{positive}");
-    assert_eq!(limit("abc"), (16_384, false, messages));
-
-    for (auto, expected) in [
-        ("YES", None),
-        ("yEs", None),
-        ("", None),
-        ("NO", Some(20_000)),
-        ("1", Some(20_000)),
-        (" yes", Some(20_000)),
-    ] {
-        let vars = [
-            ("EPICS_CA_AUTO_ARRAY_BYTES", auto),
-            ("EPICS_CA_MAX_ARRAY_BYTES", "20000"),
-        ];
-        assert_eq!(
-            client(&vars).params(vec![], vec![]).max_array_bytes,
-            expected
+    for text in ["99999999999", "9223372036854775807"] {
+        let message = told(
+            variable,
+            text,
+            "more than a message can carry",
+            "4294967295",
+            range,
         );
-        assert_eq!(
-            server(&vars).params(vec![], vec![]).max_array_bytes,
-            expected
-        );
+        assert_eq!(limit(text), (u32::MAX, true, message));
     }
-    let env = server(&[("EPICS_CA_MAX_ARRAY_BYTES", "1")]);
-    assert_eq!(
-        env.warnings[0].to_string(),
-        "CAS: EPICS_CA_MAX_ARRAY_BYTES was rounded up to 16384"
+    let message = told(
+        variable,
+        "100000k",
+        "more than a whole number",
+        "100000",
+        "100000",
     );
+    assert_eq!(limit("100000k"), (100_000, true, message));
+    for (text, why) in [
+        ("16359", "less than each message may have"),
+        ("0", "less than each message may have"),
+        ("0x10000", "less than each message may have"),
+        ("-5", "out of range"),
+        ("9223372036854775808", "out of range"),
+        ("abc", "no number"),
+        ("", ""),
+    ] {
+        let message = told(variable, text, why, "16384", range);
+        assert_eq!(limit(text), (16_384, false, message), "{text}");
+    }
+
+    for (auto, expected, is_odd) in [
+        ("YES", None, false),
+        ("yEs", None, false),
+        ("", None, false),
+        ("NO", Some(20_000), false),
+        ("No", Some(20_000), false),
+        ("1", Some(20_000), true),
+        (" yes", Some(20_000), true),
+        ("MAYBE", Some(20_000), true),
+    ] {
+        let variable = "EPICS_CA_AUTO_ARRAY_BYTES";
+        let vars = [(variable, auto), ("EPICS_CA_MAX_ARRAY_BYTES", "20000")];
+        let (client, server) = (client(&vars), server(&vars));
+        assert_eq!(client.params(vec![], vec![]).max_array_bytes, expected);
+        assert_eq!(server.params(vec![], vec![]).max_array_bytes, expected);
+        let message = told(variable, auto, "neither YES nor NO", "NO", "YES or NO");
+        let expected: Vec<String> = is_odd.then_some(message).into_iter().collect();
+        let told = |warnings: &[ca_proto::env::Warning]| -> Vec<String> {
+            warnings.iter().map(|w| w.to_string()).collect()
+        };
+        assert_eq!(told(&client.warnings), expected, "{auto}");
+        assert_eq!(told(&server.warnings), expected, "{auto}");
+    }
 }
 
 #[test]
 fn the_multicast_time_to_live_is_a_byte() {
-    let ttl = |text| one("EPICS_CA_MCAST_TTL", text, |e| &e.mcast_ttl);
+    let variable = "EPICS_CA_MCAST_TTL";
+    let ttl = |text| one(variable, text, |e| &e.mcast_ttl);
     assert_eq!(ttl("32"), (32, true, String::new()));
-    assert_eq!(ttl(""), (1, false, String::new()));
-    assert_eq!(ttl("300").2, "CAC: failed to set mcast ttl 300");
+    assert_eq!(ttl("0"), (0, true, String::new()));
     assert_eq!(
-        ttl("x").2,
-        "Unable to find an integer in EPICS_CA_MCAST_TTL=x"
+        ttl("4 hops"),
+        (
+            4,
+            true,
+            told(variable, "4 hops", "more than a whole number", "4", "4")
+        )
     );
+    for (text, why) in [
+        ("300", "out of range"),
+        ("-1", "out of range"),
+        ("x", "no number"),
+        ("", ""),
+    ] {
+        let message = told(variable, text, why, "1", "a number of hops from 0 to 255");
+        assert_eq!(ttl(text), (1, false, message));
+    }
 }
 
 #[test]
@@ -267,26 +354,63 @@ fn server_ports_prefer_their_own_variables() {
 }
 
 #[test]
-fn the_beacon_period_falls_back_to_the_old_variable_and_to_15() {
+fn the_beacon_period_falls_back_to_the_old_variable() {
     let period = |cas: &str, ca: &str| {
         let env = server(&[
             ("EPICS_CAS_BEACON_PERIOD", cas),
             ("EPICS_CA_BEACON_PERIOD", ca),
         ]);
-        let warnings: Vec<_> = env.warnings.iter().map(|w| w.to_string()).collect();
-        (env.beacon_period.value, warnings.join("\n"))
+        let warned: Vec<_> = env.warnings.iter().map(|w| w.variable).collect();
+        (env.beacon_period.value, warned)
     };
-    let failed = "EPICS \"EPICS_CAS_BEACON_PERIOD\" float fetch failed\n\
-                  Setting \"EPICS_CAS_BEACON_PERIOD\" = 15.000000";
-    assert_eq!(period("2", "3"), (SECOND * 2, String::new()));
-    assert_eq!(period("", "3"), (SECOND * 3, String::new()));
-    for (cas, ca) in [("-1", "3"), ("", "0"), ("nan", ""), ("", "")] {
-        assert_eq!(period(cas, ca), (SECOND * 15, failed.into()));
-    }
+    assert_eq!(period("2", "3"), (SECOND * 2, vec![]));
+    assert_eq!(period("", "3"), (SECOND * 3, vec![]));
     assert_eq!(
-        period("abc", "3").1,
-        format!("Unable to find a real number in EPICS_CAS_BEACON_PERIOD=abc\n{failed}")
+        period("-1", "3"),
+        (SECOND * 15, vec!["EPICS_CAS_BEACON_PERIOD"])
     );
+    assert_eq!(
+        period("", "0"),
+        (SECOND * 15, vec!["EPICS_CA_BEACON_PERIOD"])
+    );
+}
+
+#[test]
+fn a_list_of_servers_that_is_hardly_meant_is_told() {
+    for (text, enabled, is_odd) in [
+        ("rsrv", false, false),
+        ("qsrv rsrv", false, false),
+        ("qsrv", true, false),
+        ("", true, false),
+        ("qsrv,rsrv", true, true),
+        ("RSRV", true, true),
+        ("rsrv2", true, false),
+    ] {
+        let env = server(&[("EPICS_IOC_IGNORE_SERVERS", text)]);
+        assert_eq!(
+            (env.enabled.value, env.warnings.len()),
+            (enabled, usize::from(is_odd)),
+            "{text}"
+        );
+    }
+    let env = server(&[("EPICS_IOC_IGNORE_SERVERS", "qsrv,rsrv")]);
+    assert_eq!(
+        env.warnings[0].to_string(),
+        "EPICS_IOC_IGNORE_SERVERS is `qsrv,rsrv`, which is no list of names in small letters, separated by \
+         blanks; the Channel Access server is used; write rsrv, to have it not started"
+    );
+}
+
+#[test]
+fn what_a_warning_repeats_is_short_and_has_no_effect_on_a_terminal() {
+    let text = format!("\u{1b}[2J\u{202e}{}", "x".repeat(10_000));
+    let (_, _, message) = one("EPICS_CA_SERVER_PORT", &text, |e| &e.server_port);
+    assert!(
+        message.starts_with(r"EPICS_CA_SERVER_PORT is `\x1b[2J\u{202e}xxx"),
+        "{message}"
+    );
+    assert!(message.len() < 300, "{message}");
+    assert!(message.chars().all(ca_proto::text::is_plain));
 }
 
 #[test]

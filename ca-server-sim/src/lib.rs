@@ -22,9 +22,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod driver;
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
+pub mod driver;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod signals;

@@ -495,7 +495,7 @@ mod tests {
         let text = format!("a\x1b[31m\n\u{9b}{}\n", "b".repeat(5000));
         let mut log = LogLine(&out);
         log.write_all(text.as_bytes()).unwrap();
-        let expected = r"a\x1b[31m\n\x9b";
+        let expected = r"a\x1b[31m\n\u{9b}";
         let line = texts.recv_timeout(PATIENCE).unwrap();
         let line = String::from_utf8(line).unwrap();
         assert!(line.starts_with(expected), "{line}");

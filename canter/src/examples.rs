@@ -1,7 +1,5 @@
 //! The command lines of README and book are ones that the program takes.
 
-use clap::Parser;
-
 use crate::Cli;
 use crate::dump;
 
@@ -13,6 +11,7 @@ const PAGES: &[(&str, &str)] = &[
         "conformance.md",
         include_str!("../../docs/src/conformance.md"),
     ),
+    ("json.md", include_str!("../../docs/src/json.md")),
     ("tools.md", include_str!("../../docs/src/tools.md")),
 ];
 
@@ -43,7 +42,7 @@ fn commands_in_readme_and_book_are_understood() {
     for (name, page) in PAGES {
         for line in shell_lines(page).filter(|line| line.starts_with("canter ")) {
             let help = clap::error::ErrorKind::DisplayHelp;
-            match Cli::try_parse_from(words(line)) {
+            match Cli::read(words(line).into_iter().map(Into::into).collect()) {
                 Ok(_) => {}
                 Err(error) if error.kind() == help => {}
                 Err(error) => panic!("{name}: {line}\n{error}"),

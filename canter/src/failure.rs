@@ -444,7 +444,8 @@ impl From<&SubscribeError> for Failure {
     }
 }
 
-/// Tells a failure on the error stream; what standard output has so far comes first.
+/// Tells a failure on the error stream; what standard output has so far comes first. The name is one
+/// that is printable already.
 pub(crate) fn report(
     console: &mut crate::console::Console<'_>,
     pv: &str,
@@ -455,9 +456,8 @@ pub(crate) fn report(
 
 /// The name as it is, or in quotes where one would not see its begin or end.
 fn shown(pv: &str) -> Cow<'_, str> {
-    let name = text::printable(pv);
-    if name.is_empty() || name.contains(char::is_whitespace) {
-        return format!("{name:?}").into();
+    if pv.is_empty() || pv.contains(char::is_whitespace) {
+        return format!("\"{pv}\"").into();
     }
-    name
+    pv.into()
 }

@@ -25,7 +25,7 @@ pub(crate) struct FormatArgs {
     #[arg(short = 'g', value_name = "DIGITS", group = "real", value_parser = digits())]
     general: Option<u16>,
     /// Enums as the number of the state instead of its text
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     pub(crate) enum_index: bool,
     /// Arrays of CHAR as text, up to the first NUL
     #[arg(short = 'S', long)]
@@ -102,6 +102,14 @@ impl FormatArgs {
         }
     }
 
+    /// The elements alone, with blanks between them, for scripts.
+    pub(crate) fn terse(&self, sample: &Sample, is_array: bool) -> String {
+        match sample.long_string() {
+            Some(text) if self.long_string && is_array => text::line(text),
+            _ => self.elements(sample.value.as_ref(), &sample.meta).join(" "),
+        }
+    }
+
     /// Whether arrays of `CHAR` of this PV are texts: on request, and where the name asks the server for
     /// one, as in `X.DESC$`.
     pub(crate) fn is_text(&self, pv: &str) -> bool {
@@ -122,7 +130,7 @@ impl FormatArgs {
             && is_array
             && let Some(text) = sample.long_string()
         {
-            return text::printable(&text).into_owned();
+            return text::line(text);
         }
         let texts = self.elements(sample.value.as_ref(), &sample.meta);
         // A text that may be long is sent without an element when it is empty.

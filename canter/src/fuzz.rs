@@ -1,15 +1,16 @@
 //! Bodies of the fuzz targets for what people write: files, PVs, values, command lines. Whatever it
 //! is, the answer is a value or a message, within bounds of time and memory.
 
-use std::sync::LazyLock;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use ca_proto::dbr::{EnumStates, NativeType};
+use ca_proto::text::is_plain;
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::{Ioc, IocBuilder};
-use clap::{Command, CommandFactory, FromArgMatches};
 
 use crate::dump;
+use crate::hints;
 use crate::proxy;
 use crate::put::input::{self, Mode};
 use crate::{Cli, text};
@@ -107,7 +108,7 @@ fn put_input(data: &[u8]) {
     let [kind, count, rest @ ..] = cut(data) else {
         return;
     };
-    let modes = [Mode::Native, Mode::String, Mode::LongString];
+    let modes = [Mode::Native, Mode::Index, Mode::String, Mode::LongString];
     let mode = modes[usize::from(kind / 7) % modes.len()];
     let states = EnumStates::new(["Idle", "Moving", "Fault", "7", ""]);
     let target = input::Target {
@@ -116,16 +117,16 @@ fn put_input(data: &[u8]) {
         count: u32::from(*count),
         states: &states,
     };
-    let text = String::from_utf8_lossy(rest);
-    let args: Vec<String> = text.split('\0').map(str::to_owned).collect();
+    let args: Vec<Vec<u8>> = rest.split(|&b| b == 0).map(<[u8]>::to_vec).collect();
+    let args = args.iter().map(|arg| text::bytes(arg));
+    let Ok(args) = args.collect::<Result<Vec<_>, _>>() else {
+        return;
+    };
     match input::value(&target, mode, &args) {
         Ok(value) => assert!(value.count() <= target.count.max(1)),
         Err(error) => {
             let shown = error.to_string();
-            assert!(
-                !shown.chars().any(|c| c.is_control() && c != '\n'),
-                "{shown:?}"
-            );
+            assert!(shown.chars().all(|c| is_plain(c) || c == '\n'), "{shown:?}");
         }
     }
 }
@@ -142,14 +143,16 @@ fn dump_text(data: &[u8]) {
 fn arguments(data: &[u8]) {
     /// Longest command line looked at, in bytes.
     const MAX_LINE: usize = 1024;
-    /// Described once; each use gets a copy, as parsing fills it in.
-    static COMMAND: LazyLock<Command> = LazyLock::new(Cli::command);
     let text = String::from_utf8_lossy(&data[..data.len().min(MAX_LINE)]);
     let args = std::iter::once("canter").chain(text.lines());
-    let parsed = COMMAND.clone().try_get_matches_from(args);
-    if let Err(error) = parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        let _ = error.to_string();
+    let args: Vec<OsString> = args.map(OsString::from).collect();
+    if let Err(error) = Cli::read(args.clone()) {
+        let _ = (error.to_string(), hints::hint(&error, &args));
     }
     let printable = text::printable(&text);
-    assert!(!printable.chars().any(char::is_control));
+    assert!(printable.chars().all(is_plain));
+    assert_eq!(
+        text::bytes(printable.as_bytes()).as_deref(),
+        Ok(text.as_bytes())
+    );
 }

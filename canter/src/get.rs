@@ -10,6 +10,7 @@ use futures_util::future::{join, join_all};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::argument::{self, Pv};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
@@ -19,29 +20,42 @@ use crate::labels;
 use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, leave};
 use crate::sample::{Meta, Sample};
-use crate::show;
+use crate::{show, when};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Real numbers have six significant digits, as C's %g; --string has the server print them with the
 precision of the PV, -e, -f and -g set the digits. Errors go to standard error, one PV's error does
-not keep the others from being shown. Fields are read by their name, as in `canter get X.EGU`.")]
+not keep the others from being shown. Fields are read by their name, as in `canter get X.EGU`.
+Bytes that are not UTF-8 are shown as \\xb0, and can be given like that.
+
+For those who know caget: -t, -a, -d, -n, -#, -s, -S, -e, -f, -g, -w and -p mean the same; the length
+of arrays is always the present one, as with -c.")]
 pub(crate) struct GetArgs {
     /// PVs to read
-    #[arg(required = true, value_name = "PV")]
-    pvs: Vec<String>,
+    #[arg(required = true, value_name = "PV", value_parser = argument::pv())]
+    pvs: Vec<Pv>,
+    /// Values alone, a line for each PV; `***` for one that has none
+    #[arg(short, long, group = "form")]
+    terse: bool,
+    /// With the time stamp
+    #[arg(short = 'a', long, group = "form")]
+    wide: bool,
     /// All that is known: time stamp, alarm, units, precision, limits, states
-    #[arg(short, long)]
+    #[arg(short, long, group = "form")]
     long: bool,
     /// One JSON object per PV and line
-    #[arg(long, conflicts_with = "long")]
+    #[arg(long, group = "form")]
     json: bool,
     /// Ask for this DBR type, such as TIME_DOUBLE or CLASS_NAME
-    #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = dbr_type)]
+    #[arg(short = 'd', long = "type", value_name = "TYPE", value_parser = dbr_type)]
     ty: Option<DbrType>,
     /// Only the first elements of arrays
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = '#', long, visible_alias = "elements", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
+    /// What caget does with it is always done here
+    #[arg(short = 'c', hide = true)]
+    _dynamic: bool,
     /// Let the server convert values to text; real numbers have the precision of the PV
     #[arg(short = 's', long, conflicts_with = "ty")]
     string: bool,
@@ -71,6 +85,9 @@ fn dbr_type(name: &str) -> Result<DbrType, String> {
 /// Wrong options, or an output that cannot be written.
 pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
+    if args.long || args.wide {
+        when::warn_of_zone(console)?;
+    }
     let (results, notices) = block_on_last(async {
         let client = args
             .client
@@ -92,24 +109,44 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
             outcome = outcome.and(failure.outcome());
         }
         if args.json {
-            show::json_line(console, &json(pv, &result, args, &notices))?;
+            show::json_line(console, &json(pv.shown(), &result, args, &notices))?;
             continue;
         }
         match result {
             Ok((sample, of)) if args.long => {
-                show::long(console, pv, &args.format.of(pv), &sample, of.is_array)?;
+                show::long(
+                    console,
+                    pv,
+                    &args.format.of(pv.shown()),
+                    &sample,
+                    of.is_array,
+                )?;
+            }
+            Ok((sample, of)) if args.terse => {
+                let format = args.format.of(pv.shown());
+                writeln!(console.out, "{}", format.terse(&sample, of.is_array))?;
+            }
+            Ok((sample, of)) if args.wide => {
+                let format = args.format.of(pv.shown());
+                show::wide(console, pv, width, &format, &sample, of.is_array)?;
             }
             Ok((sample, of)) => {
                 show::line(
                     console,
                     pv,
                     width,
-                    &args.format.of(pv),
+                    &args.format.of(pv.shown()),
                     &sample,
                     of.is_array,
                 )?;
             }
-            Err(failure) => report(console, pv, &failure)?,
+            Err(failure) => {
+                // The lines of the others stay where they are counted.
+                if args.terse {
+                    writeln!(console.out, "***")?;
+                }
+                report(console, pv.shown(), &failure)?;
+            }
         }
     }
     Ok(outcome)
@@ -211,7 +248,7 @@ fn specs(args: &GetArgs) -> (ReadSpec, Option<ReadSpec>) {
     }
     let described = spec(TypeSpec::Family(Family::Ctrl), 1);
     // Only one family has a time stamp, and only others have what describes the value.
-    let family = if args.long || args.json {
+    let family = if args.long || args.wide || args.json {
         Family::Time
     } else {
         Family::Ctrl

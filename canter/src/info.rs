@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::argument::{self, Pv};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, destinations};
@@ -22,8 +23,8 @@ use crate::{show, text};
 #[derive(Args, Debug)]
 pub(crate) struct InfoArgs {
     /// PVs to ask about
-    #[arg(required = true, value_name = "PV")]
-    pvs: Vec<String>,
+    #[arg(required = true, value_name = "PV", value_parser = argument::pv())]
+    pvs: Vec<Pv>,
     /// One JSON object per PV and line
     #[arg(long)]
     json: bool,
@@ -75,7 +76,7 @@ pub(crate) fn run(args: &InfoArgs, console: &mut Console<'_>) -> Result<Outcome,
             outcome = outcome.and(failure.outcome());
         }
         if args.json {
-            show::json_line(console, &Line::new(pv, report, &notices))?;
+            show::json_line(console, &Line::new(pv.shown(), report, &notices))?;
         } else {
             show_report(console, &config, pv, report)?;
         }
@@ -128,10 +129,10 @@ async fn record_type(channel: &Channel, timeout: Duration) -> Option<String> {
 fn show_report(
     console: &mut Console<'_>,
     config: &EffectiveConfig,
-    pv: &str,
+    pv: &Pv,
     report: &Report,
 ) -> Result<(), Stop> {
-    let name = console.paint.bold(text::printable(pv));
+    let name = console.paint.bold(pv);
     writeln!(console.out, "{name}")?;
     let searches = report.info.as_ref().map_or(0, |info| info.search_attempts);
     let connection = report.info.as_ref().and_then(|info| info.connection());

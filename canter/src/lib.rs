@@ -4,6 +4,7 @@
 //! output, so that tests see what a user sees. Exit codes: 0 done, 1 a PV failed, 2 the command
 //! line or a file is wrong, 3 time-out.
 
+mod argument;
 mod background;
 mod bench;
 pub mod conformance;
@@ -18,6 +19,8 @@ mod format;
 #[doc(hidden)]
 pub mod fuzz;
 mod get;
+mod guard;
+mod hints;
 mod info;
 mod interrupt;
 mod ioc;
@@ -37,6 +40,7 @@ mod text;
 mod when;
 mod world;
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,6 +50,7 @@ use clap::{Parser, Subcommand};
 use background::{Background, catch_panics};
 use console::Console;
 use exit::{Outcome, Stop};
+use guard::{Escapes, Guard};
 use paint::Paint;
 
 /// EPICS Channel Access without libca: read, write and watch PVs, simulate an IOC, decode the wire.
@@ -55,7 +60,9 @@ use paint::Paint;
     version,
     propagate_version = true,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 a PV failed, 2 wrong usage, 3 time-out."
+    after_help = "\
+Exit codes: 0 done, 1 a PV failed, 2 wrong usage, 3 time-out.
+For those who know EPICS Base: caget, caput, camonitor and cainfo are get, put, monitor and info."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -94,14 +101,25 @@ enum Command {
     World(world::WorldArgs),
 }
 
+impl Cli {
+    /// Reads the arguments of the process.
+    fn read(args: Vec<OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(put::arguments::arranged(args))
+    }
+}
+
 /// How long the end of the program waits for a reader of what it has said.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse_from(repeater::as_called(std::env::args_os()));
+    let args: Vec<OsString> = repeater::as_called(std::env::args_os()).collect();
+    let cli = match Cli::read(args.clone()) {
+        Ok(cli) => cli,
+        Err(error) => return hints::tell(&error, &args),
+    };
     catch_panics();
-    let mut err = Background::stderr();
+    let mut err = Guard::new(Background::stderr(), Paint::of(&io::stderr()).escapes());
     let result = match cli.command {
         Command::Ioc(_) | Command::Proxy(_) | Command::Repeater(_) => serve(&cli, &mut err),
         _ => work(&cli, &mut err),
@@ -121,16 +139,20 @@ pub fn main() -> ExitCode {
         Err(Stop::Told) => Outcome::Usage,
     };
     // Who does not read it is not waited for.
-    let _ = err.finish(LAST_WORDS);
+    let _ = err.inner_mut().finish(LAST_WORDS);
     outcome.into()
 }
 
 /// A command that works for its user, at the pace at which its output is read.
-fn work(cli: &Cli, err: &mut Background) -> Result<Outcome, Stop> {
+fn work(cli: &Cli, err: &mut Guard<Background>) -> Result<Outcome, Stop> {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let paint = Paint::of(&stdout);
-    let mut out = io::BufWriter::new(stdout.lock());
+    let escapes = match cli.command {
+        Command::Demo(_) if terminal => Escapes::All,
+        _ => paint.escapes(),
+    };
+    let mut out = io::BufWriter::new(Guard::new(stdout.lock(), escapes));
     let mut console = Console {
         out: &mut out,
         err,
@@ -143,9 +165,9 @@ fn work(cli: &Cli, err: &mut Background) -> Result<Outcome, Stop> {
 }
 
 /// A command that others depend on: it goes on whether its output is read or not.
-fn serve(cli: &Cli, err: &mut Background) -> Result<Outcome, Stop> {
+fn serve(cli: &Cli, err: &mut Guard<Background>) -> Result<Outcome, Stop> {
     let stdout = io::stdout();
-    let mut out = Background::stdout();
+    let mut out = Guard::new(Background::stdout(), Paint::of(&stdout).escapes());
     let mut console = Console {
         out: &mut out,
         err,
@@ -153,7 +175,7 @@ fn serve(cli: &Cli, err: &mut Background) -> Result<Outcome, Stop> {
         terminal: stdout.is_terminal(),
     };
     let result = run(&cli.command, &mut console);
-    let finished = out.finish(LAST_WORDS);
+    let finished = out.inner_mut().finish(LAST_WORDS);
     result.and_then(|outcome| Ok(finished.map(|()| outcome)?))
 }
 
@@ -168,7 +190,7 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Dump(args) => dump::run(args, &mut console.out),
         Command::Bench(args) => bench::run(args, console),
         Command::Conformance(args) => conformance::command::run(args, console),
-        Command::Repeater(args) => Ok(repeater::run(args, &mut console.out)?),
+        Command::Repeater(args) => repeater::run(args, console),
         Command::Proxy(args) => proxy::run(args, console),
         Command::World(args) => world::run(args, console),
     }

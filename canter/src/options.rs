@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, ToSocketAddrs};
 use std::time::Duration;
 
 use ca_client::{Channel, Client, ClientBuilder, ConnectError};
-use ca_proto::addr_list::AddrList;
-use ca_proto::config::SERVER_PORT;
+use ca_proto::addr_list::{AddrList, BadToken};
+use ca_proto::env::EnvClient;
 use clap::Args;
 use tokio::runtime::Runtime;
 
 use crate::console::Console;
 use crate::exit::{Stop, UsageError};
+use crate::text;
 
 /// Time-out when neither `--timeout` nor `EPICS_CLI_TIMEOUT` says one, as in the reference tools.
 const DEFAULT_TIMEOUT: f64 = 1.0;
@@ -33,6 +34,9 @@ pub(crate) struct ClientArgs {
     /// Port of servers where an address names none, in place of EPICS_CA_SERVER_PORT
     #[arg(long, value_name = "PORT", help_heading = "Network", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
+    /// Priority of the circuits, 0 to 99
+    #[arg(short = 'p', long, value_name = "N", help_heading = "Network", value_parser = clap::value_parser!(u8).range(0..=99))]
+    priority: Option<u8>,
     /// Print the configuration in use, and where each value comes from
     #[arg(long, help_heading = "Network")]
     verbose: bool,
@@ -41,7 +45,7 @@ pub(crate) struct ClientArgs {
 /// Parses a number of seconds that is not negative.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
-        Ok(v) if v >= 0.0 && v.is_finite() => Ok(v),
+        Ok(v) if (0.0..=FOR_EVER.as_secs_f64()).contains(&v) => Ok(v),
         _ => Err("give a number of seconds such as 0.5".to_owned()),
     }
 }
@@ -63,7 +67,8 @@ impl ClientArgs {
             None => match variable("EPICS_CLI_TIMEOUT") {
                 Some(text) => seconds(&text).or_else(|remedy| {
                     console.complain(format_args!(
-                        "warning: EPICS_CLI_TIMEOUT is `{text}`, {DEFAULT_TIMEOUT} s is used; {remedy}"
+                        "warning: EPICS_CLI_TIMEOUT is `{}`, {DEFAULT_TIMEOUT} s is used; {remedy}",
+                        text::printable(&text)
                     ))?;
                     Ok::<_, Stop>(DEFAULT_TIMEOUT)
                 })?,
@@ -86,7 +91,11 @@ impl ClientArgs {
         console: &mut Console<'_>,
         tune: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Result<Client, Stop> {
-        let builder = tune(self.builder()?);
+        warn_of_own(console)?;
+        let mut builder = tune(self.builder(console)?);
+        if let Some(priority) = self.priority {
+            builder = builder.priority(priority);
+        }
         let client = builder.build().map_err(|error| {
             UsageError::new(
                 error.to_string(),
@@ -104,13 +113,13 @@ impl ClientArgs {
         Ok(client)
     }
 
-    fn builder(&self) -> Result<ClientBuilder, UsageError> {
+    fn builder(&self, console: &mut Console<'_>) -> Result<ClientBuilder, Stop> {
         let mut builder = Client::builder();
         let lists = ["EPICS_CA_ADDR_LIST", "EPICS_CA_NAME_SERVERS"].map(variable);
+        // What is wrong with the variable is told by the client.
         let port = self
             .port
-            .or_else(|| variable("EPICS_CA_SERVER_PORT").and_then(|text| text.trim().parse().ok()));
-        let port = port.unwrap_or(SERVER_PORT);
+            .unwrap_or_else(|| EnvClient::read(variable).server_port.value);
         if self.port.is_some() {
             builder = builder.server_port(port);
             // The entries of the environment have the port of the environment.
@@ -119,7 +128,10 @@ impl ClientArgs {
                 builder = builder.addr_list(&list);
             }
             if let Some(list) = servers {
-                let (servers, _) = AddrList::parse(&list, port).resolve(look_up);
+                let (servers, bad) = AddrList::parse(&list, port).resolve(look_up);
+                for bad in bad {
+                    console.complain(left_out("EPICS_CA_NAME_SERVERS", &bad))?;
+                }
                 builder = builder.name_servers(servers);
             }
         }
@@ -151,13 +163,36 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
+/// A warning of an entry of a list that is not used.
+pub(crate) fn left_out(variable: &str, bad: &BadToken) -> String {
+    format!(
+        "warning: {variable}: {bad}, it is left out; {}",
+        bad.remedy()
+    )
+}
+
+/// Warns of values of our own variables that say neither yes nor no.
+fn warn_of_own(console: &mut Console<'_>) -> Result<(), Stop> {
+    const WORDS: [&str; 7] = ["", "0", "1", "no", "yes", "true", "on"];
+    let name = "CANTER_READ_ONLY";
+    let text = variable(name).unwrap_or_default();
+    if !WORDS
+        .iter()
+        .any(|word| text.trim().eq_ignore_ascii_case(word))
+    {
+        console.complain(format_args!(
+            "warning: {name} is `{}`, which is neither YES nor NO; YES is used: nothing is written; write YES \
+             or NO",
+            text::printable(&text)
+        ))?;
+    }
+    Ok(())
+}
+
 fn addresses(option: &str, list: &str, port: u16) -> Result<Vec<SocketAddrV4>, UsageError> {
     let (addresses, bad) = AddrList::parse(list, port).resolve(look_up);
     match bad.first() {
-        Some(bad) => Err(UsageError::new(
-            format!("{option}: `{}` is no address and no known host", bad.0),
-            "give HOST or HOST:PORT, several separated by blanks",
-        )),
+        Some(bad) => Err(UsageError::new(format!("{option}: {bad}"), bad.remedy())),
         None if addresses.is_empty() => Err(UsageError::new(
             format!("{option} is empty"),
             "give HOST or HOST:PORT, several separated by blanks",

@@ -6,6 +6,8 @@ use std::io::IsTerminal;
 use anstyle::{AnsiColor, Style};
 use ca_proto::AlarmSeverity;
 
+use crate::guard::Escapes;
+
 /// Whether output is coloured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Paint {
@@ -29,6 +31,15 @@ impl Paint {
     /// Whether there are colours.
     pub(crate) const fn is_on(self) -> bool {
         self.on
+    }
+
+    /// Escape sequences that outputs with these colours hold.
+    pub(crate) const fn escapes(self) -> Escapes {
+        if self.on {
+            Escapes::Colours
+        } else {
+            Escapes::None
+        }
     }
 
     /// The text in a style.

@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::future::{Future, poll_fn};
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::pin::Pin;
@@ -11,10 +10,11 @@ use std::sync::Arc;
 
 use ca_net::{RepeaterDriver, RepeaterStart, TokioRuntime};
 use ca_proto::addr_list::multicast_groups;
-use ca_proto::env::{EnvClient, EnvServer};
+use ca_proto::env::{EnvClient, EnvServer, Warning};
 use clap::Args;
 
-use crate::exit::{Outcome, UsageError};
+use crate::console::Console;
+use crate::exit::{Outcome, Stop, UsageError};
 use crate::options;
 
 /// The name that the reference client library looks for in the search path of the shell.
@@ -59,12 +59,14 @@ pub(crate) fn as_called(
 ///
 /// # Errors
 /// When the port cannot be bound for another reason.
-pub(crate) fn run(args: &RepeaterArgs, out: &mut impl Write) -> Result<Outcome, UsageError> {
+pub(crate) fn run(args: &RepeaterArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     if args.detach && !args.verbose {
         detach(args);
     }
     let env = EnvClient::read(options::variable);
     let port = args.port.unwrap_or(env.repeater_port.value);
+    warn_of_environment(args, &env, console)?;
+    let out = &mut console.out;
     let address = SocketAddrV4::new(args.address, port);
     let failed = |error: std::io::Error| {
         UsageError::new(
@@ -108,6 +110,26 @@ pub(crate) fn run(args: &RepeaterArgs, out: &mut impl Write) -> Result<Outcome, 
         poll
     }));
     Ok(Outcome::Ok)
+}
+
+/// Names variables with values that cannot be meant.
+fn warn_of_environment(
+    args: &RepeaterArgs,
+    env: &EnvClient,
+    console: &mut Console<'_>,
+) -> std::io::Result<()> {
+    let variable = env.repeater_port.variable;
+    let ours = |warning: &&Warning| args.port.is_none() && warning.variable == variable;
+    for warning in env.warnings.iter().filter(ours) {
+        console.complain(format_args!("warning: {warning}"))?;
+    }
+    let beacons = EnvServer::read(options::variable).beacon_addr_list;
+    for list in [&beacons, &env.addr_list] {
+        for bad in list.value.resolve(options::look_up).1 {
+            console.complain(options::left_out(list.variable, &bad))?;
+        }
+    }
+    Ok(())
 }
 
 /// The multicast groups to which beacons may be sent: those of both address lists.

@@ -50,7 +50,7 @@ fn range(range: Range) -> String {
 impl Meta {
     /// What a reading carries; nothing unless it is of a `GR` or `CTRL` type.
     pub(crate) fn of(reading: &Reading) -> Self {
-        let units = reading.units().map(|units| text::line(units.as_bytes()));
+        let units = reading.units().map(|units| shown_units(units.as_bytes()));
         Self {
             units: units.filter(|units| !units.is_empty()),
             precision: reading.precision(),
@@ -139,7 +139,7 @@ impl Sample {
     /// What a server holds.
     pub(crate) fn from_snapshot(snapshot: Snapshot) -> Self {
         let meta = &snapshot.meta;
-        let units = text::line(meta.units.as_bytes());
+        let units = shown_units(meta.units.as_bytes());
         Self {
             ty: DbrType::new(Family::Time, snapshot.value.native()),
             alarm: Some(snapshot.alarm),
@@ -194,15 +194,19 @@ impl Sample {
         }
     }
 
-    /// The bytes of a `CHAR` array up to the first NUL, as text.
-    pub(crate) fn long_string(&self) -> Option<String> {
+    /// The bytes of a `CHAR` array up to the first NUL, which are a text.
+    pub(crate) fn long_string(&self) -> Option<&[u8]> {
         if self.native() != NativeType::Char {
             return None;
         }
         let bytes = self.value.payload().as_slice();
-        let text = bytes.split(|&b| b == 0).next()?;
-        Some(text::decode(text).into_owned())
+        bytes.split(|&b| b == 0).next()
     }
+}
+
+/// Units are for reading: the degree sign of an old database is shown as such.
+fn shown_units(units: &[u8]) -> String {
+    text::printable(&text::decode(units)).into_owned()
 }
 
 /// Whether the server defines the limits: integer types send 0 for those that are not, as do records

@@ -7,32 +7,49 @@ use ca_proto::AlarmSeverity;
 use ca_proto::dbr::{Limits, NativeType};
 use serde::Serialize;
 
+use crate::argument::Pv;
 use crate::console::Console;
 use crate::format::FormatArgs;
 use crate::sample::{self, Sample};
-use crate::{text, when};
+use crate::{json, text, when};
 
 /// Names longer than this do not push the values of all others to the right.
 const MAX_NAME_WIDTH: usize = 40;
 
 /// Width of the column of names.
-pub(crate) fn name_width(pvs: &[String]) -> usize {
-    let widths = pvs.iter().map(|pv| text::printable(pv).chars().count());
+pub(crate) fn name_width(pvs: &[impl ToString]) -> usize {
+    let widths = pvs.iter().map(|pv| pv.to_string().chars().count());
     widths.max().unwrap_or(0).min(MAX_NAME_WIDTH)
 }
 
 /// `NAME  VALUE UNITS  ALARM` on one line.
 pub(crate) fn line(
     console: &mut Console<'_>,
-    pv: &str,
+    pv: &Pv,
     width: usize,
     format: &FormatArgs,
     sample: &Sample,
     is_array: bool,
 ) -> io::Result<()> {
-    let name = text::padded(&text::printable(pv), width);
+    let name = text::padded(pv.shown(), width);
     let value = value(console, format, sample, is_array);
     writeln!(console.out, "{name}  {value}")
+}
+
+/// `NAME  TIME  VALUE UNITS  ALARM` on one line.
+pub(crate) fn wide(
+    console: &mut Console<'_>,
+    pv: &Pv,
+    width: usize,
+    format: &FormatArgs,
+    sample: &Sample,
+    is_array: bool,
+) -> io::Result<()> {
+    let name = text::padded(pv.shown(), width);
+    let stamp = sample.stamp.map(when::local).unwrap_or_default();
+    let stamp = console.paint.dim(text::padded(&stamp, when::WIDTH));
+    let value = value(console, format, sample, is_array);
+    writeln!(console.out, "{name}  {stamp}  {value}")
 }
 
 /// `VALUE UNITS  ALARM`, coloured by the severity.
@@ -63,12 +80,12 @@ pub(crate) fn with_units(format: &FormatArgs, sample: &Sample, is_array: bool) -
 /// Everything that is known, one item per line.
 pub(crate) fn long(
     console: &mut Console<'_>,
-    pv: &str,
+    pv: &Pv,
     format: &FormatArgs,
     sample: &Sample,
     is_array: bool,
 ) -> io::Result<()> {
-    let name = console.paint.bold(text::printable(pv));
+    let name = console.paint.bold(pv);
     writeln!(console.out, "{name}")?;
     item(console, "value", long_value(format, sample, is_array))?;
     item(console, "type", sample.ty)?;
@@ -186,6 +203,5 @@ pub(crate) fn duration(time: Duration) -> String {
 
 /// One line of JSON.
 pub(crate) fn json_line(console: &mut Console<'_>, object: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut console.out, object)?;
-    writeln!(console.out)
+    writeln!(console.out, "{}", json::text(object)?)
 }

@@ -5,7 +5,10 @@ use core::fmt;
 
 pub mod format;
 pub mod parse;
+mod plain;
 pub mod printf;
+
+pub use plain::{Plain, is_plain, write_plain};
 
 /// Text of one `DBR_STRING` element: at most 39 bytes, padded with NUL to 40.
 ///

@@ -4,6 +4,8 @@ use alloc::{boxed::Box, string::String};
 use core::fmt;
 use thiserror::Error;
 
+use crate::text::write_plain;
+
 /// Longest PV name in bytes that fits a search datagram of 1024 bytes together with its `VERSION`
 /// message and the terminating NUL (`udpiiu::searchMsg` of EPICS Base: 16 + 16 + align8(991 + 1)).
 pub const MAX_NAME_LEN: usize = 991;
@@ -80,14 +82,14 @@ impl core::str::FromStr for PvName {
     }
 }
 
-/// Writes bytes as text, whatever cannot be printed as `\xhh`.
+/// Writes bytes as text for quotes; what cannot be printed as an escape, see
+/// [`Plain`](crate::text::Plain).
 pub(crate) fn write_text(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '"' | '\\' => write!(f, "\\{c}")?,
-                c if c.is_control() => write!(f, "\\x{:02x}", u32::from(c))?,
-                c => write!(f, "{c}")?,
+                c => write_plain(f, c)?,
             }
         }
         for byte in chunk.invalid() {

@@ -16,7 +16,10 @@ fn failed<E>(channel: &Channel, error: &E) -> (String, Failure)
 where
     Failure: for<'a> From<&'a E>,
 {
-    (channel.name(), Failure::from(error))
+    (
+        crate::text::printable(&channel.name()).into_owned(),
+        Failure::from(error),
+    )
 }
 
 /// Reads one PV after the other.

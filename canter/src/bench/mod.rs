@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ca_client::Channel;
 use clap::Args;
 
+use crate::argument::{self, Pv};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
@@ -24,8 +25,8 @@ value of each PV is written back as it was read, with completion. Arrays are rea
 A server under test notices: do not run it against a facility in operation.")]
 pub(crate) struct BenchArgs {
     /// PVs to use
-    #[arg(required = true, value_name = "PV")]
-    pvs: Vec<String>,
+    #[arg(required = true, value_name = "PV", value_parser = argument::pv())]
+    pvs: Vec<Pv>,
     /// Time of all measurements together
     #[arg(long, value_name = "S", default_value = "6", value_parser = some_seconds)]
     seconds: f64,
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &BenchArgs, console: &mut Console<'_>) -> Result<Outcome
         for (pv, channel) in args.pvs.iter().zip(opened) {
             match channel {
                 Ok(channel) => channels.push(channel),
-                Err(error) => failures.push((pv.clone(), Failure::from(&error))),
+                Err(error) => failures.push((pv.to_string(), Failure::from(&error))),
             }
         }
         let mut figures = Figures::new(channels.len(), took);

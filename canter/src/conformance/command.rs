@@ -118,7 +118,8 @@ pub(crate) fn run(args: &ConformanceArgs, console: &mut Console<'_>) -> Result<O
         }
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *console.out, &report).map_err(std::io::Error::from)?;
+        let json = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
+        write!(console.out, "{}", crate::json::plain(json))?;
         writeln!(console.out)?;
     } else {
         report.text(console.out, args.verbose)?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use ca_proto::text::is_plain;
 use serde::{Serialize, Serializer};
 
 use super::verdict::Outcome;
@@ -229,7 +230,7 @@ fn case(out: &mut (impl Write + ?Sized), group: &str, check: &Verdicts) -> io::R
     writeln!(out, "</testcase>")
 }
 
-/// Text as XML may hold it: control characters are no part of it.
+/// Text as XML may hold it: control characters are no part of it, and what is not seen helps nobody.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
@@ -238,7 +239,7 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push('\u{fffd}'),
+            c if !is_plain(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

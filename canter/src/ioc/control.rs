@@ -201,7 +201,8 @@ fn post(ioc: &SimIoc, pv: &str, values: &[&str]) -> Done {
         count: room(ioc, pv),
         states: &snapshot.meta.states,
     };
-    let values: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
+    let plain = |value: &&str| text::bytes(value.as_bytes()).map_err(|error| error.to_string());
+    let values = values.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
     let value = input::value(&target, Mode::Native, &values)
         .map_err(|error| format!("{}; {}", error.what, error.remedy))?;
     ioc.post(pv, value).map_err(unknown)?;

@@ -141,6 +141,7 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
     }
     ready::clear(args.ready.as_ref())?;
     log_to_stderr(args.log_level);
+    place::warn_of_environment(args, console)?;
     let builder = Ioc::builder().seed(plan.seed.unwrap_or(args.seed));
     let (builder, put_log) = args.put_log.open(builder, say)?;
     block_on(async {

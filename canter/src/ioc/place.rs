@@ -1,6 +1,6 @@
 //! Where `canter ioc` serves: interfaces, ports, beacons.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ca_net::{Runtime, TokioRuntime};
@@ -11,6 +11,7 @@ use ca_server_sim::net::{NetConfig, ServeError};
 use tokio::net::TcpListener;
 
 use super::IocArgs;
+use crate::console::Console;
 use crate::exit::UsageError;
 use crate::options;
 
@@ -103,6 +104,20 @@ pub(super) async fn listen(address: SocketAddrV4) -> Result<TcpListener, UsageEr
 }
 
 /// Loopback unless an option or the environment says otherwise: nobody else can write then.
+/// Names variables with values that cannot be meant, unless an option takes their place.
+pub(super) fn warn_of_environment(args: &IocArgs, console: &mut Console<'_>) -> io::Result<()> {
+    let env = EnvServer::read(options::variable);
+    let replaced = |variable| args.port.is_some() && variable == env.server_port.variable;
+    for warning in env.warnings.iter().filter(|w| !replaced(w.variable)) {
+        console.complain(format_args!("warning: {warning}"))?;
+    }
+    let (_, bad) = env.ignore_addrs.value.resolve(options::look_up);
+    for bad in bad {
+        console.complain(options::left_out(env.ignore_addrs.variable, &bad))?;
+    }
+    Ok(())
+}
+
 fn interfaces(args: &IocArgs, env: &EnvServer) -> Result<BindAddrs, UsageError> {
     if !args.interface.is_empty() {
         return Ok(BindAddrs {
@@ -113,11 +128,8 @@ fn interfaces(args: &IocArgs, env: &EnvServer) -> Result<BindAddrs, UsageError> 
     let (listed, bad) = env.interfaces.value.resolve(options::look_up);
     if let Some(bad) = bad.first() {
         return Err(UsageError::new(
-            format!(
-                "EPICS_CAS_INTF_ADDR_LIST: `{}` is no address and no known host",
-                bad.0
-            ),
-            "name addresses of this host, separated by blanks",
+            format!("EPICS_CAS_INTF_ADDR_LIST: {bad}"),
+            bad.remedy(),
         ));
     }
     let mut sorted = BindAddrs::from_list(&listed).map_err(|ambiguous| {
@@ -136,11 +148,8 @@ fn beacons(env: &EnvServer, served: &[Ipv4Addr]) -> Result<Vec<SocketAddrV4>, Us
     let (user, bad) = env.beacon_addr_list.value.resolve(options::look_up);
     if let Some(bad) = bad.first() {
         return Err(UsageError::new(
-            format!(
-                "EPICS_CAS_BEACON_ADDR_LIST: `{}` is no address and no known host",
-                bad.0
-            ),
-            "name addresses, separated by blanks",
+            format!("EPICS_CAS_BEACON_ADDR_LIST: {bad}"),
+            bad.remedy(),
         ));
     }
     let auto = env.auto_beacon_addr_list.value;

@@ -84,7 +84,7 @@ pub(crate) struct Feed {
 impl Feed {
     pub(crate) fn start(
         client: &Client,
-        name: &str,
+        name: impl AsRef<[u8]>,
         pv: usize,
         spec: SubSpec,
     ) -> Result<(Channel, Self), Failure> {

@@ -13,6 +13,7 @@ use futures_util::stream::{BoxStream, SelectAll};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
+use crate::argument::{self, Pv};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
@@ -27,11 +28,13 @@ use render::Renderer;
 #[command(after_help = "\
 Each line has the local time of the server's stamp, the PV, its value and the alarm if there is one.
 A PV that is not found within --timeout is named on standard error and searched on. Ends on Ctrl-C,
-after --count or --seconds, and when nobody reads the output any more.")]
+after --count or --seconds, and when nobody reads the output any more.
+
+For those who know camonitor: -m, -n, -s, -S, -#, -e, -f, -g, -w and -p mean the same.")]
 pub(crate) struct MonitorArgs {
     /// PVs to watch
-    #[arg(required = true, value_name = "PV")]
-    pvs: Vec<String>,
+    #[arg(required = true, value_name = "PV", value_parser = argument::pv())]
+    pvs: Vec<Pv>,
     /// One JSON object per event and line
     #[arg(long)]
     json: bool,
@@ -45,7 +48,7 @@ pub(crate) struct MonitorArgs {
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<f64>,
     /// Only the first elements of arrays
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = '#', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     elements: Option<u32>,
     /// Let the server convert values to text; real numbers have the precision of the PV
     #[arg(short = 's', long)]
@@ -84,6 +87,9 @@ const MIN_BYTES: usize = 64 << 10;
 /// Wrong options, or an output that cannot be written.
 pub(crate) fn run(args: &MonitorArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
+    if !args.json {
+        crate::when::warn_of_zone(console)?;
+    }
     block_on(async {
         let client = args
             .client
@@ -141,7 +147,7 @@ impl<'a, 'c> Watch<'a, 'c> {
                 Err(failure) => {
                     channels.push(None);
                     outcome = outcome.and(failure.outcome());
-                    report(console, pv, &failure)?;
+                    report(console, pv.shown(), &failure)?;
                 }
             }
         }
@@ -232,9 +238,9 @@ impl<'a, 'c> Watch<'a, 'c> {
             };
             failure.message.push_str(remark);
             if self.args.json {
-                self.renderer.missing(self.console, pv, &failure)?;
+                self.renderer.missing(self.console, pv.shown(), &failure)?;
             } else {
-                report(self.console, pv, &failure)?;
+                report(self.console, pv.shown(), &failure)?;
             }
         }
         Ok(())

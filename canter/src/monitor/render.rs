@@ -6,6 +6,7 @@ use ca_proto::AlarmSeverity;
 use serde::Serialize;
 
 use super::feed::{Event, Item};
+use crate::argument::Pv;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::format::FormatArgs;
@@ -14,12 +15,9 @@ use crate::notices::{self, Notice};
 use crate::sample::Meta;
 use crate::{show, text, when};
 
-/// Width of a time stamp, for those that are undefined.
-const STAMP_WIDTH: usize = 26;
-
 /// Prints events.
 pub(super) struct Renderer<'a> {
-    pvs: &'a [String],
+    pvs: &'a [Pv],
     json: bool,
     format: &'a FormatArgs,
     width: usize,
@@ -34,9 +32,9 @@ struct Line<'a> {
     event: &'static str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     sample: Option<JsonSample>,
-    /// Time of this host, for events that have no time stamp of the server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<String>,
+    /// Time of this host, for events that have no time stamp of the server; the sample has that.
+    #[serde(rename = "timestamp", skip_serializing_if = "Option::is_none")]
+    host_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped: Option<u64>,
     /// What describes the value, of an event that is about it.
@@ -60,7 +58,7 @@ struct NoticeLine<'a> {
     pv: Option<&'a str>,
     #[serde(flatten)]
     notice: &'a Notice,
-    at: String,
+    timestamp: String,
 }
 
 impl<'a> Line<'a> {
@@ -69,7 +67,7 @@ impl<'a> Line<'a> {
             pv,
             event,
             sample: None,
-            at: None,
+            host_time: None,
             skipped: None,
             description: None,
             changed: None,
@@ -80,7 +78,7 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Renderer<'a> {
-    pub(super) fn new(pvs: &'a [String], json: bool, format: &'a FormatArgs) -> Self {
+    pub(super) fn new(pvs: &'a [Pv], json: bool, format: &'a FormatArgs) -> Self {
         Self {
             pvs,
             json,
@@ -92,12 +90,12 @@ impl<'a> Renderer<'a> {
 
     /// Prints an event.
     pub(super) fn show(&mut self, console: &mut Console<'_>, item: &Item) -> io::Result<()> {
-        let pv = self.pvs[item.pv].as_str();
+        let pv = self.pvs[item.pv].shown();
         let first = !std::mem::replace(&mut self.seen[item.pv], true);
         if self.json {
             return self.show_json(console, pv, item);
         }
-        let name = text::padded(&text::printable(pv), self.width);
+        let name = text::padded(pv, self.width);
         match &item.event {
             Event::Update {
                 sample,
@@ -105,7 +103,7 @@ impl<'a> Renderer<'a> {
                 skipped,
             } => {
                 let stamp = sample.stamp.map(when::local).unwrap_or_default();
-                let stamp = console.paint.dim(text::padded(&stamp, STAMP_WIDTH));
+                let stamp = console.paint.dim(text::padded(&stamp, when::WIDTH));
                 let value = show::value(console, &self.format.of(pv), sample, *is_array);
                 write!(console.out, "{stamp}  {name}  {value}")?;
                 if *skipped > 0 {
@@ -195,7 +193,7 @@ impl<'a> Renderer<'a> {
             }
         }
         if line.sample.is_none() {
-            line.at = Some(when::now().to_string());
+            line.host_time = Some(when::now().to_string());
         }
         show::json_line(console, &line)
     }
@@ -208,7 +206,7 @@ impl<'a> Renderer<'a> {
         failure: &Failure,
     ) -> io::Result<()> {
         let mut line = Line::new(pv, "not_found");
-        line.at = Some(when::now().to_string());
+        line.host_time = Some(when::now().to_string());
         line.error = Some(failure.into());
         show::json_line(console, &line)
     }
@@ -221,7 +219,7 @@ impl<'a> Renderer<'a> {
         let line = NoticeLine {
             pv: notice.pv.as_deref(),
             notice,
-            at: when::now().to_string(),
+            timestamp: when::now().to_string(),
         };
         show::json_line(console, &line)
     }

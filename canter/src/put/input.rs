@@ -1,10 +1,16 @@
 //! Arguments of `canter put` to the value that is sent.
 
 use ca_proto::dbr::{EnumIndex, EnumStates, NativeType, STRING_LEN, Value};
-use ca_proto::text::parse::{Base, ParseNumberError, parse_signed, strtod};
+use ca_proto::text::parse::{ParseNumberError, strtod};
+use nom::branch::alt;
+use nom::bytes::complete::{tag_no_case, take_while1};
+use nom::character::complete::{char, digit1};
+use nom::combinator::{all_consuming, map, opt};
+use nom::sequence::preceded;
+use nom::{IResult, Parser};
 
 use crate::exit::UsageError;
-use crate::text;
+use crate::text::{self, BadEscape};
 
 /// The PV that a value is for.
 #[derive(Debug)]
@@ -22,24 +28,51 @@ pub(crate) struct Target<'a> {
 /// How the arguments are to be understood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
-    /// By the native type of the PV.
+    /// By the native type of the PV: numbers for number types, arrays of `CHAR` among them.
     Native,
+    /// As [`Native`](Self::Native), but states by their number only.
+    Index,
     /// As texts that the server converts.
     String,
     /// One text for an array of `CHAR`.
     LongString,
 }
 
+/// The bytes that the arguments stand for: escapes translated, unless `literal`.
+///
+/// # Errors
+/// A backslash that begins no escape.
+pub(crate) fn texts(
+    args: &[impl AsRef<std::ffi::OsStr>],
+    literal: bool,
+) -> Result<Vec<Vec<u8>>, UsageError> {
+    let args = args.iter().map(|arg| arg.as_ref().as_encoded_bytes());
+    args.map(|arg| match literal {
+        true => Ok(arg.to_vec()),
+        false => text::bytes(arg).map_err(|error| {
+            UsageError::new(
+                format!("{error} in the value `{}`", String::from_utf8_lossy(arg)),
+                format!("{}; --literal takes values as they are", BadEscape::REMEDY),
+            )
+        }),
+    })
+    .collect()
+}
+
 /// Makes the value; everything that the server would refuse for certain is refused here.
 ///
 /// # Errors
 /// What is wrong with which argument, and what would be right.
-pub(crate) fn value(target: &Target<'_>, mode: Mode, args: &[String]) -> Result<Value, UsageError> {
-    if is_long_string(target, mode, args) {
+pub(crate) fn value(
+    target: &Target<'_>,
+    mode: Mode,
+    args: &[Vec<u8>],
+) -> Result<Value, UsageError> {
+    if mode == Mode::LongString {
         return long_string(target, args);
     }
     if args.len() > target.count.max(1) as usize {
-        return Err(too_many(target, args.len()));
+        return Err(too_many(target, args));
     }
     let native = match mode {
         Mode::String => NativeType::String,
@@ -59,22 +92,13 @@ pub(crate) fn value(target: &Target<'_>, mode: Mode, args: &[String]) -> Result<
         NativeType::Enum if args.iter().any(|arg| is_beyond_list(target, arg)) => {
             strings(target, args)
         }
-        NativeType::Enum => all(args, |arg| state(target, arg)),
-    }
-}
-
-/// Whether the arguments are one text for an array of `CHAR`.
-pub(crate) fn is_long_string(target: &Target<'_>, mode: Mode, args: &[String]) -> bool {
-    match mode {
-        Mode::LongString => true,
-        Mode::String => false,
-        Mode::Native => target.native == NativeType::Char && target.count > 1 && is_text(args),
+        NativeType::Enum => all(args, |arg| state(target, mode, arg)),
     }
 }
 
 fn all<T: ca_proto::dbr::Element>(
-    args: &[String],
-    parse: impl Fn(&str) -> Result<T, UsageError>,
+    args: &[Vec<u8>],
+    parse: impl Fn(&[u8]) -> Result<T, UsageError>,
 ) -> Result<Value, UsageError> {
     let elements: Vec<T> = args
         .iter()
@@ -86,38 +110,42 @@ fn all<T: ca_proto::dbr::Element>(
     })
 }
 
-/// Whether the arguments are one text rather than numbers.
-fn is_text(args: &[String]) -> bool {
-    matches!(args, [only] if parse_signed(only.as_bytes(), Base::Prefix).is_err() || only.is_empty())
-}
-
-fn too_many(target: &Target<'_>, given: usize) -> UsageError {
+fn too_many(target: &Target<'_>, args: &[Vec<u8>]) -> UsageError {
     let Target {
         pv, count, native, ..
     } = target;
+    let given = args.len();
     if *count <= 1 && *native == NativeType::String {
         return UsageError::new(
             format!("{pv} holds one text, {given} were given"),
             "put the text in quotes if its words belong together",
         );
     }
+    let dashed = args.iter().find(|arg| arg.starts_with(b"-"));
+    let remedy = match dashed.filter(|arg| *native == NativeType::String || whole(arg).is_none()) {
+        Some(arg) => format!(
+            "give fewer values; `{}` is none of the options in `canter put --help`, thus a value; nothing was sent",
+            text::line(arg)
+        ),
+        None => "give fewer values; nothing was sent".to_owned(),
+    };
     UsageError::new(
         format!(
             "{pv} holds {}, {given} were given",
             text::counted(*count, "element")
         ),
-        "give fewer values; nothing was sent",
+        remedy,
     )
 }
 
-fn wrong(target: &Target<'_>, arg: &str, what: &str, remedy: impl Into<String>) -> UsageError {
+fn wrong(target: &Target<'_>, arg: &[u8], what: &str, remedy: impl Into<String>) -> UsageError {
+    let array = if target.native == NativeType::Char && target.count > 1 {
+        "an array of CHAR".to_owned()
+    } else {
+        article(target.native)
+    };
     UsageError::new(
-        format!(
-            "`{}` {what}: {} is {}",
-            text::printable(arg),
-            target.pv,
-            article(target.native)
-        ),
+        format!("`{}` {what}: {} is {array}", text::line(arg), target.pv),
         remedy,
     )
 }
@@ -131,8 +159,17 @@ fn article(native: NativeType) -> String {
     format!("{an} {}", native.name())
 }
 
-fn strings(target: &Target<'_>, args: &[String]) -> Result<Value, UsageError> {
+fn strings(target: &Target<'_>, args: &[Vec<u8>]) -> Result<Value, UsageError> {
     for arg in args {
+        if arg.contains(&0) {
+            return Err(UsageError::new(
+                format!(
+                    "the text for {} has a NUL, which ends a string of Channel Access",
+                    target.pv
+                ),
+                "leave it out; nothing was sent",
+            ));
+        }
         if arg.len() >= STRING_LEN {
             return Err(UsageError::new(
                 format!(
@@ -148,7 +185,7 @@ fn strings(target: &Target<'_>, args: &[String]) -> Result<Value, UsageError> {
     Ok(Value::strings(args))
 }
 
-fn long_string(target: &Target<'_>, args: &[String]) -> Result<Value, UsageError> {
+fn long_string(target: &Target<'_>, args: &[Vec<u8>]) -> Result<Value, UsageError> {
     let [arg] = args else {
         return Err(UsageError::new(
             format!("{} takes one text, {} were given", target.pv, args.len()),
@@ -165,7 +202,7 @@ fn long_string(target: &Target<'_>, args: &[String]) -> Result<Value, UsageError
             "leave --long-string out; for fields of records append `$` to the name",
         ));
     }
-    let mut bytes = arg.clone().into_bytes();
+    let mut bytes = arg.clone();
     // The NUL ends the text for readers of the array; it is left out where there is no room.
     if bytes.len() < target.count as usize {
         bytes.push(0);
@@ -184,9 +221,9 @@ fn long_string(target: &Target<'_>, args: &[String]) -> Result<Value, UsageError
     Ok(Value::array(&bytes))
 }
 
-fn real(target: &Target<'_>, arg: &str) -> Result<f64, UsageError> {
-    let text = arg.trim();
-    match strtod(text.as_bytes()) {
+fn real(target: &Target<'_>, arg: &[u8]) -> Result<f64, UsageError> {
+    let text = arg.trim_ascii();
+    match strtod(text) {
         Ok((v, len)) if len == text.len() && len > 0 => Ok(v),
         Err(ParseNumberError::OutOfRange | ParseNumberError::Underflow) => Err(wrong(
             target,
@@ -203,7 +240,7 @@ fn real(target: &Target<'_>, arg: &str) -> Result<f64, UsageError> {
     }
 }
 
-fn single(target: &Target<'_>, arg: &str) -> Result<f32, UsageError> {
+fn single(target: &Target<'_>, arg: &[u8]) -> Result<f32, UsageError> {
     let v = real(target, arg)?;
     let narrow = v as f32;
     if v.is_finite() && narrow.is_infinite() {
@@ -219,63 +256,67 @@ fn single(target: &Target<'_>, arg: &str) -> Result<f32, UsageError> {
 
 fn integer<T: TryFrom<i64>>(
     target: &Target<'_>,
-    arg: &str,
+    arg: &[u8],
     min: i64,
     max: i64,
 ) -> Result<T, UsageError> {
-    let range = format!("give a whole number between {min} and {max}");
+    let mut range = format!("give a whole number between {min} and {max}");
+    if target.native == NativeType::Char && target.count > 1 {
+        range.push_str(", or -S (--long-string) to write a text");
+    }
     let number =
         whole(arg).ok_or_else(|| wrong(target, arg, "is no whole number", range.clone()))?;
-    T::try_from(number).map_err(|_| wrong(target, arg, "is out of range", range))
+    T::try_from(number)
+        .ok()
+        .filter(|_| (min..=max).contains(&number))
+        .ok_or_else(|| wrong(target, arg, "is out of range", range))
 }
 
 /// A whole number, decimal or hexadecimal with `0x`; leading zeros do not mean octal. What no
 /// `i64` holds becomes the nearest one, which is out of every range that is asked for.
-fn whole(arg: &str) -> Option<i64> {
-    let text = arg.trim();
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (radix, digits) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => (16, hex),
-        None => (10, text),
-    };
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return None;
-    }
+fn whole(arg: &[u8]) -> Option<i64> {
+    let (_, number) = all_consuming(whole_number).parse(arg.trim_ascii()).ok()?;
+    Some(number)
+}
+
+fn whole_number(input: &[u8]) -> IResult<&[u8], i64> {
     // Only digits are left, so that the one reason to fail is the size.
-    let magnitude = i64::from_str_radix(digits, radix).unwrap_or(i64::MAX);
-    Some(if negative { -magnitude } else { magnitude })
+    let number = |radix| {
+        move |digits: &[u8]| i64::from_str_radix(&text::latin_1(digits), radix).unwrap_or(i64::MAX)
+    };
+    let hex = take_while1(|b: u8| b.is_ascii_hexdigit());
+    let magnitude = alt((
+        map(preceded(tag_no_case("0x"), hex), number(16)),
+        map(digit1, number(10)),
+    ));
+    let sign = opt(alt((char('-'), char('+'))));
+    map((sign, magnitude), |(sign, magnitude)| match sign {
+        Some('-') => -magnitude,
+        _ => magnitude,
+    })
+    .parse(input)
 }
 
 /// A byte has no sign on the wire: -1 is 255.
-fn byte(target: &Target<'_>, arg: &str) -> Result<u8, UsageError> {
-    let number = integer::<i16>(target, arg, -128, 255)?;
-    match number {
-        -128..=255 => Ok(number as u8),
-        _ => Err(wrong(
-            target,
-            arg,
-            "is out of range",
-            "give a whole number between -128 and 255",
-        )),
-    }
+fn byte(target: &Target<'_>, arg: &[u8]) -> Result<u8, UsageError> {
+    Ok(integer::<i16>(target, arg, -128, 255)? as u8)
 }
 
 /// Whether a text may be that of a state for which the list has no room, so that the server has to
 /// judge: menus of records have more than 16, and longer ones than the 25 bytes that a list holds.
-fn is_beyond_list(target: &Target<'_>, arg: &str) -> bool {
+fn is_beyond_list(target: &Target<'_>, arg: &[u8]) -> bool {
     let states = target.states;
-    let cut = |state: &[u8]| EnumStates::may_be_cut(state) && arg.as_bytes().starts_with(state);
-    let known = states.position(arg.as_bytes()).is_some();
+    let cut = |state: &[u8]| EnumStates::may_be_cut(state) && arg.starts_with(state);
+    let known = states.position(arg).is_some();
     let number = whole(arg).is_some();
     !known && (!number && states.is_full() || states.iter().any(cut))
 }
 
-fn state(target: &Target<'_>, arg: &str) -> Result<EnumIndex, UsageError> {
+fn state(target: &Target<'_>, mode: Mode, arg: &[u8]) -> Result<EnumIndex, UsageError> {
     let states = target.states;
-    if let Some(index) = states.position(arg.as_bytes()) {
+    if mode != Mode::Index
+        && let Some(index) = states.position(arg)
+    {
         return Ok(EnumIndex(index));
     }
     let number = whole(arg).and_then(|number| u16::try_from(number).ok());
@@ -325,7 +366,7 @@ mod tests {
             count,
             states: &states,
         };
-        let args: Vec<String> = args.iter().map(|&arg| arg.into()).collect();
+        let args = texts(args, false).map_err(|error| error.to_string())?;
         value(&target, mode, &args).map_err(|error| error.to_string())
     }
 
@@ -445,21 +486,94 @@ mod tests {
 
     #[test]
     fn a_text_for_a_char_array_ends_with_nul_if_there_is_room() {
-        assert_eq!(
-            put(NativeType::Char, 8, &["abc"]),
-            Ok(Value::from(*b"abc\0"))
-        );
-        assert_eq!(put(NativeType::Char, 3, &["abc"]), Ok(Value::from(*b"abc")));
-        assert_eq!(
-            put(NativeType::Char, 8, &["65", "66"]),
-            Ok(Value::from(*b"AB"))
-        );
-        assert_eq!(
-            put_as(Mode::LongString, NativeType::Char, 8, &["65"]),
-            Ok(Value::from(*b"65\0"))
-        );
-        assert!(put(NativeType::Char, 3, &["abcd"]).is_err());
+        let text = |count, text| put_as(Mode::LongString, NativeType::Char, count, &[text]);
+        assert_eq!(text(8, "abc"), Ok(Value::from(*b"abc\0")));
+        assert_eq!(text(3, "abc"), Ok(Value::from(*b"abc")));
+        assert_eq!(text(8, "65"), Ok(Value::from(*b"65\0")));
+        assert_eq!(text(8, "-5V"), Ok(Value::from(*b"-5V\0")));
+        assert_eq!(text(8, r"\xb0C\\"), Ok(Value::from(*b"\xb0C\\\0")));
+        assert_eq!(text(8, ""), Ok(Value::array(&[0u8])));
+        assert!(text(3, "abcd").is_err());
         assert!(put_as(Mode::LongString, NativeType::Double, 8, &["x"]).is_err());
+    }
+
+    #[test]
+    fn an_array_of_char_takes_numbers_whatever_they_look_like() {
+        let put = |args: &[&str]| put(NativeType::Char, 8, args);
+        assert_eq!(put(&["65", "66"]), Ok(Value::from(*b"AB")));
+        assert_eq!(put(&["000000"]), Ok(Value::from(0u8)));
+        for (arg, what) in [
+            ("2024", "is out of range"),
+            ("abc", "is no whole number"),
+            ("", "is no whole number"),
+        ] {
+            assert_eq!(
+                put(&[arg]).unwrap_err(),
+                format!(
+                    "error: `{arg}` {what}: X is an array of CHAR\n \
+                     hint: give a whole number between -128 and 255, or -S (--long-string) to write a text"
+                )
+            );
+        }
+        let error = put(&["-129"]).unwrap_err();
+        assert!(error.contains("is out of range"), "{error}");
+    }
+
+    #[test]
+    fn numbers_may_begin_with_a_minus_in_every_form() {
+        for (arg, want) in [
+            ("-1e-3", -1e-3),
+            ("-.5", -0.5),
+            ("-5.", -5.0),
+            ("-0x10", -16.0),
+            ("-inf", f64::NEG_INFINITY),
+            ("-Infinity", f64::NEG_INFINITY),
+            ("+1", 1.0),
+        ] {
+            assert_eq!(
+                put(NativeType::Double, 1, &[arg]),
+                Ok(Value::from(want)),
+                "{arg}"
+            );
+        }
+        assert_eq!(put(NativeType::Long, 1, &["-0x10"]), Ok(Value::from(-16)));
+        assert_eq!(put(NativeType::String, 1, &["-5V"]), Ok(Value::from("-5V")));
+    }
+
+    #[test]
+    fn texts_and_states_that_are_no_utf8_are_given_with_escapes() {
+        let states = EnumStates::new([&b"z\xfc"[..], b"auf", b"1"]);
+        let target = Target {
+            pv: "X",
+            native: NativeType::Enum,
+            count: 1,
+            states: &states,
+        };
+        let state_of = |mode, arg: &str| {
+            value(&target, mode, &texts(&[arg], false).unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(state_of(Mode::Native, r"z\xfc"), Ok(EnumIndex(0).into()));
+        assert_eq!(state_of(Mode::Native, "1"), Ok(EnumIndex(2).into()));
+        assert_eq!(state_of(Mode::Index, "1"), Ok(EnumIndex(1).into()));
+        let error = state_of(Mode::Native, "zü").unwrap_err();
+        assert!(error.contains(r"states are 0 z\xfc, 1 auf, 2 1"), "{error}");
+        assert_eq!(
+            put(NativeType::String, 1, &[r"20 \xb0C"]),
+            Ok(Value::strings(&[b"20 \xb0C"]))
+        );
+    }
+
+    #[test]
+    fn a_backslash_is_an_escape_or_refused_or_taken_as_it_is() {
+        let error = put(NativeType::String, 1, &[r"C:\data"]).unwrap_err();
+        assert!(
+            error.contains(r"`\dat` is no escape in the value `C:\data`"),
+            "{error}"
+        );
+        assert!(error.contains("--literal"), "{error}");
+        assert_eq!(texts(&[r"C:\new"], true).unwrap(), [br"C:\new"]);
+        let error = put(NativeType::String, 1, &[r"a\0b"]).unwrap_err();
+        assert!(error.contains("has a NUL"), "{error}");
     }
 
     #[test]

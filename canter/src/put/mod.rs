@@ -1,7 +1,9 @@
 //! `canter put`: write a PV.
 
+pub(crate) mod arguments;
 pub(crate) mod input;
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use ca_client::{Channel, ConnectError, ReadSpec, TypeSpec};
@@ -11,8 +13,9 @@ use futures_util::future::join;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::argument::{self, Pv};
 use crate::console::Console;
-use crate::exit::{Outcome, Stop};
+use crate::exit::{Outcome, Stop, UsageError};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::json::{JsonFailure, JsonSample};
@@ -20,29 +23,38 @@ use crate::labels;
 use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, is_read_only, leave};
 use crate::sample::{Meta, Sample};
-use crate::{show, text};
+use crate::show;
 use input::{Mode, Target};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Values are checked against the type of the PV before anything is sent: numbers for number types
-(0x for hexadecimal), the text or the number of a state for enums, one text for strings and for
-arrays of CHAR. Several values are the elements of an array. Texts that start with a dash go
-behind `--`.")]
+Values are checked against the type of the PV before anything is sent: numbers for number types and
+their arrays, CHAR among them (0x for hexadecimal), the text or the number of a state for enums, texts
+for strings. -S writes one text to an array of CHAR. Several values are the elements of an array.
+
+Behind the PV, what is no option of this command is a value, also if it begins with a minus; behind
+`--` everything is. In values and names, \\xb0 is a byte, \\u{b0} a character, \\n, \\t and \\\\ are what they
+are in C: what `canter get` prints can be given back.
+
+For those who know caput: -c, -n, -s, -S, -t, -w and -p mean the same, -a is not needed for arrays.")]
 pub(crate) struct PutArgs {
     /// PV to write
-    pv: String,
+    #[arg(value_parser = argument::pv())]
+    pv: Pv,
     /// The value; several for an array
-    #[arg(required = true, value_name = "VALUE", allow_negative_numbers = true)]
-    values: Vec<String>,
+    #[arg(required = true, value_name = "VALUE")]
+    values: Vec<OsString>,
     /// Wait until the IOC has completed what follows from the value (put-notify)
     #[arg(short = 'c', long = "wait")]
     wait: bool,
     /// Send texts, let the server convert them
     #[arg(short, long, conflicts_with = "long_string")]
     string: bool,
-    /// Show only the new value
+    /// Take backslashes in values as they are
     #[arg(long)]
+    literal: bool,
+    /// The new value alone
+    #[arg(short = 't', long)]
     terse: bool,
     /// One JSON object with the old and the new value
     #[arg(long, conflicts_with = "terse")]
@@ -105,16 +117,23 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
             _ => client.close().await,
         }
         Ok((result?, told, server))
-    })?;
-    let (result, notices, server) = result;
+    });
+    let (result, notices, server) = match result {
+        Err(Stop::Usage(error)) if args.json => {
+            show::json_line(console, &Line::refused(args, error))?;
+            return Ok(Outcome::Usage);
+        }
+        other => other?,
+    };
     let outcome = failure(&result).map_or(Outcome::Ok, Failure::outcome);
     if args.json {
         let mut line = json(args, &result);
-        line.events = notices::about(&notices, &args.pv, server);
+        line.events = notices::about(&notices, args.pv.shown(), server);
         show::json_line(console, &line)?;
     } else {
         // What is told as the error is not told twice.
-        let told = |notice: &Notice| notice.is_exception_of(&args.pv) && outcome != Outcome::Ok;
+        let told =
+            |notice: &Notice| notice.is_exception_of(args.pv.shown()) && outcome != Outcome::Ok;
         let rest: Vec<Notice> = notices.into_iter().filter(|notice| !told(notice)).collect();
         notices::tell(console, &rest)?;
         show_result(args, console, result)?;
@@ -136,7 +155,9 @@ async fn hear(
         // The server may still be about to say why.
         told = notices.within(LATE_REFUSAL).await;
     }
-    let complaint = told.iter().find(|notice| notice.is_exception_of(&args.pv));
+    let complaint = told
+        .iter()
+        .find(|notice| notice.is_exception_of(args.pv.shown()));
     done.complaint =
         complaint.map(|notice| Failure::complained(notice.server, notice.message.clone()));
     told
@@ -172,20 +193,22 @@ async fn put(
     let meta = old.as_ref().map(|old| old.meta.clone()).unwrap_or_default();
     let no_states = EnumStates::default();
     let target = Target {
-        pv: &args.pv,
+        pv: args.pv.shown(),
         native,
         count,
         states: meta.states.as_ref().unwrap_or(&no_states),
     };
     let mode = if args.string {
         Mode::String
-    } else if args.format.long_string {
+    } else if args.format.is_text(args.pv.shown()) {
         Mode::LongString
+    } else if args.format.enum_index {
+        Mode::Index
     } else {
         Mode::Native
     };
-    let value = input::value(&target, mode, &args.values)?;
-    let is_text = input::is_long_string(&target, mode, &args.values);
+    let value = input::value(&target, mode, &input::texts(&args.values, args.literal)?)?;
+    let is_text = mode == Mode::LongString;
     let started = Instant::now();
     if let Err(error) = write(args, &channel, value.clone()).await {
         return Ok(Err(match args.wait {
@@ -258,19 +281,19 @@ fn show_result(
 ) -> Result<(), Stop> {
     let done = match result {
         Ok(done) => done,
-        Err(failure) => return Ok(report(console, &args.pv, &failure)?),
+        Err(failure) => return Ok(report(console, args.pv.shown(), &failure)?),
     };
     let mut format = args.format.clone();
-    format.long_string = done.is_text || format.is_text(&args.pv);
+    format.long_string = done.is_text || format.is_text(args.pv.shown());
     let shown =
         |console: &Console<'_>, sample| show::value(console, &format, sample, done.is_array);
     if let Some(complaint) = &done.complaint {
-        return Ok(report(console, &args.pv, complaint)?);
+        return Ok(report(console, args.pv.shown(), complaint)?);
     }
     if done.is_unmoved() {
         console.complain(format_args!(
             "warning: {} has the value that it had before; its server reports no failure",
-            text::printable(&args.pv)
+            args.pv
         ))?;
     }
     if let Some(old) = done.old.as_ref().filter(|_| !args.terse) {
@@ -279,14 +302,13 @@ fn show_result(
     }
     match &done.new {
         Ok(new) if args.terse => {
-            let value = shown(console, new);
-            writeln!(console.out, "{value}")?;
+            writeln!(console.out, "{}", format.terse(new, done.is_array))?;
         }
         Ok(new) => {
             let value = shown(console, new);
             writeln!(console.out, "new  {}  {value}", args.pv)?;
         }
-        Err(failure) => report(console, &args.pv, failure)?,
+        Err(failure) => report(console, args.pv.shown(), failure)?,
     }
     if let Some(completion) = done.completion.filter(|_| !args.terse) {
         writeln!(console.out, "completed in {}", show::duration(completion))?;
@@ -315,13 +337,28 @@ struct Line<'a> {
     events: Vec<&'a Notice>,
 }
 
+impl<'a> Line<'a> {
+    /// Nothing was sent, because the value, or another argument, is wrong.
+    fn refused(args: &'a PutArgs, error: UsageError) -> Self {
+        Self {
+            pv: args.pv.shown(),
+            old: None,
+            new: None,
+            completed_after: None,
+            error: Some(JsonFailure::new("value", error.what, error.remedy)),
+            unchanged: false,
+            events: Vec::new(),
+        }
+    }
+}
+
 fn json<'a>(args: &'a PutArgs, result: &Result<Done, Failure>) -> Line<'a> {
     let done = result.as_ref().ok();
     let is_array = done.is_some_and(|done| done.is_array);
-    let is_text = done.is_some_and(|done| done.is_text) || args.format.is_text(&args.pv);
+    let is_text = done.is_some_and(|done| done.is_text) || args.format.is_text(args.pv.shown());
     let sample = |sample: &Sample| JsonSample::new(sample, is_array, is_text);
     Line {
-        pv: &args.pv,
+        pv: args.pv.shown(),
         old: done.and_then(|done| done.old.as_ref()).map(sample),
         new: done.and_then(|done| done.new.as_ref().ok()).map(sample),
         completed_after: done

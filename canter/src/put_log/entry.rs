@@ -10,7 +10,7 @@ use ca_server_sim::PutReport;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::{json, text, when};
+use crate::{json, text};
 
 /// Elements of an array that are written.
 const MAX_ELEMENTS: u32 = 32;
@@ -92,14 +92,14 @@ impl Entry {
                     true => put.after.value.as_ref(),
                     false => sent,
                 };
-                let kind = format!("DBR_{}", sent.native.name());
+                let kind = sent.native.name().to_owned();
                 (Some(kind), Some(short(value)), None)
             }
             Some(PutValue::AckTransient(on)) => {
-                (Some("DBR_PUT_ACKT".to_owned()), None, Some(u16::from(on)))
+                (Some("PUT_ACKT".to_owned()), None, Some(u16::from(on)))
             }
             Some(PutValue::AckSeverity(severity)) => {
-                (Some("DBR_PUT_ACKS".to_owned()), None, Some(severity.0))
+                (Some("PUT_ACKS".to_owned()), None, Some(severity.0))
             }
             None => (None, None, None),
         };
@@ -160,7 +160,7 @@ impl Span {
 
 #[derive(Serialize)]
 struct PutLine<'a> {
-    time: String,
+    timestamp: String,
     /// As the client says.
     user: &'a str,
     host: &'a str,
@@ -194,14 +194,14 @@ fn is_false(flag: &bool) -> bool {
 
 #[derive(Serialize)]
 struct MissingLine {
-    time: String,
+    timestamp: String,
     missing: u64,
     since: String,
 }
 
 #[derive(Serialize)]
 struct RefusedLine {
-    time: String,
+    timestamp: String,
     refused: u64,
     since: String,
     peer: String,
@@ -213,14 +213,14 @@ impl Record {
         let line = match self {
             Self::Put(entry) => entry.line(),
             Self::Missing(span) => serde_json::to_string(&MissingLine {
-                time: when::local(span.until),
+                timestamp: span.until.to_string(),
                 missing: span.count,
-                since: when::local(span.since),
+                since: span.since.to_string(),
             }),
             Self::Refused(host, span) => serde_json::to_string(&RefusedLine {
-                time: when::local(span.until),
+                timestamp: span.until.to_string(),
                 refused: span.count,
-                since: when::local(span.since),
+                since: span.since.to_string(),
                 peer: host.map_or_else(|| "others".to_owned(), |host| host.to_string()),
             }),
         };
@@ -247,7 +247,7 @@ impl Entry {
             (Some(json), cut)
         });
         serde_json::to_string(&PutLine {
-            time: when::local(self.stamp),
+            timestamp: self.stamp.to_string(),
             user: &self.user,
             host: &self.host,
             peer: self.peer.to_string(),
@@ -387,7 +387,7 @@ mod tests {
             pv: cut(&"n".repeat(1000), PV_BYTES).0,
             user: name(user),
             host: name(user),
-            r#type: Some("DBR_PUT_ACKT".to_owned()),
+            r#type: Some("PUT_ACKT".to_owned()),
             old: Some(short(old)),
             new: Some(short(new)),
             number: None,

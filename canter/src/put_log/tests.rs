@@ -426,7 +426,7 @@ fn a_line_that_was_cut_off_is_ended() {
     let text = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!((lines.len(), lines[1]), (4, "{\"ti"), "{text}");
-    assert!(lines[2].starts_with("{\"time\""), "{text}");
+    assert!(lines[2].starts_with("{\"timestamp\""), "{text}");
 }
 
 #[test]

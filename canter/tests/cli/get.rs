@@ -30,13 +30,13 @@ fn arrays_show_their_length_and_long_strings_their_text() {
         .canter(&["get", "t:wave"])
         .expect(0, "t:wave  [3] 1.5 2.25 nan V\n");
     served
-        .canter(&["get", "-n", "2", "t:wave"])
+        .canter(&["get", "-#", "2", "t:wave"])
         .expect(0, "t:wave  [2] 1.5 2.25 V\n");
     served
-        .canter(&["get", "-n", "99", "t:note"])
+        .canter(&["get", "--count", "99", "t:note"])
         .expect(0, "t:note  hello world\n");
     // Also when the time is used up by another PV, and when a name cannot be one.
-    let args = ["get", "-n", "99", "no:such", "", "t:wave", "t:gap"];
+    let args = ["get", "-#", "99", "no:such", "", "t:wave", "t:gap"];
     let run = served.within(&args, |run| run.out.lines().count() == 2);
     run.expect(1, "t:wave   [3] 1.5 2.25 nan V\nt:gap    1.25 mm\n")
         .says("no:such: not found");
@@ -81,16 +81,16 @@ fn fields_pass_through() {
 fn any_dbr_type_can_be_asked_for() {
     let served = Served::zoo();
     served
-        .canter(&["get", "-t", "LONG", "t:gap"])
+        .canter(&["get", "-d", "LONG", "t:gap"])
         .expect(0, "t:gap  1\n");
     served
-        .canter(&["get", "-t", "dbr_time_string", "t:valve"])
+        .canter(&["get", "-d", "dbr_time_string", "t:valve"])
         .expect(0, "t:valve  Open\n");
     served
-        .canter(&["get", "-t", "CLASS_NAME", "t:valve"])
+        .canter(&["get", "--type", "CLASS_NAME", "t:valve"])
         .expect(0, "t:valve  bo\n");
     served
-        .canter(&["get", "-t", "NUMBER", "t:gap"])
+        .canter(&["get", "-d", "NUMBER", "t:gap"])
         .expect(2, "")
         .says("types are STRING, SHORT");
 }
@@ -226,7 +226,7 @@ fn wrong_usage_ends_with_2_and_a_hint() {
     served
         .canter(&["get", "--addr-list", "no such", "t:gap"])
         .expect(2, "")
-        .says("is no address and no known host");
+        .says("is no IPv4 address and no known host");
 }
 
 #[test]

@@ -251,6 +251,11 @@ fn puts_are_logged_with_who_and_what() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let of = |at: usize, key: &str| lines[at][key].clone();
+    let seen = std::sync::Mutex::default();
+    for line in &lines {
+        crate::json::check(&["log"], line, &seen);
+    }
+    assert_eq!(of(0, "type"), "DOUBLE");
     assert_eq!(
         (of(0, "pv"), of(0, "old"), of(0, "new")),
         ("x".into(), 1.5.into(), 2.5.into())

@@ -9,9 +9,12 @@ mod get;
 mod info;
 mod ioc;
 mod ioc_service;
+mod json;
 mod monitor;
 mod proxy;
 mod put;
 mod raw;
 mod scripted;
 mod told;
+#[cfg(unix)]
+mod words;

@@ -1,0 +1,145 @@
+//! Text from peers on one line, without effect on a terminal, and such that it can be typed again.
+
+use core::fmt::{self, Write};
+
+/// Whether a character is seen where it stands and changes nothing around it.
+///
+/// False for control characters (C0, DEL, C1), for what directs the order of writing, for line and
+/// paragraph separators, and for what has no shape of its own: zero width, fillers, variation
+/// selectors, tags. These are the characters of the general categories Cc, Zl and Zp and of the property
+/// `Default_Ignorable_Code_Point` (Unicode 16.0, `DerivedCoreProperties.txt`), which holds all of
+/// `Bidi_Control`, and the interlinear annotation characters.
+///
+/// # Examples
+/// ```
+/// use ca_proto::text::is_plain;
+/// assert!(is_plain('°') && is_plain('ه') && is_plain(' '));
+/// assert!(!is_plain('\u{9b}') && !is_plain('\u{202e}') && !is_plain('\u{200b}'));
+/// ```
+pub const fn is_plain(c: char) -> bool {
+    !matches!(c,
+        '\0'..='\x1f'
+        | '\x7f'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Prints bytes as one line of text: characters that are [plain](is_plain) as they are, a backslash
+/// as `\\`, control characters as C escapes or `\xhh`, other characters as `\u{hhhh}`, and bytes that are
+/// not UTF-8 as `\xhh`.
+///
+/// Different bytes give different texts, so that the text stands for them.
+///
+/// # Examples
+/// ```
+/// use ca_proto::text::Plain;
+/// assert_eq!(Plain("20 °C".as_bytes()).to_string(), "20 °C");
+/// assert_eq!(Plain(b"20 \xb0C\n\\").to_string(), r"20 \xb0C\n\\");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a>(pub &'a [u8]);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\n' => f.write_str(r"\n")?,
+                    '\r' => f.write_str(r"\r")?,
+                    '\t' => f.write_str(r"\t")?,
+                    '\\' => f.write_str(r"\\")?,
+                    c => write_plain(f, c)?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a character, as an escape unless it is plain. A backslash counts as plain here.
+pub fn write_plain(f: &mut impl Write, c: char) -> fmt::Result {
+    match c {
+        c if is_plain(c) => f.write_char(c),
+        // `\x` is a byte, and only here a character is one byte of UTF-8.
+        c if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c)),
+        c => write!(f, "\\u{{{:x}}}", u32::from(c)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_or_moves_other_text_is_escaped() {
+        for c in [
+            '\u{80}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{9f}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0041}',
+        ] {
+            let mut bytes = [0; 4];
+            let text = Plain(c.encode_utf8(&mut bytes).as_bytes()).to_string();
+            assert_eq!(text, alloc::format!("\\u{{{:x}}}", u32::from(c)));
+        }
+        assert_eq!(Plain(b"\x1b[31m\x7f").to_string(), r"\x1b[31m\x7f");
+    }
+
+    #[test]
+    fn a_byte_and_the_character_of_that_number_differ() {
+        assert_eq!(Plain(b"\x9b").to_string(), r"\x9b");
+        assert_eq!(Plain("\u{9b}".as_bytes()).to_string(), r"\u{9b}");
+        assert_eq!(Plain(b"\\x9b").to_string(), r"\\x9b");
+    }
+
+    #[test]
+    fn writing_of_people_stays() {
+        for text in [
+            "µm °C",
+            "Größe",
+            "日本語",
+            "العربية",
+            "עברית",
+            "ελληνικά",
+            "🙂",
+        ] {
+            assert_eq!(Plain(text.as_bytes()).to_string(), text);
+        }
+    }
+}

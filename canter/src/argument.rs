@@ -1,0 +1,50 @@
+//! Arguments that are bytes: names of PVs need not be UTF-8.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::text::{self, BadEscape};
+
+/// The name of a PV as it was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pv {
+    bytes: Vec<u8>,
+    shown: String,
+}
+
+impl Pv {
+    /// A name of these bytes.
+    pub(crate) fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        let shown = text::line(&bytes);
+        Self { bytes, shown }
+    }
+
+    /// The name as it can be given as an argument.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+}
+
+impl fmt::Display for Pv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.shown)
+    }
+}
+
+impl AsRef<[u8]> for Pv {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Parses names of PVs, with escapes for what cannot be typed.
+pub(crate) fn pv() -> impl TypedValueParser<Value = Pv> {
+    OsStringValueParser::new().try_map(|arg: OsString| {
+        let bytes = text::bytes(arg.as_encoded_bytes())
+            .map_err(|error| format!("{error}; {}", BadEscape::REMEDY))?;
+        Ok::<_, String>(Pv::new(bytes))
+    })
+}
