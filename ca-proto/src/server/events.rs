@@ -14,6 +14,7 @@ use super::scalar::Scalar;
 use super::subscriptions::{Subscription, Subscriptions};
 use crate::config::ServerParams;
 use crate::dbr::Snapshot;
+use crate::segments::Segments;
 
 /// What a queue entry holds.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,9 @@ const NONE: u32 = u32::MAX;
 /// Entries whose memory an empty queue keeps.
 const KEEP_ENTRIES: usize = 4096;
 
+/// Pieces of the store that are given back at once.
+const PIECES_AT_ONCE: usize = 16;
+
 /// A subscription's place in the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -82,7 +86,9 @@ struct Entry {
 /// is not allocated before it holds it.
 #[derive(Debug)]
 struct Entries {
-    slots: Vec<Entry>,
+    slots: Segments<Entry>,
+    /// Slots in use or in the list of free ones; those behind are left from a burst.
+    begun: usize,
     /// The first free slot, linked through `next`.
     free: u32,
     used: usize,
@@ -91,7 +97,8 @@ struct Entries {
 impl Entries {
     const fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Segments::new(),
+            begun: 0,
             free: NONE,
             used: 0,
         }
@@ -110,14 +117,28 @@ impl Entries {
             return index;
         }
         // Below 2^32: a ring has at most 2^31 entries beyond one for each of its subscriptions.
-        self.slots.push(entry);
-        (self.slots.len() - 1) as u32
+        let index = self.begun;
+        self.begun += 1;
+        match self.slots.get_mut(index) {
+            Some(slot) => *slot = entry,
+            None => self.slots.push(entry),
+        }
+        index as u32
     }
 
-    /// Gives back the memory of an empty store.
+    /// Gives back memory of an empty store, as much as is freed in no time.
     fn release(&mut self) {
         if self.used == 0 {
-            self.slots = Vec::new();
+            self.begun = 0;
+            self.shrink(0);
+        }
+    }
+
+    fn shrink(&mut self, keep: usize) {
+        for _ in 0..PIECES_AT_ONCE {
+            if self.slots.len() <= keep || !self.slots.drop_last() {
+                break;
+            }
         }
     }
 
@@ -127,8 +148,8 @@ impl Entries {
         if self.used == 0 {
             // Begins again at the start of its memory, which is in the cache.
             self.free = NONE;
-            self.slots.clear();
-            self.slots.shrink_to(KEEP_ENTRIES);
+            self.begun = 0;
+            self.shrink(KEEP_ENTRIES);
         } else if let Some(slot) = self.slots.get_mut(index as usize) {
             slot.next = self.free;
             self.free = index;
@@ -381,10 +402,10 @@ impl EventQueue {
 
     /// `EVENTS_OFF`: from now on each subscription keeps what it has queued and replaces the last.
     /// Rings where some subscription has more than one entry are delivered as they stand, the others
-    /// are held.
-    pub(super) fn off(&mut self) {
+    /// are held. Returns how many rings were looked at.
+    pub(super) fn off(&mut self) -> usize {
         if core::mem::replace(&mut self.flow_control, true) {
-            return;
+            return 0;
         }
         self.backlog = 0;
         for &ring in &self.ready {
@@ -395,12 +416,13 @@ impl EventQueue {
             };
             self.backlog += ring.backlog as usize;
         }
+        self.ready.len()
     }
 
-    /// `EVENTS_ON`.
-    pub(super) fn on(&mut self) {
+    /// `EVENTS_ON`. Returns how many rings were looked at.
+    pub(super) fn on(&mut self) -> usize {
         if !core::mem::replace(&mut self.flow_control, false) {
-            return;
+            return 0;
         }
         self.backlog = 0;
         for (index, ring) in (0u32..).zip(&mut self.rings) {
@@ -410,5 +432,11 @@ impl EventQueue {
                 self.ready.push_back(index);
             }
         }
+        self.rings.len()
+    }
+
+    /// Gives back a part of the memory of a queue that nobody uses any more; false if there was none.
+    pub(super) fn release_part(&mut self) -> bool {
+        self.entries.slots.drop_last()
     }
 }

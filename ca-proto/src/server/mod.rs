@@ -28,6 +28,8 @@ mod reply;
 mod requests;
 mod scalar;
 mod subscriptions;
+mod turn;
+mod unfinished;
 
 pub use ahead::AHEAD;
 pub use circuit::{Circuit, CircuitStats};
@@ -39,3 +41,4 @@ pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Violation;
 pub use limit::{Limit, LimitCounts, StallWatch};
 pub use subscriptions::Update;
+pub use turn::Turn;

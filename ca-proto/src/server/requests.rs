@@ -2,14 +2,14 @@
 
 use bytes::BufMut;
 
-use super::channels::{Channel, Channels};
+use super::channels::{Channel, Channels, SubList};
 use super::circuit::Circuit;
-use super::database::{Database, Subscriber};
+use super::database::Database;
 use super::error::Violation;
 use super::limit::Limit;
 use super::reply::{Refusal, Room};
 use super::scalar::Scalar;
-use super::subscriptions::{ChannelText, data_header, dynamic_count};
+use super::subscriptions::{ChannelText, data_header, dynamic_count, wanted};
 use crate::access::AccessRights;
 use crate::dbr::{DbrType, Family};
 use crate::ids::{Cid, Sid};
@@ -23,6 +23,13 @@ const MAX_PRIORITY: u16 = 99;
 const MAX_IDENTITY: usize = 511;
 /// Largest element count that a client below 4.9 can be told (`wire-and-server` 2.2).
 const MAX_OLD_COUNT: u32 = 65_534;
+
+/// Units of work: a channel that is opened, perhaps on a field that nobody has open.
+const CREATE: usize = 8;
+/// Units of work: a channel that is deleted.
+const DELETE: usize = 4;
+/// Units of work: a name that is looked up.
+const SEARCH: usize = 2;
 
 impl Circuit {
     pub(super) fn version(&mut self, priority: u16, minor: Minor) -> Result<(), Violation> {
@@ -82,6 +89,7 @@ impl Circuit {
         if name.is_empty() {
             return Ok(());
         }
+        self.spent += SEARCH;
         if db.serves(name) {
             tcp::Response::Search {
                 port: Port(self.params.tcp_port),
@@ -107,6 +115,7 @@ impl Circuit {
         db: &mut (impl Database + ?Sized),
     ) -> Result<(), Violation> {
         let cid = Cid(header.p1);
+        self.spent += CREATE;
         self.set_minor(Minor(header.p2.min(0xffff) as u16))?;
         let limit = self.params.max_channels_per_circuit;
         if self.channels.len() >= limit.min(Channels::CAPACITY) {
@@ -133,8 +142,7 @@ impl Circuit {
             cid,
             pv,
             rights,
-            told: rights,
-            subs: None,
+            subs: SubList::NONE,
             puts: None,
             name: name.into(),
         };
@@ -179,25 +187,11 @@ impl Circuit {
     ) -> Result<(), Violation> {
         let sid = Sid(header.p1);
         self.channel(header, sid)?;
-        self.drop_channel(sid, db);
+        self.spent += DELETE;
+        self.delete_channel(sid);
         self.mirror(header);
+        self.clear_few(db);
         Ok(())
-    }
-
-    /// Deletes a channel with its subscriptions and unfinished write-notifies.
-    pub(super) fn drop_channel(&mut self, sid: Sid, db: &mut (impl Database + ?Sized)) {
-        let Some(channel) = self.channels.remove(sid) else {
-            return;
-        };
-        let circuit = self.id;
-        let mut next = self.next_subscription(channel.subs, None);
-        while let Some(key) = next {
-            next = self.next_subscription(channel.subs, Some(key));
-            self.drop_subscription(key);
-            db.unsubscribe(channel.pv, Subscriber { circuit, key });
-        }
-        self.drop_puts(channel.pv, channel.puts.map(|(first, _)| first), db);
-        db.close(channel.pv);
     }
 
     /// Sends a request's header back without its payload.
@@ -231,11 +225,12 @@ impl Circuit {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return Err(self.no_channel(header, Sid(header.p1)));
         };
-        let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
+        let (pv, cid) = (channel.pv, channel.cid);
+        let readable = self.rights_now(channel, db).can_read();
         let room = self.room;
         let reply = |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
         let result = if readable {
-            let snapshot = db.read(pv);
+            let snapshot = db.read_first(pv, wanted(header.count));
             // hot: a scalar as it is.
             if header.count <= 1
                 && room.fits_scalars()
@@ -272,7 +267,7 @@ impl Circuit {
     ) -> Result<(), Violation> {
         let ty = DbrType(header.data_type);
         let channel = self.channel(header, Sid(header.p1))?;
-        let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
+        let (pv, cid, rights) = (channel.pv, channel.cid, channel.rights);
         if !ty.is_valid() {
             let text = alloc::format!("{}: there is no type {}", ChannelText(channel), ty.0);
             self.error(
@@ -283,8 +278,14 @@ impl Circuit {
             );
             return self.check_type(header.command, ty);
         }
-        if !readable {
-            let text = alloc::format!("{}", ChannelText(channel));
+        let rights = match self.has_sweep() {
+            true => db.rights(pv, &self.identity),
+            false => rights,
+        };
+        if !rights.can_read() {
+            let name = self.channels.get(Sid(header.p1)).map(ChannelText);
+            let text = name.map(|name| alloc::format!("{name}"));
+            let text = text.unwrap_or_default();
             self.error(
                 header,
                 Some(cid),
@@ -298,7 +299,7 @@ impl Circuit {
             p1: cid.0,
             ..*header
         };
-        let snapshot = db.read(pv);
+        let snapshot = db.read_first(pv, wanted(header.count));
         let result = if ty == DbrType(0) && header.count == 1 {
             room.put_short_string(&mut self.out, reply, &snapshot)
         } else {
