@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
-use ca_proto::server::{EndpointStats, Limit, LimitCounts};
+use ca_proto::server::{EndpointStats, Limit, LimitCounts, Turn};
 use ca_proto::wire::Minor;
 
 use crate::ioc::Ioc;
@@ -210,11 +210,13 @@ impl Ioc {
         }
     }
 
-    /// Expels the circuits whose time without a version is over.
-    pub(crate) fn expel_silent(&mut self, now: Instant) {
+    /// Expels the circuits whose time without a version is over, until the turn is.
+    pub(crate) fn expel_silent(&mut self, now: Instant, turn: &mut Turn) {
         while let Some(&(until, id)) = self.limits.silent.first()
             && until <= now
+            && !turn.is_over()
         {
+            turn.spend(4);
             self.limits.silent.pop_first();
             let Some(connection) = self.circuits.get_mut(id) else {
                 continue;

@@ -6,9 +6,10 @@ use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Instant};
 
 use crate::alarm::{check_limits, worse};
 use crate::change::number_of;
-use crate::db::{Db, Post, PvHandle};
+use crate::db::{Db, PvHandle};
 use crate::deadband::differs;
 use crate::field::Field;
+use crate::publish::{Fields, Post};
 use crate::record::{Record, RecordType};
 
 /// What a processing changed.
@@ -65,7 +66,7 @@ impl Db {
         let Some(record) = self.record_mut(handle) else {
             return false;
         };
-        if record.extra.is_some() || !record.kind.is_numeric() {
+        if record.extra.is_some() || record.watched > 0 || !record.kind.is_numeric() {
             return false;
         }
         let before = number_of(record.snapshot.value.as_ref());
@@ -78,19 +79,19 @@ impl Db {
         record.snapshot.stamp = stamp;
         let events = record.number_changed(before, after);
         if events != NOTHING && !record.subs.is_empty() {
-            self.posts.push(Post::new(handle, events));
+            self.posts
+                .push(Post::new(handle, Fields::Only(Field::Val), events));
         }
         true
     }
 
     fn post_changes(&mut self, handle: PvHandle, changes: &Changes) {
-        // Every other field is an opened view.
-        let views = |record: &Record| record.extra.as_ref().is_some_and(|e| !e.views.is_empty());
-        if self.record(handle).is_some_and(views) {
+        // Every other field is a view.
+        if self.record(handle).is_some_and(|record| record.watched > 0) {
             self.post_alarm_fields(handle, changes);
         }
         if changes.value != NOTHING {
-            self.post_fields(handle, changes.value, |field| field == Field::Val);
+            self.post_fields(handle, changes.value, Fields::Only(Field::Val));
         }
     }
 
@@ -120,7 +121,7 @@ impl Db {
         ];
         for (field, mask) in fields {
             if mask != NOTHING {
-                self.post_fields(handle, mask, |other| other == field);
+                self.post_fields(handle, mask, Fields::Only(field));
             }
         }
     }
@@ -137,12 +138,12 @@ impl Db {
         };
         let Some(done) = change(record) else { return };
         if done.transient {
-            self.post_fields(handle, EventMask::VALUE, |field| field == Field::Ackt);
+            self.post_fields(handle, EventMask::VALUE, Fields::Only(Field::Ackt));
         }
         if done.severity {
-            self.post_fields(handle, EventMask::VALUE, |field| field == Field::Acks);
+            self.post_fields(handle, EventMask::VALUE, Fields::Only(Field::Acks));
         }
-        self.post_fields(handle, EventMask::ALARM, |_| true);
+        self.post_fields(handle, EventMask::ALARM, Fields::All);
     }
 }
 

@@ -371,6 +371,11 @@ impl Circuit {
         &mut self.out
     }
 
+    /// What waits to be sent, without updates that [`transmit`](Self::transmit) would add.
+    pub const fn queue_mut(&mut self) -> &mut SendQueue {
+        &mut self.out
+    }
+
     /// False while replies do not drain, or what requests have deleted is not yet taken apart: the driver
     /// stops reading, so that a client that sends but does not read slows itself down.
     pub fn is_readable(&self) -> bool {

@@ -325,7 +325,7 @@ impl Circuit {
         // One that still waits was never given to the database.
         if self.puts.get(put).is_some_and(|put| put.waiting.is_none()) {
             self.finish_put(put, status);
-            self.work_at_once(now, db);
+            self.start_few(now, db);
         }
     }
 

@@ -97,6 +97,11 @@ impl Circuit {
             || (unfinished.sweep.is_some() && self.has_room())
     }
 
+    /// True if nothing is left that could not be done at once, not even what waits until replies have drained.
+    pub const fn is_settled(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
     /// Goes on with what could not be done at once, until the turn is over: taking apart what was
     /// deleted, telling of rights, starting puts that waited.
     pub fn work(&mut self, now: Instant, turn: &mut Turn, db: &mut (impl Database + ?Sized)) {
@@ -197,6 +202,16 @@ impl Circuit {
     /// Has the first write-notify of a channel started, when it is its turn.
     pub(super) fn ready(&mut self, sid: Sid) {
         self.unfinished().puts.push_back(sid);
+    }
+
+    /// Starts what mostly waits.
+    pub(super) fn start_few(&mut self, now: Instant, db: &mut (impl Database + ?Sized)) {
+        if self.unfinished.is_some() {
+            let mut turn = Turn::new(FEW);
+            self.start_ready(now, &mut turn, db);
+            self.spent += FEW - turn.left();
+            self.forget_finished();
+        }
     }
 
     fn start_ready(&mut self, now: Instant, turn: &mut Turn, db: &mut (impl Database + ?Sized)) {
