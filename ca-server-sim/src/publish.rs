@@ -58,8 +58,11 @@ impl Post {
 #[derive(Debug)]
 pub(crate) struct Publication {
     post: Post,
+    /// The node whose subscribers were told last.
+    after: Option<Place>,
+    /// The node whose subscribers are being told, and what they see.
     at: Option<(Place, Update)>,
-    /// The subscriber that was told last.
+    /// The subscriber of that node that was told last.
     last: Option<Subscriber>,
 }
 
@@ -74,6 +77,7 @@ impl Publication {
     const fn new(post: Post) -> Self {
         Self {
             post,
+            after: None,
             at: None,
             last: None,
         }
@@ -108,7 +112,7 @@ impl Backlog {
         let new = &publication.post;
         let same = |old: &&mut Publication| {
             let post = &old.post;
-            old.at.is_none()
+            (old.at.is_none() && old.after.is_none())
                 && (post.fields, post.mask) == (new.fields, new.mask)
                 && post.frozen.is_some() == new.frozen.is_some()
         };
@@ -216,10 +220,9 @@ impl Ioc {
             if turn.is_over() {
                 return false;
             }
-            if publication.at.is_none() || publication.last.is_none() {
-                let after = publication.at.map(|(place, _)| place);
+            if publication.at.is_none() {
                 let post = &publication.post;
-                let Some((place, node)) = self.db.next_place(post, after) else {
+                let Some((place, node)) = self.db.next_place(post, publication.after) else {
                     return true;
                 };
                 let update = self.db.update(node, post.frozen.as_deref());
@@ -232,6 +235,7 @@ impl Ioc {
             if !self.tell_node(publication, turn) {
                 return false;
             }
+            publication.after = publication.at.take().map(|(place, _)| place);
             publication.last = None;
         }
     }
