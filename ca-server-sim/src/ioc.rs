@@ -503,7 +503,7 @@ impl Ioc {
         let connection = self.circuits.get_mut(circuit)?;
         connection.woken = false;
         connection.fresh = true;
-        connection.circuit.transmit(&self.db);
+        connection.circuit.transmit_some(&self.db);
         connection.broken |= connection.circuit.is_broken();
         if !connection.unsettled && !connection.circuit.is_settled() {
             connection.unsettled = true;

@@ -771,3 +771,94 @@ fn a_put_that_waited_is_refused_if_rights_were_withdrawn_meanwhile() {
     let last = log.lock().unwrap().last().copied();
     assert_eq!(last, Some(PutOutcome::Done(EcaStatus::NOWTACCESS)));
 }
+
+/// A short request that asks for a million texts: they are made in turns, and none before its time.
+#[test]
+fn a_large_value_in_another_type_is_converted_in_turns() {
+    const LEN: usize = 300_000;
+    let values: Vec<f64> = (0..LEN).map(|n| n as f64 * 0.25).collect();
+    let mut ioc = start(Ioc::builder().pv("w", PvSpec::array(values).precision(2)));
+    let mut honest = Peer::from(&mut ioc, Ipv4Addr::LOCALHOST);
+    honest.create(&mut ioc, ["w".to_owned()]);
+    for family in [Family::Plain, Family::Time, Family::Ctrl] {
+        for native in [NativeType::String, NativeType::Float] {
+            let mut peer = Peer::new(&mut ioc);
+            peer.create(&mut ioc, ["w".to_owned()]);
+            let ty = DbrType::new(family, native);
+            let mut bytes = Vec::new();
+            tcp::Request::ReadNotify {
+                ty,
+                count: LEN as u32,
+                sid: Sid(0),
+                ioid: Ioid(9),
+            }
+            .encode_into(&mut bytes);
+            let asked = measure(|| {
+                let done = ioc.handle_readable(NOW, peer.id, &mut peer.deframer, &bytes);
+                assert_eq!(done.unwrap(), bytes.len());
+            });
+            assert!(
+                asked.bytes_total < 1 << 18,
+                "{} bytes at once",
+                asked.bytes_total
+            );
+            assert!(!ioc.is_readable(peer.id), "it waits for its reply");
+            let mut made = Vec::new();
+            while ioc.has_work() {
+                let turn = measure(|| ioc.work(NOW));
+                assert!(
+                    turn.bytes_total < 1 << 21,
+                    "{} bytes in a turn",
+                    turn.bytes_total
+                );
+                assert!(honest.read(&mut ioc));
+            }
+            while let Some(queue) = ioc.transmit(peer.id) {
+                if queue.is_empty() {
+                    break;
+                }
+                made.extend(queue.to_vec());
+                queue.clear();
+            }
+            let mut expected = Vec::new();
+            let state = ioc.read("w").unwrap();
+            state.encode(ty, LEN as u32, &mut expected).unwrap();
+            let (header, len) = Header::decode(&made, true).unwrap();
+            assert_eq!(
+                (header.command, header.p1, header.p2),
+                (Command::READ_NOTIFY, 1, 9)
+            );
+            assert_eq!(header.payload_len as usize, made.len() - len);
+            assert!(made[len..].starts_with(&expected), "{ty}");
+            ioc.handle_closed(NOW, peer.id);
+        }
+    }
+    // What cannot be converted is told as ever.
+    let texts: Vec<String> = (0..5000)
+        .map(|n| {
+            if n == 4000 {
+                "no number".into()
+            } else {
+                n.to_string()
+            }
+        })
+        .collect();
+    ioc.add(NOW, "names", PvSpec::strings(&texts)).unwrap();
+    let mut peer = Peer::new(&mut ioc);
+    peer.create(&mut ioc, ["names".to_owned()]);
+    peer.heard.clear();
+    peer.send(
+        &mut ioc,
+        [tcp::Request::ReadNotify {
+            ty: DOUBLE,
+            count: 5000,
+            sid: Sid(0),
+            ioid: Ioid(1),
+        }],
+    );
+    while ioc.has_work() {
+        ioc.work(NOW);
+    }
+    peer.listen(&mut ioc);
+    assert_eq!(peer.heard, [(Command::READ_NOTIFY, EcaStatus::GETFAIL.0)]);
+}

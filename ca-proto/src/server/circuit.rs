@@ -361,11 +361,21 @@ impl Circuit {
     /// What is to be sent now. Updates are encoded as long as the queue is below
     /// [`ServerParams::send_high_water`]; call again when it has drained.
     pub fn transmit(&mut self, db: &(impl Database + ?Sized)) -> &mut SendQueue {
+        self.convert(&mut Turn::unlimited());
+        self.transmit_some(db)
+    }
+
+    /// As [`transmit`](Self::transmit), in a turn: replies whose values take long to convert come when
+    /// [`work`](Self::work) or later calls have made them.
+    pub fn transmit_some(&mut self, db: &(impl Database + ?Sized)) -> &mut SendQueue {
         if self.unfinished.is_some() {
             // What is left of it is told before any update.
-            self.sweep(&mut Turn::new(SWEEP_UNITS), db);
+            let mut turn = Turn::new(SWEEP_UNITS);
+            self.convert(&mut turn);
+            self.sweep(&mut turn, db);
+            self.forget_finished();
         }
-        if !self.broken && !self.has_debris() && !self.has_sweep() {
+        if !self.broken && !self.is_held() && !self.has_sweep() {
             self.deliver(db);
         }
         &mut self.out
@@ -379,7 +389,7 @@ impl Circuit {
     /// False while replies do not drain, or what requests have deleted is not yet taken apart: the driver
     /// stops reading, so that a client that sends but does not read slows itself down.
     pub fn is_readable(&self) -> bool {
-        self.has_room() && !self.has_debris()
+        self.has_room() && !self.is_held()
     }
 
     /// Whether replies drain.
@@ -405,7 +415,7 @@ impl Circuit {
 
     /// True if [`transmit`](Self::transmit) would give bytes.
     pub fn has_output(&self) -> bool {
-        let held = self.unfinished.is_some() && (self.has_debris() || self.has_sweep());
+        let held = self.unfinished.is_some() && (self.is_held() || self.has_sweep());
         !self.out.is_empty() || (!self.broken && !held && self.events.has_output())
     }
 

@@ -18,6 +18,7 @@ mod ahead;
 mod beacon;
 mod channels;
 mod circuit;
+mod conversion;
 mod database;
 mod endpoint;
 mod error;

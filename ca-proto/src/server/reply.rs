@@ -100,7 +100,7 @@ impl Room {
     }
 
     /// Completes a header whose type and count are set with the payload size.
-    fn admit(&self, header: Header, payload: u64) -> Result<Header, Refusal> {
+    pub(super) fn admit(&self, header: Header, payload: u64) -> Result<Header, Refusal> {
         // 64 bits: neither the product of element size and count nor the padding can wrap.
         let padded = payload.next_multiple_of(8);
         let too_large = Refusal::TooLarge(padded);
@@ -150,6 +150,35 @@ impl Room {
         }
         put_zeros(out, (header.payload_len as usize).saturating_sub(written));
         Ok(())
+    }
+
+    /// Completes the header of a message whose value is converted later.
+    pub(super) fn admit_large(
+        &self,
+        out: &SendQueue,
+        header: Header,
+        snapshot: &Snapshot,
+    ) -> Result<Header, Refusal> {
+        let ty = DbrType(header.data_type);
+        let header = self.admit(header, ty.size(header.count))?;
+        let size = ty.size(header.count.min(available(ty, snapshot)));
+        match out.len() as u64 + size > self.max_queued {
+            true => Err(Refusal::QueueFull),
+            false => Ok(header),
+        }
+    }
+
+    /// Queues a message whose payload was made in pieces.
+    pub(super) fn put_pieces(
+        &self,
+        out: &mut SendQueue,
+        header: &Header,
+        pieces: alloc::vec::Vec<Bytes>,
+    ) {
+        out.put(|flat| header.encode(flat));
+        let written: usize = pieces.iter().map(Bytes::len).sum();
+        pieces.into_iter().for_each(|piece| out.put_shared(piece));
+        put_zeros(out, (header.payload_len as usize).saturating_sub(written));
     }
 
     /// Queues a message whose payload is all zeros because the request failed; count 0 means the

@@ -4,6 +4,7 @@ use bytes::BufMut;
 
 use super::channels::{Channel, Channels, SubList};
 use super::circuit::Circuit;
+use super::conversion::Conversion;
 use super::database::Database;
 use super::error::Violation;
 use super::limit::Limit;
@@ -243,7 +244,12 @@ impl Circuit {
                 0 => dynamic_count(ty, &snapshot, || db.info(pv).count),
                 count => count,
             };
-            room.put_value(&mut self.out, reply(count, EcaStatus::NORMAL), &snapshot)
+            let failure = reply(header.count, EcaStatus::GETFAIL);
+            let header = reply(count, EcaStatus::NORMAL);
+            match Conversion::is_long(ty, count, &snapshot) {
+                true => self.convert_later(&failure, header, &snapshot),
+                false => room.put_value(&mut self.out, header, &snapshot),
+            }
         } else {
             room.put_failure(&mut self.out, reply(header.count, EcaStatus::NORDACCESS))
         };
@@ -302,6 +308,8 @@ impl Circuit {
         let snapshot = db.read_first(pv, wanted(header.count));
         let result = if ty == DbrType(0) && header.count == 1 {
             room.put_short_string(&mut self.out, reply, &snapshot)
+        } else if Conversion::is_long(ty, header.count, &snapshot) {
+            self.convert_later(header, reply, &snapshot)
         } else {
             room.put_value(&mut self.out, reply, &snapshot)
         };
@@ -311,7 +319,7 @@ impl Circuit {
         Ok(())
     }
 
-    fn read_refused(&mut self, header: &Header, cid: Cid, refusal: Refusal) {
+    pub(super) fn read_refused(&mut self, header: &Header, cid: Cid, refusal: Refusal) {
         self.met = refusal.limit();
         let channel = self.channels.get(Sid(header.p1));
         let name = channel.map(|channel| alloc::format!("{}", ChannelText(channel)));

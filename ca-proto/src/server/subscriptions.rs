@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 
 use super::channels::Channel;
 use super::circuit::Circuit;
+use super::conversion::Conversion;
 use super::database::{Database, PvId, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Place, Posted, Queued};
@@ -384,7 +385,7 @@ impl Circuit {
         };
         if self.events.is_crowded(&subscription.place) && self.has_room() {
             let before = self.stats.updates_sent;
-            self.transmit(db);
+            self.transmit_some(db);
             self.spent += (self.stats.updates_sent - before) as usize;
         }
         self.post_update(sub, update);
@@ -408,24 +409,53 @@ impl Circuit {
             {
                 continue;
             }
-            if let Err(refusal) = send_update(&room, &mut self.out, sub, posted, db) {
-                let Some(channel) = self.channels.get(sub.sid) else {
+            let sent = match long_update(sub, posted, db) {
+                Some((request, reply, snapshot)) => {
+                    let refused = (sub.sid, sub.request());
+                    match self.convert_later(&request, reply, &snapshot) {
+                        // The updates behind it come later.
+                        Ok(()) => break,
+                        Err(refusal) => Err((refused, refusal)),
+                    }
+                }
+                None => send_update(&room, &mut self.out, sub, posted, db)
+                    .map_err(|refusal| ((sub.sid, sub.request()), refusal)),
+            };
+            if let Err(((sid, request), refusal)) = sent {
+                let Some(channel) = self.channels.get(sid) else {
                     continue;
                 };
                 let text = format_args!("{}{refusal}", ChannelText(channel));
                 let (minor, cid) = (self.minor, Some(channel.cid));
-                put_error(
-                    &mut self.out,
-                    minor,
-                    &sub.request(),
-                    cid,
-                    refusal.status(),
-                    text,
-                );
+                put_error(&mut self.out, minor, &request, cid, refusal.status(), text);
                 self.stats.errors += 1;
             }
         }
     }
+}
+
+/// An update whose value is converted in turns: what to repeat if it cannot be, its header and the state.
+fn long_update(
+    sub: &Subscription,
+    posted: Posted,
+    db: &(impl Database + ?Sized),
+) -> Option<(Header, Header, Snapshot)> {
+    if sub.by_copy || !sub.readable {
+        return None;
+    }
+    let snapshot = posted.apply(db.read_first(sub.pv, wanted(sub.count)));
+    if !Conversion::is_long(sub.ty, wanted(sub.count), &snapshot) {
+        return None;
+    }
+    let header = |count| {
+        let (ty, status) = (sub.ty, EcaStatus::NORMAL);
+        data_header(Command::EVENT_ADD, ty, count, status, sub.subid.0)
+    };
+    let count = match sub.count {
+        0 => snapshot.value.count(),
+        count => count,
+    };
+    Some((header(sub.count), header(count), snapshot.into_owned()))
 }
 
 fn send_update(

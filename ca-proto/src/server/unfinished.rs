@@ -6,14 +6,17 @@ use alloc::collections::VecDeque;
 
 use super::channels::Channel;
 use super::circuit::Circuit;
+use super::conversion::Conversion;
 use super::database::{Database, PutId, PutTicket, PvId, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Posted, Queued};
+use super::reply::Refusal;
 use super::turn::Turn;
 use crate::access::AccessRights;
+use crate::dbr::Snapshot;
 use crate::ids::Sid;
 use crate::time::Instant;
-use crate::wire::tcp;
+use crate::wire::{Header, tcp};
 
 /// Units of work: a subscription or a put that is dropped, with its entries in queues and tables.
 const DROP: usize = 3;
@@ -33,6 +36,8 @@ pub(super) struct Unfinished {
     sweep: Option<Sweep>,
     /// Channels whose first write-notify is to be started.
     puts: VecDeque<Sid>,
+    /// Values that are being converted, in the order in which they were asked for.
+    conversions: VecDeque<Conversion>,
 }
 
 /// What hangs on a deleted channel.
@@ -62,10 +67,34 @@ impl Circuit {
         self.unfinished.get_or_insert_with(Box::default)
     }
 
-    /// Deleted channels are still being taken apart: no update is sent until that is over.
-    pub(super) fn has_debris(&self) -> bool {
-        let debris = |unfinished: &Unfinished| !unfinished.debris.is_empty();
-        self.unfinished.as_deref().is_some_and(debris)
+    /// Deleted channels are still being taken apart, or replies being made: no update is sent and nothing
+    /// more is asked until that is over.
+    pub(super) fn is_held(&self) -> bool {
+        let held = |unfinished: &Unfinished| {
+            !unfinished.debris.is_empty() || !unfinished.conversions.is_empty()
+        };
+        self.unfinished.as_deref().is_some_and(held)
+    }
+
+    /// Has a value converted in turns; the request is repeated in the reply if it cannot be.
+    pub(super) fn convert_later(
+        &mut self,
+        request: &Header,
+        reply: Header,
+        snapshot: &Snapshot,
+    ) -> Result<(), Refusal> {
+        let reply = self.room.admit_large(&self.out, reply, snapshot)?;
+        let conversion = Conversion::new(*request, reply, snapshot);
+        self.unfinished().conversions.push_back(conversion);
+        Ok(())
+    }
+
+    pub(super) fn pop_conversion(&mut self) -> Option<Conversion> {
+        self.unfinished.as_mut()?.conversions.pop_front()
+    }
+
+    pub(super) fn push_conversion(&mut self, conversion: Conversion) {
+        self.unfinished().conversions.push_front(conversion);
     }
 
     pub(super) fn has_sweep(&self) -> bool {
@@ -93,6 +122,7 @@ impl Circuit {
             return false;
         };
         !unfinished.debris.is_empty()
+            || !unfinished.conversions.is_empty()
             || !unfinished.puts.is_empty()
             || (unfinished.sweep.is_some() && self.has_room())
     }
@@ -106,14 +136,18 @@ impl Circuit {
     /// deleted, telling of rights, starting puts that waited.
     pub fn work(&mut self, now: Instant, turn: &mut Turn, db: &mut (impl Database + ?Sized)) {
         self.clear_debris(turn, db);
+        self.convert(turn);
         self.start_ready(now, turn, db);
         self.sweep(turn, db);
         self.forget_finished();
     }
 
-    fn forget_finished(&mut self) {
+    pub(super) fn forget_finished(&mut self) {
         let done = |left: &Unfinished| {
-            left.debris.is_empty() && left.puts.is_empty() && left.sweep.is_none()
+            left.debris.is_empty()
+                && left.puts.is_empty()
+                && left.sweep.is_none()
+                && left.conversions.is_empty()
         };
         if self.unfinished.as_deref().is_some_and(done) {
             self.unfinished = None;
@@ -392,11 +426,12 @@ impl Circuit {
             self.out.clear();
             if let Some(unfinished) = &mut self.unfinished {
                 unfinished.sweep = None;
+                unfinished.conversions.clear();
             }
         }
         while !turn.is_over() {
             self.clear_debris(turn, db);
-            if self.has_debris() {
+            if self.is_held() {
                 return false;
             }
             let index = self.closed;
