@@ -53,6 +53,11 @@ impl Conversion {
         }
     }
 
+    /// Bytes that it comes to.
+    pub(super) const fn size(&self) -> usize {
+        self.reply.payload_len as usize
+    }
+
     /// True when all elements are converted; an error if one cannot be.
     fn go_on(&mut self, turn: &mut Turn) -> Result<bool, Refusal> {
         let ty = DbrType(self.reply.data_type);

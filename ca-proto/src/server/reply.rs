@@ -155,14 +155,14 @@ impl Room {
     /// Completes the header of a message whose value is converted later.
     pub(super) fn admit_large(
         &self,
-        out: &SendQueue,
+        queued: usize,
         header: Header,
         snapshot: &Snapshot,
     ) -> Result<Header, Refusal> {
         let ty = DbrType(header.data_type);
         let header = self.admit(header, ty.size(header.count))?;
         let size = ty.size(header.count.min(available(ty, snapshot)));
-        match out.len() as u64 + size > self.max_queued {
+        match queued as u64 + size > self.max_queued {
             true => Err(Refusal::QueueFull),
             false => Ok(header),
         }

@@ -83,7 +83,9 @@ impl Circuit {
         reply: Header,
         snapshot: &Snapshot,
     ) -> Result<(), Refusal> {
-        let reply = self.room.admit_large(&self.out, reply, snapshot)?;
+        let waiting = (self.unfinished.iter()).flat_map(|left| &left.conversions);
+        let queued = self.out.len() + waiting.map(Conversion::size).sum::<usize>();
+        let reply = self.room.admit_large(queued, reply, snapshot)?;
         let conversion = Conversion::new(*request, reply, snapshot);
         self.unfinished().conversions.push_back(conversion);
         Ok(())
