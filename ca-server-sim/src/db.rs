@@ -145,6 +145,20 @@ impl Db {
         }
     }
 
+    /// As [`target`](Self::target), also of a record that was removed.
+    pub(crate) fn any_target(&self, pv: PvId) -> Option<(PvHandle, &Record, Option<&View>)> {
+        let handle = PvHandle(pv.0);
+        let (handle, view) = match self.nodes.get(handle)? {
+            Node::View(view) => (view.record, Some(view)),
+            Node::Record(_) | Node::Gone(_) => (handle, None),
+        };
+        match self.nodes.get(handle)? {
+            Node::Record(record) => Some((handle, record, view)),
+            Node::Gone(record) => Some((handle, record.as_deref()?, view)),
+            Node::View(_) => None,
+        }
+    }
+
     pub(crate) fn records(&self) -> impl Iterator<Item = (PvHandle, &Record)> {
         self.nodes.iter().filter_map(|(handle, node)| match node {
             Node::Record(record) => Some((handle, record)),
