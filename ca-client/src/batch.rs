@@ -398,6 +398,9 @@ impl<'a, R: Requests> Many<'a, R> {
         *item = match self.requests.send(n, &mut state.core, to, times) {
             Ok(Some(ioid)) => Item::Sent(ioid),
             Ok(None) => Item::Done(Ok(None)),
+            Err(OpError::NotConnected) if state.core.has_nowhere_to_search() => {
+                Item::Done(Err(Failure::NotConnected))
+            }
             Err(OpError::NotConnected) => {
                 let (until, waiter) = (Until::Channel(cid), Waiter::Item(key, index));
                 let wait = state.waits.add(until, Instant::MAX, waiter, wakers);

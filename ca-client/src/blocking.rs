@@ -350,6 +350,14 @@ impl Channel {
         self.1.try_block_on(self.0.write(value))
     }
 
+    /// Writes a value and waits until the server has looked at it.
+    ///
+    /// # Errors
+    /// [`WriteError`], with the server's status and text.
+    pub fn write_checked(&self, value: impl IntoValue) -> Result<(), WriteError> {
+        self.1.block_on(self.0.write_checked(value))
+    }
+
     /// As [`write`](Self::write), in a given type.
     ///
     /// # Errors

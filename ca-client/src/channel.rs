@@ -67,6 +67,8 @@ pub struct ChannelInfo {
     pub search_attempts: u32,
     /// What last kept it from being connected.
     pub trouble: Option<Trouble>,
+    /// The server that had to do with it.
+    pub trouble_at: Option<SocketAddrV4>,
 }
 
 impl ChannelInfo {
@@ -77,6 +79,7 @@ impl ChannelInfo {
             state: view.state,
             search_attempts: view.search_attempts,
             trouble: view.trouble,
+            trouble_at: view.trouble_at,
         }
     }
 
@@ -179,6 +182,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`ConnectError::TimedOut`] says how far the channel came; it goes on trying.
+    /// [`ConnectError::NowhereToSearch`] comes at once.
     ///
     /// # Cancel safety
     /// Safe.
@@ -190,9 +194,14 @@ impl Channel {
         Err(self.not_connected(started))
     }
 
-    /// Waits until it is connected; false when the time is up before, or the client is closed.
+    /// Waits until it is connected; false when the time is up before, the client is closed, or no
+    /// time would suffice.
     pub(crate) async fn connected_by(&self, deadline: Instant) -> bool {
         let cid = self.inner.cid;
+        let nowhere = |state: &State| state.core.has_nowhere_to_search();
+        if self.inner.client.shared.peek(nowhere) {
+            return false;
+        }
         self.wait(deadline, move |state| is_connected(state, cid))
             .await
     }
@@ -202,6 +211,7 @@ impl Channel {
         let context = self.context(started);
         match context.phase {
             Phase::Closed => ConnectError::Closed(context),
+            _ if context.phase.is_nowhere() => ConnectError::NowhereToSearch(context),
             _ => ConnectError::TimedOut(context),
         }
     }
@@ -420,14 +430,24 @@ impl Channel {
                 ReadError::Closed(context)
             }
             Failure::Refused(reason) => ReadError::BadRequest { context, reason },
-            Failure::Failed(status) => ReadError::Failed { context, status },
+            Failure::Failed(status, text) => {
+                let text = said(&context, text);
+                ReadError::Failed {
+                    context,
+                    status,
+                    text,
+                }
+            }
+            Failure::Malformed(reason) => ReadError::Malformed { context, reason },
             Failure::Disconnected => ReadError::Disconnected(context),
             Failure::TimedOut => ReadError::TimedOut(context),
         }
     }
 
     /// Writes a value and does not wait for the server: when this returns, the request is on its
-    /// way behind all earlier ones. A refusal by the server only appears in the log.
+    /// way behind all earlier ones. A refusal by the server is a
+    /// [`ClientEvent::Exception`](crate::ClientEvent::Exception); [`write_checked`](Self::write_checked)
+    /// waits for it.
     ///
     /// # Errors
     /// [`WriteError`] for what can be known here: no connection in time, no access, a value that
@@ -470,6 +490,56 @@ impl Channel {
         let (shared, cid) = (&self.inner.client.shared, self.inner.cid);
         made.as_ref()
             .is_ok_and(|value| shared.write_behind(cid, ty.unwrap_or_else(|| plain(value)), value))
+    }
+
+    /// Writes a value and waits until the server has looked at it: what it refuses is an error, while
+    /// what follows from the write, as the motion of a motor, is not waited for. On the wire it is a
+    /// [`write`](Self::write) followed by a read of one element, whose answer servers send behind
+    /// their complaint.
+    ///
+    /// Gateways, and servers that carry writes out beside the order of a circuit, may complain later; that
+    /// is a [`ClientEvent::Exception`](crate::ClientEvent::Exception) then.
+    ///
+    /// # Errors
+    /// [`WriteError`], with the server's status and text.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the value may or may not be written.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, WriteError};
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.channel("m1").await?;
+    /// motor.write_checked(2.0).await?; // the server has it, the motor may still move
+    /// let refused = motor.write_checked("far away").await;
+    /// assert!(matches!(refused, Err(WriteError::Failed { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn write_checked(&self, value: impl IntoValue) -> Result<(), WriteError> {
+        let (ty, value) = self.encode(value.into_value())?;
+        self.put(ty, value, Request::WriteChecked).await
+    }
+
+    /// As [`write_checked`](Self::write_checked), in a given type.
+    ///
+    /// # Errors
+    /// [`WriteError`], with the server's status and text.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the value may or may not be written.
+    pub async fn write_checked_as(
+        &self,
+        ty: DbrType,
+        value: impl IntoValue,
+    ) -> Result<(), WriteError> {
+        let (_, value) = self.encode(value.into_value())?;
+        self.put(ty, value, Request::WriteChecked).await
     }
 
     /// Writes a value and waits until the server has completed what follows from it
@@ -557,7 +627,20 @@ impl Channel {
                 WriteError::Closed(context)
             }
             Failure::Refused(reason) => WriteError::BadRequest { context, reason },
-            Failure::Failed(status) => WriteError::Failed { context, status },
+            Failure::Failed(status, text) => {
+                let text = said(&context, text);
+                WriteError::Failed {
+                    context,
+                    status,
+                    text,
+                }
+            }
+            // Nothing but values can be malformed.
+            Failure::Malformed(reason) => WriteError::Failed {
+                context,
+                status: reason.status(),
+                text: None,
+            },
             Failure::Disconnected => WriteError::Disconnected(context),
             Failure::TimedOut => WriteError::TimedOut(context),
         }
@@ -609,6 +692,14 @@ impl Channel {
         }
     }
 
+    /// Whether something came on its circuit.
+    fn has_spoken(&self) -> bool {
+        self.inner.client.shared.peek(|state| {
+            let circuit = state.core.circuit_of(self.inner.cid);
+            circuit.is_some_and(|circuit| state.core.has_spoken(circuit))
+        })
+    }
+
     /// What an error says about the channel, as it is now.
     pub(crate) fn context(&self, started: Instant) -> Box<Context> {
         let shared = &self.inner.client.shared;
@@ -617,17 +708,19 @@ impl Channel {
         let known = self.info().map(|info| {
             let phase = match info.state {
                 ChannelState::Connecting { .. } => Phase::Connecting,
+                ChannelState::Creating { .. } if !self.has_spoken() => Phase::Silent,
                 ChannelState::Creating { .. } => Phase::Creating,
                 ChannelState::Connected(_) => Phase::Connected,
                 ChannelState::Unresponsive(_) => Phase::Unresponsive,
                 _ => Phase::Searching {
                     udp: params.search_addrs.clone(),
-                    name_servers: params.name_servers.clone(),
+                    name_servers: self.inner.client.name_servers(),
                     attempts: info.search_attempts,
                     trouble: info.trouble,
                 },
             };
-            (info.name.to_text(), info.server(), phase)
+            let peer = info.server().or(info.trouble_at);
+            (info.name.to_text(), peer, phase)
         });
         let (pv, peer, phase) =
             known.unwrap_or_else(|| ("a closed channel".to_owned(), None, Phase::Closed));
@@ -638,6 +731,12 @@ impl Channel {
             elapsed,
         })
     }
+}
+
+/// What a server's text tells beside the name of the PV, which rsrv sends.
+fn said(context: &Context, text: Option<Box<str>>) -> Option<String> {
+    text.map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty() && *text != context.pv)
 }
 
 const fn plain(value: &Value) -> DbrType {

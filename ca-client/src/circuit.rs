@@ -71,7 +71,13 @@ async fn dial(
         }
         dial.as_mut().poll(cx).map_err(|error| {
             tracing::debug!("cannot connect to {address}: {error}");
-            CloseReason::DialFailed
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => CloseReason::Refused,
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                    CloseReason::Unreachable
+                }
+                _ => CloseReason::DialFailed,
+            }
         })
     })
     .await
@@ -148,7 +154,7 @@ impl Circuit {
             }
             // A full socket wakes the task when there is room, a parked one when there is work.
             let wrote = match self.io.poll_flush(cx, &mut self.sent) {
-                Poll::Ready(Err(_)) => return Poll::Ready(CloseReason::Reset),
+                Poll::Ready(Err(_)) => return Poll::Ready(self.read_rest(cx, &mut budget)),
                 Poll::Ready(Ok(())) => self.sent > 0,
                 Poll::Pending => false,
             };
@@ -196,6 +202,18 @@ impl Circuit {
             }
         }
         Ok(Input::Some)
+    }
+
+    /// Takes what a peer said before it closed a connection that cannot be written to any more: it may
+    /// have said why.
+    fn read_rest(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> CloseReason {
+        loop {
+            match self.read(cx) {
+                Poll::Ready(Ok(read)) if budget.spend(read.bytes) => {}
+                Poll::Ready(Err(why @ CloseReason::Violation)) => return why,
+                _ => return CloseReason::Reset,
+            }
+        }
     }
 
     /// Reads once.

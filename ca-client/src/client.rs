@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ca_net::{Runtime, UdpIo};
 use ca_proto::Instant;
-use ca_proto::client::BeaconStats;
+use ca_proto::client::{BeaconStats, NameServerState};
 use ca_proto::wire::PvName;
 
 use crate::channel::{Channel, ChannelInner};
@@ -33,6 +33,14 @@ impl Deref for Handle {
     type Target = Guard;
     fn deref(&self) -> &Guard {
         &self.0
+    }
+}
+
+impl Guard {
+    /// The name servers, and whether each can be asked.
+    pub(crate) fn name_servers(&self) -> Vec<(SocketAddrV4, NameServerState)> {
+        self.shared
+            .peek(|state| state.core.name_servers().collect())
     }
 }
 
@@ -109,7 +117,8 @@ impl Client {
     /// [time-out](ClientBuilder::timeout).
     ///
     /// # Errors
-    /// [`ConnectError`], which says how far it came.
+    /// [`ConnectError`], which says how far it came; at once if there is
+    /// [nowhere to search](ConnectError::NowhereToSearch).
     ///
     /// # Examples
     /// ```
@@ -208,7 +217,7 @@ impl Client {
     /// assert_eq!(events.next().await, Some(ClientEvent::Connected { pv: "m1".into() }));
     /// motor.write("no number").await?; // nobody waits for the answer
     /// let event = events.next().await.unwrap();
-    /// println!("{event}"); // a server reports for "m1" ECA_PUTFAIL ...
+    /// println!("{event}"); // 10.0.0.5:5064 reports for "m1" ECA_PUTFAIL ...
     /// # assert!(matches!(event, ClientEvent::Exception { .. }));
     /// # Ok(())
     /// # }
@@ -217,6 +226,11 @@ impl Client {
         self.handle
             .shared
             .with(|state, _, wakers| state.listen(None, wakers))
+    }
+
+    /// The name servers, and whether each can be asked.
+    pub fn name_servers(&self) -> Vec<(SocketAddrV4, NameServerState)> {
+        self.handle.name_servers()
     }
 
     /// What was heard of servers' beacons, through the repeater of this host.

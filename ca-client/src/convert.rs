@@ -1,7 +1,9 @@
 //! Between the types of a program and the types of the wire.
 
+use std::fmt;
+
 use bytes::Bytes;
-use ca_proto::alarm::Alarm;
+use ca_proto::alarm::{Alarm, AlarmSeverity};
 use ca_proto::dbr::{
     DbrType, Element, EnumIndex, Family, Metadata, NativeType, Reading, STRING_LEN, Value,
     ValueRef, convert,
@@ -234,6 +236,12 @@ impl FromReading for Strings {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LongString(pub String);
 
+impl fmt::Display for LongString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 impl FromReading for LongString {
     const NATIVE: Option<NativeType> = Some(NativeType::Char);
     const COUNT: u32 = 0;
@@ -276,6 +284,13 @@ pub struct Stamped<T> {
     pub timestamp: Timestamp,
 }
 
+impl<T> Stamped<T> {
+    /// Alarm severity; [`alarm`](Self::alarm) has the status too.
+    pub const fn severity(&self) -> AlarmSeverity {
+        self.alarm.severity
+    }
+}
+
 impl<T: FromReading> FromReading for Stamped<T> {
     const NATIVE: Option<NativeType> = T::NATIVE;
     const COUNT: u32 = T::COUNT;
@@ -296,6 +311,16 @@ pub struct EnumState {
     pub index: u16,
     /// Text of the state, up to 25 bytes; what is not UTF-8 becomes U+FFFD.
     pub label: Option<String>,
+}
+
+/// The text, or the index if there is none.
+impl fmt::Display for EnumState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.label {
+            Some(label) => f.pad(label),
+            None => fmt::Display::fmt(&self.index, f),
+        }
+    }
 }
 
 impl FromReading for EnumState {

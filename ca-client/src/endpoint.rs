@@ -141,17 +141,18 @@ impl Future for Endpoint {
             if this.advance() {
                 return Poll::Ready(());
             }
-            let blocked = this.send(cx).is_pending();
+            // A full socket wakes the task when it has room.
+            let _ = this.send(cx);
             this.repeater.poll(cx);
             if exhausted || !budget.spend(0) {
                 this.shared.runtime.yield_now(cx);
                 return Poll::Pending;
             }
-            let next = this.shared.with_list(&mut this.wakers, |state, now, _| {
-                let next = state.park_endpoint(cx.waker());
-                // While the socket is full, what is due for sending does not matter.
-                next.filter(|&due| !blocked || due > now)
+            let next = (this.shared).with_list(&mut this.wakers, |state, _, _| {
+                state.park_endpoint(cx.waker())
             });
+            // What has become due since the last look is looked at again at once. This does not spin
+            // while the socket is full: handling a deadline moves it, also that of a search.
             this.timer.reset(next);
             if this.timer.poll(cx).is_pending() {
                 return Poll::Pending;

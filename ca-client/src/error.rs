@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use ca_proto::EcaStatus;
-use ca_proto::client::{OpError, OpenError, Trouble};
+use ca_proto::client::{Malformed, NameServerState, OpError, OpenError, Trouble};
 use ca_proto::wire::PvNameError;
 use thiserror::Error;
 
@@ -19,8 +19,8 @@ pub enum Phase {
     Searching {
         /// Where the search goes to by UDP.
         udp: Vec<SocketAddrV4>,
-        /// Name servers asked over TCP.
-        name_servers: Vec<SocketAddrV4>,
+        /// Name servers that are to be asked over TCP, and whether they can be.
+        name_servers: Vec<(SocketAddrV4, NameServerState)>,
         /// Searches sent for this name.
         attempts: u32,
         /// What last kept the channel from being connected.
@@ -28,6 +28,8 @@ pub enum Phase {
     },
     /// A server has the PV; its circuit is being opened.
     Connecting,
+    /// The circuit is open, and not a word came from the other end.
+    Silent,
     /// The circuit is open; the server has not answered the request for the channel.
     Creating,
     /// The server does not answer any more, its circuit is kept.
@@ -36,6 +38,14 @@ pub enum Phase {
     Connected,
     /// The channel or the client was closed.
     Closed,
+}
+
+impl Phase {
+    /// True if nobody can be asked for the name.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        matches!(self, Self::Searching { udp, name_servers, .. }
+            if udp.is_empty() && name_servers.is_empty())
+    }
 }
 
 impl fmt::Display for Phase {
@@ -55,6 +65,10 @@ impl fmt::Display for Phase {
                 "a server has it, the connection to it does not come about; check its TCP port \
                  and firewalls",
             ),
+            Self::Silent => f.write_str(
+                "the connection is open, but nothing comes from the other end; what listens there may \
+                 be no server of Channel Access, or hang",
+            ),
             Self::Creating => {
                 f.write_str("connected to the server, which does not answer the channel request")
             }
@@ -71,18 +85,19 @@ const MAX_NAMED: usize = 4;
 fn searching(
     f: &mut fmt::Formatter<'_>,
     udp: &[SocketAddrV4],
-    name_servers: &[SocketAddrV4],
+    name_servers: &[(SocketAddrV4, NameServerState)],
     attempts: u32,
 ) -> fmt::Result {
     if udp.is_empty() && name_servers.is_empty() {
         return f.write_str(
             "there is nowhere to search; set EPICS_CA_ADDR_LIST, EPICS_CA_NAME_SERVERS or \
-             EPICS_CA_AUTO_ADDR_LIST=YES",
+             EPICS_CA_AUTO_ADDR_LIST=YES, or give the client's builder addr_list or name_servers",
         );
     }
     let times = if attempts == 1 { "search" } else { "searches" };
     write!(f, "no server answered {attempts} {times} at ")?;
-    for (n, address) in udp.iter().chain(name_servers).take(MAX_NAMED).enumerate() {
+    let tcp = name_servers.iter().map(|(address, _)| address);
+    for (n, address) in udp.iter().chain(tcp).take(MAX_NAMED).enumerate() {
         let tcp = if n >= udp.len() { "tcp " } else { "" };
         let comma = if n > 0 { ", " } else { "" };
         write!(f, "{comma}{tcp}{address}")?;
@@ -90,6 +105,10 @@ fn searching(
     let more = (udp.len() + name_servers.len()).saturating_sub(MAX_NAMED);
     if more > 0 {
         write!(f, " and {more} more")?;
+    }
+    let mute = |(_, state): &&(_, NameServerState)| *state != NameServerState::Asked;
+    for (address, state) in name_servers.iter().filter(mute).take(MAX_NAMED) {
+        write!(f, "; the name server {address} is not asked: {state}")?;
     }
     f.write_str("; check the name, EPICS_CA_ADDR_LIST and that the IOC runs")
 }
@@ -159,6 +178,9 @@ pub enum ConnectError {
     /// The channel did not connect in time. It goes on trying while its handle lives.
     #[error("cannot connect {0}: {phase}", phase = .0.phase)]
     TimedOut(Box<Context>),
+    /// The client has neither addresses to search at nor name servers, so that no time would suffice.
+    #[error("cannot connect {0}: {phase}", phase = .0.phase)]
+    NowhereToSearch(Box<Context>),
     /// The client cannot hold more channels.
     #[error("cannot open \"{pv}\": {reason}")]
     Refused {
@@ -170,6 +192,11 @@ pub enum ConnectError {
     /// The client was closed.
     #[error("cannot connect {0}: the client was closed")]
     Closed(Box<Context>),
+}
+
+fn and_text(text: &Option<String>) -> String {
+    text.as_ref()
+        .map_or_else(String::new, |text| format!(": {text}"))
 }
 
 /// Why a value could not be read.
@@ -189,12 +216,22 @@ pub enum ReadError {
     #[error("cannot read {0}: no read access for this user and host")]
     NoAccess(Box<Context>),
     /// The server answered with an error.
-    #[error("cannot read {context}: the server says {status}")]
+    #[error("cannot read {context}: the server says {status}{}", and_text(.text))]
     Failed {
         /// PV, peer and time.
         context: Box<Context>,
         /// The server's status.
         status: EcaStatus,
+        /// The server's text, if it tells more than the name of the PV.
+        text: Option<String>,
+    },
+    /// The server answered, but this side found no value in the answer.
+    #[error("cannot read {context}: the answer is malformed: {reason}")]
+    Malformed {
+        /// PV, peer and time.
+        context: Box<Context>,
+        /// What is wrong with it.
+        reason: Malformed,
     },
     /// The request cannot be sent: wrong type or element count.
     #[error("cannot read {context}: {reason}")]
@@ -244,12 +281,14 @@ pub enum WriteError {
     #[error("cannot write {0}: no write access for this user and host")]
     NoAccess(Box<Context>),
     /// The server answered with an error.
-    #[error("cannot write {context}: the server says {status}")]
+    #[error("cannot write {context}: the server says {status}{}", and_text(.text))]
     Failed {
         /// PV, peer and time.
         context: Box<Context>,
         /// The server's status.
         status: EcaStatus,
+        /// The server's text, if it tells more than the name of the PV.
+        text: Option<String>,
     },
     /// The request cannot be sent: wrong type, too many elements or too large.
     #[error("cannot write {context}: {reason}")]

@@ -39,6 +39,8 @@ pub enum ClientEvent {
     Disconnected {
         /// Name of the PV.
         pv: String,
+        /// The server.
+        server: Option<SocketAddrV4>,
         /// What happened.
         why: Trouble,
     },
@@ -58,11 +60,22 @@ pub enum ClientEvent {
         /// Server that is not used.
         ignored: SocketAddrV4,
     },
+    /// A search was answered with an address that no server can have; the answer is ignored.
+    BadAddress {
+        /// Name of the PV.
+        pv: String,
+        /// Who answered.
+        from: SocketAddrV4,
+        /// Where the server is said to be.
+        named: SocketAddrV4,
+    },
     /// A server reported a failure that belongs to nothing that waits, mostly of a write without
     /// completion.
     Exception {
         /// Name of the PV, if the server named one.
         pv: Option<String>,
+        /// The server.
+        server: SocketAddrV4,
         /// The server's status.
         status: EcaStatus,
         /// The server's text.
@@ -115,7 +128,8 @@ impl ClientEvent {
             Event::Connected { cid } => Self::Connected { pv: known(cid) },
             Event::Disconnected { cid, why } | Event::NotConnected { cid, why } => {
                 let pv = known(cid);
-                Self::Disconnected { pv, why }
+                let server = core.channel(cid).and_then(|view| view.trouble_at);
+                Self::Disconnected { pv, server, why }
             }
             Event::AccessRights { cid, rights } => {
                 let pv = known(cid);
@@ -126,10 +140,20 @@ impl ClientEvent {
                 kept,
                 ignored,
             },
+            Event::BadAddress { cid, from, named } => Self::BadAddress {
+                pv: known(cid),
+                from,
+                named,
+            },
             Event::Exception {
-                cid, status, text, ..
+                cid,
+                addr,
+                status,
+                text,
+                ..
             } => Self::Exception {
                 pv: cid.and_then(name),
+                server: addr,
                 status,
                 text,
             },
@@ -159,6 +183,7 @@ impl ClientEvent {
             | Event::Disconnected { cid, .. }
             | Event::NotConnected { cid, .. }
             | Event::AccessRights { cid, .. }
+            | Event::BadAddress { cid, .. }
             | Event::Duplicate { cid, .. } => Some(*cid),
             Event::Exception { cid, .. } => *cid,
             _ => None,
@@ -191,21 +216,44 @@ impl fmt::Display for ClientEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected { pv } => write!(f, "\"{pv}\" is connected"),
-            Self::Disconnected { pv, why } => write!(f, "\"{pv}\" is not connected: {why}"),
+            Self::Disconnected {
+                pv,
+                server: Some(server),
+                why,
+            } => write!(f, "\"{pv}\" is not connected to {server}: {why}"),
+            Self::Disconnected { pv, why, .. } => write!(f, "\"{pv}\" is not connected: {why}"),
             Self::AccessRights { pv, rights } => write!(f, "\"{pv}\" has the rights {rights:?}"),
             Self::Duplicate { pv, kept, ignored } => {
                 write!(f, "\"{pv}\" is on {kept}, which is used, and on {ignored}")
             }
-            Self::Exception { pv, status, text } => {
-                f.write_str("a server reports ")?;
+            Self::BadAddress { pv, from, named } => write!(
+                f,
+                "{from} says that \"{pv}\" is on {named}, which is no address of a server"
+            ),
+            Self::Exception {
+                pv,
+                server,
+                status,
+                text,
+            } => {
+                write!(f, "{server} reports ")?;
                 if let Some(pv) = pv {
                     write!(f, "for \"{pv}\" ")?;
                 }
-                write!(f, "{status}: {text}")
+                write!(f, "{status}")?;
+                // rsrv sends the name of the PV, which is there already.
+                if text.is_empty() || pv.as_ref() == Some(text) {
+                    return Ok(());
+                }
+                write!(f, ": {text}")
             }
             Self::Unresponsive { server } => write!(f, "{server} does not answer any more"),
             Self::Responsive { server } => write!(f, "{server} answers again"),
             Self::CircuitClosed { server, why } => write!(f, "circuit to {server}: {why}"),
+            Self::Violation {
+                server,
+                violation: violation @ Violation::NotChannelAccess(_),
+            } => write!(f, "what listens at {server} is no server: {violation}"),
             Self::Violation { server, violation } => {
                 write!(
                     f,

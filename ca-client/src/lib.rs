@@ -53,6 +53,7 @@ mod error;
 mod events;
 mod many;
 mod ops;
+pub mod runtime;
 mod set;
 mod set_queue;
 mod shared;
@@ -60,14 +61,24 @@ mod subscription;
 mod sync;
 mod waits;
 
+/// The protocol's crate, for whatever is not re-exported here by name.
+pub use ca_proto;
+
+pub use ca_net::{Runtime, TokioRuntime};
 pub use ca_proto::access::AccessRights;
 pub use ca_proto::client::{
-    BeaconStats, ChannelState, CloseReason, Connection, OpError, OpenError, Overflow, ReadSpec,
-    Trouble, TypeSpec, Violation,
+    BeaconStats, ChannelState, CloseReason, Connection, Malformed, NameServerState, OpError,
+    OpenError, Opening, Overflow, ReadSpec, Trouble, TypeSpec, Violation,
 };
-pub use ca_proto::dbr::{DbrType, EnumIndex, Family, NativeType, Reading, Value};
+pub use ca_proto::config::ClientParams;
+pub use ca_proto::dbr::{
+    Acknowledge, ConvertError, DbrType, Element, EnumIndex, EnumStates, Family, Limits, NativeType,
+    Payload, Range, Reading, Units, Value, ValueRef,
+};
+pub use ca_proto::env::SettingLine;
 pub use ca_proto::wire::message::EventMask;
-pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Timestamp};
+pub use ca_proto::wire::{PvName, PvNameError};
+pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
 
 pub use channel::{Channel, ChannelInfo};
 pub use client::{Client, ClientStats};

@@ -108,7 +108,7 @@ impl Client {
             Ok(Some(reading)) => take(channel, reading, started),
             // Reads are answered with readings.
             Ok(None) => Err(channel.read_error(Failure::Disconnected, started)),
-            Err(failure) => Err(channel.read_error(*failure, started)),
+            Err(failure) => Err(channel.read_error(failure.clone(), started)),
         };
         results.map(value).collect()
     }
@@ -202,7 +202,7 @@ impl Client {
             encoded?;
             match items.next() {
                 Some((channel, item)) => match item.answer() {
-                    Err(failure) => Err(channel.write_error(*failure, started)),
+                    Err(failure) => Err(channel.write_error(failure.clone(), started)),
                     Ok(_) => Ok(()),
                 },
                 None => Ok(()),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
-use ca_proto::client::{OpError, ReadSpec};
+use ca_proto::client::{Malformed, OpError, ReadSpec};
 use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::Ioid;
 use ca_proto::{EcaStatus, Instant};
@@ -20,15 +20,19 @@ pub(crate) enum Request {
     Read(ReadSpec),
     /// Without an answer: done when it is queued.
     Write(DbrType, Value),
+    /// Done when the server has looked at it.
+    WriteChecked(DbrType, Value),
     WriteNotify(DbrType, Value),
 }
 
 /// Why it did not work, before the words are found for it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Failure {
     NotConnected,
     Refused(OpError),
-    Failed(EcaStatus),
+    /// The server's status, and its text if it sent one.
+    Failed(EcaStatus, Option<Box<str>>),
+    Malformed(Malformed),
     Disconnected,
     TimedOut,
     Closed,
@@ -107,6 +111,9 @@ impl<'a> Operation<'a> {
         let core = &mut state.core;
         let sent = match &self.request {
             Request::Read(spec) => core.read(now, cid, *spec, token, deadline),
+            Request::WriteChecked(ty, value) => {
+                core.write_checked(now, cid, *ty, value, token, deadline)
+            }
             Request::Write(ty, value) | Request::WriteNotify(ty, value) => {
                 core.write_notify(now, cid, *ty, value, token, deadline)
             }
@@ -139,7 +146,9 @@ impl<'a> Operation<'a> {
                 self.step = Step::Sent(key, ioid);
                 return Poll::Pending;
             }
-            Err(OpError::NotConnected) if now >= self.deadline => {
+            Err(OpError::NotConnected)
+                if now >= self.deadline || state.core.has_nowhere_to_search() =>
+            {
                 return Poll::Ready(Err(Failure::NotConnected));
             }
             Err(OpError::NotConnected) => Until::Channel(self.channel.cid),

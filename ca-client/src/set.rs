@@ -80,7 +80,7 @@ impl Set {
 }
 
 /// Names a subscription of a [`SubscriptionSet`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SubscriptionKey(SubKey);
 
 impl SubscriptionKey {

@@ -99,7 +99,7 @@ impl Log {
                 reading: brief.into(),
                 skipped: 0,
             },
-            kept => take(&mut self.items, kept)?.into(),
+            kept => Monitor::new(take(&mut self.items, kept)?),
         };
         Some((entry.key, monitor))
     }
@@ -383,7 +383,7 @@ mod tests {
 
     fn drained(queues: &mut Queues) -> Monitors {
         let drain = |queue: &mut MonitorQueue<News>| {
-            std::iter::from_fn(|| queue.pop().map(Monitor::from)).collect()
+            std::iter::from_fn(|| queue.pop().map(Monitor::new)).collect()
         };
         let items = queues.iter_mut().map(drain).enumerate();
         let items = items.map(|(n, list): (usize, Vec<_>)| (n as u32, list));

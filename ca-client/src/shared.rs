@@ -35,7 +35,7 @@ pub(crate) struct OpKey(u32);
 pub(crate) struct BatchKey(u32);
 
 /// Names a subscription.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct SubKey(u32);
 
 /// Names a set of subscriptions.
@@ -583,12 +583,20 @@ pub(crate) fn take_reply(answer: &mut Answer, reply: Reply<'_>) {
             {
                 return;
             }
-            Err(Failure::Failed(EcaStatus::BADCOUNT))
+            Err(Failure::Failed(EcaStatus::BADCOUNT, None))
         }
         Reply::Written => Ok(None),
-        Reply::Failed(status) => Err(Failure::Failed(status)),
+        Reply::Failed(status) => Err(Failure::Failed(status, None)),
+        Reply::Exception { status, text } => {
+            let text = String::from_utf8_lossy(text);
+            Err(Failure::Failed(
+                status,
+                (!text.is_empty()).then(|| text.into()),
+            ))
+        }
+        Reply::Malformed(what) => Err(Failure::Malformed(what)),
         Reply::Disconnected => Err(Failure::Disconnected),
         Reply::TimedOut => Err(Failure::TimedOut),
-        _ => Err(Failure::Failed(EcaStatus::INTERNAL)),
+        _ => Err(Failure::Failed(EcaStatus::INTERNAL, None)),
     };
 }

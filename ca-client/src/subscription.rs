@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use ca_net::WakerList;
 use ca_proto::EcaStatus;
 use ca_proto::client::{
-    self as proto, Item, Lifecycle, MonitorQueue, OpError, Overflow, TypeSpec, Update,
+    self as proto, Item, Lifecycle, Malformed, MonitorQueue, OpError, Overflow, TypeSpec, Update,
 };
 use ca_proto::dbr::{Brief, DbrType, Family, Reading};
 use ca_proto::ids::SubId;
@@ -22,6 +22,9 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// Updates that wait for their reader before the overflow policy takes effect.
 const DEFAULT_DEPTH: usize = 4;
+
+/// Bytes of updates that wait for their reader before the same happens, but for a single one.
+const DEFAULT_MAX_BYTES: usize = 64 << 20;
 
 /// What to subscribe to, and how updates wait for their reader.
 ///
@@ -39,6 +42,7 @@ pub struct SubSpec {
     pub(crate) wire: proto::SubSpec,
     pub(crate) depth: usize,
     pub(crate) overflow: Overflow,
+    max_bytes: usize,
 }
 
 impl SubSpec {
@@ -51,6 +55,7 @@ impl SubSpec {
             },
             depth: DEFAULT_DEPTH,
             overflow: Overflow::Squash,
+            max_bytes: DEFAULT_MAX_BYTES,
         }
     }
 
@@ -101,6 +106,14 @@ impl SubSpec {
         self
     }
 
+    /// Bytes of updates that may wait for their reader; what is above is treated as what is above
+    /// the [depth](Self::depth). One update is kept, however large. Default: 64 MiB. In a
+    /// [`SubscriptionSet`](crate::SubscriptionSet) it has no effect.
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
     /// What happens with an update that finds the queue full. Default: it replaces the newest.
     pub const fn overflow(mut self, policy: Overflow) -> Self {
         self.overflow = policy;
@@ -134,6 +147,8 @@ pub enum Monitor {
     /// The server refuses updates for now, mostly `ECA_NORDACCESS`; they go on when it has a
     /// reason to.
     Failed(EcaStatus),
+    /// An update came in which this side found no value.
+    Malformed(Malformed),
 }
 
 impl Monitor {
@@ -168,7 +183,7 @@ struct Inner {
 impl SubSlot {
     fn new(spec: &SubSpec) -> Self {
         Self(Mutex::new(Inner {
-            queue: MonitorQueue::new(spec.depth, spec.overflow),
+            queue: MonitorQueue::new(spec.depth, spec.overflow).with_budget(spec.max_bytes, weight),
             waker: None,
             ended: false,
         }))
@@ -183,7 +198,7 @@ impl SubSlot {
     pub(crate) fn brief(&self, brief: Brief, wakers: &mut WakerList) {
         let mut inner = self.lock();
         let fill = |value: &mut News| *value = Ok(brief.into());
-        inner.queue.push_with(NO_NEWS, fill);
+        inner.queue.push_light(NO_NEWS, fill);
         wakers.extend(inner.waker.take());
     }
 
@@ -229,24 +244,39 @@ impl SubSlot {
 
 impl Inner {
     fn pop(&mut self) -> Option<Monitor> {
-        self.queue.pop().map(Monitor::from)
+        self.queue.pop().map(Monitor::new)
     }
 }
 
 /// What an update brings.
-pub(crate) type News = Result<Reading, EcaStatus>;
+pub(crate) type News = Result<Reading, NoValue>;
+
+/// Why an update brings no value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoValue {
+    Status(EcaStatus),
+    Malformed(Malformed),
+}
+
+/// Bytes that an update holds beside its place in the queue: small ones none.
+fn weight(news: &News) -> usize {
+    let heap = |reading: &Reading| reading.payload().shared().map_or(0, |bytes| bytes.len());
+    news.as_ref().map_or(0, heap)
+}
 
 /// News to be filled in.
 pub(crate) const NO_NEWS: News = Ok(Reading::empty());
 
 /// Fills in what an update brings.
 pub(crate) fn take_update(news: &mut News, update: &Update<'_>) {
-    if update.status != EcaStatus::NORMAL {
-        *news = Err(update.status);
+    if let Some(what) = update.malformed {
+        *news = Err(NoValue::Malformed(what));
+    } else if update.status != EcaStatus::NORMAL {
+        *news = Err(NoValue::Status(update.status));
     } else if let Ok(reading) = news
         && reading.set(update.ty, update.count, update.frame).is_err()
     {
-        *news = Err(EcaStatus::BADCOUNT);
+        *news = Err(NoValue::Status(EcaStatus::BADCOUNT));
     }
 }
 
@@ -257,16 +287,21 @@ pub(crate) fn news(update: &Update<'_>) -> News {
     news
 }
 
-impl From<Item<News>> for Monitor {
-    fn from(news: Item<News>) -> Self {
+impl Monitor {
+    pub(crate) fn new(news: Item<News>) -> Self {
         match news {
             Item::Value {
                 value: Ok(reading),
                 skipped,
             } => Self::Update { reading, skipped },
             Item::Value {
-                value: Err(status), ..
+                value: Err(NoValue::Status(status)),
+                ..
             } => Self::Failed(status),
+            Item::Value {
+                value: Err(NoValue::Malformed(what)),
+                ..
+            } => Self::Malformed(what),
             Item::Lifecycle(Lifecycle::Disconnected) => Self::Disconnected,
             Item::Lifecycle(Lifecycle::Connected) => Self::Connected,
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ca_client::blocking::Client;
 use ca_client::{Client as AsyncClient, ConnectError, Monitor, SubSpec};
-use support::{Server, pvs};
+use support::{PATIENCE, Server, pvs};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn beside(server: &Server, test: impl FnOnce(Client) + Send + 'static) {
     let builder = AsyncClient::builder()
         .isolated([server.udp])
-        .timeout(2 * SECOND);
+        .timeout(PATIENCE);
     // A thread that no runtime knows of, so that calls drive the client.
     let test = move || std::thread::spawn(move || test(Client::build(builder).unwrap())).join();
     if let Err(panic) = tokio::task::spawn_blocking(test).await.unwrap() {
@@ -33,13 +33,13 @@ async fn reads_writes_and_monitors_without_an_async_runtime() {
         let mut monitor = analog.subscribe(SubSpec::time()).unwrap();
         assert_eq!(monitor.next().unwrap().value::<f64>(), Some(1.5));
         analog.write_notify(2.5).unwrap();
-        let update = monitor.next_timeout(SECOND).unwrap();
+        let update = monitor.next_timeout(PATIENCE).unwrap();
         assert!(matches!(update, Monitor::Update { skipped: 0, .. }));
         assert_eq!(update.value::<f64>(), Some(2.5));
         let before = Instant::now();
         assert_eq!(monitor.next_timeout(SECOND / 20), None);
         assert!(before.elapsed() >= SECOND / 20);
-        let values = client.get_many::<i32>(&["t:analog", "t:fixed"], SECOND);
+        let values = client.get_many::<i32>(&["t:analog", "t:fixed"], PATIENCE);
         assert_eq!(values, [Ok(2), Ok(7)]);
         client.close();
         assert_eq!(monitor.next(), None);
@@ -82,7 +82,9 @@ async fn an_unknown_pv_times_out() {
 #[tokio::test]
 async fn it_works_and_is_dropped_on_the_thread_of_an_async_task() {
     let server = Server::start(pvs());
-    let builder = AsyncClient::builder().isolated([server.udp]);
+    let builder = AsyncClient::builder()
+        .isolated([server.udp])
+        .timeout(PATIENCE);
     let kept = tokio::task::spawn_blocking(move || {
         let client = Client::build(builder).unwrap();
         let analog = client.channel("t:analog").unwrap();

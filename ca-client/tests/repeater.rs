@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-const IN_TIME: Duration = Duration::from_secs(5);
+const IN_TIME: Duration = Duration::from_secs(60);
 const SERVER_PORT: u16 = 26_198;
 
 fn is_free(port: u16) -> bool {

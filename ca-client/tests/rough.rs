@@ -5,7 +5,12 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use ca_client::{Client, CloseReason, ConnectError, Context, Monitor, Phase, SubSpec, Trouble};
+use ca_client::{
+    Client, CloseReason, ConnectError, Context, EcaStatus, Monitor, NameServerState, Phase,
+    SubSpec, Trouble,
+};
+use ca_proto::wire::message::{ErrorBody, NO_CHANNEL};
+use ca_proto::wire::{Command, Header, tcp};
 use futures_util::future::join_all;
 use support::{Server, pvs};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,17 +19,38 @@ use tokio::net::TcpListener;
 const SECOND: Duration = Duration::from_secs(1);
 const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
-async fn fails_to_connect(server: &Server) -> Box<Context> {
+/// What is known of a channel that does not connect, once it has come so far.
+async fn fails_to_connect(server: &Server, so_far: impl Fn(&Phase) -> bool) -> Box<Context> {
     let builder = Client::builder().isolated([server.udp]);
     let client = builder.timeout(SECOND / 3).build().unwrap();
-    let error = client.channel("t:analog").await.unwrap_err();
-    let text = error.to_string();
-    assert!(text.starts_with("cannot connect \"t:analog\""), "{text}");
-    client.close().await;
-    match error {
-        ConnectError::TimedOut(context) => context,
-        other => panic!("{other:?}"),
+    let channel = client.open("t:analog").unwrap();
+    let mut last = None;
+    for _ in 0..100 {
+        let error = channel.connected().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("cannot connect \"t:analog\""), "{text}");
+        let ConnectError::TimedOut(context) = error else {
+            panic!("{error:?}");
+        };
+        let done = so_far(&context.phase);
+        last = Some(context);
+        if done {
+            break;
+        }
     }
+    client.close().await;
+    last.expect("it was tried")
+}
+
+/// The circuit has failed for a reason.
+fn in_trouble(phase: &Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Searching {
+            trouble: Some(_),
+            ..
+        }
+    )
 }
 
 #[tokio::test]
@@ -33,11 +59,91 @@ async fn a_server_that_refuses_connections_is_named_as_the_reason() {
     let port = closed.local_addr().unwrap().port();
     drop(closed);
     let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
-    let context = fails_to_connect(&server).await;
-    let Phase::Searching { trouble, .. } = &context.phase else {
-        panic!("{context:?}");
+    let context = fails_to_connect(&server, in_trouble).await;
+    assert_eq!(trouble(&context), CloseReason::Refused);
+    assert_eq!(
+        context.peer,
+        Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    );
+}
+
+fn trouble(context: &Context) -> CloseReason {
+    match &context.phase {
+        Phase::Searching {
+            trouble: Some(Trouble::Circuit(why)),
+            ..
+        } => *why,
+        _ => panic!("{context:?}"),
+    }
+}
+
+/// What a listener does with the one connection that it takes.
+async fn answered_with(bytes: &[u8], read_first: bool, keep: bool) -> Box<Context> {
+    let rude = TcpListener::bind(LOOPBACK).await.unwrap();
+    let port = rude.local_addr().unwrap().port();
+    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let answer = async {
+        let (mut stream, _) = rude.accept().await.unwrap();
+        if read_first {
+            stream
+                .read_buf(&mut Vec::with_capacity(4096))
+                .await
+                .unwrap();
+        }
+        stream.write_all(bytes).await.unwrap();
+        if keep {
+            // A peer that waits for more, as web servers do.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+        drop((stream, rude));
     };
-    assert_eq!(*trouble, Some(Trouble::Circuit(CloseReason::DialFailed)));
+    let (context, ()) = tokio::join!(fails_to_connect(&server, in_trouble), answer);
+    assert_eq!(
+        context.peer,
+        Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    );
+    context
+}
+
+#[tokio::test]
+async fn a_web_server_is_known_as_no_server_of_channel_access() {
+    let page = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let context = answered_with(page, true, true).await;
+    assert_eq!(trouble(&context), CloseReason::NotChannelAccess);
+}
+
+/// Also if the connection is reset with the client's bytes unread.
+#[tokio::test]
+async fn a_server_with_too_many_clients_is_quoted() {
+    let error = tcp::Response::Error {
+        cid: NO_CHANNEL,
+        status: EcaStatus::MAXIOC,
+        body: ErrorBody::new(Header::new(Command::VERSION), "too many"),
+    };
+    let mut bytes = Vec::new();
+    error.encode_into(&mut bytes);
+    for read_first in [true, false] {
+        // Without another look at the search that follows, which is refused.
+        let context = answered_with(&bytes, read_first, false).await;
+        let why = trouble(&context);
+        let expected = [CloseReason::Said(EcaStatus::MAXIOC), CloseReason::Refused];
+        assert!(expected.contains(&why), "{why:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_server_that_refuses_is_named_as_such() {
+    let closed = TcpListener::bind(LOOPBACK).await.unwrap();
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, closed.local_addr().unwrap().port());
+    drop(closed);
+    let builder = Client::builder().isolated([]).name_servers([address]);
+    let client = builder.timeout(SECOND / 3).build().unwrap();
+    let error = client.channel("t:analog").await.unwrap_err();
+    let lost = NameServerState::Lost(CloseReason::Refused);
+    assert_eq!(client.name_servers(), [(address, lost)]);
+    let text = error.to_string();
+    let told = format!("the name server {address} is not asked: connection refused");
+    assert!(text.contains(&told), "{text}");
 }
 
 #[tokio::test]
@@ -45,8 +151,9 @@ async fn a_server_that_accepts_and_says_nothing_is_named_with_its_address() {
     let silent = TcpListener::bind(LOOPBACK).await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
-    let context = fails_to_connect(&server).await;
-    assert_eq!(context.phase, Phase::Creating);
+    let silent = |phase: &Phase| *phase == Phase::Silent;
+    let context = fails_to_connect(&server, silent).await;
+    assert_eq!(context.phase, Phase::Silent);
     let peer = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
     assert_eq!(context.peer, Some(peer));
 }
@@ -63,11 +170,11 @@ async fn garbage_ends_the_circuit_and_nothing_else() {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
     };
-    let (context, ()) = tokio::join!(fails_to_connect(&server), garbage);
+    let (context, ()) = tokio::join!(fails_to_connect(&server, in_trouble), garbage);
     assert!(matches!(
         context.phase,
         Phase::Searching {
-            trouble: Some(Trouble::Circuit(CloseReason::Violation)),
+            trouble: Some(Trouble::Circuit(CloseReason::NotChannelAccess)),
             ..
         }
     ));

@@ -32,7 +32,7 @@ pub enum RepeaterStart {
 ///
 /// It has one socket on the repeater port and one per client, connected to that client: only a
 /// connected socket learns that nobody listens any more. So clients get their datagrams from
-/// ports of the system's choice, as from the reference (`wire-and-server` 8).
+/// ports of the system's choice, as from the reference (`ca_repeater` of EPICS Base).
 ///
 /// # Examples
 /// ```

@@ -120,6 +120,10 @@ pub trait ByteStream: fmt::Debug + Send {
     /// Ends the outgoing direction after what was written.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// From now on, dropping it resets the connection: what is under way in either direction is lost,
+    /// and the peer hears of an error. A stream that knows no resets ends in order all the same.
+    fn abort_on_drop(&mut self) {}
+
     /// Our end of the connection.
     fn local_addr(&self) -> io::Result<SocketAddrV4>;
 }

@@ -151,7 +151,7 @@ impl Runtime for TokioRuntime {
         }
         socket.set_broadcast(options.broadcast)?;
         socket.set_multicast_ttl_v4(options.multicast_ttl)?;
-        // Only groups that this socket joined, not those of the whole host (client-and-tools 1.4).
+        // Only groups that this socket joined, not those of the whole host (`udpiiu` of EPICS Base).
         #[cfg(target_os = "linux")]
         socket.set_multicast_all_v4(false)?;
         if options.receive_buffer > 0 {
@@ -262,6 +262,11 @@ impl ByteStream for TokioStream {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn abort_on_drop(&mut self) {
+        // Fails when the connection is gone already.
+        let _ = self.0.set_zero_linger();
     }
 
     fn local_addr(&self) -> io::Result<SocketAddrV4> {

@@ -1,4 +1,4 @@
-//! The repeater on real loopback sockets: `wire-and-server` 8, `client-and-tools` 3.6.
+//! The repeater on real loopback sockets: `ca_repeater` of EPICS Base.
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -12,6 +12,9 @@ use ca_proto::wire::{Command, Header};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+/// For what comes at once, except on a machine that is busy with much else.
+const IN_TIME: Duration = Duration::from_secs(60);
 
 const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 const NOOP: [u8; 16] = [0; 16];
@@ -68,11 +71,11 @@ impl Running {
         }
     }
 
-    /// Waits, within two seconds, until exactly these are registered.
+    /// Waits until exactly these are registered.
     async fn reaches(&self, clients: &[&Client]) {
         let ports: Vec<u16> = clients.iter().map(|client| client.port()).collect();
         let mut seen = self.clients.clone();
-        let come = timeout(Duration::from_secs(2), seen.wait_for(|seen| *seen == ports)).await;
+        let come = timeout(IN_TIME, seen.wait_for(|seen| *seen == ports)).await;
         assert!(
             come.is_ok(),
             "{:?} instead of {ports:?}",
@@ -115,11 +118,11 @@ impl Client {
         self.socket.send_to(data, self.repeater).await.unwrap();
     }
 
-    /// The next datagram, which comes within two seconds, from a port that is not the repeater's
+    /// The next datagram, which comes in time, from a port that is not the repeater's
     /// (trap 17).
     async fn receive(&self) -> Vec<u8> {
         let mut buf = [0; 4096];
-        let received = timeout(Duration::from_secs(2), self.socket.recv_from(&mut buf)).await;
+        let received = timeout(IN_TIME, self.socket.recv_from(&mut buf)).await;
         let (len, from) = received.expect("a datagram comes in time").unwrap();
         assert!(matches!(from, SocketAddr::V4(from) if from.ip().is_loopback()));
         assert_ne!(from.port(), self.repeater.port());
@@ -259,8 +262,9 @@ async fn a_foreign_address_is_an_error() {
     assert!(RepeaterDriver::start(runtime, address, &[]).is_err());
 }
 
-/// "joins multicast groups found in the beacon/client address lists" (`wire-and-server` 8).
+/// "joins multicast groups found in the beacon/client address lists" (`ca_repeater` of EPICS Base).
 #[tokio::test]
+#[ignore = "needs a route for multicast: `cargo xtask test` runs this"]
 async fn beacons_to_a_group_are_forwarded() {
     let group = Ipv4Addr::new(239, 255, 50, 65);
     let runtime = Arc::new(TokioRuntime::current().unwrap());
@@ -270,10 +274,8 @@ async fn beacons_to_a_group_are_forwarded() {
     let repeater = Running::new(RepeaterDriver::start(runtime, everywhere, &groups).unwrap());
     let client = Client::registered(&repeater).await;
     let server = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
-    if let Err(error) = server.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED) {
-        println!("not run: this host has no route for multicast, {error}");
-        return;
-    }
+    let joined = server.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED);
+    joined.expect("this host has a route for multicast (`ip route add 224.0.0.0/4 dev lo`)");
     // It does not leave this host.
     server.set_multicast_ttl_v4(0).unwrap();
     let beacon = header(Command::RSRV_IS_UP, 0x0a00_0001);

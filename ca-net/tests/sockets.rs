@@ -51,7 +51,7 @@ async fn a_burst_of_connections_finds_room_before_they_are_accepted() {
     let room = system.trim().parse::<usize>().unwrap().min(1_000);
     let mut waiting = Vec::new();
     for _ in 0..room {
-        let patience = Duration::from_secs(10);
+        let patience = Duration::from_secs(60);
         let stream = std::net::TcpStream::connect_timeout(&addr.into(), patience);
         waiting.push(stream.expect("there is room"));
     }
@@ -186,13 +186,10 @@ async fn a_timer_fires_once_at_its_latest_deadline() {
 async fn fires_once_at_its_latest_deadline(runtime: &TokioRuntime, mut timer: Box<dyn Timer>) {
     let start = runtime.now();
     let deadline = |ms| Some(start + Duration::from_millis(ms));
-    for earlier in [Some(Instant::MAX), deadline(60_000), deadline(5)] {
+    for earlier in [Some(Instant::MAX), deadline(3_600_000), deadline(5)] {
         timer.reset(earlier);
-        poll_fn(|cx| {
-            assert!(timer.poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
+        let fired = poll_fn(|cx| Poll::Ready(timer.poll(cx).is_ready())).await;
+        assert!(!fired || runtime.now() >= start + Duration::from_millis(5));
     }
     timer.reset(deadline(20));
     poll_fn(|cx| timer.poll(cx)).await;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// What a client may do with a channel, as `ACCESS_RIGHTS` carries it: bit 0 read, bit 1 write
-/// (`wire-and-server` 3.19); further bits are dropped.
+/// (`access_rights_reply` of EPICS Base); further bits are dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct AccessRights(u32);
 

@@ -53,7 +53,7 @@ pub struct AddrList(pub Vec<Result<Entry, BadToken>>);
 
 impl AddrList {
     /// Parses a list separated by blanks, tabs, CR and LF. A comma does not separate
-    /// (wire-and-server 1.3).
+    /// (`rsrv_init` of EPICS Base).
     pub fn parse(text: &str, default_port: u16) -> Self {
         let tokens = text
             .split([' ', '\t', '\r', '\n'])
@@ -243,7 +243,7 @@ impl Destinations {
     }
 }
 
-/// Destinations of name searches (client-and-tools 1.2).
+/// Destinations of name searches (`configureChannelAccessAddressList` of EPICS Base).
 ///
 /// The automatic part comes first: the broadcast or peer address of every interface that is up and
 /// not loopback, with `port`; 127.0.0.1 if there is none; duplicates in it are silent. The user's
@@ -264,7 +264,7 @@ pub fn search_destinations(
     Destinations::join(with_port(found, port), user, Vec::new())
 }
 
-/// Destinations of a server's beacons (wire-and-server 1.3).
+/// Destinations of a server's beacons (`rsrv_init` of EPICS Base).
 ///
 /// `listed` are the addresses the server is bound to, empty or 0.0.0.0 for all interfaces. Then every
 /// interface contributes as in [`search_destinations`], but without the fall-back to 127.0.0.1.
@@ -325,7 +325,7 @@ impl BindAddrs {
     ///
     /// # Errors
     ///
-    /// [`AmbiguousInterfaces`], a fatal mistake for the reference too (wire-and-server 1.3).
+    /// [`AmbiguousInterfaces`], a fatal mistake for the reference too (`rsrv_init` of EPICS Base).
     pub fn from_list(addrs: &[SocketAddrV4]) -> Result<Self, AmbiguousInterfaces> {
         let mut sorted = Self::default();
         for ip in addrs.iter().map(SocketAddrV4::ip) {

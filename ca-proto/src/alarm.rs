@@ -13,11 +13,20 @@ macro_rules! named_u16 {
 
             /// The field's name for the value, `None` if the number is unknown.
             ///
-            /// The command line tools print `??` for `None` (client-and-tools 7.2).
+            /// The command line tools print `??` for `None` (`val2str` of EPICS Base).
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($value => Some(stringify!($name)),)+
                     _ => None,
+                }
+            }
+        }
+
+        impl fmt::Debug for $ty {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.name() {
+                    Some(name) => f.pad(name),
+                    None => write!(f, concat!(stringify!($ty), "({})"), self.0),
                 }
             }
         }
@@ -35,10 +44,10 @@ macro_rules! named_u16 {
 }
 
 /// What is wrong with a value. Numbers unknown to this table are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AlarmStatus(pub u16);
 
-// wire-and-server 4.5
+// `alarm.h` of EPICS Base
 named_u16!(AlarmStatus {
     0 NO_ALARM "No alarm.",
     1 READ "The value could not be read from the device.",
@@ -65,10 +74,10 @@ named_u16!(AlarmStatus {
 });
 
 /// How bad an alarm is; a greater value is worse. Numbers unknown to this table are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AlarmSeverity(pub u16);
 
-// wire-and-server 4.5
+// `alarm.h` of EPICS Base
 named_u16!(AlarmSeverity {
     0 NO_ALARM "No alarm.",
     1 MINOR "Attention, the value can be used.",
@@ -89,7 +98,7 @@ impl Alarm {
     /// No alarm.
     pub const NONE: Self = Self::new(AlarmStatus::NO_ALARM, AlarmSeverity::NO_ALARM);
 
-    /// State of a record before its first processing (wire-and-server 4.5).
+    /// State of a record before its first processing (`recGblResetAlarms` of EPICS Base).
     pub const UNDEFINED: Self = Self::new(AlarmStatus::UDF, AlarmSeverity::INVALID);
 
     /// An alarm of the given status and severity.

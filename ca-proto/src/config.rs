@@ -80,7 +80,7 @@ params! {
         /// s.
         connection_timeout: Duration = Duration::from_secs(30);
         /// Time for the answer to an ECHO before the circuit is unresponsive; fixed in the
-        /// reference (client-and-tools 0). Default: 5 s.
+        /// reference (`CA_ECHO_TIMEOUT` in `iocinf.h` of EPICS Base). Default: 5 s.
         echo_timeout: Duration = Duration::from_secs(5);
         /// Time for a TCP connect. The reference waits as long as the operating system does.
         /// Default: 5 s.
@@ -91,7 +91,7 @@ params! {
         /// Ceiling of the search back-off (EPICS_CA_MAX_SEARCH_PERIOD); the setter raises it to at
         /// least 60 s. Default: 300 s.
         max_search_period: Duration = Duration::from_secs(300), set v => v.max(MIN_SEARCH_PERIOD);
-        /// Tick of the governor that delays the search for lost channels (client-and-tools 0).
+        /// Tick of the governor that delays the search for lost channels (`disconnectGovernorTimer` of EPICS Base).
         /// Default: 10 s.
         reconnect_delay: Duration = Duration::from_secs(10);
         /// Array limit in bytes (EPICS_CA_MAX_ARRAY_BYTES with EPICS_CA_AUTO_ARRAY_BYTES=NO),
@@ -110,7 +110,7 @@ params! {
         /// Seed of all random choices: the same seed and inputs give the same output. Default: 0.
         rng_seed: u64 = 0;
         /// Bytes queued on a circuit from which on requests have to wait; the reference blocks its
-        /// caller there too (client-and-tools 0). Default: 256 KiB.
+        /// caller there too (`comQueSend::flushBlockThreshold` of EPICS Base). Default: 256 KiB.
         send_high_water: usize = 256 << 10;
         /// Refuse every write before anything is sent, acknowledgements of alarms included. Default:
         /// false.
@@ -145,14 +145,14 @@ params! {
         /// TCP port that is announced; differs from the UDP port if that was taken for TCP.
         /// Default: 5064.
         tcp_port: u16 = SERVER_PORT;
-        /// Entries of one event ring (wire-and-server 6.7). Default: 144.
+        /// Entries of one event ring (`db_queue_event_log` of EPICS Base). Default: 144.
         event_ring_entries: usize = 144;
-        /// Subscriptions that share one ring (wire-and-server 6.7). Default: 35.
+        /// Subscriptions that share one ring (`db_queue_event_log` of EPICS Base). Default: 35.
         subscriptions_per_ring: usize = 35;
-        /// Entries of a ring reserved per subscription (wire-and-server 6.7). Default: 4.
+        /// Entries of a ring reserved per subscription (`db_queue_event_log` of EPICS Base). Default: 4.
         entries_per_subscription: usize = 4;
         /// Free entries at or below which an update replaces the queued one of its subscription
-        /// (wire-and-server 6.7). Default: 36.
+        /// (`db_queue_event_log` of EPICS Base). Default: 36.
         replace_when_free: usize = 36;
         /// Channels of one circuit; further CREATE_CHAN requests fail. The reference has no limit
         /// but memory. Default: 1 000 000, an archiver's load.
@@ -164,9 +164,19 @@ params! {
         /// ECA_PUTCBINPROG. Default: 65 536.
         max_pending_puts_per_circuit: usize = 65_536;
         /// Bytes of values of one circuit's write-notifies that wait behind an unfinished one of
-        /// their channel; further ones are answered with ECA_PUTCBINPROG. Never more than one message
-        /// of the largest size. Default: 256 MiB.
+        /// their channel or record, as they are kept: converted to the type of the record where it is
+        /// the record that is busy. Further ones are answered with ECA_PUTCBINPROG. Never more than
+        /// one message of the largest size. Default: 256 MiB.
         max_waiting_put_bytes: u32 = DEFAULT_MAX_PAYLOAD;
+        /// Bytes that one circuit makes the server hold: its channels, subscriptions and queued
+        /// updates, write-notifies that wait, messages that have come in part, and replies that are
+        /// not read yet. Requests that would exceed it fail with ECA_ALLOCMEM; updates wait. Each
+        /// circuit is charged with 80 KiB and four times `send_high_water` from its start.
+        /// Default: 512 MiB, which an archiver with a million channels needs two thirds of.
+        max_bytes_per_circuit: usize = 512 << 20;
+        /// Bytes that all circuits from one IP address make the server hold; the same happens beyond,
+        /// and further circuits get ECA_MAXIOC. Default: 1 GiB.
+        max_bytes_per_host: usize = 1 << 30;
         /// Bytes of a channel name, without NUL; CREATE_CHAN requests with longer ones fail.
         /// Default: 1 024, more than a datagram of a search can carry.
         max_name_bytes: usize = 1_024;
@@ -194,7 +204,7 @@ params! {
 
 impl ClientParams {
     /// Largest message accepted from a server in bytes, header included: the array limit plus 24
-    /// but at least 16384 (wire-and-server 2.4), or [`ClientParams::max_payload`] plus 24 with
+    /// but at least 16384 (`rsrv_init` of EPICS Base), or [`ClientParams::max_payload`] plus 24 with
     /// automatic sizes.
     pub fn max_message_bytes(&self) -> u32 {
         max_message_bytes(self.max_array_bytes, self.max_payload)
@@ -203,7 +213,7 @@ impl ClientParams {
 
 impl ServerParams {
     /// Largest message accepted from or sent to a client in bytes, header included: the array limit
-    /// plus 24 but at least 16384 (wire-and-server 2.4), or [`ServerParams::max_payload`] plus 24
+    /// plus 24 but at least 16384 (`rsrv_init` of EPICS Base), or [`ServerParams::max_payload`] plus 24
     /// with automatic sizes.
     pub fn max_message_bytes(&self) -> u32 {
         max_message_bytes(self.max_array_bytes, self.max_payload)

@@ -2,7 +2,7 @@
 //!
 //! The environment is a function argument. A variable that is set but empty counts as "no value"
 //! and also hides its default: lists are then empty, and numbers use their fallback with a warning.
-//! Rules and messages: wire-and-server 1.3, client-and-tools 1.1, messages checked against EPICS
+//! Rules and messages: `rsrv_init` and `envDefs.h` of EPICS Base, messages checked against EPICS
 //! 7.0.10.
 
 use alloc::string::{String, ToString};

@@ -159,6 +159,19 @@ impl<K: SlotKey, T> Slots<K, T> {
         self.len == 0
     }
 
+    /// Bytes of memory that the table has allocated. They stay as they are when entries are removed.
+    pub fn heap(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry<T>>()
+    }
+
+    /// Bytes of memory that the next [`insert`](Self::insert) allocates; mostly none.
+    pub fn growth(&self) -> usize {
+        match self.free.is_none() && self.entries.len() == self.entries.capacity() {
+            true => size_of::<Entry<T>>() * self.entries.step(),
+            false => 0,
+        }
+    }
+
     /// The key that the next [`insert`](Self::insert) gives out; `None` when the table is full.
     pub fn next_key(&self) -> Option<K> {
         let index = self

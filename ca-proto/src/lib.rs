@@ -16,6 +16,8 @@ pub mod rng;
 mod segments;
 pub mod server;
 pub mod status;
+#[cfg(feature = "std")]
+mod system_time;
 pub mod text;
 pub mod time;
 pub mod wire;

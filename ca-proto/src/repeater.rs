@@ -1,4 +1,4 @@
-//! The repeater: copies beacons to every Channel Access client of a host (`wire-and-server` 8).
+//! The repeater: copies beacons to every Channel Access client of a host (`ca_repeater` of EPICS Base).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -29,6 +29,33 @@ impl<T> Segments<T> {
         }
     }
 
+    /// Elements that there is memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        match self.more.last() {
+            Some(last) => self.more.len() * LEN + last.capacity(),
+            None => self.first.capacity(),
+        }
+    }
+
+    /// Elements by which a full table grows.
+    pub(crate) fn step(&self) -> usize {
+        match self.more.is_empty() && self.first.len() < LEN {
+            // As `Vec` does.
+            true => self.first.len().clamp(4, LEN),
+            false => LEN,
+        }
+    }
+
+    /// Makes room for so many more elements, or as many as still fit into the piece.
+    pub(crate) fn reserve_exact(&mut self, more: usize) {
+        let piece = match self.first.len() < LEN {
+            true => &mut self.first,
+            false => self.last(more),
+        };
+        let more = more.min(LEN - piece.len());
+        piece.reserve_exact(more);
+    }
+
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         match index.checked_sub(LEN) {
@@ -51,16 +78,17 @@ impl<T> Segments<T> {
         if self.first.len() < LEN {
             self.first.push(value);
         } else {
-            self.last().push(value);
+            self.last(LEN).push(value);
         }
     }
 
-    /// The piece that has room for another element, behind a full first one.
+    /// The piece that has room for another element, behind a full first one; a new one begins with
+    /// this capacity.
     #[cold]
     #[inline(never)]
-    fn last(&mut self) -> &mut Vec<T> {
+    fn last(&mut self, capacity: usize) -> &mut Vec<T> {
         if self.more.last().is_none_or(|last| last.len() == LEN) {
-            self.more.push(Vec::with_capacity(LEN));
+            self.more.push(Vec::with_capacity(capacity.min(LEN)));
         }
         let last = self.more.len() - 1;
         &mut self.more[last]

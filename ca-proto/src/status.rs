@@ -28,7 +28,7 @@ pub enum EcaSeverity {
 
 impl EcaSeverity {
     /// The word that starts the reference's exception block; severities from 4 on are all `Fatal`
-    /// (client-and-tools 5.11).
+    /// (`ca_client_context::exception` of EPICS Base).
     pub const fn word(self) -> &'static str {
         match self {
             Self::Warning => "Warning",
@@ -62,7 +62,7 @@ impl EcaSeverity {
     }
 }
 
-/// Text for message numbers above the table (client-and-tools 5.12).
+/// Text for message numbers above the table (`ca_message` of EPICS Base).
 const UNKNOWN_MESSAGE: &str = "new CA message number known only by server - see caerr.h";
 
 macro_rules! eca_table {
@@ -95,8 +95,8 @@ macro_rules! eca_table {
     };
 }
 
-// Numbers, names and severities: wire-and-server 5. Texts of the codes in use: client-and-tools
-// 5.12, spelling kept because compatible tools print them.
+// Numbers, names and severities: `caerr.h` of EPICS Base. Texts of the codes in use: `ca_message` of EPICS
+// Base, spelling kept because compatible tools print them.
 eca_table! {
     0 NORMAL "ECA_NORMAL" Success "Normal successful completion",
     1 MAXIOC "ECA_MAXIOC" Error "Too many server connections at once",
@@ -210,7 +210,7 @@ impl fmt::Debug for EcaStatus {
 mod tests {
     use super::*;
 
-    /// The low three bits of a status are its severity (`wire-and-server` 5).
+    /// The low three bits of a status are its severity (`caerr.h` of EPICS Base).
     #[test]
     fn severities_keep_their_bits() {
         for bits in [0, 1, 2, 3, 4, 6] {

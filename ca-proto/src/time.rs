@@ -109,8 +109,8 @@ impl fmt::Debug for Instant {
 /// epoch.
 ///
 /// The fields hold what the peer sent, also a `nanos` outside 0..999 999 999; conversions carry
-/// such an excess into the seconds. The 32-bit seconds end in 2126. (wire-and-server 4.3)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// such an excess into the seconds. The 32-bit seconds end in 2126. (`epicsTime.h` of EPICS Base)
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     /// Seconds since the EPICS epoch.
     pub secs: u32,
@@ -194,6 +194,12 @@ impl fmt::Display for Timestamp {
         // At most 2^32 + 4 seconds after 1990: far inside i64.
         let utc = CivilTime::from_unix_secs(unix.as_secs() as i64);
         write!(f, "{utc}.{:09}Z", unix.subsec_nanos())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({self})")
     }
 }
 

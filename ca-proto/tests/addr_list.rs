@@ -28,7 +28,7 @@ fn broadcast(own: &str, to: &str) -> Interface {
 
 #[test]
 fn every_form_of_a_token_is_read() {
-    // client-and-tools 1.3; results agree with aToIPAddr
+    // `addAddrToChannelAccessAddressList` of EPICS Base; results agree with aToIPAddr
     for (token, expected) in [
         ("1.2.3.4", "1.2.3.4:5064"),
         ("1.2.3.4:0", "1.2.3.4:0"),
@@ -101,7 +101,7 @@ fn lists_are_separated_by_white_space_and_keep_bad_tokens() {
 
 #[test]
 fn search_list_starts_with_the_interfaces_and_is_extended_by_the_user() {
-    // client-and-tools 1.2
+    // `configureChannelAccessAddressList` of EPICS Base
     let interfaces = [
         Interface {
             loopback: true,
@@ -160,7 +160,7 @@ fn search_without_interfaces_goes_to_this_host_only_in_automatic_mode() {
 
 #[test]
 fn beacons_go_to_all_interfaces_or_to_the_listed_ones() {
-    // wire-and-server 1.3
+    // `rsrv_init` of EPICS Base
     let interfaces = [
         Interface {
             loopback: true,

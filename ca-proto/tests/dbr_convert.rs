@@ -1,4 +1,4 @@
-//! Conversions on read and on write, row by row as in `wire-and-server` 4.7, 4.8 and 4.9.
+//! Conversions on read and on write, as in `dbConvert.c` and `dbChannel_put` of EPICS Base.
 
 // The values are those of the tables.
 #![allow(clippy::approx_constant)]
@@ -621,7 +621,7 @@ fn scalars_are_taken_over_in_place() {
     assert!(!text.set_scalar(Value::string("b").as_ref()));
 }
 
-/// A long string (`wire-and-server` 4.9) of which fewer bytes are asked for than it has is cut before its
+/// A long string (`dbChannel_put` of EPICS Base) of which fewer bytes are asked for than it has is cut before its
 /// NUL, so that its buffer cannot be sent as it is.
 #[test]
 fn a_long_string_that_is_cut_ends_with_a_nul() {

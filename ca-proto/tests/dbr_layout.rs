@@ -51,7 +51,7 @@ fn encoded(snapshot: &Snapshot, ty: DbrType, count: u32) -> Vec<u8> {
     out
 }
 
-/// `wire-and-server` 4.2, "Worked payloads".
+/// Structures of `db_access.h` of EPICS Base, byte for byte.
 #[test]
 fn payloads_are_those_seen_on_the_wire() {
     let table = [
@@ -81,7 +81,7 @@ fn payloads_are_those_seen_on_the_wire() {
     }
 }
 
-/// `wire-and-server` 4.2, last line.
+/// As `db_access.h` of EPICS Base lays it out.
 #[test]
 fn stsack_string_is_that_seen_on_the_wire() {
     let meta = Metadata {
@@ -102,7 +102,7 @@ fn stsack_string_is_that_seen_on_the_wire() {
     assert!(bytes[14..].iter().all(|&b| b == 0));
 }
 
-/// `wire-and-server` 4.2 and 4.4: texts of 26 bytes, 16 of them, zeros behind; value at 422.
+/// `db_access.h` of EPICS Base: texts of 26 bytes, 16 of them, zeros behind; value at 422.
 #[test]
 fn gr_enum_has_sixteen_texts_and_the_value_behind() {
     let meta = Metadata {
@@ -121,7 +121,7 @@ fn gr_enum_has_sixteen_texts_and_the_value_behind() {
     }
 }
 
-/// `wire-and-server` 4.4: no states for fields that are no enums; 4.7: precision 0 for fields that
+/// `db_access.h` of EPICS Base: no states for fields that are no enums, precision 0 for fields that
 /// are not real.
 #[test]
 fn metadata_that_does_not_fit_the_native_type_is_zero() {
@@ -137,7 +137,7 @@ fn metadata_that_does_not_fit_the_native_type_is_zero() {
     assert_eq!(&real[4..8], [0; 4]);
 }
 
-/// `wire-and-server` 4.7, last item: undefined alarm limits are NaN or 0.
+/// `dbConvert.c` of EPICS Base: undefined alarm limits are NaN or 0.
 #[test]
 fn undefined_alarm_limits_are_nan_or_zero() {
     let snapshot = snapshot(1.0, Metadata::default());
@@ -155,7 +155,20 @@ fn undefined_alarm_limits_are_nan_or_zero() {
     }
 }
 
-/// `wire-and-server` 4.7: limits of a float are clamped as values are.
+/// Of integers too, in requests of real numbers (`get_alarm` in Base's `dbAccess.c`).
+#[test]
+fn undefined_alarm_limits_of_an_integer_are_nan_in_real_numbers() {
+    let long = snapshot(1i32, Metadata::default());
+    for code in [27, 34] {
+        let real = encoded(&long, DbrType(code), 1);
+        for at in [32, 40, 48, 56] {
+            let limit = f64::from_be_bytes(real[at..at + 8].try_into().unwrap());
+            assert!(limit.is_nan(), "type {code}");
+        }
+    }
+}
+
+/// `dbConvert.c` of EPICS Base: limits of a float are clamped as values are.
 #[test]
 fn limits_of_floats_are_clamped() {
     let meta = Metadata {
@@ -170,7 +183,7 @@ fn limits_of_floats_are_clamped() {
     assert_eq!(bytes[20..24], f32::MIN.to_be_bytes());
 }
 
-/// `wire-and-server` 4.9: one string whatever the count.
+/// `dbChannel_put` of EPICS Base: one string whatever the count.
 #[test]
 fn class_name_is_one_string_whatever_the_count() {
     let meta = Metadata {

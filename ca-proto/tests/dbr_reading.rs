@@ -71,7 +71,7 @@ fn of(value: impl Into<Value>, family: Family) -> Reading {
     reading(&snapshot, ty, snapshot.value.count())
 }
 
-/// `wire-and-server` 4.1: what each family carries.
+/// `db_access.h` of EPICS Base: what each family carries.
 fn check_metadata(reading: &Reading, family: Family, native: NativeType) {
     let ty = reading.ty();
     let graphic = matches!(family, Family::Gr | Family::Ctrl);
@@ -190,7 +190,7 @@ fn the_label_of_an_enum_needs_its_texts() {
     assert_eq!(of(1.0, Family::Gr).enum_index(), None);
 }
 
-/// `wire-and-server` 4.4: a text of 26 bytes arrives without NUL; more than 16 states do not exist.
+/// `db_access.h` of EPICS Base: a text of 26 bytes arrives without NUL; more than 16 states do not exist.
 #[test]
 fn state_texts_without_nul_and_wrong_numbers_of_states_are_understood() {
     let mut payload = vec![b'x'; 424];
@@ -220,7 +220,7 @@ fn stsack_and_class_name_are_read() {
     assert_eq!(class.alarm(), None);
 }
 
-/// `wire-and-server` 2.3: the reply to the obsolete READ is trimmed.
+/// `CA_MESSAGE_ALIGN` of EPICS Base: the reply to the obsolete READ is trimmed.
 #[test]
 fn a_single_string_may_be_trimmed() {
     let frame = Frame::new(header(), b"hello\0\0\0");
@@ -248,7 +248,7 @@ fn payloads_that_are_too_short_are_refused() {
     assert_eq!(unknown, Err(ReadingError::UnknownType(DbrType(39))));
 }
 
-/// What the client core lets through can be read (`wire-and-server` 2.3).
+/// What the client core lets through can be read (`CA_MESSAGE_ALIGN` of EPICS Base).
 #[test]
 fn the_last_string_may_end_early() {
     let ty = DbrType::new(Family::Sts, NativeType::String);

@@ -1,4 +1,4 @@
-//! Environment variables, row by row of wire-and-server 1.3 and client-and-tools 1.1.
+//! Environment variables, one by one as in `rsrv_init` and `envDefs.h` of EPICS Base.
 
 use core::time::Duration;
 
@@ -296,7 +296,7 @@ fn server_lists_and_switches_are_read() {
         ("EPICS_CAS_IGNORE_ADDR_LIST", "10.0.0.9:5"),
         ("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "on"),
         ("EPICS_IOC_IGNORE_SERVERS", "qsrv rsrv"),
-        // Not a fall-back for the beacon list (wire-and-server 1.3).
+        // Not a fall-back for the beacon list (`rsrv_init` of EPICS Base).
         ("EPICS_CA_ADDR_LIST", "1.2.3.4"),
     ]);
     assert_eq!(env.interfaces.value.to_string(), "10.0.0.2:5064");
@@ -372,7 +372,7 @@ fn setters_limit_what_has_limits() {
 
 #[test]
 fn message_limits_follow_the_array_limit() {
-    // wire-and-server 2.4: 20000 allows messages of 20024 bytes
+    // `rsrv_init` of EPICS Base: 20000 allows messages of 20024 bytes
     let params = ServerParams::default();
     assert_eq!(params.max_message_bytes(), (256 << 20) + 24);
     for (array, message) in [

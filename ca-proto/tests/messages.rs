@@ -1,7 +1,7 @@
 //! Every message against literal bytes of the wire, in both directions.
 //!
-//! The bytes are those quoted in the specification text (`wire-and-server`, section given per
-//! line); they were seen on the wire between the reference server and its clients.
+//! The bytes were seen on the wire between the reference server and its clients; each test names its
+//! command.
 
 use ca_proto::EcaStatus;
 use ca_proto::dbr::DbrType;
@@ -56,7 +56,7 @@ macro_rules! both_ways {
 #[test]
 fn tcp_requests_match_the_wire() {
     use tcp::Request as R;
-    // 3.1
+    // VERSION
     both_ways!(
         R,
         "00000000 0000000d 00000000 00000000",
@@ -67,7 +67,7 @@ fn tcp_requests_match_the_wire() {
         },
         "VERSION priority=0 minor=4.13 sequence=0"
     );
-    // 3.2
+    // EVENT_ADD
     both_ways!(
         R,
         "00010010 00140000 00000004 00000001 00000000 00000000 00000000 00050000",
@@ -80,7 +80,7 @@ fn tcp_requests_match_the_wire() {
         },
         "EVENT_ADD ty=DBR_TIME_DOUBLE count=0 sid=4 subid=1 mask=VALUE|ALARM"
     );
-    // 3.3
+    // EVENT_CANCEL
     both_ways!(
         R,
         "00020000 00050001 0000000b 00000055",
@@ -92,7 +92,7 @@ fn tcp_requests_match_the_wire() {
         },
         "EVENT_CANCEL ty=DBR_LONG count=1 sid=11 subid=85"
     );
-    // 3.4
+    // READ
     both_ways!(
         R,
         "00030000 00000001 00000000 00000007",
@@ -104,7 +104,7 @@ fn tcp_requests_match_the_wire() {
         },
         "READ ty=DBR_STRING count=1 sid=0 ioid=7"
     );
-    // 3.5, a scalar string shortened to its text
+    // WRITE, a scalar string shortened to its text
     both_ways!(
         R,
         "00040008 00000001 00000002 00000001 31320000 00000000",
@@ -117,7 +117,7 @@ fn tcp_requests_match_the_wire() {
         },
         "WRITE ty=DBR_STRING count=1 sid=2 cid=1 data=8B"
     );
-    // 3.7
+    // SEARCH
     both_ways!(
         R,
         "00060008 0005000d 00001234 00001234 6976616c 00000000",
@@ -130,7 +130,7 @@ fn tcp_requests_match_the_wire() {
         },
         "SEARCH reply=no minor=4.13 cid=4660 cid2=4660 name=\"ival\""
     );
-    // 3.8
+    // EVENTS_OFF and EVENTS_ON
     both_ways!(
         R,
         "00080000 00000000 00000000 00000000",
@@ -143,7 +143,7 @@ fn tcp_requests_match_the_wire() {
         R::EventsOn {},
         "EVENTS_ON"
     );
-    // 3.9
+    // READ_SYNC
     both_ways!(
         R,
         "000a0000 00010002 00000003 00000004",
@@ -155,7 +155,7 @@ fn tcp_requests_match_the_wire() {
         },
         "READ_SYNC data_type=1 count=2 p1=3 p2=4"
     );
-    // 3.11
+    // CLEAR_CHANNEL
     both_ways!(
         R,
         "000c0000 00000000 00000000 00000001",
@@ -167,7 +167,7 @@ fn tcp_requests_match_the_wire() {
         },
         "CLEAR_CHANNEL data_type=0 count=0 sid=0 cid=1"
     );
-    // 3.14
+    // READ_NOTIFY
     both_ways!(
         R,
         "000f0000 00140001 00000000 00000001",
@@ -179,7 +179,7 @@ fn tcp_requests_match_the_wire() {
         },
         "READ_NOTIFY ty=DBR_TIME_DOUBLE count=1 sid=0 ioid=1"
     );
-    // client-and-tools 5.5: count alone forces the extended form
+    // `tcpiiu::writeRequest` of EPICS Base: count alone forces the extended form
     both_ways!(
         R,
         "000fffff 00140000 00000005 00000006 00000000 00030d40",
@@ -191,7 +191,7 @@ fn tcp_requests_match_the_wire() {
         },
         "READ_NOTIFY ty=DBR_TIME_DOUBLE count=200000 sid=5 ioid=6"
     );
-    // 3.16
+    // CREATE_CHAN
     both_ways!(
         R,
         "00120008 00000000 00000001 0000000d 6476616c 00000000",
@@ -202,7 +202,7 @@ fn tcp_requests_match_the_wire() {
         },
         "CREATE_CHAN cid=1 minor=4.13 name=\"dval\""
     );
-    // 3.17
+    // WRITE_NOTIFY
     both_ways!(
         R,
         "00130008 00000001 00000003 00000002 68656c6c 6f000000",
@@ -215,7 +215,7 @@ fn tcp_requests_match_the_wire() {
         },
         "WRITE_NOTIFY ty=DBR_STRING count=1 sid=3 ioid=2 data=8B"
     );
-    // 3.18
+    // CLIENT_NAME and HOST_NAME
     both_ways!(
         R,
         "00140008 00000000 00000000 00000000 726f6f74 00000000",
@@ -232,7 +232,7 @@ fn tcp_requests_match_the_wire() {
         },
         "HOST_NAME name=\"vm\""
     );
-    // 3.20
+    // ECHO
     both_ways!(
         R,
         "00170008 000c0017 0000162e 008adf38 61626364 65666768",
@@ -259,7 +259,7 @@ fn tcp_responses_match_the_wire() {
         },
         "VERSION priority=0 minor=4.13"
     );
-    // 3.14, no read access
+    // READ_NOTIFY, no read access
     both_ways!(
         R,
         "000f0008 00050001 00000170 00000007 00000000 00000000",
@@ -272,7 +272,7 @@ fn tcp_responses_match_the_wire() {
         },
         "READ_NOTIFY ty=DBR_LONG count=1 status=ECA_NORDACCESS ioid=7 data=8B"
     );
-    // 3.3, confirmation of a cancel: the status field is the SID
+    // EVENT_CANCEL, confirmation of a cancel: the status field is the SID
     both_ways!(
         R,
         "00010000 00050001 0000000b 00000055",
@@ -288,7 +288,7 @@ fn tcp_responses_match_the_wire() {
             EcaStatus(11)
         )
     );
-    // 3.4
+    // READ
     both_ways!(
         R,
         "00030008 00000001 00000021 00000007 34320000 00000000",
@@ -301,7 +301,7 @@ fn tcp_responses_match_the_wire() {
         },
         "READ ty=DBR_STRING count=1 cid=33 ioid=7 data=8B"
     );
-    // 3.7
+    // SEARCH
     both_ways!(
         R,
         "00060000 63780000 ffffffff 00001234",
@@ -312,7 +312,7 @@ fn tcp_responses_match_the_wire() {
         },
         "SEARCH port=25464 server=255.255.255.255 cid=4660"
     );
-    // 3.10, write without permission
+    // ERROR, write without permission
     both_ways!(
         R,
         "000b0018 00000000 00000001 00000178 00040008 00050001 0000000c 00000063 6e6f6e65 00000000",
@@ -333,7 +333,7 @@ fn tcp_responses_match_the_wire() {
         },
         "ERROR cid=1 status=ECA_NOWTACCESS body=(WRITE \"none\")"
     );
-    // 3.13
+    // NOT_FOUND
     both_ways!(
         R,
         "000e0000 000a000d 00001234 00005678",
@@ -345,7 +345,7 @@ fn tcp_responses_match_the_wire() {
         },
         "NOT_FOUND reply=yes minor=4.13 cid=4660 cid2=22136"
     );
-    // 3.16 and 2.2
+    // CREATE_CHAN and the extended header
     both_ways!(
         R,
         "00120000 00060001 00000001 00000000",
@@ -368,7 +368,7 @@ fn tcp_responses_match_the_wire() {
         },
         "CREATE_CHAN ty=DBR_CHAR count=70000 cid=9 sid=5"
     );
-    // 3.17, 3.19, 3.21
+    // WRITE_NOTIFY, ACCESS_RIGHTS, CREATE_CH_FAIL
     both_ways!(
         R,
         "00130000 00000001 00000001 00000002",
@@ -429,7 +429,7 @@ fn udp_messages_match_the_wire() {
         },
         "SEARCH port=25464 server=255.255.255.255 cid=4660 minor=4.13"
     );
-    // 3.12, as sent by the server; the reference announces its version in the type field
+    // RSRV_IS_UP, as sent by the server; the reference announces its version in the type field
     both_ways!(
         udp::Request,
         "000d0000 000d6378 00000003 00000000",
@@ -441,7 +441,7 @@ fn udp_messages_match_the_wire() {
         },
         "RSRV_IS_UP minor=4.13 port=25464 sequence=3 server=0.0.0.0"
     );
-    // 3.15
+    // REPEATER_REGISTER
     both_ways!(
         udp::Response,
         "00110000 00000000 00000000 7f000001",
@@ -460,7 +460,7 @@ fn udp_messages_match_the_wire() {
     );
 }
 
-/// 3.10: header copy is extended when the request's size or count needed it.
+/// ERROR: header copy is extended when the request's size or count needed it.
 #[test]
 fn error_carries_an_extended_request_header() {
     let bytes = hex(
@@ -492,7 +492,7 @@ fn error_text_is_cut_to_512_bytes_of_payload() {
     assert_eq!(queue.len(), 16 + 512);
 }
 
-/// 3.7, 3.16: without a NUL the last byte is lost, bytes after the NUL do not count.
+/// SEARCH, CREATE_CHAN: without a NUL the last byte is lost, bytes after the NUL do not count.
 #[test]
 fn unterminated_names_lose_their_last_byte() {
     for (payload, name, terminated) in [

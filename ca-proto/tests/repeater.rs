@@ -1,4 +1,4 @@
-//! The repeater: `wire-and-server` 8.
+//! The repeater: `ca_repeater` of EPICS Base.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

@@ -1,4 +1,4 @@
-//! Defects of the reference server (`wire-and-server` 10) that this one does not have. D11 concerns
+//! Defects of the reference server (`ca-proto/TRAPS.md`) that this one does not have. D11 concerns
 //! listeners; D12 (filters on writes) and D13 (range of conversions) the database.
 
 mod server_rig;

@@ -17,7 +17,7 @@ use server_rig::{
 };
 
 /// A connection that is one too many gets the version and an `ERROR` that belongs to no channel
-/// (`wire-and-server` 3.10), so that the client's user sees a reason.
+/// (`send_err` of EPICS Base), so that the client's user sees a reason.
 #[test]
 fn a_refused_connection_is_told_why() {
     let all = messages(&Circuit::refusal(Limit::CircuitsPerHost));
@@ -68,7 +68,7 @@ fn a_subscription_is_touched_by_its_key() {
 }
 
 /// With `post` an update of a full ring takes the place of the last one; `post_through` sends what waits
-/// first, as the reference's event task does that runs beside (`wire-and-server` 6.7).
+/// first, as the reference's event task does that runs beside (`db_queue_event_log` of EPICS Base).
 #[test]
 fn posting_through_loses_nothing_while_there_is_room_to_send() {
     let small = || params().event_ring_entries(6).replace_when_free(4);
@@ -203,7 +203,7 @@ fn a_search_over_tcp_without_a_name_is_not_answered() {
     rig.exchange(echo, echo);
 }
 
-/// An `ECHO` is mirrored with its payload (`wire-and-server` 3.24), also one that is large and came in
+/// An `ECHO` is mirrored with its payload (`tcp_echo_action` of EPICS Base), also one that is large and came in
 /// pieces.
 #[test]
 fn a_large_echo_comes_back_whole() {

@@ -1,4 +1,4 @@
-//! The event queue of a circuit: `wire-and-server` 6.7.
+//! The event queue of a circuit: `db_queue_event_log` of EPICS Base.
 
 mod server_rig;
 

@@ -1,4 +1,4 @@
-//! Every TCP exchange that `wire-and-server` quotes, byte for byte.
+//! TCP exchanges of the reference server as seen on the wire, byte for byte.
 
 mod server_rig;
 
@@ -8,7 +8,7 @@ use ca_proto::wire::Command;
 use ca_proto::wire::message::EventMask;
 use server_rig::*;
 
-/// 3.1
+/// VERSION
 #[test]
 fn version_is_sent_at_accept_and_not_again() {
     let mut rig = Rig::accepted(params());
@@ -17,7 +17,7 @@ fn version_is_sent_at_accept_and_not_again() {
     assert_eq!(rig.circuit.minor().0, 13);
 }
 
-/// 3.2
+/// EVENT_ADD
 #[test]
 fn event_add_brings_the_value_at_once() {
     let mut rig = Rig::new();
@@ -29,7 +29,7 @@ fn event_add_brings_the_value_at_once() {
     assert_eq!(rig.db.subs[0].2, EventMask(5));
 }
 
-/// 3.3
+/// EVENT_CANCEL
 #[test]
 fn event_cancel_is_confirmed_by_an_empty_event_add() {
     let mut rig = Rig::new();
@@ -42,7 +42,7 @@ fn event_cancel_is_confirmed_by_an_empty_event_add() {
     assert!(rig.db.subs.is_empty());
 }
 
-/// 3.4; the bytes behind the NUL are zero here.
+/// READ; the bytes behind the NUL are zero here.
 #[test]
 fn obsolete_read_answers_with_the_client_id_and_a_short_string() {
     let mut rig = Rig::new();
@@ -53,7 +53,7 @@ fn obsolete_read_answers_with_the_client_id_and_a_short_string() {
     );
 }
 
-/// 3.5
+/// WRITE
 #[test]
 fn write_has_no_answer() {
     let mut rig = Rig::new();
@@ -62,7 +62,7 @@ fn write_has_no_answer() {
     assert_eq!(rig.db.get("ival").now.value, 12i32.into());
 }
 
-/// 3.7
+/// SEARCH
 #[test]
 fn search_over_tcp_is_answered_without_payload() {
     let mut rig = Rig::new();
@@ -72,7 +72,7 @@ fn search_over_tcp_is_answered_without_payload() {
     );
 }
 
-/// 3.9
+/// READ_SYNC
 #[test]
 fn read_sync_comes_back_without_payload() {
     let mut rig = Rig::new();
@@ -82,7 +82,7 @@ fn read_sync_comes_back_without_payload() {
     );
 }
 
-/// 3.10
+/// ERROR
 #[test]
 fn write_without_permission_is_an_error_with_the_request() {
     let mut rig = Rig::new();
@@ -93,7 +93,7 @@ fn write_without_permission_is_an_error_with_the_request() {
     );
 }
 
-/// 3.10
+/// ERROR
 #[test]
 fn error_repeats_an_extended_header() {
     let mut rig = Rig::new();
@@ -105,7 +105,7 @@ fn error_repeats_an_extended_header() {
     );
 }
 
-/// 3.11
+/// CLEAR_CHANNEL
 #[test]
 fn clear_channel_is_echoed() {
     let mut rig = Rig::new();
@@ -117,7 +117,7 @@ fn clear_channel_is_echoed() {
     assert_eq!(rig.db.open, 0);
 }
 
-/// 3.13
+/// NOT_FOUND
 #[test]
 fn search_over_tcp_with_reply_flag_is_denied() {
     let mut rig = Rig::new();
@@ -128,7 +128,7 @@ fn search_over_tcp_with_reply_flag_is_denied() {
     rig.exchange("00060008 0005000d 00001234 00005678 6e6f7065 00000000", "");
 }
 
-/// 3.14
+/// READ_NOTIFY
 #[test]
 fn read_notify_answers_with_status_and_value() {
     let mut rig = Rig::new();
@@ -139,7 +139,7 @@ fn read_notify_answers_with_status_and_value() {
     );
 }
 
-/// 3.14
+/// READ_NOTIFY
 #[test]
 fn read_notify_fills_up_to_the_requested_count() {
     let mut rig = Rig::new();
@@ -150,7 +150,7 @@ fn read_notify_fills_up_to_the_requested_count() {
     );
 }
 
-/// 3.14
+/// READ_NOTIFY
 #[test]
 fn read_notify_without_access_has_a_status_and_zeros() {
     let mut rig = Rig::new();
@@ -161,7 +161,7 @@ fn read_notify_without_access_has_a_status_and_zeros() {
     );
 }
 
-/// 3.16
+/// CREATE_CHAN
 #[test]
 fn create_chan_is_answered_by_rights_and_channel() {
     let mut rig = Rig::new();
@@ -171,7 +171,7 @@ fn create_chan_is_answered_by_rights_and_channel() {
     );
 }
 
-/// 2.2
+/// the extended header
 #[test]
 fn create_chan_of_a_large_array_has_an_extended_header() {
     let mut rig = Rig::new();
@@ -183,7 +183,7 @@ fn create_chan_of_a_large_array_has_an_extended_header() {
     );
 }
 
-/// 3.17
+/// WRITE_NOTIFY
 #[test]
 fn write_notify_is_answered_without_payload() {
     let mut rig = Rig::new();
@@ -194,7 +194,7 @@ fn write_notify_is_answered_without_payload() {
     );
 }
 
-/// 3.18
+/// CLIENT_NAME and HOST_NAME
 #[test]
 fn names_have_no_answer_and_identify_the_client() {
     let mut rig = Rig::new();
@@ -204,7 +204,7 @@ fn names_have_no_answer_and_identify_the_client() {
     assert_eq!(rig.circuit.identity().host, b"vm");
 }
 
-/// 3.19
+/// ACCESS_RIGHTS
 #[test]
 fn access_rights_have_one_bit_each() {
     let mut rig = Rig::new();
@@ -214,7 +214,7 @@ fn access_rights_have_one_bit_each() {
     );
 }
 
-/// 3.20
+/// ECHO
 #[test]
 fn echo_returns_everything() {
     let mut rig = Rig::new();
@@ -222,7 +222,7 @@ fn echo_returns_everything() {
     rig.exchange(echo, echo);
 }
 
-/// 3.20: extended headers are re-encoded to the shortest form.
+/// ECHO: extended headers are re-encoded to the shortest form.
 #[test]
 fn echo_is_sent_in_the_shortest_form() {
     let mut rig = Rig::new();
@@ -232,7 +232,7 @@ fn echo_is_sent_in_the_shortest_form() {
     );
 }
 
-/// 3.21
+/// CREATE_CH_FAIL
 #[test]
 fn unknown_channel_cannot_be_created() {
     let mut rig = Rig::new();

@@ -1,4 +1,4 @@
-//! Requests that fail, limits, and the end of channels and circuits: `wire-and-server` 2.4, 3, 6.
+//! Requests that fail, limits, and the end of channels and circuits: `camessage.c` of EPICS Base.
 
 mod server_rig;
 
@@ -10,7 +10,7 @@ use server_rig::*;
 
 const ECHO: &str = "00170000 00000000 00000000 00000000";
 
-/// 3.2: types 35 and 36 are accepted, every update tells that they cannot be read.
+/// EVENT_ADD: types 35 and 36 are accepted, every update tells that they cannot be read.
 #[test]
 fn subscription_of_a_write_only_type_fails_with_each_update() {
     let mut rig = Rig::new();
@@ -23,7 +23,7 @@ fn subscription_of_a_write_only_type_fails_with_each_update() {
     assert_eq!(rig.take_messages()[0].p1, 0x98);
 }
 
-/// 3.5: the access check precedes the type check; 3.17: the other way round.
+/// WRITE: the access check precedes the type check; 3.17: the other way round.
 #[test]
 fn order_of_access_and_type_checks() {
     let mut rig = Rig::new();
@@ -170,7 +170,7 @@ fn large_arrays_are_shared_with_the_send_queue() {
     assert!(shared);
 }
 
-/// 3.22: one channel goes, the circuit stays; too old a client loses the circuit.
+/// SERVER_DISCONN: one channel goes, the circuit stays; too old a client loses the circuit.
 #[test]
 fn removed_pv_disconnects_its_channels() {
     let mut rig = Rig::new();
@@ -234,7 +234,7 @@ fn limits_of_a_circuit_are_named() {
     assert_eq!(rig.ask(ECHO), hex(ECHO));
 }
 
-/// 2.2: to a client below 4.9 the mark is a plain, misaligned size; the copy stays 16 bytes.
+/// the extended header: to a client below 4.9 the mark is a plain, misaligned size; the copy stays 16 bytes.
 #[test]
 fn extended_header_of_an_old_client_is_misaligned() {
     let mut rig = Rig::of_version(params(), 8);
@@ -284,5 +284,5 @@ fn padding_of_large_counts_is_shared() {
     let queue = rig.circuit.transmit(&rig.db);
     assert_eq!(queue.len(), 24 + 4 * 0x100_0000);
     let longest = queue.slices().map(<[u8]>::len).max().unwrap();
-    assert_eq!(longest, 65_536);
+    assert_eq!(longest, 1 << 20);
 }

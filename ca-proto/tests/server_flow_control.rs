@@ -1,4 +1,4 @@
-//! Flow control of a circuit's updates: `wire-and-server` 6.8.
+//! Flow control of a circuit's updates: `db_event_flow_ctrl_mode_on` of EPICS Base.
 
 mod server_rig;
 

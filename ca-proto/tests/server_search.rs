@@ -1,4 +1,4 @@
-//! Name search in datagrams: `wire-and-server` 6.1, and beacons: 6.11.
+//! Name search in datagrams: `search_reply_udp`, and beacons: `rsrv_online_notify_task` of EPICS Base.
 
 mod server_rig;
 

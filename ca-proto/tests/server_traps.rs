@@ -1,4 +1,4 @@
-//! Traps of `wire-and-server` 9 that concern circuits of a server, each by its number, from 22 on. Those of
+//! Traps of `ca-proto/TRAPS.md` that concern circuits of a server, each by its number, from 22 on. Those of
 //! search and beacons (14 to 20, 60 to 62) are in `server_search`, of the event queue (50, 54 to 57)
 //! in `server_events`, of the repeater (63, 64) in `repeater`.
 

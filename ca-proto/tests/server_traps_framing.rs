@@ -1,4 +1,4 @@
-//! Traps of `wire-and-server` 9, 1 to 13: headers, framing and identifiers.
+//! Traps W1 to W13 of `ca-proto/TRAPS.md`: headers, framing and identifiers.
 
 mod server_rig;
 

@@ -5,7 +5,7 @@ use ca_proto::status::{EcaSeverity, EcaStatus};
 
 #[test]
 fn values_seen_on_the_wire_have_their_names() {
-    // wire-and-server 5, last line
+    // `caerr.h` of EPICS Base
     for (value, name) in [
         (1, "ECA_NORMAL"),
         (0x30, "ECA_ALLOCMEM"),
@@ -27,7 +27,7 @@ fn values_seen_on_the_wire_have_their_names() {
 
 #[test]
 fn all_61_values_are_those_of_the_table() {
-    // wire-and-server 5, column "Value"
+    // `caerr.h` of EPICS Base
     const VALUES: [u32; 61] = [
         1, 10, 18, 26, 34, 40, 48, 56, 64, 72, 80, 88, 96, 106, 114, 123, 131, 142, 144, 152, 160,
         168, 176, 186, 192, 200, 210, 216, 224, 232, 242, 248, 259, 264, 278, 280, 288, 296, 304,
@@ -75,7 +75,7 @@ fn status_prints_name_and_text_or_number() {
 
 #[test]
 fn alarm_names_are_those_of_the_tables() {
-    // wire-and-server 4.5, client-and-tools 7.2
+    // `alarmString.h` and `val2str` of EPICS Base
     let status: Vec<_> = AlarmStatus::ALL.iter().map(|s| s.to_string()).collect();
     assert_eq!(
         status.join(" "),

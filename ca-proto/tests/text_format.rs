@@ -1,4 +1,4 @@
-//! Numbers to text as the reference server converts them (wire-and-server 4.7), and escapes.
+//! Numbers to text as the reference server converts them (`dbConvert.c` of EPICS Base), and escapes.
 
 use ca_proto::text::format::{RealKind, format_integer, format_real};
 use ca_proto::text::{Escaped, Text40, unescape};
@@ -13,7 +13,7 @@ fn text(v: f64, precision: i16, kind: RealKind) -> String {
 #[test]
 #[expect(clippy::approx_constant)]
 fn doubles_print_as_the_verified_table() {
-    // wire-and-server 4.7: columns P = 0, 3, 9
+    // `dbConvert.c` of EPICS Base, with precisions 0, 3 and 9
     for (v, p0, p3, p9) in [
         (0.5, "1", "0.500", " 5.000000000e-01"),
         (2.5, "3", "2.500", " 2.500000000e+00"),
@@ -123,7 +123,7 @@ fn strings_are_cut_at_39_bytes_and_at_nul() {
 
 #[test]
 fn strings_are_escaped_as_the_tools_print_them() {
-    // client-and-tools 7.2 and the `caput -S` example of 7.4
+    // `val2str` of EPICS Base and what `caput -S` sends
     let raw = b"Hello\n\"q\"\x01\xe9 end";
     assert_eq!(Escaped(raw).to_string(), r#"Hello\n\"q\"\x01\xe9 end"#);
     let all = b"\x07\x08\x0c\n\r\t\x0b\\'\"\0\x7f";
@@ -132,7 +132,7 @@ fn strings_are_escaped_as_the_tools_print_them() {
 
 #[test]
 fn escapes_are_translated_as_caput_does() {
-    // client-and-tools 7.4; odd cases are results of epicsStrnRawFromEscaped
+    // `caput` of EPICS Base; odd cases are results of epicsStrnRawFromEscaped
     for (text, raw) in [
         (
             r#"\a\b\f\n\r\t\v\\\'\"\0"#,

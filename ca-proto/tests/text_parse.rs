@@ -1,4 +1,4 @@
-//! Text to numbers as the reference server converts it (wire-and-server 4.8).
+//! Text to numbers as the reference server converts it (`dbConvert.c` of EPICS Base).
 
 use ca_proto::text::parse::*;
 use proptest::prelude::*;
@@ -174,7 +174,7 @@ fn floats_must_lie_inside_the_float_range() {
 
 #[test]
 fn enum_text_matches_a_state_or_is_its_number() {
-    // wire-and-server 4.8; numbers with blanks were tried with dbpf on bo and mbbo records
+    // `dbConvert.c` of EPICS Base; numbers with blanks were tried with dbpf on bo and mbbo records
     let states = || ["Off", "On"].map(str::as_bytes);
     for (text, state) in [
         ("On", Some(1)),

@@ -27,7 +27,7 @@ fn instants_print_as_seconds() {
 
 #[test]
 fn the_stamp_seen_on_the_wire_prints_as_utc() {
-    // wire-and-server 4.3
+    // `epicsTime.h` of EPICS Base
     let stamp = Timestamp {
         secs: 0x4561_652b,
         nanos: 123_456_789,

@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ca_proto::addr_list::{AddrList, multicast_groups};
 use ca_proto::client::{Client, CloseReason, Item, MonitorQueue, Overflow, Trouble};
 use ca_proto::config::ClientParams;
-use ca_proto::dbr::{DbrType, EnumStates, Family, NativeType, Units, Value};
+use ca_proto::dbr::{DbrType, EnumIndex, EnumStates, Family, NativeType, Units, Value, ValueRef};
 use ca_proto::ids::{Cid, Slots};
-use ca_proto::server::{Limit, LimitCounts};
+use ca_proto::server::{Identity, Limit, LimitCounts};
 use ca_proto::status::EcaSeverity;
 use ca_proto::text::Text40;
 use ca_proto::wire::dump::{Direction, StreamDump};
 use ca_proto::wire::message::{EventMask, SearchFlag};
 use ca_proto::wire::{Command, PvName, PvNameError};
-use ca_proto::{AccessRights, EcaStatus, Instant};
+use ca_proto::{AccessRights, Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
 
 /// All words, which differ and are not empty.
 fn words<T: Display>(all: impl IntoIterator<Item = T>) -> Vec<String> {
@@ -43,9 +44,22 @@ fn rights_are_words() {
 
 #[test]
 fn every_end_of_a_circuit_and_every_trouble_has_a_reason() {
-    use CloseReason::{DialFailed, DialTimeout, Eof, Hangup, Reset, Violation};
-    let ends = [DialFailed, DialTimeout, Eof, Reset, Violation, Hangup];
-    words(ends);
+    use CloseReason::{DialFailed, DialTimeout, Eof, Hangup, NotChannelAccess, Refused};
+    use CloseReason::{Reset, Said, Unreachable, Violation};
+    let said = Said(EcaStatus::MAXIOC);
+    let failed = [
+        DialFailed,
+        Refused,
+        Unreachable,
+        DialTimeout,
+        NotChannelAccess,
+    ];
+    words(
+        failed
+            .into_iter()
+            .chain([Eof, Reset, said, Violation, Hangup]),
+    );
+    assert!(said.to_string().contains("ECA_MAXIOC"));
     let troubles = [
         Trouble::Circuit(Reset),
         Trouble::Unresponsive,
@@ -231,4 +245,98 @@ fn a_queue_made_of_items_knows_its_values() {
         matches!(items[1], Item::Value { value: 2, .. }),
         "{items:?}"
     );
+}
+
+#[test]
+fn values_show_their_type_and_elements() {
+    let shown = |value: Value| (value.to_string(), format!("{value:?}"));
+    for (value, text, debug) in [
+        (Value::scalar(1.0), "1.0", "DBF_DOUBLE[1] { 1.0 }"),
+        (Value::scalar(0.1f32), "0.1", "DBF_FLOAT[1] { 0.1 }"),
+        (Value::array(&[-1i16, 2]), "-1 2", "DBF_SHORT[2] { -1 2 }"),
+        (Value::scalar(200u8), "200", "DBF_CHAR[1] { 200 }"),
+        (Value::scalar(-7i32), "-7", "DBF_LONG[1] { -7 }"),
+        (Value::scalar(EnumIndex(3)), "3", "DBF_ENUM[1] { 3 }"),
+        (
+            Value::strings(&[&b"a\n"[..], b"\xb0C"]),
+            "a\n \u{fffd}C",
+            "DBF_STRING[2] { \"a\\n\" \"\\xb0C\" }",
+        ),
+        (Value::empty(NativeType::Double), "", "DBF_DOUBLE[0] { }"),
+        (
+            Value::array(&[0i32; 9]),
+            "0 0 0 0 0 0 0 0 0",
+            "DBF_LONG[9] { 0 0 0 0 0 0 0 0 … }",
+        ),
+        (Value::scalar(f64::NAN), "NaN", "DBF_DOUBLE[1] { NaN }"),
+    ] {
+        assert_eq!(shown(value), (text.to_owned(), debug.to_owned()));
+    }
+}
+
+/// Counts larger than what is there show what is there.
+#[test]
+fn values_that_are_cut_are_shown_as_far_as_they_go() {
+    let value = ValueRef {
+        native: NativeType::Long,
+        count: u32::MAX,
+        data: &[0, 0, 0, 5, 0, 0],
+    };
+    assert_eq!(value.to_string(), "5");
+    assert_eq!(format!("{value:?}"), "DBF_LONG[4294967295] { 5 }");
+}
+
+#[test]
+fn what_stands_beside_values_is_shown_in_words() {
+    let alarm = Alarm::new(AlarmStatus::HIHI, AlarmSeverity::MAJOR);
+    assert_eq!(
+        format!("{alarm:?}"),
+        "Alarm { status: HIHI, severity: MAJOR }"
+    );
+    assert_eq!(format!("{:?}", AlarmStatus(99)), "AlarmStatus(99)");
+    let stamp = Timestamp::from_unix(1_800_000_000, 5);
+    assert_eq!(
+        format!("{stamp:?}"),
+        "Timestamp(2027-01-15T08:00:00.000000005Z)"
+    );
+}
+
+#[test]
+fn identities_are_shown_as_names() {
+    let who = |user: &[u8], host: &[u8]| Identity {
+        user: user.to_vec(),
+        host: host.to_vec(),
+        peer: "10.0.0.1:40000".parse().expect("an address"),
+    };
+    let me = who(b"me", b"console");
+    assert_eq!(me.to_string(), "me@console (10.0.0.1:40000)");
+    assert_eq!(
+        format!("{me:?}"),
+        "Identity { user: \"me\", host: \"console\", peer: 10.0.0.1:40000 }"
+    );
+    let strange = who(b"\x1b[2J", b"");
+    assert_eq!(strange.to_string(), r"\x1b[2J@? (10.0.0.1:40000)");
+}
+
+#[test]
+fn times_of_the_standard_library_become_time_stamps_and_back() {
+    let limits = [
+        (UNIX_EPOCH, Timestamp::UNDEFINED),
+        (UNIX_EPOCH - Duration::from_secs(1), Timestamp::UNDEFINED),
+        (
+            UNIX_EPOCH + Duration::from_secs(10_000_000_000),
+            Timestamp::from_unix(i64::MAX, 0),
+        ),
+    ];
+    for (time, stamp) in limits {
+        assert_eq!(Timestamp::from(time), stamp);
+    }
+    let epoch = UNIX_EPOCH + Duration::from_secs(Timestamp::EPICS_EPOCH_UNIX_SECS);
+    assert_eq!(SystemTime::from(Timestamp::UNDEFINED), epoch);
+    // What a peer may send beyond a second is carried.
+    let excess = Timestamp {
+        secs: 1,
+        nanos: u32::MAX,
+    };
+    assert_eq!(SystemTime::from(excess), epoch + Duration::new(1, u32::MAX));
 }

@@ -45,13 +45,15 @@ impl From<PvHandle> for PvRef<'_> {
 }
 
 impl PvRef<'_> {
-    fn unknown(self) -> PostError {
-        PostError::UnknownPv {
-            name: match self {
-                Self::Name(name) => name.to_owned(),
-                Self::Handle(handle) => format!("#{}", handle.0),
-            },
+    fn text(self) -> String {
+        match self {
+            Self::Name(name) => name.to_owned(),
+            Self::Handle(handle) => format!("#{}", handle.0),
         }
+    }
+
+    fn unknown(self) -> PostError {
+        PostError::UnknownPv { name: self.text() }
     }
 }
 
@@ -62,6 +64,14 @@ impl Db {
             PvRef::Handle(handle) => self.record(handle).map(|_| (handle, Field::Val)),
         };
         found.ok_or_else(|| pv.unknown())
+    }
+
+    /// As [`lookup`](Self::lookup), for what is the same for all fields.
+    fn lookup_record(&self, pv: PvRef<'_>) -> Result<PvHandle, PostError> {
+        match self.lookup(pv)? {
+            (handle, Field::Val) => Ok(handle),
+            _ => Err(PostError::NotARecord { name: pv.text() }),
+        }
     }
 
     /// The value in the PV's native type.
@@ -91,6 +101,14 @@ impl Db {
             });
         }
         Ok(value)
+    }
+
+    /// Sets the time stamp of a record; returns the one it had.
+    fn stamp_record(&mut self, handle: PvHandle, stamp: Timestamp) -> Timestamp {
+        match self.record_mut(handle) {
+            Some(record) => std::mem::replace(&mut record.snapshot.stamp, stamp),
+            None => stamp,
+        }
     }
 }
 
@@ -145,10 +163,7 @@ impl Ioc {
         value: &Value,
         reason: ConvertError,
     ) -> PostError {
-        let name = match pv {
-            PvRef::Name(name) => name.to_owned(),
-            PvRef::Handle(handle) => format!("#{}", handle.0),
-        };
+        let name = pv.text();
         match (reason, self.db.record(handle)) {
             (ConvertError::WrongDirection, _) | (_, None) => PostError::ReadOnlyField { name },
             (reason, Some(record)) => PostError::Convert {
@@ -160,10 +175,10 @@ impl Ioc {
         }
     }
 
-    /// Like [`post`](Self::post) of a value, with a time stamp of its own.
+    /// Like [`post`](Self::post), with a time stamp of its own, which all fields of the PV share.
     ///
     /// # Errors
-    /// As [`post`](Self::post).
+    /// As [`post`](Self::post); value and time stamp stay as they were then.
     pub fn post_stamped<'a>(
         &mut self,
         now: Instant,
@@ -171,17 +186,27 @@ impl Ioc {
         value: impl Into<Value>,
         stamp: Timestamp,
     ) -> Result<(), PostError> {
-        let (handle, _) = self.db.lookup(pv.into())?;
-        let value = self.db.fit(handle, value.into())?;
-        self.db.process(now, handle, Some(value), Alarm::NONE);
-        if let Some(record) = self.db.record_mut(handle) {
-            record.snapshot.stamp = stamp;
+        let (pv, value) = (pv.into(), value.into());
+        let (handle, field) = self.db.lookup(pv)?;
+        if field == Field::Val {
+            let value = self.db.fit(handle, value)?;
+            self.db.process(now, handle, Some(value), Alarm::NONE);
+        } else {
+            // Before the field as well: its update may show the record before it processes.
+            let before = self.db.stamp_record(handle, stamp);
+            let stored = self.db.put_field(now, handle, field, value.as_ref());
+            if let Err(reason) = stored {
+                self.db.stamp_record(handle, before);
+                return Err(self.field_error(handle, field, pv, &value, reason));
+            }
         }
+        self.db.stamp_record(handle, stamp);
         self.settle(now);
         Ok(())
     }
 
-    /// The state of a PV or of one of its fields.
+    /// The state of a PV or of one of its fields, with the metadata that a client of that field sees:
+    /// `"X.HIHI"` has the units and limits of the value, `"X.SEVR"` the choices of its menu.
     ///
     /// # Errors
     /// [`PostError::UnknownPv`].
@@ -189,11 +214,10 @@ impl Ioc {
         let (handle, field) = self.db.lookup(pv.into())?;
         let record = self.db.record(handle);
         let record = record.ok_or_else(|| PvRef::Handle(handle).unknown())?;
-        let mut snapshot = record.snapshot.clone();
-        if field != Field::Val {
-            snapshot.value = record.field(field);
-        }
-        Ok(snapshot)
+        Ok(match field {
+            Field::Val => record.snapshot.clone(),
+            field => record.snapshot_of(field),
+        })
     }
 
     /// The value of a PV or field as a number (its first element); NaN for texts.
@@ -209,14 +233,14 @@ impl Ioc {
     /// stays until it is replaced; [`Alarm::NONE`] clears it.
     ///
     /// # Errors
-    /// [`PostError::UnknownPv`].
+    /// [`PostError::UnknownPv`]; [`PostError::NotARecord`] for the name of a field.
     pub fn set_alarm<'a>(
         &mut self,
         now: Instant,
         pv: impl Into<PvRef<'a>>,
         alarm: Alarm,
     ) -> Result<(), PostError> {
-        let (handle, _) = self.db.lookup(pv.into())?;
+        let handle = self.db.lookup_record(pv.into())?;
         if let Some(record) = self.db.record_mut(handle) {
             record.extra_mut().forced = alarm;
         }
@@ -226,17 +250,17 @@ impl Ioc {
     }
 
     /// Changes what clients may do with a PV. It counts from now on; they are told at once
-    /// (`wire-and-server` 6.5), if they have very many channels by and by.
+    /// (`casAccessRightsCB` of EPICS Base), if they have very many channels by and by.
     ///
     /// # Errors
-    /// [`PostError::UnknownPv`].
+    /// [`PostError::UnknownPv`]; [`PostError::NotARecord`] for the name of a field.
     pub fn set_rights<'a>(
         &mut self,
         now: Instant,
         pv: impl Into<PvRef<'a>>,
         rights: AccessRights,
     ) -> Result<(), PostError> {
-        let (handle, _) = self.db.lookup(pv.into())?;
+        let handle = self.db.lookup_record(pv.into())?;
         let changed = self.db.record_mut(handle).is_some_and(|record| {
             std::mem::replace(&mut record.rights, rights) != rights && record.open > 0
         });
@@ -249,13 +273,13 @@ impl Ioc {
     /// Changes when later writes with completion are answered.
     ///
     /// # Errors
-    /// [`PostError::UnknownPv`].
+    /// [`PostError::UnknownPv`]; [`PostError::NotARecord`] for the name of a field.
     pub fn set_completion<'a>(
         &mut self,
         pv: impl Into<PvRef<'a>>,
         completion: Completion,
     ) -> Result<(), PostError> {
-        let (handle, _) = self.db.lookup(pv.into())?;
+        let handle = self.db.lookup_record(pv.into())?;
         if let Some(record) = self.db.record_mut(handle) {
             record.extra_mut().completion = completion;
         }
@@ -266,14 +290,14 @@ impl Ioc {
     /// there was one.
     ///
     /// # Errors
-    /// [`PostError::UnknownPv`].
+    /// [`PostError::UnknownPv`]; [`PostError::NotARecord`] for the name of a field.
     pub fn finish_put<'a>(
         &mut self,
         now: Instant,
         pv: impl Into<PvRef<'a>>,
         status: EcaStatus,
     ) -> Result<bool, PostError> {
-        let (handle, _) = self.db.lookup(pv.into())?;
+        let handle = self.db.lookup_record(pv.into())?;
         let found = self.db.finish_put(now, handle, status);
         self.settle(now);
         Ok(found)

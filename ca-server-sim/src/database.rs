@@ -14,18 +14,20 @@ use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 
 use crate::db::{Db, Node, PvHandle};
 use crate::field::Field;
-use crate::name::{ChannelName, Modifiers};
+use crate::name::Modifiers;
 use crate::record::Record;
+
+/// What a subscription costs at its record, in a map whose nodes may be half empty.
+const SUBSCRIPTION_BYTES: usize = 64;
 
 impl Database for Db {
     fn serves(&self, name: &[u8]) -> bool {
-        self.find_field(&ChannelName::split(name)).is_some()
+        self.find_channel(name).is_some()
     }
 
     fn open(&mut self, name: &[u8]) -> Option<PvId> {
-        let name = ChannelName::split(name);
-        let modifiers = Modifiers::parse(name.modifiers)?;
-        let (handle, field) = self.find_field(&name)?;
+        let (handle, field, modifiers) = self.find_channel(name)?;
+        let modifiers = Modifiers::parse(modifiers)?;
         let node = if field == Field::Val && modifiers == Modifiers::default() {
             handle
         } else {
@@ -54,6 +56,17 @@ impl Database for Db {
                 self.nodes.remove(handle);
             }
         }
+    }
+
+    fn channel_bytes(&self, pv: PvId) -> u16 {
+        match self.nodes.get(PvHandle(pv.0)) {
+            Some(Node::View(view)) => view.bytes(),
+            _ => 0,
+        }
+    }
+
+    fn subscription_bytes(&self) -> usize {
+        SUBSCRIPTION_BYTES
     }
 
     fn info(&self, pv: PvId) -> ChannelInfo {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use ca_proto::dbr::{Limits, Metadata, Snapshot};
+use ca_proto::dbr::{Limits, Metadata, Range, Snapshot};
 use ca_proto::ids::Slots;
 use ca_proto::server::{PutTicket, PvId};
 use ca_proto::wire::message::EventMask;
@@ -14,7 +14,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::access::AccessRule;
 use crate::error::BuildError;
 use crate::field::Field;
-use crate::name::{ChannelName, Modifiers};
+use crate::name::{ChannelName, Dotted, Modifiers};
 use crate::publish::{Fields, Post};
 use crate::put_log::{PutLog, PutStop};
 use crate::pv::PvSpec;
@@ -43,6 +43,7 @@ pub(crate) enum Node {
 pub(crate) struct Db {
     pub nodes: Slots<PvHandle, Node>,
     names: HashTable<PvHandle>,
+    dotted: Dotted,
     hasher: DefaultHashBuilder,
     /// Metadata of the PV that was added last: series of PVs that look alike share it.
     last_meta: Option<Arc<Metadata>>,
@@ -192,7 +193,27 @@ impl Db {
         if self.find(name().as_bytes()).is_some() {
             return Err(BuildError::Duplicate { name: name() });
         }
+        // Both would be asked for by the same name.
+        if let Some((owner, _)) = self.resolve(name().as_str()) {
+            let owner = self.record(owner).map_or("", |record| &record.name);
+            return Err(BuildError::IsField {
+                name: name(),
+                owner: owner.to_owned(),
+            });
+        }
         let record = self.build(name().into(), spec)?;
+        for below in self.dotted.below(&record.name) {
+            let split = ChannelName::split_at(below.as_bytes(), record.name.len());
+            if Modifiers::parse(split.modifiers).is_some()
+                && Field::find(record.kind, record.native(), split.field).is_some()
+            {
+                return Err(BuildError::IsField {
+                    name: below.to_owned(),
+                    owner: name(),
+                });
+            }
+        }
+        self.dotted.insert(&record.name);
         let handle = self.nodes.insert(Node::Record(record));
         let handle = handle.map_err(|_| BuildError::Full { name: name() })?;
         let hash = hash_of(&self.nodes, &self.hasher, handle);
@@ -205,13 +226,19 @@ impl Db {
     fn build(&mut self, name: Box<str>, mut spec: PvSpec) -> Result<Record, BuildError> {
         let capacity = if spec.array { spec.capacity } else { 1 };
         check_capacity(&name, &spec, capacity)?;
-        let kind = spec.record_type.unwrap_or_else(|| {
-            let states = spec.meta.states.len();
-            RecordType::fitting(spec.native(), spec.array, states, spec.rights.can_write())
-        });
+        let faults = spec.check();
+        if !faults.is_empty() {
+            let name = name.into();
+            return Err(BuildError::Unfit { name, faults });
+        }
+        let kind = spec.kind();
         spec.meta.class = kind.name();
         if !spec.control && !kind.has_drive_limits() {
             spec.meta.limits.control = spec.meta.limits.display;
+        }
+        if !spec.control && kind == RecordType::Bo {
+            // `get_control_double` of `boRecord.c`, without a mask.
+            spec.meta.limits.control = Range::new(0.0, u16::MAX.into());
         }
         let mut record = Record {
             name,
@@ -247,9 +274,11 @@ impl Db {
     /// gives nothing any more.
     pub(crate) fn remove(&mut self, handle: PvHandle) -> bool {
         let hash = hash_of(&self.nodes, &self.hasher, handle);
-        if self.record(handle).is_none() {
+        let Some(record) = self.record(handle) else {
             return false;
-        }
+        };
+        let name = record.name.clone();
+        self.dotted.remove(&name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == handle) {
             entry.remove();
         }
@@ -307,7 +336,18 @@ impl Db {
         self.posts = posts;
     }
 
-    pub(crate) fn find_field(&self, name: &ChannelName<'_>) -> Option<(PvHandle, Field)> {
+    /// The record and field of a channel name, and what follows the field. A dot belongs to the name
+    /// of a record wherever there is such a record.
+    pub(crate) fn find_channel<'a>(&self, name: &'a [u8]) -> Option<(PvHandle, Field, &'a [u8])> {
+        let found = |split: ChannelName<'a>| {
+            let (handle, field) = self.find_field(&split)?;
+            Some((handle, field, split.modifiers))
+        };
+        let dotted = self.dotted.ways(name).find_map(found);
+        dotted.or_else(|| found(ChannelName::split(name)))
+    }
+
+    fn find_field(&self, name: &ChannelName<'_>) -> Option<(PvHandle, Field)> {
         let handle = self.find(name.record)?;
         let record = self.record(handle)?;
         Some((
@@ -318,9 +358,8 @@ impl Db {
 
     /// Record and field of a name without modifiers.
     pub(crate) fn resolve(&self, name: &str) -> Option<(PvHandle, Field)> {
-        let name = ChannelName::split(name.as_bytes());
-        match name.modifiers {
-            [] => self.find_field(&name),
+        match self.find_channel(name.as_bytes())? {
+            (handle, field, []) => Some((handle, field)),
             _ => None,
         }
     }
@@ -360,21 +399,22 @@ fn hash_of(nodes: &Slots<PvHandle, Node>, hasher: &DefaultHashBuilder, handle: P
     }
 }
 
-/// Longest record name in bytes (`wire-and-server` 7).
-const MAX_RECORD_NAME: usize = 60;
+/// Longest name of a PV in bytes: what a search carries in one datagram of 1024 bytes, beside the
+/// headers of VERSION and SEARCH and the NUL of the name. Records of Base end at 60.
+pub(crate) const MAX_PV_NAME: usize = 991;
 
-fn check_name(name: &str) -> Result<(), BuildError> {
+pub(crate) fn check_name(name: &str) -> Result<(), BuildError> {
     let reason = if name.is_empty() {
         "a name has at least one character"
-    } else if name.len() > MAX_RECORD_NAME {
-        "a record name has at most 60 bytes; shorten it"
-    } else if name.contains('.') {
-        "a record name has no dot, which begins a field; use ':' or '-' to separate parts"
+    } else if name.len() > MAX_PV_NAME {
+        "a name has at most 991 bytes, which a search can carry; shorten it"
+    } else if name.starts_with('.') || name.ends_with('.') {
+        "a name neither begins nor ends with a dot; remove it"
     } else if name
-        .bytes()
-        .any(|b| b.is_ascii_control() || b" \"'".contains(&b))
+        .chars()
+        .any(|c| c.is_control() || c.is_whitespace() || "\"'".contains(c))
     {
-        "a record name has no blanks, quotes or control characters; remove them"
+        "a name has no blanks, quotes or control characters; remove them"
     } else {
         return Ok(());
     };
@@ -384,6 +424,13 @@ fn check_name(name: &str) -> Result<(), BuildError> {
 
 /// Largest array in bytes; what fits a message with the default limits of clients and servers.
 pub(crate) const MAX_ARRAY_BYTES: u32 = ca_proto::config::DEFAULT_MAX_PAYLOAD - 1024;
+
+/// Whether there is room for the elements of a description.
+#[cfg(feature = "toml")]
+pub(crate) fn check_room(name: &str, spec: &PvSpec) -> Result<(), BuildError> {
+    let capacity = if spec.array { spec.capacity } else { 1 };
+    check_capacity(name, spec, capacity)
+}
 
 fn check_capacity(name: &str, spec: &PvSpec, capacity: u32) -> Result<(), BuildError> {
     let name = || name.to_owned();

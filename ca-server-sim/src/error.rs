@@ -17,6 +17,24 @@ pub enum BuildError {
         /// What is wrong with it, and the remedy.
         reason: &'static str,
     },
+    /// A name with a dot that is also that of a field of another PV.
+    #[error(
+        "PV name \"{name}\": this is a field of PV \"{owner}\"; give one of the two another name"
+    )]
+    IsField {
+        /// The name with the dot.
+        name: String,
+        /// The PV whose field it would be.
+        owner: String,
+    },
+    /// What is given does not fit the PV, or would have no effect.
+    #[error("PV \"{name}\": {}", listed(.faults))]
+    Unfit {
+        /// The PV.
+        name: String,
+        /// Each thing that is wrong, at least one.
+        faults: Vec<crate::fault::Fault>,
+    },
     /// Two PVs have the same name.
     #[error("PV \"{name}\" exists already; give each PV its own name, or remove the old one first")]
     Duplicate {
@@ -64,6 +82,11 @@ pub enum BuildError {
     Text(#[from] crate::text::PvTextError),
 }
 
+fn listed(faults: &[crate::fault::Fault]) -> String {
+    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    texts.join("; also, ")
+}
+
 /// Why a PV could not be read, written or changed from the program.
 #[derive(Clone, PartialEq, Debug, Error)]
 #[non_exhaustive]
@@ -95,6 +118,15 @@ pub enum PostError {
         given: u32,
         /// Capacity in elements.
         capacity: u32,
+    },
+    /// A field was named for something that is the same for the whole record.
+    #[error(
+        "\"{name}\" is a field, and alarms, rights and completion are those of the whole PV; leave \
+         out the part from the dot on"
+    )]
+    NotARecord {
+        /// PV and field.
+        name: String,
     },
     /// The field cannot be changed.
     #[error("field \"{name}\" cannot be changed")]

@@ -17,6 +17,7 @@ impl Ioc {
     /// Does what is due: samples of signals, completions of puts, beacons; and of the [work](Self::work)
     /// that is left as much as one turn allows.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.last = now;
         for endpoint in &mut self.endpoints {
             endpoint.handle_timeout(now);
         }
@@ -24,6 +25,7 @@ impl Ioc {
         self.scan(now, &mut turn);
         self.db.complete_due(now, &mut turn);
         self.expel_silent(now, &mut turn);
+        self.feed_starved(now);
         self.work(now);
     }
 
@@ -138,6 +140,9 @@ impl Ioc {
                 let circuit = &mut connection.circuit;
                 circuit.complete_put(now, ticket.id, status, &mut self.db);
                 turn.spend(circuit.take_spent());
+                if circuit.has_met_limit() {
+                    self.check_limits(now, ticket.circuit);
+                }
                 self.wake(ticket.circuit);
                 self.note_work(ticket.circuit);
             }
@@ -191,10 +196,14 @@ impl Ioc {
             connection.broken |= circuit.is_broken();
             connection.unsettled = false;
             let again = circuit.has_work();
+            let met = circuit.has_met_limit();
             if !again && !connection.woken {
                 // Its driver may have waited to hand in more.
                 connection.woken = true;
                 self.woken.push_back(id);
+            }
+            if met {
+                self.check_limits(now, id);
             }
             self.note_work(id);
             if self.db.has_news() {

@@ -64,17 +64,32 @@ impl Field {
     /// The one that orders before all others.
     pub(crate) const FIRST: Self = Self::Val;
 
-    /// The name of the field; those of states as multi-state records call them.
-    pub(crate) fn name(self) -> String {
+    /// The name of the field in a record of this type.
+    pub(crate) fn name(self, kind: RecordType) -> String {
         let state = |n: u8, end: &str| {
             let prefix = STATES.get(usize::from(n)).copied().unwrap_or(b"??");
             String::from_utf8_lossy(prefix).into_owned() + end
         };
+        if kind.is_two_state() {
+            let two_state = match self {
+                Self::StateText(0) => "ZNAM",
+                Self::StateText(_) => "ONAM",
+                Self::StateSeverity(0) => "ZSV",
+                Self::StateSeverity(_) => "OSV",
+                other => return other.common_name(),
+            };
+            return two_state.to_owned();
+        }
         match self {
             Self::StateText(n) => state(n, "ST"),
             Self::StateSeverity(n) => state(n, "SV"),
-            other => format!("{other:?}").to_uppercase(),
+            other => other.common_name(),
         }
+    }
+
+    /// The name of a field that is called the same in every record that has it.
+    fn common_name(self) -> String {
+        format!("{self:?}").to_uppercase()
     }
 
     /// The field of this name; the empty name is the value.
@@ -165,7 +180,7 @@ impl Field {
             }
             Self::Udf | Self::Proc => NativeType::Char,
             Self::Prec => NativeType::Short,
-            // Unsigned 32-bit fields are served as DOUBLE (wire-and-server 4.6).
+            // Unsigned 32-bit fields are served as DOUBLE (`dbDBRnewToDBRold` of EPICS Base).
             Self::Nord | Self::Nelm => NativeType::Double,
             _ if record.native().is_real() || record.is_array() => NativeType::Double,
             _ => NativeType::Long,
@@ -184,7 +199,7 @@ impl Field {
     }
 
     /// Whether clients are told that they can write. RTYP says so and then refuses
-    /// (wire-and-server 6.5).
+    /// (`casAccessRightsCB` of EPICS Base).
     pub(crate) const fn is_writable(self) -> bool {
         !matches!(
             self,
@@ -271,7 +286,7 @@ impl Field {
             Menu::Severity => EnumStates::new(SEVERITIES),
             Menu::NoYes => EnumStates::new(NO_YES),
             Menu::ElementType => EnumStates::new(ELEMENT_TYPES),
-            // Cut to 16 of 22, as on the wire (wire-and-server 4.4).
+            // Cut to 16 of 22, as on the wire (`db_access.h` of EPICS Base).
             Menu::Status => EnumStates::new(AlarmStatus::ALL.iter().filter_map(|s| s.name())),
         };
         Metadata {

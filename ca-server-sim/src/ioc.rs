@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use ca_proto::config::ServerParams;
 use ca_proto::ids::{CircuitId, Slots};
-use ca_proto::server::{Circuit, CircuitStats, Endpoint, EndpointStats, Limit, Turn, Violation};
+use ca_proto::server::{
+    Account, Circuit, CircuitStats, Endpoint, EndpointStats, Limit, Turn, Violation,
+};
 use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
 use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
@@ -69,8 +71,9 @@ pub struct Ioc {
     pub(crate) scans: Scans,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) circuits: Slots<CircuitId, Connection>,
-    /// Circuits per peer address; only ever asked for one address, so its order does not matter.
-    hosts: HashMap<Ipv4Addr, usize>,
+    /// What there is of each peer address; only ever asked for one address, so its order does not
+    /// matter.
+    hosts: HashMap<Ipv4Addr, Host>,
     /// Circuits with output; each at most once, see [`Connection::woken`].
     pub(crate) woken: VecDeque<CircuitId>,
     /// The updates of some circuit fill its queue for the first time since it was transmitted, or
@@ -102,6 +105,13 @@ pub struct Counts {
     pub subscriptions: usize,
     /// PVs that are busy with a write with completion.
     pub puts: usize,
+}
+
+/// What there is of one peer address.
+#[derive(Debug)]
+struct Host {
+    circuits: usize,
+    account: Arc<Account>,
 }
 
 #[derive(Debug)]
@@ -279,18 +289,20 @@ impl Ioc {
     /// [`refusal`](Self::refusal) as far as it can at once, and closes the connection.
     pub fn accept(&mut self, now: Instant, peer: SocketAddrV4) -> Option<CircuitId> {
         let host = *peer.ip();
-        let from_host = self.hosts.get(&host).copied().unwrap_or(0);
         if !self.is_running() {
             return None;
         }
-        if let Some(limit) = self.over(from_host) {
-            self.met(now, limit, peer);
-            return None;
-        }
+        let (from_host, account) = match self.admit(host) {
+            Ok(admitted) => admitted,
+            Err(limit) => {
+                self.met(now, limit, peer);
+                return None;
+            }
+        };
         let silent_until = now + self.params.version_timeout;
         let params = &self.params;
         let id = self.circuits.insert_with(|id| Connection {
-            circuit: Circuit::new(Arc::clone(params), id, peer, now),
+            circuit: Circuit::with_account(Arc::clone(params), id, peer, account, now),
             host,
             woken: false,
             seen: 0,
@@ -300,27 +312,44 @@ impl Ioc {
             unsettled: false,
         });
         let id = id.ok()?;
-        self.hosts.insert(host, from_host + 1);
+        let from_host = self.hosts.entry(host).or_insert(from_host);
+        from_host.circuits += 1;
         self.limits.greet(id, silent_until);
         self.wake(id);
         Some(id)
     }
 
-    fn over(&self, from_host: usize) -> Option<Limit> {
+    /// The account of an address, and that of a new circuit from there.
+    fn admit(&self, host: Ipv4Addr) -> Result<(Host, Arc<Account>), Limit> {
+        let known = self.hosts.get(&host);
+        let circuits = known.map_or(0, |host| host.circuits);
         if self.circuits.len() + self.closing.len() >= self.params.max_circuits {
-            Some(Limit::Circuits)
-        } else if from_host >= self.params.max_circuits_per_host {
-            Some(Limit::CircuitsPerHost)
-        } else {
-            None
+            return Err(Limit::Circuits);
         }
+        if circuits >= self.params.max_circuits_per_host {
+            return Err(Limit::CircuitsPerHost);
+        }
+        let account = match known {
+            Some(host) => Arc::clone(&host.account),
+            None => Account::of_host(&self.params),
+        };
+        let of_circuit = Account::of_circuit(&self.params, &account)?;
+        Ok((Host { circuits, account }, of_circuit))
+    }
+
+    /// Bytes that the circuits of an address make the IOC hold, as they are charged. What a driver
+    /// still sends counts.
+    pub fn held_by(&self, host: Ipv4Addr) -> usize {
+        self.hosts.get(&host).map_or(0, |host| host.account.used())
     }
 
     /// The bytes for a connection that [`accept`](Self::accept) has refused: an error that the
     /// client shows to its user. Empty if the IOC is not running.
     pub fn refusal(&self, peer: SocketAddrV4) -> Vec<u8> {
-        let from_host = self.hosts.get(peer.ip()).copied().unwrap_or(0);
-        let limit = self.is_running().then(|| self.over(from_host)).flatten();
+        if !self.is_running() {
+            return Vec::new();
+        }
+        let limit = self.admit(*peer.ip()).err();
         limit.map(Circuit::refusal).unwrap_or_default()
     }
 
@@ -470,7 +499,9 @@ impl Ioc {
                 None => break,
             }
         }
-        Ok(chunk.len() - frames.remaining())
+        let handled = chunk.len() - frames.remaining();
+        self.hold_input(now, circuit, deframer);
+        Ok(handled)
     }
 
     /// A put whose PV is still telling its subscribers of an earlier one waits, so that none is left out;
@@ -508,6 +539,11 @@ impl Ioc {
         if !connection.unsettled && !connection.circuit.is_settled() {
             connection.unsettled = true;
             self.unsettled.push_back(circuit);
+        }
+        if connection.circuit.is_starved() {
+            let (limit, peer) = connection.circuit.starved_by();
+            self.limits.starve(self.last, circuit);
+            self.limits.met(self.last, limit, peer, &self.params);
         }
         Some(connection.circuit.queue_mut())
     }
@@ -560,8 +596,8 @@ impl Ioc {
     /// A host has one circuit less.
     pub(crate) fn leave(&mut self, host: Ipv4Addr) {
         if let Some(count) = self.hosts.get_mut(&host) {
-            *count -= 1;
-            if *count == 0 {
+            count.circuits -= 1;
+            if count.circuits == 0 {
                 self.hosts.remove(&host);
             }
         }

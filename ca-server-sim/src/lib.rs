@@ -7,8 +7,7 @@
 //! # Examples
 //! An IOC that answers a search, without any socket:
 //! ```
-//! use ca_proto::{Instant, Timestamp};
-//! use ca_server_sim::{Ioc, PvSpec, signals::Sine};
+//! use ca_server_sim::{Instant, Ioc, PvSpec, Timestamp, signals::Sine};
 //! use std::time::Duration;
 //!
 //! let second = Duration::from_secs(1);
@@ -23,6 +22,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "diagnostics")]
+pub mod diagnostic;
+pub mod driver;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod signals;
@@ -35,12 +37,14 @@ mod ahead;
 mod alarm;
 mod builder;
 mod change;
+mod check;
 mod control;
 mod database;
 mod db;
 mod deadband;
 mod error;
 mod events;
+mod fault;
 mod field;
 mod hook;
 mod ioc;
@@ -57,11 +61,25 @@ mod scan;
 mod settings;
 mod view;
 
+/// The protocol's crate, for whatever is not re-exported here by name.
+pub use ca_proto;
+
+pub use ca_proto::access::AccessRights;
+pub use ca_proto::config::ServerParams;
+pub use ca_proto::dbr::convert::PutValue;
+pub use ca_proto::dbr::{
+    Acknowledge, ConvertError, Element, EnumIndex, EnumStates, Limits, Metadata, NativeType,
+    Payload, Range, Snapshot, Units, Value, ValueRef,
+};
+pub use ca_proto::server::{EndpointStats, Identity, Limit, LimitCounts, PutOutcome};
+pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
+
 pub use alarm::LimitSeverities;
 pub use builder::IocBuilder;
 pub use control::PvRef;
 pub use db::PvHandle;
 pub use error::{BuildError, PostError};
+pub use fault::Fault;
 pub use hook::{PutDecision, PutRequest};
 pub use ioc::{Counts, Ioc};
 pub use limits::IocStats;
@@ -75,4 +93,4 @@ pub use settings::LIMIT_NAMES;
 pub use signals::Signal;
 pub use text::PvTextError;
 #[cfg(feature = "toml")]
-pub use toml::TomlError;
+pub use toml::{Described, Description, TomlError};

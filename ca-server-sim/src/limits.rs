@@ -5,9 +5,10 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use ca_proto::Instant;
+use ca_proto::config::ServerParams;
 use ca_proto::ids::CircuitId;
 use ca_proto::server::{EndpointStats, Limit, LimitCounts, Turn};
-use ca_proto::wire::Minor;
+use ca_proto::wire::{Deframer, Minor};
 
 use crate::ioc::Ioc;
 
@@ -16,6 +17,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Log lines that wait for the driver to write them; further ones are counted.
 const MAX_LINES: usize = 64;
+/// Pause until a circuit is asked again for updates that there was no room for.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// What an IOC holds, and what it has refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,6 +32,9 @@ pub struct IocStats {
     pub subscriptions: usize,
     /// Searches and beacons of all interfaces since the IOC was started.
     pub search: EndpointStats,
+    /// Bytes that circuits make the IOC hold, as they are charged
+    /// ([`ServerParams::max_bytes_per_circuit`](ca_proto::config::ServerParams::max_bytes_per_circuit)).
+    pub bytes: usize,
     /// How often peers met which limit, since the IOC was built.
     pub limits: LimitCounts,
 }
@@ -45,6 +51,11 @@ pub(crate) struct Limits {
     expelled: VecDeque<CircuitId>,
     /// Lines for whoever holds the lock of the IOC; `None` where there is none, and lines are written at once.
     kept: Option<Kept>,
+    /// Circuits whose next update is more than may be held at the moment; the others of their address
+    /// do not say when they give something back.
+    starved: BTreeSet<CircuitId>,
+    /// When those are asked again.
+    retry: Option<Instant>,
 }
 
 /// Log lines that are written when nobody waits for it.
@@ -76,7 +87,13 @@ impl Kept {
 
 impl Limits {
     /// Counts, and logs now and then.
-    fn met(&mut self, now: Instant, limit: Limit, peer: SocketAddrV4, value: &str) {
+    pub(crate) fn met(
+        &mut self,
+        now: Instant,
+        limit: Limit,
+        peer: SocketAddrV4,
+        params: &ServerParams,
+    ) {
         self.counts.count(limit);
         let Some((next, unsaid)) = self.log.get_mut(limit as usize) else {
             return;
@@ -87,7 +104,7 @@ impl Limits {
         }
         *next = now + LOG_PAUSE;
         let times = std::mem::take(unsaid);
-        let setting = limit.setting();
+        let (setting, value) = (limit.setting(), value_of(params, limit));
         let line = format!("{peer}: {limit} ({setting} = {value}; {times} since the last line)");
         match &mut self.kept {
             Some(kept) => kept.push(line),
@@ -121,10 +138,41 @@ impl Limits {
     pub(crate) fn stop(&mut self) {
         self.silent.clear();
         self.expelled.clear();
+        self.starved.clear();
+        self.retry = None;
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.silent.first().map(|&(until, _)| until)
+        let silent = self.silent.first().map(|&(until, _)| until);
+        silent.into_iter().chain(self.retry).min()
+    }
+
+    /// Notes a circuit to be asked again for its updates.
+    pub(crate) fn starve(&mut self, now: Instant, id: CircuitId) {
+        self.starved.insert(id);
+        self.retry.get_or_insert(now + RETRY);
+    }
+}
+
+/// The value of a limit, with its unit if it is a time.
+fn value_of(params: &ServerParams, limit: Limit) -> String {
+    match limit {
+        Limit::Circuits => params.max_circuits.to_string(),
+        Limit::CircuitsPerHost => params.max_circuits_per_host.to_string(),
+        Limit::FirstVersion => format!("{:?}", params.version_timeout),
+        Limit::SlowReader => format!("{:?}", params.stall_timeout),
+        Limit::Channels => params.max_channels_per_circuit.to_string(),
+        Limit::Subscriptions => params.max_subscriptions_per_circuit.to_string(),
+        Limit::PendingPuts => params.max_pending_puts_per_circuit.to_string(),
+        Limit::WaitingPuts => params.max_waiting_put_bytes.to_string(),
+        Limit::CircuitBytes => params.max_bytes_per_circuit.to_string(),
+        Limit::HostBytes => params.max_bytes_per_host.to_string(),
+        Limit::FrameSize => params.max_message_bytes().to_string(),
+        Limit::ReplyBytes => params.send_high_water.to_string(),
+        Limit::NameLength => params.max_name_bytes.to_string(),
+        Limit::SearchReplies => params.search_replies_per_second.to_string(),
+        Limit::SearchRepliesPerHost => params.search_replies_per_second_per_host.to_string(),
+        _ => String::new(),
     }
 }
 
@@ -139,6 +187,7 @@ impl Ioc {
         for (_, connection) in self.circuits.iter() {
             stats.channels += connection.circuit.channel_count();
             stats.subscriptions += connection.circuit.subscription_count();
+            stats.bytes += connection.circuit.held();
         }
         for endpoint in &self.endpoints {
             let (sum, one) = (&mut stats.search, endpoint.stats());
@@ -173,24 +222,7 @@ impl Ioc {
     }
 
     pub(crate) fn met(&mut self, now: Instant, limit: Limit, peer: SocketAddrV4) {
-        let params = &self.params;
-        let value = match limit {
-            Limit::Circuits => params.max_circuits.to_string(),
-            Limit::CircuitsPerHost => params.max_circuits_per_host.to_string(),
-            Limit::FirstVersion => format!("{:?}", params.version_timeout),
-            Limit::SlowReader => format!("{:?}", params.stall_timeout),
-            Limit::Channels => params.max_channels_per_circuit.to_string(),
-            Limit::Subscriptions => params.max_subscriptions_per_circuit.to_string(),
-            Limit::PendingPuts => params.max_pending_puts_per_circuit.to_string(),
-            Limit::WaitingPuts => params.max_waiting_put_bytes.to_string(),
-            Limit::FrameSize => params.max_message_bytes().to_string(),
-            Limit::ReplyBytes => params.send_high_water.to_string(),
-            Limit::NameLength => params.max_name_bytes.to_string(),
-            Limit::SearchReplies => params.search_replies_per_second.to_string(),
-            Limit::SearchRepliesPerHost => params.search_replies_per_second_per_host.to_string(),
-            _ => String::new(),
-        };
-        self.limits.met(now, limit, peer, &value);
+        self.limits.met(now, limit, peer, &self.params);
     }
 
     /// Looks at what a message of a circuit has come to.
@@ -208,6 +240,35 @@ impl Ioc {
             let peer = connection.circuit.identity().peer;
             self.met(now, limit, peer);
         }
+    }
+
+    /// Wakes the circuits whose updates there was no room for.
+    pub(crate) fn feed_starved(&mut self, now: Instant) {
+        if self.limits.retry.is_none_or(|at| now < at) {
+            return;
+        }
+        self.limits.retry = None;
+        for id in std::mem::take(&mut self.limits.starved) {
+            self.wake(id);
+        }
+    }
+
+    /// Takes note of the buffer for a message that is not complete; one for which there is no room is
+    /// refused, and the rest of it skipped.
+    pub(crate) fn hold_input(&mut self, now: Instant, id: CircuitId, deframer: &mut Deframer) {
+        let Some(connection) = self.circuits.get_mut(id) else {
+            return;
+        };
+        let Err(limit) = connection.circuit.hold_input(deframer.held()) else {
+            return;
+        };
+        let Some(header) = deframer.abandon() else {
+            return;
+        };
+        let _ = connection.circuit.hold_input(deframer.held());
+        connection.circuit.refuse_frame(&header, limit);
+        self.check_limits(now, id);
+        self.wake(id);
     }
 
     /// Expels the circuits whose time without a version is over, until the turn is.

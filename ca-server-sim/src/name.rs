@@ -1,4 +1,7 @@
-//! Channel names: `record[.[field][$][[range]]]` (`wire-and-server` 7).
+//! Channel names: `record[.[field][$][[range]]]` (`dbChannelCreate` of EPICS Base), and records whose own names have dots.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
 
 /// A channel name in its parts.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +16,23 @@ pub(crate) struct ChannelName<'a> {
 impl<'a> ChannelName<'a> {
     /// Splits at the first dot; modifiers need the dot, so `rec$` is a record name.
     pub(crate) fn split(name: &'a [u8]) -> Self {
-        let Some(dot) = name.iter().position(|&b| b == b'.') else {
-            return Self {
-                record: name,
-                field: &[],
-                modifiers: &[],
-            };
-        };
+        match name.iter().position(|&b| b == b'.') {
+            None => Self::whole(name),
+            Some(dot) => Self::split_at(name, dot),
+        }
+    }
+
+    /// A name without field.
+    pub(crate) const fn whole(name: &'a [u8]) -> Self {
+        Self {
+            record: name,
+            field: &[],
+            modifiers: &[],
+        }
+    }
+
+    /// Splits at the dot that stands there.
+    pub(crate) fn split_at(name: &'a [u8], dot: usize) -> Self {
         let (record, rest) = (&name[..dot], &name[dot + 1..]);
         let is_identifier = |&(at, b): &(usize, u8)| {
             b.is_ascii_alphabetic() || b == b'_' || (at > 0 && b.is_ascii_digit())
@@ -31,6 +44,55 @@ impl<'a> ChannelName<'a> {
             field,
             modifiers,
         }
+    }
+}
+
+/// Records with dots in their names, which are looked for only where there are any.
+#[derive(Debug, Default)]
+pub(crate) struct Dotted {
+    names: BTreeSet<Box<str>>,
+    /// Dots of the name that has most, since the first was added.
+    most: usize,
+}
+
+impl Dotted {
+    pub(crate) fn insert(&mut self, name: &str) {
+        let dots = name.bytes().filter(|&b| b == b'.').count();
+        if dots > 0 {
+            self.most = self.most.max(dots);
+            self.names.insert(name.into());
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.names.remove(name);
+        if self.names.is_empty() {
+            self.most = 0;
+        }
+    }
+
+    /// Every way to split a name that may be that of a record with dots: the longest record first,
+    /// and none if the first dot is the only place.
+    pub(crate) fn ways<'a>(&self, name: &'a [u8]) -> impl Iterator<Item = ChannelName<'a>> {
+        let dots = name.iter().enumerate().filter(|&(_, &b)| b == b'.');
+        let dots: Vec<usize> = match self.most {
+            0 => Vec::new(),
+            most => dots.map(|(at, _)| at).take(most + 1).collect(),
+        };
+        let whole = (self.most > 0).then(|| ChannelName::whole(name));
+        let parts = dots.into_iter().rev();
+        whole
+            .into_iter()
+            .chain(parts.map(move |dot| ChannelName::split_at(name, dot)))
+    }
+
+    /// The names that begin with this one and a dot.
+    pub(crate) fn below<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let prefix = format!("{name}.");
+        let bounds = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+        let from = self.names.range::<str, _>(bounds);
+        from.map(|name| &**name)
+            .take_while(move |name| name.starts_with(&prefix))
     }
 }
 
@@ -67,7 +129,7 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// `i`, `s:e` or `s:step:e`; all numbers but `i` may be missing (`wire-and-server` 7.2).
+    /// `i`, `s:e` or `s:step:e`; all numbers but `i` may be missing (the filter `arr.c` of EPICS Base).
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let parts: Vec<&str> = text.splitn(4, ':').collect();
@@ -148,7 +210,7 @@ mod tests {
 
     #[test]
     fn ranges_have_every_form_of_the_text() {
-        // wire-and-server 7.2
+        // the filter `arr.c` of EPICS Base
         assert_eq!(taken("[2]", 5), Some(vec![2]));
         assert_eq!(taken("[-1]", 5), Some(vec![4]));
         assert_eq!(taken("[1:3]", 5), Some(vec![1, 2, 3]));

@@ -53,9 +53,9 @@ impl Db {
         }
     }
 
-    /// Does at once what a put comes to if the record is a plain number, and what is written is one of
-    /// its type within its drive limits: no conversion, no hook, no alarm limit, no opened field, no
-    /// put under way. `false` if anything is different; nothing is done then.
+    /// Does at once what a put comes to if the record is a number, and what is written is one of its
+    /// type within its drive limits: no conversion, no hook, no completion that takes time, no put
+    /// under way. `false` if anything is different; nothing is done then.
     pub(crate) fn put_number(
         &mut self,
         now: Instant,
@@ -66,7 +66,7 @@ impl Db {
         let Some(record) = self.record_mut(handle) else {
             return false;
         };
-        if record.extra.is_some() || record.watched > 0 || !record.kind.is_numeric() {
+        if !record.kind.is_numeric() || record.extra.as_ref().is_some_and(|e| e.delays_puts()) {
             return false;
         }
         let before = number_of(record.snapshot.value.as_ref());
@@ -77,6 +77,14 @@ impl Db {
             return false;
         }
         record.snapshot.stamp = stamp;
+        // Fields that are watched may follow, such as the severity of a value that was undefined.
+        if record.extra.is_some() || record.watched > 0 {
+            let changes = record.changed(Some(before), 1, false, Alarm::NONE);
+            if record.open > 0 {
+                self.post_changes(handle, &changes);
+            }
+            return true;
+        }
         let events = record.number_changed(before, after);
         if events != NOTHING && !record.subs.is_empty() {
             self.posts
@@ -127,7 +135,7 @@ impl Db {
     }
 
     /// Stores ACKT or ACKS and tells every field of the record, after the field itself
-    /// (`wire-and-server` 4.5, order verified on the wire).
+    /// (`recGblResetAlarms` of EPICS Base, order verified on the wire).
     pub(crate) fn acknowledge(
         &mut self,
         handle: PvHandle,
@@ -180,6 +188,12 @@ impl Record {
             same = false;
             self.snapshot.value = driven;
         }
+        self.changed(before, length, same, raised)
+    }
+
+    /// What follows from a value that is stored already: alarm and events. `before` is the number and
+    /// `length` the count that was there.
+    fn changed(&mut self, before: Option<f64>, length: u32, same: bool, raised: Alarm) -> Changes {
         self.undefined = false;
         let alarm = self.current_alarm(raised);
         let old = std::mem::replace(&mut self.snapshot.alarm, alarm);
@@ -301,5 +315,75 @@ impl Record {
             transient: false,
             severity: true,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ca_proto::AlarmSeverity;
+    use ca_proto::server::Database as _;
+
+    use super::*;
+    use crate::{Ioc, PvSpec};
+
+    fn takes_the_short_way(ioc: &mut Ioc, value: f64) -> bool {
+        let x = ioc.handle("x").expect("it was added");
+        let taken = ioc
+            .db
+            .put_number(Instant::ZERO, x, &Value::scalar(value).as_ref());
+        assert_eq!(ioc.number("x").unwrap() == value, taken);
+        taken
+    }
+
+    fn of(spec: PvSpec) -> Ioc {
+        Ioc::builder().pv("x", spec).build().expect("valid")
+    }
+
+    #[test]
+    fn numbers_take_the_short_way_whatever_describes_the_pv() {
+        let x = || PvSpec::double(0.0);
+        for spec in [
+            x(),
+            x().description("stage").units("millimeters"),
+            x().alarm(-900.0, 900.0).warning(-5.0, 5.0).hysteresis(2.0),
+            x().value_deadband(0.5).archive_deadband(3.0),
+            x().control(-1000.0, 1000.0),
+        ] {
+            let described = format!("{spec:?}");
+            assert!(takes_the_short_way(&mut of(spec), 109.0), "{described}");
+        }
+    }
+
+    #[test]
+    fn an_opened_field_leaves_numbers_their_short_way() {
+        let mut ioc = of(PvSpec::double(0.0));
+        let mut opened = Vec::new();
+        for (at, field) in ["x.EGU", "x.DESC", "x.HIHI", "x.SEVR"]
+            .into_iter()
+            .enumerate()
+        {
+            opened.push(ioc.db.open(field.as_bytes()).expect("the field exists"));
+            assert!(takes_the_short_way(&mut ioc, 1.0 + at as f64), "{field}");
+        }
+        opened.into_iter().for_each(|field| ioc.db.close(field));
+        assert!(takes_the_short_way(&mut ioc, 9.0));
+    }
+
+    #[test]
+    fn what_a_put_has_to_ask_or_wait_for_goes_the_long_way() {
+        let x = || PvSpec::double(0.0);
+        for spec in [
+            x().validated(|_| true),
+            x().completes_never(),
+            x().completes_after(Duration::from_secs(1)),
+            x().control(-5.0, 5.0),
+        ] {
+            let described = format!("{spec:?}");
+            assert!(!takes_the_short_way(&mut of(spec), 109.0), "{described}");
+        }
+        let states = PvSpec::enumeration(["Off", "On"], 0).state_severities([AlarmSeverity::MAJOR]);
+        assert!(!takes_the_short_way(&mut of(states), 1.0));
     }
 }

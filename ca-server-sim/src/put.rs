@@ -51,7 +51,7 @@ impl Db {
                 DONE
             }
             PutValue::Value(value) if field == Field::Val => {
-                // A range does not count for puts (wire-and-server 7.2).
+                // A range does not count for puts (the filter `arr.c` of EPICS Base).
                 self.put_value(now, handle, (value, buffer), long, put)
             }
             PutValue::Value(value) => match self.put_field(now, handle, field, value) {
@@ -73,7 +73,7 @@ impl Db {
             return FAILED;
         };
         if value.count == 0 && !record.is_array() {
-            // Nothing to store; the record processes and says so (wire-and-server 4.9).
+            // Nothing to store; the record processes and says so (`dbChannel_put` of EPICS Base).
             let link = Alarm::new(AlarmStatus::LINK, AlarmSeverity::INVALID);
             self.process(now, handle, None, link);
             return DONE;
@@ -81,11 +81,19 @@ impl Db {
         let meta = &record.snapshot.meta;
         let array = record.capacity > 1;
         if array && value.native == NativeType::String && record.native() != NativeType::String {
-            // Only a single number takes an empty text for 0 (wire-and-server 4.8).
+            // Only a single number takes an empty text for 0 (`dbConvert.c` of EPICS Base).
             if (0..value.held()).any(|at| value.string(at) == Some(&[])) {
                 return FAILED;
             }
         }
+        // Paid for before it is converted.
+        let charge = match put.notify {
+            Some(_) if record.is_busy() => match put.account.hold(record.size_of(value)) {
+                Ok(charge) => Some(charge),
+                Err(limit) => return PutOutcome::Done(limit.put_status()),
+            },
+            _ => None,
+        };
         let converted = if long && value.native == NativeType::Char {
             string_of(value, meta)
         } else if array && record.native() == NativeType::String && value.native.is_real() {
@@ -101,17 +109,18 @@ impl Db {
                 Err(status) => status,
             });
         };
-        if let Some(busy) = self.busy_mut(handle) {
+        if let Some(charge) = charge
+            && let Some(busy) = self.busy_mut(handle)
+        {
             let number = busy.next;
             busy.next += 1;
-            busy.queue.insert(
-                number,
-                QueuedPut {
-                    ticket,
-                    value,
-                    who: put.who.clone(),
-                },
-            );
+            let put = QueuedPut {
+                ticket,
+                value,
+                who: Arc::clone(put.who),
+                _charge: charge,
+            };
+            busy.queue.insert(number, put);
             self.tickets.insert(ticket, (handle, Some(number)));
             return PutOutcome::Pending;
         }
@@ -303,7 +312,7 @@ impl Db {
         if changed && field.is_property() {
             self.post_fields(handle, EventMask::PROPERTY, Fields::All);
         }
-        // Posted even if nothing has changed (wire-and-server 6.7).
+        // Posted even if nothing has changed (`db_queue_event_log` of EPICS Base).
         let mask = EventMask::VALUE | EventMask::LOG;
         self.post_fields(handle, mask, Fields::Only(field));
         if field.processes() {
@@ -333,6 +342,16 @@ fn texts_of(value: ValueRef<'_>, meta: &Arc<Metadata>) -> Result<Value, ConvertE
 }
 
 impl Record {
+    fn is_busy(&self) -> bool {
+        (self.extra.as_ref()).is_some_and(|extra| extra.busy.is_some())
+    }
+
+    /// Bytes that a client's value takes in the type of the record.
+    fn size_of(&self, value: ValueRef<'_>) -> usize {
+        let count = value.truncated(self.capacity).held();
+        (count as usize).saturating_mul(self.native().size())
+    }
+
     fn ask_hooks(
         &mut self,
         now: Instant,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ca_proto::dbr::convert::PutValue;
@@ -83,7 +84,7 @@ struct Begun {
     pv: PvId,
     name: Box<str>,
     field: Box<str>,
-    who: Identity,
+    who: Arc<Identity>,
     sent: Option<Value>,
     /// Before and after, once it was carried out.
     states: Option<(Snapshot, Snapshot)>,
@@ -249,7 +250,7 @@ impl Db {
                 PutOutcome::Pending => busy.and_then(|busy| busy.holder) == put.notify,
             };
             let id = log.next_id();
-            let field = view.map_or(Field::Val, |view| view.field).name();
+            let field = view.map_or(Field::Val, |view| view.field).name(record.kind);
             log.tell(&PutReport {
                 id,
                 now,
@@ -272,7 +273,7 @@ impl Db {
                     pv: put.pv,
                     name: record.name.clone(),
                     field: field.into(),
-                    who: put.who.clone(),
+                    who: Arc::clone(put.who),
                     sent: kept_put(Some(put.value)),
                     states: carried_out.then(|| (kept(&before), kept(&after))),
                 };
@@ -329,7 +330,7 @@ impl Db {
                 now,
                 stamp,
                 name: &record.name,
-                field: &view.map_or(Field::Val, |view| view.field).name(),
+                field: &view.map_or(Field::Val, |view| view.field).name(record.kind),
                 who: put.who,
                 sent: put.value,
                 notify: put.notify,
@@ -355,8 +356,11 @@ impl Db {
                 now: Instant::ZERO,
                 pv: put.pv,
                 name: record.name.clone(),
-                field: view.map_or(Field::Val, |view| view.field).name().into(),
-                who: put.who.clone(),
+                field: view
+                    .map_or(Field::Val, |view| view.field)
+                    .name(record.kind)
+                    .into(),
+                who: Arc::clone(put.who),
                 sent: kept_put(put.value),
                 states: None,
             };

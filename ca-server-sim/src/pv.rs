@@ -8,11 +8,18 @@ use ca_proto::dbr::{EnumStates, Metadata, NativeType, Range, Units, Value};
 use ca_proto::{AlarmSeverity, EcaStatus};
 
 use crate::alarm::LimitSeverities;
+use crate::fault::{self, Fault};
 use crate::hook::{Hook, PutDecision, PutRequest};
 use crate::record::{Completion, RecordType};
 use crate::signals::{BoxedSignal, Signal};
 
+/// Bytes of a string without its NUL.
+pub(crate) const MAX_STRING: usize = ca_proto::dbr::STRING_LEN - 1;
+
 /// What a PV is: its type and first value, and whatever describes it.
+///
+/// What does not fit the PV, or would have no effect on it, is refused when the PV is added
+/// ([`BuildError::Unfit`](crate::BuildError::Unfit)): nothing is cut or left out.
 ///
 /// # Examples
 /// ```
@@ -33,6 +40,8 @@ use crate::signals::{BoxedSignal, Signal};
 #[derive(Debug)]
 pub struct PvSpec {
     pub(crate) value: Value,
+    /// What was given and does not fit its place; told when the PV is added.
+    pub(crate) faults: Vec<Fault>,
     pub(crate) array: bool,
     pub(crate) capacity: u32,
     pub(crate) meta: Metadata,
@@ -61,6 +70,7 @@ impl PvSpec {
             capacity: value.count().max(1),
             value,
             array,
+            faults: Vec::new(),
             meta: Metadata::default(),
             units: Vec::new(),
             control: false,
@@ -104,13 +114,13 @@ impl PvSpec {
         Self::new(value.into(), false)
     }
 
-    /// A text of at most 39 bytes; the rest is cut off.
+    /// A text of at most 39 bytes.
     pub fn string(value: impl AsRef<[u8]>) -> Self {
-        Self::new(Value::string(value), false)
+        let fault = fault::text("value", "the text", value.as_ref(), MAX_STRING);
+        Self::new(Value::string(value), false).faulty(fault)
     }
 
-    /// A state out of up to 16; texts beyond the 16th, and the bytes of a text beyond the 25th, are
-    /// dropped. The index need not have a text.
+    /// A state out of up to 16, each with a text of up to 25 bytes. The index counts from 0.
     pub fn enumeration<T: AsRef<[u8]>>(states: impl IntoIterator<Item = T>, index: u16) -> Self {
         Self::new(EnumIndex(index).into(), false).states(states)
     }
@@ -122,13 +132,21 @@ impl PvSpec {
 
     /// An array of texts of at most 39 bytes each.
     pub fn strings(values: &[impl AsRef<[u8]>]) -> Self {
-        Self::new(Value::strings(values), true)
+        let fault = |value| fault::text("value", "a text", value, MAX_STRING);
+        let fault = values.iter().find_map(|value| fault(value.as_ref()));
+        Self::new(Value::strings(values), true).faulty(fault)
     }
 
     /// An array of `CHAR` that holds a text longer than a string can; clients show it as a long
     /// string. Give it a [`capacity`](Self::capacity) for the longest text.
     pub fn text(value: impl AsRef<str>) -> Self {
-        Self::array(value.as_ref().as_bytes())
+        let fault = fault::text("value", "the text", value.as_ref(), usize::MAX);
+        Self::array(value.as_ref().as_bytes()).faulty(fault)
+    }
+
+    fn faulty(mut self, fault: Option<Fault>) -> Self {
+        self.faults.extend(fault);
+        self
     }
 
     /// A value of any type; an array unless it has exactly one element.
@@ -150,6 +168,9 @@ impl PvSpec {
     #[must_use]
     pub fn units(mut self, units: impl AsRef<[u8]>) -> Self {
         let units = units.as_ref();
+        self.faults.retain(|fault| fault.part != "units");
+        self.faults
+            .extend(fault::text("units", "the text of the units", units, 15));
         let units = &units[..units.len().min(15)];
         self.meta.units = Units::new(units);
         let long = units.len() > self.meta.units.as_bytes().len();
@@ -232,6 +253,15 @@ impl PvSpec {
     /// Texts of the states, for enums.
     #[must_use]
     pub fn states<T: AsRef<[u8]>>(mut self, states: impl IntoIterator<Item = T>) -> Self {
+        let states: Vec<T> = states.into_iter().collect();
+        self.faults.retain(|fault| fault.part != "states");
+        let long = |state: &T| fault::text("states", "the text of a state", state.as_ref(), 25);
+        self.faults.extend(states.iter().find_map(long));
+        if states.len() > 16 {
+            let what = format!("{} states, at most 16 are possible", states.len());
+            self.faults
+                .push(Fault::new("states", what, "leave some out"));
+        }
         self.meta.states = EnumStates::new(states);
         self
     }
@@ -240,7 +270,6 @@ impl PvSpec {
     #[must_use]
     pub fn state_severities(mut self, severities: impl Into<Vec<AlarmSeverity>>) -> Self {
         self.state_severities = severities.into();
-        self.state_severities.truncate(16);
         self
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::{NativeType, Snapshot, Value};
-use ca_proto::server::{Identity, PutTicket, Subscriber};
+use ca_proto::server::{Charge, Identity, PutTicket, Subscriber};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, Instant};
 
@@ -127,7 +128,7 @@ pub enum Completion {
     #[default]
     Now,
     /// After this time; further writes with completion queue behind, first in, first out
-    /// (`wire-and-server` 6.9).
+    /// (`dbNotify.c` of EPICS Base).
     After(Duration),
     /// Not by itself: only by [`Ioc::finish_put`](crate::Ioc::finish_put).
     Never,
@@ -283,6 +284,17 @@ pub(crate) struct Extra {
     pub busy: Option<Box<Busy>>,
 }
 
+impl Extra {
+    /// Whether more than storing and processing happens when a client writes.
+    pub(crate) fn delays_puts(&self) -> bool {
+        let at_once = matches!(
+            self.completion,
+            Completion::Now | Completion::After(Duration::ZERO)
+        );
+        !at_once || !self.hooks.is_empty() || self.busy.is_some()
+    }
+}
+
 impl Default for Extra {
     fn default() -> Self {
         Self {
@@ -321,5 +333,7 @@ pub(crate) struct QueuedPut {
     pub ticket: PutTicket,
     /// In the PV's native type.
     pub value: Value,
-    pub who: Identity,
+    pub who: Arc<Identity>,
+    /// Pays for the value.
+    pub _charge: Charge,
 }

@@ -1,12 +1,12 @@
 //! Limits of the server as text.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use ca_proto::config::ServerParams;
 use serde::Deserialize;
-
-use crate::builder::IocBuilder;
-use crate::toml::TomlError;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
 
 /// A time that is written as a number of seconds.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -50,7 +50,7 @@ macro_rules! settings {
             }
         }
 
-        /// Names of the limits that [`IocBuilder::limits`] and the table `[limits]` of a file take:
+        /// Names of the limits that [`IocBuilder::limits`](crate::IocBuilder::limits) and the table `[limits]` of a file take:
         /// fields of [`ServerParams`].
         pub const LIMIT_NAMES: &[&str] = &[$(stringify!($name)),+];
     };
@@ -65,6 +65,8 @@ settings! {
     max_subscriptions_per_circuit: usize;
     max_pending_puts_per_circuit: usize;
     max_waiting_put_bytes: u32;
+    max_bytes_per_circuit: usize;
+    max_bytes_per_host: usize;
     max_payload: u32;
     send_high_water: usize;
     max_name_bytes: usize;
@@ -72,27 +74,20 @@ settings! {
     search_replies_per_second_per_host: u32;
 }
 
-impl IocBuilder {
-    /// Sets limits of the server from lines in TOML, `NAME = VALUE`; times are in seconds. They
-    /// replace those of [`params`](Self::params), whichever comes first. [`LIMIT_NAMES`] has the
-    /// names, [`ServerParams`] says what each means.
+impl Settings {
+    /// One limit of a table.
     ///
     /// # Errors
-    /// [`TomlError`] names the line and the remedy.
-    ///
-    /// # Examples
-    /// ```
-    /// let ioc = ca_server_sim::Ioc::builder()
-    ///     .limits("max_circuits = 100\nversion_timeout = 2.5")?
-    ///     .build()?;
-    /// assert_eq!(ioc.params().max_circuits, 100);
-    /// assert_eq!(ioc.params().version_timeout.as_millis(), 2500);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn limits(mut self, text: &str) -> Result<Self, TomlError> {
-        let settings = toml::from_str(text)
-            .map_err(|error| TomlError::at(text, error.span(), error.message()))?;
-        self.settings.merge(settings);
-        Ok(self)
+    /// Why the value is none.
+    pub(crate) fn single(
+        name: &str,
+        value: DeValue<'_>,
+        span: Range<usize>,
+    ) -> Result<Self, String> {
+        let mut table = DeTable::new();
+        let key = Spanned::new(span.clone(), name.into());
+        table.insert(key, Spanned::new(span.clone(), value));
+        let table = Deserializer::from(Spanned::new(span, table));
+        Self::deserialize(table).map_err(|error| error.message().to_owned())
     }
 }

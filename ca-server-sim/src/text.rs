@@ -3,46 +3,56 @@
 //! | text | PV |
 //! |---|---|
 //! | `gap=double:1.5` | a real number; also `float`, `long`, `short`, `char` |
-//! | `note=string:hello, world` | a text of up to 39 bytes, with whatever characters |
+//! | `note=string:at 12:30, by hand` | a text of up to 39 bytes, with whatever characters |
 //! | `valve=enum:Closed,*Open,Moving` | states; the one with the star is the first value, else the first |
-//! | `wave=double:5:1,2,3` | an array with room for 5 elements that holds 3 |
+//! | `wave=double:5:1,2,3` | an array with room for 5 elements that holds 3; also of the other numbers |
 //! | `wave=double:1000:0` | a single value fills the array; none (`wave=double:1000:`) leaves it empty |
-//! | `names=string:3:a,b` | an array of texts |
+//! | `names=strings:3:a,b` | an array of texts |
 //! | `path=text:256:/data/run1` | an array of 256 `CHAR` that holds a text |
 //!
-//! What stands before a second colon is a count if it has digits only. A text that begins like that
-//! needs the count 1: `note=string:1:12:30`.
+//! Whether there is a count follows from the type, and with numbers from a second colon: the texts
+//! of a value do not decide it. What does not fit is refused.
+
+use std::str::FromStr;
 
 use ca_proto::dbr::{Element, Value};
+use nom::bytes::complete::{take_till, take_till1};
+use nom::character::complete::{char, digit1};
+use nom::combinator::opt;
+use nom::sequence::terminated;
+use nom::{IResult, Parser};
 use thiserror::Error;
 
 use crate::db::MAX_ARRAY_BYTES;
-use crate::pv::PvSpec;
+use crate::pv::{MAX_STRING, PvSpec};
 
 /// Why a text does not describe a PV.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("\"{text}\", at \"{at}\": {reason}")]
+#[error("\"{text}\", at \"{at}\" (column {column}): {reason}")]
 pub struct PvTextError {
     /// The whole text.
     pub text: String,
     /// The part that is wrong.
     pub at: String,
+    /// Where it begins, in characters, counted from 1.
+    pub column: usize,
     /// What is wrong with it, and the remedy.
     pub reason: String,
 }
 
-const TYPES: &str = "double, float, long, short, char, string, enum, text";
+const TYPES: &str = "double, float, long, short, char, string, strings, enum, text";
+const FORM: &str = "write NAME=TYPE[:COUNT]:VALUE, as in X=double:1.5";
 
-/// Why a part is wrong; the caller knows the whole.
-struct Wrong {
-    at: String,
+/// Why a part of the text is wrong.
+struct Wrong<'a> {
+    at: &'a str,
     reason: String,
 }
 
-impl Wrong {
-    fn new(at: &str, reason: impl Into<String>) -> Self {
+impl<'a> Wrong<'a> {
+    fn new(at: &'a str, reason: impl Into<String>) -> Self {
         Self {
-            at: at.to_owned(),
+            at,
             reason: reason.into(),
         }
     }
@@ -60,64 +70,102 @@ impl Wrong {
 ///
 /// let error = ca_server_sim::text::parse("sim:gap=doubel:1.5").unwrap_err();
 /// assert!(error.to_string().contains("double, float, long"));
+/// let error = ca_server_sim::text::parse("sim:gap=float:1e300").unwrap_err();
+/// assert_eq!((error.at.as_str(), error.column), ("1e300", 15));
 /// ```
 pub fn parse(text: &str) -> Result<(&str, PvSpec), PvTextError> {
-    parse_parts(text).map_err(|wrong| PvTextError {
-        text: text.to_owned(),
-        at: wrong.at,
-        reason: wrong.reason,
+    parse_parts(text).map_err(|wrong| {
+        // A part of the text, or its empty end.
+        let begin = (wrong.at.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        PvTextError {
+            text: text.to_owned(),
+            at: wrong.at.to_owned(),
+            column: 1 + text.get(..begin).unwrap_or(text).chars().count(),
+            reason: wrong.reason,
+        }
     })
 }
 
-fn parse_parts(text: &str) -> Result<(&str, PvSpec), Wrong> {
-    let form = "write NAME=TYPE[:COUNT]:VALUE, as in X=double:1.5";
-    let (name, rest) = text
-        .split_once('=')
-        .ok_or_else(|| Wrong::new(text, format!("there is no '='; {form}")))?;
-    if name.is_empty() {
-        return Err(Wrong::new("=", format!("there is no name; {form}")));
-    }
-    let (kind, rest) = rest.split_once(':').ok_or_else(|| {
-        let reason = format!("there is no value; {form}, with one of the types {TYPES}");
-        Wrong::new(rest, reason)
-    })?;
-    let (count, value) = split_count(rest)?;
-    Ok((name, spec(kind, count, value)?))
+/// What a part of the grammar takes off the text.
+type Rest<'a> = IResult<&'a str, &'a str>;
+
+fn name(text: &str) -> Rest<'_> {
+    terminated(take_till1(|c| c == '='), char('=')).parse(text)
 }
 
-fn split_count(rest: &str) -> Result<(Option<u32>, &str), Wrong> {
-    let Some((count, value)) = rest.split_once(':') else {
-        return Ok((None, rest));
-    };
-    if count.is_empty() || !count.bytes().all(|b| b.is_ascii_digit()) {
-        return Ok((None, rest));
-    }
-    match count.parse() {
-        Ok(0) | Err(_) => {
-            let reason = "a count is at least 1 and below 4294967296";
-            Err(Wrong::new(count, reason))
+fn kind(text: &str) -> Rest<'_> {
+    terminated(take_till(|c| c == ':'), char(':')).parse(text)
+}
+
+fn count(text: &str) -> Rest<'_> {
+    terminated(digit1, char(':')).parse(text)
+}
+
+/// The part of a list up to the next comma, and what follows it.
+fn item(text: &str) -> IResult<&str, (&str, Option<char>)> {
+    (take_till(|c| c == ','), opt(char(','))).parse(text)
+}
+
+/// The parts between commas, at least one.
+fn list(text: &str) -> Vec<&str> {
+    let mut items = Vec::new();
+    let mut left = text;
+    while let Ok((more, (part, comma))) = item(left) {
+        items.push(part);
+        left = more;
+        if comma.is_none() {
+            break;
         }
-        Ok(count) => Ok((Some(count), value)),
     }
+    items
 }
 
-fn spec(kind: &str, count: Option<u32>, value: &str) -> Result<PvSpec, Wrong> {
+fn parse_parts(text: &str) -> Result<(&str, PvSpec), Wrong<'_>> {
+    let (after, name) = name(text).map_err(|_| match text.starts_with('=') {
+        true => Wrong::new(&text[..1], format!("there is no name; {FORM}")),
+        false => Wrong::new(text, format!("there is no '='; {FORM}")),
+    })?;
+    if let Err(error) = crate::db::check_name(name) {
+        let what = error.to_string();
+        let reason = what.split_once("\": ").map_or(&*what, |(_, reason)| reason);
+        return Err(Wrong::new(name, reason));
+    }
+    let (value, kind) = kind(after).map_err(|_| {
+        let reason = format!("there is no value; {FORM}, with one of the types {TYPES}");
+        Wrong::new(after, reason)
+    })?;
+    let spec = spec(kind, value)?;
+    // What the parts allow one by one may still not fit together.
+    if let Some(fault) = spec.check().first() {
+        return Err(Wrong::new(value, fault.to_string()));
+    }
+    Ok((name, spec))
+}
+
+fn spec<'a>(kind: &'a str, value: &'a str) -> Result<PvSpec, Wrong<'a>> {
     match kind {
-        "double" => numbers::<f64>(count, value, "a number such as 1.5"),
-        "float" => numbers::<f32>(count, value, "a number such as 1.5"),
-        "long" => numbers::<i32>(count, value, "an integer of 32 bits"),
-        "short" => numbers::<i16>(count, value, "an integer from -32768 to 32767"),
-        "char" => numbers::<u8>(
-            count,
+        "double" => numbers::<f64>(
             value,
-            "an integer from 0 to 255; use text for characters",
+            "a number such as 1.5",
+            "1.8e308; write inf for infinity",
+            |v| v.is_infinite(),
         ),
-        "string" => strings(count, value),
-        "enum" => states(count, value),
+        "float" => numbers::<f32>(
+            value,
+            "a number such as 1.5",
+            "3.4e38; make it a double",
+            |v| v.is_infinite(),
+        ),
+        "long" => integers::<i32>(value, "an integer from -2147483648 to 2147483647"),
+        "short" => integers::<i16>(value, "an integer from -32768 to 32767"),
+        "char" => integers::<u8>(value, "an integer from 0 to 255; use text for characters"),
+        "string" => single_text(value).map(PvSpec::string),
+        "strings" => strings(value),
+        "enum" => states(value),
         "text" => {
-            let capacity = count.unwrap_or_else(|| u32::try_from(value.len() + 1).unwrap_or(0));
-            fits(value, value.len(), capacity)?;
-            Ok(PvSpec::text(value).capacity(capacity))
+            let (text, capacity) = counted(value, "X=text:256:/data/run1")?;
+            fits(text, text.len(), capacity)?;
+            Ok(PvSpec::text(text).capacity(capacity))
         }
         _ => Err(Wrong::new(
             kind,
@@ -126,7 +174,28 @@ fn spec(kind: &str, count: Option<u32>, value: &str) -> Result<PvSpec, Wrong> {
     }
 }
 
-fn fits(value: &str, given: usize, capacity: u32) -> Result<(), Wrong> {
+/// What is counted, and how many there are to be at most.
+fn counted<'a>(value: &'a str, example: &str) -> Result<(&'a str, u32), Wrong<'a>> {
+    match count(value) {
+        Ok((rest, count)) => Ok((rest, number_of(count)?)),
+        Err(_) => {
+            let reason = format!("there is no count; write it before the value, as in {example}");
+            Err(Wrong::new(value, reason))
+        }
+    }
+}
+
+fn number_of(count: &str) -> Result<u32, Wrong<'_>> {
+    match count.parse() {
+        Ok(0) | Err(_) => {
+            let reason = format!("a count is 1 to {MAX_ARRAY_BYTES}");
+            Err(Wrong::new(count, reason))
+        }
+        Ok(count) => Ok(count),
+    }
+}
+
+fn fits(value: &str, given: usize, capacity: u32) -> Result<(), Wrong<'_>> {
     if u32::try_from(given).is_ok_and(|given| given <= capacity) {
         return Ok(());
     }
@@ -134,17 +203,61 @@ fn fits(value: &str, given: usize, capacity: u32) -> Result<(), Wrong> {
     Err(Wrong::new(value, reason))
 }
 
-fn numbers<T: Element + std::str::FromStr>(
-    count: Option<u32>,
-    value: &str,
-    expected: &str,
-) -> Result<PvSpec, Wrong> {
-    let parse = |text: &str| {
+fn single_text(text: &str) -> Result<&str, Wrong<'_>> {
+    match crate::fault::text("value", "the text", text, MAX_STRING) {
+        None => Ok(text),
+        Some(fault) => {
+            let longer = "; an array of CHAR holds longer ones, as in X=text:256:VALUE";
+            Err(Wrong::new(text, format!("{fault}{longer}")))
+        }
+    }
+}
+
+fn integers<'a, T: Element + FromStr>(value: &'a str, expected: &str) -> Result<PvSpec, Wrong<'a>> {
+    elements::<T>(value, &|text| {
         let number = text.trim().parse::<T>();
         number.map_err(|_| Wrong::new(text, format!("this is not {expected}")))
+    })
+}
+
+fn numbers<'a, T: Element + FromStr + Default + PartialEq>(
+    value: &'a str,
+    expected: &str,
+    largest: &str,
+    is_infinite: fn(T) -> bool,
+) -> Result<PvSpec, Wrong<'a>> {
+    elements::<T>(value, &|text| {
+        let number = text.trim().parse::<T>();
+        let number = number.map_err(|_| Wrong::new(text, format!("this is not {expected}")))?;
+        // Letters stand for infinity itself, digits for a number that is none.
+        if is_infinite(number) && text.bytes().any(|b| b.is_ascii_digit()) {
+            let reason = format!("this is beyond the largest number of its type, {largest}");
+            return Err(Wrong::new(text, reason));
+        }
+        if number == T::default() && !is_zero(text) {
+            let reason = "this is so small that it would become 0; write 0";
+            return Err(Wrong::new(text, reason));
+        }
+        Ok(number)
+    })
+}
+
+/// Whether a number is written as zero: only zeros before its exponent.
+fn is_zero(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    !mantissa.bytes().any(|b| (b'1'..=b'9').contains(&b))
+}
+
+fn elements<'a, T: Element>(
+    text: &'a str,
+    parse: &dyn Fn(&'a str) -> Result<T, Wrong<'a>>,
+) -> Result<PvSpec, Wrong<'a>> {
+    let (value, given) = match count(text) {
+        Ok((value, count)) => (value, Some(number_of(count)?)),
+        Err(_) => (text, None),
     };
-    let Some(capacity) = count.filter(|&count| count != 1) else {
-        if count.is_none() && value.contains(',') {
+    let Some(capacity) = given.filter(|&count| count != 1) else {
+        if value.contains(',') {
             let reason = "several values need a count before them, as in X=double:3:1,2,3";
             return Err(Wrong::new(value, reason));
         }
@@ -154,8 +267,12 @@ fn numbers<T: Element + std::str::FromStr>(
         let empty = Value::empty(T::NATIVE);
         return Ok(PvSpec::array(empty).capacity(capacity));
     }
-    let mut elements = value.split(',').map(parse).collect::<Result<Vec<T>, _>>()?;
-    fits(value, elements.len(), capacity)?;
+    let items = list(value);
+    fits(value, items.len(), capacity)?;
+    let mut elements = items
+        .into_iter()
+        .map(parse)
+        .collect::<Result<Vec<T>, _>>()?;
     if let [single] = elements[..] {
         // A larger array is refused when it is added; it is not allocated before.
         if capacity <= MAX_ARRAY_BYTES / T::NATIVE.size() as u32 {
@@ -165,39 +282,48 @@ fn numbers<T: Element + std::str::FromStr>(
     Ok(PvSpec::array(elements).capacity(capacity))
 }
 
-fn strings(count: Option<u32>, value: &str) -> Result<PvSpec, Wrong> {
-    let Some(capacity) = count.filter(|&count| count != 1) else {
-        return Ok(PvSpec::string(value));
-    };
-    let texts: Vec<&str> = match value {
+fn strings(value: &str) -> Result<PvSpec, Wrong<'_>> {
+    let (value, capacity) = counted(value, "X=strings:3:a,b")?;
+    let texts = match value {
         "" => Vec::new(),
-        value => value.split(',').collect(),
+        value => list(value),
     };
     fits(value, texts.len(), capacity)?;
+    for text in &texts {
+        single_text(text)?;
+    }
     Ok(PvSpec::strings(&texts).capacity(capacity))
 }
 
-fn states(count: Option<u32>, value: &str) -> Result<PvSpec, Wrong> {
-    if let Some(count) = count {
+fn states(value: &str) -> Result<PvSpec, Wrong<'_>> {
+    if let Ok((_, count)) = count(value) {
         let reason = "an enum has no count; write its states, as in X=enum:Off,*On";
-        return Err(Wrong::new(&count.to_string(), reason));
+        return Err(Wrong::new(count, reason));
     }
-    let mut texts: Vec<&str> = value.split(',').collect();
+    let mut texts = list(value);
     if texts.len() > 16 {
         let reason = format!("an enum has at most 16 states, these are {}", texts.len());
         return Err(Wrong::new(value, reason));
     }
-    let mut index = 0;
-    for (at, text) in (0u16..).zip(&mut texts) {
+    let mut index = None;
+    for at in 0..texts.len() {
+        let text = texts[at];
         if let Some(marked) = text.strip_prefix('*') {
-            (*text, index) = (marked, at);
+            if index.is_some() {
+                return Err(Wrong::new(text, "only one state can be the first value"));
+            }
+            (texts[at], index) = (marked, Some(at as u16));
         }
+        let text = texts[at];
         if text.is_empty() || text.len() > 25 {
             let reason = "a state has a text of 1 to 25 bytes";
             return Err(Wrong::new(text, reason));
         }
+        if texts[..at].contains(&text) {
+            return Err(Wrong::new(text, "this state comes twice; leave one out"));
+        }
     }
-    Ok(PvSpec::enumeration(texts, index))
+    Ok(PvSpec::enumeration(texts, index.unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -224,7 +350,9 @@ mod tests {
         assert_eq!(value("x=short:7").3, Value::scalar(7i16));
         assert_eq!(value("x=char:255").3, Value::scalar(255u8));
         assert_eq!(value("x=string:a=b, c:d").3, Value::string("a=b, c:d"));
-        assert_eq!(value("x=string:1:12:30").3, Value::string("12:30"));
+        assert_eq!(value("x=string:12:30").3, Value::string("12:30"));
+        assert_eq!(value("x=double:inf").3, Value::scalar(f64::INFINITY));
+        assert_eq!(value("x=float:0e-400").3, Value::scalar(0f32));
         assert_eq!(value("x=string:").3, Value::string(""));
     }
 
@@ -235,9 +363,8 @@ mod tests {
         assert_eq!(elements, Value::array(&[1, 2, 3]));
         assert_eq!(value("x=double:1000:0").2, 1000);
         assert_eq!(value("x=double:1000:").2, 0);
-        assert_eq!(value("x=string:3:a,b").3, Value::strings(&["a", "b"]));
+        assert_eq!(value("x=strings:3:a,b").3, Value::strings(&["a", "b"]));
         assert_eq!(value("x=text:10:ab").1, 10);
-        assert_eq!(value("x=text:ab").1, 3);
     }
 
     #[test]
@@ -255,7 +382,7 @@ mod tests {
             ("=long:1", "=", "no name"),
             ("x=long", "long", "no value"),
             ("x=int:1", "int", "double, float, long"),
-            ("x=long:1.5", "1.5", "an integer of 32 bits"),
+            ("x=long:1.5", "1.5", "an integer from -2147483648"),
             ("x=char:300", "300", "use text for characters"),
             ("x=double:1,2", "1,2", "need a count"),
             (
@@ -264,9 +391,26 @@ mod tests {
                 "3 elements, but the count is 2",
             ),
             ("x=double:2:1,b", "b", "a number"),
-            ("x=double:0:1", "0", "at least 1"),
+            ("x=double:0:1", "0", "a count is 1 to"),
             ("x=enum:3:A,B,C", "3", "no count"),
             ("x=enum:A,,B", "", "1 to 25 bytes"),
+            ("x=enum:A,*B,*C", "*C", "only one state"),
+            ("x=enum:A,B,A", "A", "twice"),
+            ("x=float:1e300", "1e300", "3.4e38"),
+            ("x=float:2:1,-1e39", "-1e39", "3.4e38"),
+            ("x=float:1e-60", "1e-60", "become 0"),
+            ("x=double:1e999", "1e999", "1.8e308"),
+            ("x=double:5000000000:0", "5000000000", "a count is 1 to"),
+            (
+                "x=string:a text that is longer than the 39 bytes of one",
+                "a text that is longer than the 39 bytes of one",
+                "at most 39 fit; shorten it; an array of CHAR",
+            ),
+            ("x=strings:2:a,b\0c", "b\0c", "NUL"),
+            ("x=strings:a,b", "a,b", "X=strings:3:a,b"),
+            ("x=text:ab", "ab", "X=text:256:"),
+            ("x=text:2:abc", "abc", "the count is 2"),
+            ("a b=long:1", "a b", "blanks"),
         ];
         for (text, at, remedy) in cases {
             let error = parse(text).unwrap_err();

@@ -8,7 +8,7 @@ use ca_proto::dbr::{Metadata, NativeType, STRING_LEN, Snapshot, Value};
 use ca_proto::server::{ChannelInfo, Update};
 
 use crate::alarm::AlarmLimits;
-use crate::db::{PvHandle, ViewKey};
+use crate::db::{Node, PvHandle, ViewKey};
 use crate::field::{Field, element_type};
 use crate::name::{Modifiers, Slice};
 use crate::record::{Record, Subscribers};
@@ -64,9 +64,22 @@ impl View {
         }
     }
 
+    /// Bytes that it takes: its place in the slab of nodes, those in the two maps of views, whose nodes
+    /// may be half empty, and its metadata.
+    pub(crate) fn bytes(&self) -> u16 {
+        let meta = self.meta.as_ref().map_or(0, |_| size_of::<Metadata>() + 16);
+        let places = 2 * (size_of::<Node>() + 8) + 4 * size_of::<(ViewKey, PvHandle)>();
+        u16::try_from(places + meta).unwrap_or(u16::MAX)
+    }
+
     pub(crate) fn info(&self, record: &Record) -> ChannelInfo {
         let (native, count) = if self.modifiers.long {
-            (NativeType::Char, self.field.text_size())
+            let size = match self.field {
+                // Longer than that of a record can be.
+                Field::Name => self.field.text_size().max(record.name.len() as u32 + 1),
+                field => field.text_size(),
+            };
+            (NativeType::Char, size)
         } else if self.field == Field::Val {
             (record.native(), record.capacity)
         } else {
@@ -155,7 +168,7 @@ fn gather<const N: usize>(from: &[u8], step: usize, count: usize) -> Vec<u8> {
     part
 }
 
-/// A part of a long string; its last element becomes NUL (`wire-and-server` 7.2).
+/// A part of a long string; its last element becomes NUL (the filter `arr.c` of EPICS Base).
 fn cut_text(value: &Value, range: Slice) -> Value {
     let part = cut(value, range, usize::MAX);
     let mut bytes = part.as_ref().data.to_vec();
@@ -166,6 +179,19 @@ fn cut_text(value: &Value, range: Slice) -> Value {
 }
 
 impl Record {
+    /// What a channel that is opened on a field sees.
+    pub(crate) fn snapshot_of(&self, field: Field) -> Snapshot {
+        let meta = match field.shares_metadata() {
+            true => Arc::clone(&self.snapshot.meta),
+            false => Arc::new(field.metadata(self.kind)),
+        };
+        Snapshot {
+            value: self.field(field),
+            meta,
+            ..self.snapshot
+        }
+    }
+
     /// The value of a field in its native type.
     pub(crate) fn field(&self, field: Field) -> Value {
         let (meta, limits) = (&self.snapshot.meta, &self.snapshot.meta.limits);
@@ -173,7 +199,7 @@ impl Record {
         let severities = extra.map(|extra| extra.severities).unwrap_or_default();
         let number = |number: f64| match field.native(self) {
             NativeType::Double => Value::scalar(number),
-            // Saturates; NaN, an undefined limit, is 0 (wire-and-server 4.7).
+            // Saturates; NaN, an undefined limit, is 0 (`dbConvert.c` of EPICS Base).
             _ => Value::scalar(number as i32),
         };
         let limit = |of: fn(&AlarmLimits) -> f64| {

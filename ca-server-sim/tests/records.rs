@@ -69,7 +69,7 @@ fn a_pv_is_processed_at_the_start_unless_it_is_undefined() {
         .unwrap();
     assert_eq!(defined.alarm(), Some(Alarm::NONE));
     assert_eq!(defined.timestamp(), Some(START));
-    // wire-and-server 4.5 and 4.3
+    // `recGblResetAlarms` and `epicsTime.h` of EPICS Base
     let (sid, ..) = client.create(&mut rig, "u");
     let before = client.read(&mut rig, sid, TIME_DOUBLE, 1).reading.unwrap();
     assert_eq!(before.alarm(), Some(Alarm::UNDEFINED));
@@ -152,7 +152,7 @@ fn fields_are_served_by_name() {
 
 #[test]
 fn lengths_of_arrays_are_doubles() {
-    // wire-and-server 4.6: what is unsigned with 32 bits has no type of its own.
+    // `dbDBRnewToDBRold` of EPICS Base: what is unsigned with 32 bits has no type of its own.
     let mut rig = Rig::new(Ioc::builder().pv("w", PvSpec::array([1i32, 2]).capacity(5)));
     let mut client = rig.client();
     for (name, number) in [("w.NORD", 2.0), ("w.NELM", 5.0)] {
@@ -164,7 +164,7 @@ fn lengths_of_arrays_are_doubles() {
 
 #[test]
 fn long_strings_and_ranges_are_views_of_the_field() {
-    // wire-and-server 7.1 and 7.2
+    // `dbChannelCreate` and the filter `arr.c` of EPICS Base
     let mut rig = Rig::new(
         Ioc::builder()
             .pv("s", PvSpec::string("hello").description("what is said"))
@@ -259,7 +259,7 @@ fn a_limit_that_is_written_checks_the_value_again() {
 
 #[test]
 fn a_property_that_is_written_is_posted_on_all_fields() {
-    // wire-and-server 6.7
+    // `db_queue_event_log` of EPICS Base
     let mut rig = Rig::new(Ioc::builder().pv("x", PvSpec::double(7.0)));
     let mut client = rig.client();
     let (value, ..) = client.create(&mut rig, "x");
@@ -329,7 +329,7 @@ fn masks_choose_between_value_and_alarm_changes() {
 
 #[test]
 fn alarms_are_acknowledged_through_any_field() {
-    // wire-and-server 4.5
+    // `alarm.h` of EPICS Base
     let mut rig = Rig::new(Ioc::builder().pv("x", PvSpec::double(0.0).alarm(f64::NAN, 5.0)));
     let mut client = rig.client();
     let (x, ..) = client.create(&mut rig, "x");

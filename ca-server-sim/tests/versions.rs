@@ -1,4 +1,4 @@
-//! Clients of every version that is in use, 4.4 to 4.13 (`wire-and-server` 2.5).
+//! Clients of every version that is in use, 4.4 to 4.13 (`caProto.h` of EPICS Base).
 
 mod rig;
 

@@ -1,7 +1,8 @@
 //! Promises that hold after every operation, when a world has settled, and when it has ended.
 //!
 //! Numbers are those of the invariants in the design. Those about single deliveries (2, what is
-//! skipped of 4, 5, rights, searches) are checked by [`ClientHost`] itself, that about timeouts (6) by the [`World`], that
+//! skipped of 4, 5, rights, searches) are checked by [`ClientHost`] itself, that about timeouts (6) by the
+//! [`World`], that
 //! about windows by the network; 1 and 8 compare whole runs.
 
 use std::collections::BTreeMap;
@@ -96,7 +97,7 @@ impl Checker {
                     ));
                 }
                 // A refresh may overtake updates that wait in the server: requests are answered
-                // beside its event queue (`wire-and-server` 6.4). They follow it, in order.
+                // beside its event queue (`destroy_tcp_client` of EPICS Base). They follow it, in order.
                 if !update.refresh {
                     *place = at;
                 }

@@ -37,6 +37,18 @@ pub mod runtime;
 pub mod trace;
 pub mod world;
 
+/// The protocol's crate, whose types the World shows.
+pub use ca_proto;
+/// The crate of the IOCs in the World.
+pub use ca_server_sim;
+
+pub use ca_proto::client::{OpError, ReadSpec, SubSpec, Token, TypeSpec};
+pub use ca_proto::config::{ClientParams, ServerParams};
+pub use ca_proto::dbr::{DbrType, Family, NativeType, Reading, Value};
+pub use ca_proto::wire::message::EventMask;
+pub use ca_proto::{EcaStatus, Instant, Timestamp};
+pub use ca_server_sim::{AccessRights, Ioc, PvSpec};
+
 pub use api::{ClientId, IocId, Pvs};
 pub use net::{ConnId, HostId, Link, Segmentation, SimNet};
 pub use trace::Trace;

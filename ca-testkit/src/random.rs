@@ -19,8 +19,10 @@ use crate::invariants::Checker;
 use crate::net::{HostId, Link, Segmentation};
 use crate::world::World;
 
-/// Operations of one run from bytes.
-const MAX_OPS: usize = 300;
+/// Operations of one run from bytes: a fuzzer tries many short stories rather than few long ones.
+const MAX_OPS: usize = 24;
+/// Clients, and IOCs, of a run from a seed.
+const HOSTS: usize = 2;
 /// Lines of operations and of the trace in a failure.
 const TAIL: usize = 60;
 /// A name that no IOC serves.
@@ -105,10 +107,15 @@ impl Source {
 /// # Errors
 /// [`Failure`] with the first broken promise, its operations and the end of the trace.
 pub fn run_seed(seed: u64, ops: usize) -> Result<Report, Failure> {
-    run(seed, Source::Seed(Pcg32::new(seed ^ 0x0bad_5eed)), ops)
+    run(
+        seed,
+        Source::Seed(Pcg32::new(seed ^ 0x0bad_5eed)),
+        HOSTS,
+        ops,
+    )
 }
 
-/// Runs the operations that bytes describe.
+/// Runs the operations that bytes describe, on one client and one IOC.
 ///
 /// # Errors
 /// As [`run_seed`].
@@ -117,14 +124,14 @@ pub fn run_bytes(data: &[u8]) -> Result<Report, Failure> {
         seed.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
     let bytes = data.iter().rev().copied().collect();
-    run(seed, Source::Bytes(bytes), MAX_OPS)
+    run(seed, Source::Bytes(bytes), 1, MAX_OPS)
 }
 
-fn run(seed: u64, source: Source, ops: usize) -> Result<Report, Failure> {
+fn run(seed: u64, source: Source, hosts: usize, ops: usize) -> Result<Report, Failure> {
     // Making text of every frame is most of the work, so it is only done for a run that fails.
-    match Run::new(seed, source.clone(), false).go(ops) {
+    match Run::new(seed, source.clone(), hosts, false).go(ops) {
         Ok(report) => Ok(report),
-        Err(first) => match Run::new(seed, source, true).go(ops) {
+        Err(first) => match Run::new(seed, source, hosts, true).go(ops) {
             Err(failure) => Err(failure),
             Ok(_) => Err(Failure {
                 what: format!("{} (and not when run again: not deterministic)", first.what),
@@ -182,20 +189,20 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64, mut source: Source, trace: bool) -> Self {
+    fn new(seed: u64, mut source: Source, hosts: usize, trace: bool) -> Self {
         let mut w = World::new(seed);
         w.trace.enabled = trace;
         w.net.segmentation = Segmentation::Random;
         let value = Rc::new(Cell::new(0));
         let mut names = vec![NOBODY.to_owned()];
         let mut iocs = Vec::new();
-        for prefix in ["a", "b"] {
+        for prefix in ["a", "b"].into_iter().take(hosts) {
             let value = Rc::clone(&value);
             iocs.push(w.ioc(move |list| pvs(list, prefix, &mut || next(&value))));
             names.extend((0..5).map(|n| format!("{prefix}{n}")));
         }
         let mut clients = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..hosts {
             let period = Duration::from_secs(60);
             let client = w.client_with(|params| params.max_search_period(period));
             w.repeater(client);
@@ -279,10 +286,31 @@ impl Run {
                 }
             }
         }
-        self.advance(RECOVERY)?;
+        self.come_back()?;
         self.w.settle().map_err(|busy| busy.what)?;
         self.checker
             .check_settled(&self.w, &self.clients, &self.iocs)
+    }
+
+    /// Until everything has come back, which has its time. A story from bytes goes on as soon as it has:
+    /// a fuzzer has no use for idle minutes.
+    fn come_back(&mut self) -> Result<(), String> {
+        const STEP: Duration = Duration::from_secs(5);
+        if matches!(self.source, Source::Seed(_)) {
+            return self.advance(RECOVERY);
+        }
+        let end = self.w.now() + RECOVERY;
+        let settled = |run: &mut Self| {
+            let checked = (run.checker).check_settled(&run.w, &run.clients, &run.iocs);
+            checked.is_ok()
+        };
+        while self.w.now() < end {
+            self.advance(STEP)?;
+            if settled(self) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), String> {

@@ -184,7 +184,7 @@ fn a_scalar_update_allocates_nothing_in_the_server() {
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
-/// `wire-and-server` 6.7: rings of 144 entries per 35 subscriptions, the last update replaced.
+/// `db_queue_event_log` of EPICS Base: rings of 144 entries per 35 subscriptions, the last update replaced.
 #[test]
 fn a_reader_that_stops_costs_the_server_bounded_memory() {
     let mut db = OneValue::new();

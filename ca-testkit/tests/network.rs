@@ -90,7 +90,7 @@ fn a_broadcast_reaches_its_subnet_only() {
     assert_eq!(datagrams(&w, far), [&b"directed"[..], b"unicast"]);
 }
 
-/// `wire-and-server` 6.2: of several sockets on one port a unicast datagram reaches one.
+/// `cast_server.c` of EPICS Base: of several sockets on one port a unicast datagram reaches one.
 #[test]
 fn unicast_to_a_shared_port_reaches_the_last_socket_bound() {
     let mut w = World::new(1);

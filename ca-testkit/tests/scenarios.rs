@@ -101,7 +101,7 @@ fn rights_that_come_back_before_they_were_told_keep_the_order() {
 }
 
 /// An update without elements and the confirmation of a cancel look alike
-/// (`wire-and-server` 3.3).
+/// (`event_cancel_reply` of EPICS Base).
 #[test]
 fn cancel_while_an_empty_array_is_under_way() {
     let mut w = World::new(1);
@@ -182,7 +182,8 @@ fn a_lost_circuit_brings_everything_back() {
     w.trace.assert_snapshot("lost_circuit");
 }
 
-/// `client-and-tools` 4.8, 4.9: the circuit is kept, the channel disconnected.
+/// `tcpiiu::unresponsiveCircuitNotify` and `tcpiiu::responsiveCircuitNotify` of EPICS Base: the circuit is
+/// kept, the channel disconnected.
 #[test]
 fn a_silent_server_is_unresponsive_and_responsive_again() {
     let (mut w, ioc, c, sub) = watched();
@@ -276,7 +277,7 @@ fn a_put_notify_completes_later() {
     w.trace.assert_snapshot("put_notify_later");
 }
 
-/// `wire-and-server` 6.7: values in between may be lost, the newest never.
+/// `db_queue_event_log` of EPICS Base: values in between may be lost, the newest never.
 #[test]
 fn a_slow_reader_sees_squashed_values_and_the_last_one() {
     let mut w = World::new(1);
@@ -299,7 +300,7 @@ fn a_slow_reader_sees_squashed_values_and_the_last_one() {
     assert_eq!(seen.last(), Some(&10_000.0));
 }
 
-/// `client-and-tools` 4.11: ten reads in a row that leave something behind. Pieces of payloads that
+/// `tcpiiu::processIncoming` of EPICS Base: ten reads in a row that leave something behind. Pieces of payloads that
 /// have a buffer of their own do not count.
 #[test]
 fn flow_control_stops_and_resumes_updates() {
@@ -322,7 +323,8 @@ fn flow_control_stops_and_resumes_updates() {
     assert_eq!(c.updates(&w, sub).last(), Some(&19.0));
 }
 
-/// `client-and-tools` 2.8, 3.3: a new server's beacon makes slow searches fast again.
+/// `disconnectGovernorTimer` and `bhe::updatePeriod` of EPICS Base: a new server's beacon makes slow searches
+/// fast again.
 #[test]
 fn a_beacon_anomaly_boosts_the_search() {
     let find = |repeater: bool| {
@@ -343,7 +345,7 @@ fn a_beacon_anomaly_boosts_the_search() {
     assert!(without > with, "{without:?}");
 }
 
-/// `wire-and-server` 8: a registration is an occasion to look who is still there.
+/// `ca_repeater` of EPICS Base: a registration is an occasion to look who is still there.
 #[test]
 fn a_repeater_forgets_clients_that_are_gone() {
     let mut w = World::new(1);
@@ -376,7 +378,7 @@ fn a_repeater_forgets_clients_that_are_gone() {
     assert!(!clients(&w).contains(&gone[0]));
 }
 
-/// `client-and-tools` 2.11.
+/// `cac::transferChanToVirtCircuit` of EPICS Base.
 #[test]
 fn of_two_iocs_with_one_name_the_first_is_kept() {
     let mut w = World::new(1);
@@ -396,7 +398,7 @@ fn of_two_iocs_with_one_name_the_first_is_kept() {
     w.trace.assert_snapshot("two_iocs_one_name");
 }
 
-/// `client-and-tools` 2.12.
+/// `SearchDestTCP` of EPICS Base.
 #[test]
 fn a_name_server_is_asked_over_tcp() {
     let mut w = World::new(1);
@@ -410,7 +412,7 @@ fn a_name_server_is_asked_over_tcp() {
     w.trace.assert_snapshot("name_server");
 }
 
-/// `wire-and-server` 6.2: several servers on one host answer on their own TCP ports.
+/// `cast_server.c` of EPICS Base: several servers on one host answer on their own TCP ports.
 #[test]
 fn two_iocs_on_one_host_are_both_found() {
     let mut w = World::new(1);

@@ -18,6 +18,11 @@ pub(crate) struct Console<'a> {
 }
 
 impl Console<'_> {
+    /// Whether errors go to a terminal that shows colours.
+    pub(crate) fn err_styled(&self) -> bool {
+        Paint::of(&io::stderr()).is_on()
+    }
+
     /// Writes to the error stream, behind everything that was written so far.
     ///
     /// # Errors

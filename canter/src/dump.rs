@@ -268,6 +268,7 @@ pub(crate) fn dumped(text: &str) -> Result<(String, bool), String> {
     let mut sink = Sink::new(Direction::TcpRequest);
     dump_text(text.as_bytes(), &mut sink, "x.txt", &mut out).map_err(|stop| match stop {
         Stop::Usage(error) => error.to_string(),
+        Stop::Told => String::new(),
         Stop::Output(error) => error.to_string(),
     })?;
     sink.finish(&mut out).unwrap();

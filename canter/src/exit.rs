@@ -82,6 +82,8 @@ impl std::error::Error for UsageError {}
 pub(crate) enum Stop {
     /// The command line or a file is wrong.
     Usage(UsageError),
+    /// As [`Usage`](Self::Usage), and it has been told.
+    Told,
     /// The output cannot be written.
     Output(io::Error),
 }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddrV4;
 
-use ca_client::{ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
+use ca_client::{
+    CloseReason, ConnectError, Context, EcaStatus, Malformed, NameServerState, Phase, ReadError,
+    SubscribeError, Trouble, WriteError,
+};
 
 use crate::exit::Outcome;
 use crate::text;
@@ -20,6 +23,8 @@ pub(crate) struct Failure {
     pub(crate) remedy: String,
     /// Whether waiting longer might have helped.
     pub(crate) timed_out: bool,
+    /// The server that has to do with it.
+    pub(crate) server: Option<SocketAddrV4>,
 }
 
 impl Failure {
@@ -29,6 +34,7 @@ impl Failure {
             message: message.into(),
             remedy: remedy.into(),
             timed_out: false,
+            server: None,
         }
     }
 
@@ -53,7 +59,19 @@ impl Failure {
         format!("error: {pv}: {}\n hint: {}", self.message, self.remedy)
     }
 
+    /// With the server of an error.
+    fn at(self, context: &Context) -> Self {
+        Self {
+            server: context.peer,
+            ..self
+        }
+    }
+
     fn not_connected(context: &Context) -> Self {
+        Self::why_not_connected(context).at(context)
+    }
+
+    fn why_not_connected(context: &Context) -> Self {
         let after = Seconds(context);
         let server = Peer(context);
         match &context.phase {
@@ -62,8 +80,8 @@ impl Failure {
                 ..
             } => Self::late(
                 "connect",
-                format!("not connected after {after}: {trouble}"),
-                "look whether its IOC runs; it is searched again with a longer --timeout",
+                format!("not connected after {after}: {server}: {trouble}"),
+                remedy(*trouble),
             ),
             Phase::Searching {
                 udp,
@@ -75,6 +93,12 @@ impl Failure {
                 "connect",
                 format!("{server} has it, but the connection to it is not made after {after}"),
                 "check that its TCP port is not blocked by a firewall",
+            ),
+            Phase::Silent => Self::late(
+                "connect",
+                format!("{server} accepts the connection and says nothing, for {after}"),
+                "look whether an IOC listens there, and whether it hangs; what else listens may be no \
+                 server of Channel Access",
             ),
             Phase::Creating => Self::late(
                 "create",
@@ -96,12 +120,36 @@ impl Failure {
     }
 }
 
+/// What helps against what keeps a PV that was found from being connected.
+const fn remedy(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Circuit(CloseReason::Refused) => {
+            "look whether its IOC still runs, which TCP port it has, and at firewalls between"
+        }
+        Trouble::Circuit(CloseReason::Unreachable | CloseReason::DialTimeout) => {
+            "look at the network to that host, and whether a firewall drops TCP to that port"
+        }
+        Trouble::Circuit(CloseReason::Said(EcaStatus::MAXIOC)) => {
+            "the IOC has as many clients as it takes: end some, or raise its limit"
+        }
+        Trouble::Circuit(CloseReason::NotChannelAccess) => {
+            "look which program listens there: who answered the search names a wrong port, or the port \
+             is not that of an IOC"
+        }
+        Trouble::Circuit(CloseReason::Violation) => {
+            "look at the warnings above, and which program listens there"
+        }
+        _ => "look whether its IOC runs; it is searched again with a longer --timeout",
+    }
+}
+
 fn not_found(
     udp: &[SocketAddrV4],
-    name_servers: &[SocketAddrV4],
+    states: &[(SocketAddrV4, NameServerState)],
     attempts: u32,
     after: Seconds<'_>,
 ) -> Failure {
+    let name_servers: &Vec<_> = &states.iter().map(|(address, _)| *address).collect();
     if udp.is_empty() && name_servers.is_empty() {
         return Failure::refused(
             "search",
@@ -113,8 +161,9 @@ fn not_found(
         return Failure::late(
             "search",
             format!(
-                "not found after {after}: no name server reached of {}",
-                destinations(udp, name_servers)
+                "not found after {after}: no name server reached of {}{}",
+                destinations(udp, name_servers),
+                not_asked(states),
             ),
             "check EPICS_CA_NAME_SERVERS and that the name server accepts TCP connections there",
         );
@@ -122,16 +171,25 @@ fn not_found(
     Failure::late(
         "search",
         format!(
-            "not found after {after}: no answer to {} at {}",
+            "not found after {after}: no answer to {} at {}{}",
             if attempts == 1 {
                 "1 search".to_owned()
             } else {
                 format!("{attempts} searches")
             },
-            destinations(udp, name_servers)
+            destinations(udp, name_servers),
+            not_asked(states),
         ),
         "check the name, that its IOC runs, and EPICS_CA_ADDR_LIST; `canter info` tells more",
     )
+}
+
+/// The name servers that cannot be asked, and why.
+fn not_asked(states: &[(SocketAddrV4, NameServerState)]) -> String {
+    let mute = |(_, state): &&(_, NameServerState)| *state != NameServerState::Asked;
+    let mute = states.iter().filter(mute).take(MAX_NAMED);
+    let texts = mute.map(|(address, state)| format!("; name server {address}: {state}"));
+    texts.collect()
 }
 
 /// Addresses named before it says "and n more".
@@ -161,6 +219,22 @@ impl fmt::Display for Seconds<'_> {
     }
 }
 
+/// What helps against a refusal.
+const REFUSED: &str = "check the value against the limits of the PV with `canter get --long`, and whether \
+     the record takes puts (its field DISP)";
+
+/// A server's text, behind its status.
+struct Text<'a>(&'a Option<String>);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(said) => write!(f, ": {}", text::printable(said)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The server's address, or a word for it.
 struct Peer<'a>(&'a Context);
 
@@ -181,9 +255,9 @@ impl From<&ConnectError> for Failure {
                 format!("no name of a PV: {reason}"),
                 "check how the name is spelled",
             ),
-            ConnectError::TimedOut(context) | ConnectError::Closed(context) => {
-                Self::not_connected(context)
-            }
+            ConnectError::TimedOut(context)
+            | ConnectError::NowhereToSearch(context)
+            | ConnectError::Closed(context) => Self::not_connected(context),
             other => Self::refused("name", other.to_string(), "ask for fewer PVs at once"),
         }
     }
@@ -191,6 +265,21 @@ impl From<&ConnectError> for Failure {
 
 impl From<&ReadError> for Failure {
     fn from(error: &ReadError) -> Self {
+        let failure = Self::of_read(error);
+        match error {
+            ReadError::TimedOut(context)
+            | ReadError::Disconnected(context)
+            | ReadError::NoAccess(context)
+            | ReadError::Failed { context, .. }
+            | ReadError::Malformed { context, .. }
+            | ReadError::BadRequest { context, .. } => failure.at(context),
+            _ => failure,
+        }
+    }
+}
+
+impl Failure {
+    fn of_read(error: &ReadError) -> Self {
         match error {
             ReadError::NotConnected(context) => Self::not_connected(context),
             ReadError::TimedOut(context) => Self::late(
@@ -218,10 +307,27 @@ impl From<&ReadError> for Failure {
                 ),
                 "see the access security of the IOC; `canter info` shows the rights",
             ),
-            ReadError::Failed { context, status } => Self::refused(
+            ReadError::Failed {
+                context,
+                status,
+                text,
+            } => Self::refused(
                 "read",
-                format!("{} says {status}", Peer(context)),
+                format!("{} says {status}{}", Peer(context), Text(text)),
                 "ask for another type or fewer elements, see --type and --count",
+            ),
+            ReadError::Malformed { context, reason } => Self::refused(
+                "read",
+                format!("the answer of {} is malformed: {reason}", Peer(context)),
+                match reason {
+                    Malformed::TooLarge { .. } => {
+                        "ask for fewer elements with --count, or raise EPICS_CA_MAX_ARRAY_BYTES"
+                    }
+                    _ => {
+                        "ask for another type or fewer elements, and report it to whoever looks after \
+                         the server"
+                    }
+                },
             ),
             ReadError::BadRequest { reason, .. } => Self::refused(
                 "read",
@@ -236,6 +342,42 @@ impl From<&ReadError> for Failure {
 
 impl From<&WriteError> for Failure {
     fn from(error: &WriteError) -> Self {
+        let failure = Self::of_write(error);
+        match error {
+            WriteError::TimedOut(context)
+            | WriteError::Disconnected(context)
+            | WriteError::NoAccess(context)
+            | WriteError::Failed { context, .. }
+            | WriteError::BadRequest { context, .. } => failure.at(context),
+            _ => failure,
+        }
+    }
+}
+
+impl Failure {
+    /// A put without completion whose server has not said whether it took the value.
+    pub(crate) fn unanswered(error: &WriteError) -> Self {
+        let WriteError::TimedOut(context) = error else {
+            return error.into();
+        };
+        let message = format!(
+            "sent, but {} did not answer within {}; whether it has the value is not known",
+            Peer(context),
+            Seconds(context)
+        );
+        let remedy = "read the PV, raise --timeout, or look at the load of the IOC";
+        Self::late("write", message, remedy).at(context)
+    }
+
+    /// A put that a server complained of behind its answer.
+    pub(crate) fn complained(server: SocketAddrV4, message: String) -> Self {
+        Self {
+            server: Some(server),
+            ..Self::refused("write", message, REFUSED)
+        }
+    }
+
+    fn of_write(error: &WriteError) -> Self {
         match error {
             WriteError::NotConnected(context) => Self::not_connected(context),
             WriteError::TimedOut(context) => Self::late(
@@ -267,10 +409,18 @@ impl From<&WriteError> for Failure {
                 ),
                 "see the access security of the IOC; `canter info` shows the rights",
             ),
-            WriteError::Failed { context, status } => Self::refused(
+            WriteError::Failed {
+                context,
+                status,
+                text,
+            } => Self::refused(
                 "write",
-                format!("{} refused the value: {status}", Peer(context)),
-                "check the value against the limits of the PV: `canter get --long`",
+                format!(
+                    "{} refused the value: {status}{}",
+                    Peer(context),
+                    Text(text)
+                ),
+                REFUSED,
             ),
             WriteError::BadRequest { reason, .. } => {
                 Self::refused("write", reason.to_string(), "give another value")

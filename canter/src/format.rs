@@ -102,6 +102,20 @@ impl FormatArgs {
         }
     }
 
+    /// Whether arrays of `CHAR` of this PV are texts: on request, and where the name asks the server for
+    /// one, as in `X.DESC$`.
+    pub(crate) fn is_text(&self, pv: &str) -> bool {
+        self.long_string || pv.ends_with('$')
+    }
+
+    /// The options for the values of this PV.
+    pub(crate) fn of(&self, pv: &str) -> Self {
+        Self {
+            long_string: self.is_text(pv),
+            ..self.clone()
+        }
+    }
+
     /// The value of a sample on one line, arrays with their length in front: `[3] 1 2 3`.
     pub(crate) fn value(&self, sample: &Sample, is_array: bool) -> String {
         if self.long_string
@@ -111,7 +125,9 @@ impl FormatArgs {
             return text::printable(&text).into_owned();
         }
         let texts = self.elements(sample.value.as_ref(), &sample.meta);
-        if !is_array && texts.len() == 1 {
+        // A text that may be long is sent without an element when it is empty.
+        let empty = texts.is_empty() && sample.native() == NativeType::String;
+        if !is_array && (empty || texts.len() == 1) {
             return texts.into_iter().next().unwrap_or_default();
         }
         let cut = self.terminal && !self.all && texts.len() > 2 * SHOWN;
@@ -216,6 +232,22 @@ mod tests {
             shown(&plain, Value::strings(&["a b", "c\n"])),
             "[2] a b c\\n"
         );
+    }
+
+    #[test]
+    fn an_empty_text_is_empty() {
+        let none = Value::empty(NativeType::String);
+        assert_eq!(shown(&FormatArgs::default(), none.clone()), "");
+        let none = sample(none);
+        assert_eq!(FormatArgs::default().value(&none, true), "[0]");
+    }
+
+    #[test]
+    fn a_name_with_a_dollar_asks_for_a_text() {
+        let text = sample(&b"hello\0"[..]);
+        let plain = FormatArgs::default();
+        assert_eq!(plain.of("X.DESC$").value(&text, true), "hello");
+        assert!(plain.of("X").value(&text, true).starts_with("[6] 104"));
     }
 
     #[test]

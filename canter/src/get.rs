@@ -1,11 +1,12 @@
 //! `canter get`: values of PVs.
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use ca_client::{Channel, Client, ConnectError, OpError, ReadError, ReadSpec, TypeSpec};
 use ca_proto::dbr::{DbrType, Family, NativeType, Reading};
 use clap::Args;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -14,6 +15,8 @@ use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::json::{JsonFailure, JsonSample};
+use crate::labels;
+use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, leave};
 use crate::sample::{Meta, Sample};
 use crate::show;
@@ -68,15 +71,20 @@ fn dbr_type(name: &str) -> Result<DbrType, String> {
 /// Wrong options, or an output that cannot be written.
 pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
-    let results = block_on_last(async {
+    let (results, notices) = block_on_last(async {
         let client = args
             .client
             .client(console, |builder| builder.repeater_port(0).read_only(true))?;
+        let mut notices = Notices::of(&client);
         let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
         let results = get_all(args, &client, &channels, timeout).await;
+        let notices = notices.arrived().await;
         leave(client, channels).await;
-        Ok(results)
+        Ok((results, notices))
     })?;
+    if !args.json {
+        notices::tell(console, &notices)?;
+    }
     let width = show::name_width(&args.pvs);
     let mut outcome = Outcome::Ok;
     for (pv, result) in args.pvs.iter().zip(results) {
@@ -84,15 +92,22 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
             outcome = outcome.and(failure.outcome());
         }
         if args.json {
-            show::json_line(console, &json(pv, &result, args))?;
+            show::json_line(console, &json(pv, &result, args, &notices))?;
             continue;
         }
         match result {
-            Ok((sample, is_array)) if args.long => {
-                show::long(console, pv, &args.format, &sample, is_array)?;
+            Ok((sample, of)) if args.long => {
+                show::long(console, pv, &args.format.of(pv), &sample, of.is_array)?;
             }
-            Ok((sample, is_array)) => {
-                show::line(console, pv, width, &args.format, &sample, is_array)?;
+            Ok((sample, of)) => {
+                show::line(
+                    console,
+                    pv,
+                    width,
+                    &args.format.of(pv),
+                    &sample,
+                    of.is_array,
+                )?;
             }
             Err(failure) => report(console, pv, &failure)?,
         }
@@ -103,8 +118,15 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
 /// Time for another read of a PV that is there, when waiting for the others has used all.
 const MIN_READ_TIME: Duration = Duration::from_millis(500);
 
-/// A value, and whether its PV is an array; or why there is none.
-type Got = Result<(Sample, bool), Failure>;
+/// A value, and what its PV is; or why there is none.
+type Got = Result<(Sample, Of), Failure>;
+
+/// Of what a value is.
+#[derive(Clone, Copy)]
+struct Of {
+    is_array: bool,
+    server: Option<SocketAddrV4>,
+}
 
 async fn get_all(
     args: &GetArgs,
@@ -143,9 +165,17 @@ async fn get_all(
         let meta = meta.next().and_then(Result::ok);
         let sample = value.map(|value| Sample::new(&value, meta.as_ref().map(Meta::of)));
         results.push(match sample {
-            Ok(sample) => Ok((sample, is_array(channel))),
+            Ok(sample) => Ok((sample, of(channel))),
             Err(error) => Err(Failure::from(&error)),
         });
+    }
+    if !args.format.enum_index {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let samples = open.iter().zip(&mut results).filter_map(|(channel, got)| {
+            let (sample, _) = got.as_mut().ok()?;
+            Some(labels::complete(channel, sample, left.max(MIN_READ_TIME)))
+        });
+        join_all(samples).await;
     }
     // Those that could not be opened, where they belong.
     for (index, channel) in channels.iter().enumerate() {
@@ -163,10 +193,13 @@ fn is_short(value: &Result<Reading, ReadError>) -> bool {
     matches!(reason, OpError::BadCount { .. })
 }
 
-fn is_array(channel: &Channel) -> bool {
+fn of(channel: &Channel) -> Of {
     let info = channel.info();
     let connection = info.as_ref().and_then(|info| info.connection());
-    connection.is_some_and(|connection| connection.count > 1)
+    Of {
+        is_array: connection.is_some_and(|connection| connection.count > 1),
+        server: connection.map(|connection| connection.server),
+    }
 }
 
 /// What to ask all PVs for: the value, and what describes it if it does not come along.
@@ -200,14 +233,22 @@ struct Line<'a> {
     sample: Option<JsonSample>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<JsonFailure>,
+    /// What servers said beside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<&'a Notice>,
 }
 
-fn json<'a>(pv: &'a str, result: &Got, args: &GetArgs) -> Line<'a> {
+fn json<'a>(pv: &'a str, result: &Got, args: &GetArgs, notices: &'a [Notice]) -> Line<'a> {
+    let server = match result {
+        Ok((_, of)) => of.server,
+        Err(failure) => failure.server,
+    };
     Line {
         pv,
-        sample: result.as_ref().ok().map(|(sample, is_array)| {
-            JsonSample::new(sample, *is_array, args.format.long_string).with_description(sample)
+        sample: result.as_ref().ok().map(|(sample, of)| {
+            JsonSample::new(sample, of.is_array, args.format.is_text(pv)).with_description(sample)
         }),
         error: result.as_ref().err().map(JsonFailure::from),
+        events: notices::about(notices, pv, server),
     }
 }

@@ -15,6 +15,7 @@ use crate::console::Console;
 use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, destinations};
 use crate::json::JsonFailure;
+use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, leave};
 use crate::{show, text};
 
@@ -29,6 +30,9 @@ pub(crate) struct InfoArgs {
     #[command(flatten)]
     client: ClientArgs,
 }
+
+/// Time for further servers of the same PVs to answer, after the first.
+const FURTHER: Duration = Duration::from_millis(100);
 
 /// What was found out about a PV.
 struct Report {
@@ -46,27 +50,32 @@ struct Report {
 /// Wrong options, or an output that cannot be written.
 pub(crate) fn run(args: &InfoArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
-    let (config, reports) = block_on_last(async {
+    let (config, reports, notices) = block_on_last(async {
         let client = args
             .client
             .client(console, |builder| builder.repeater_port(0).read_only(true))?;
+        let mut notices = Notices::of(&client);
         let started = Instant::now();
         let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
         let asked = channels
             .iter()
             .map(|channel| ask(channel, started, timeout));
         let reports = join_all(asked).await;
+        let notices = notices.within(FURTHER).await;
         let config = client.effective_config().clone();
         leave(client, channels).await;
-        Ok((config, reports))
+        Ok((config, reports, notices))
     })?;
+    if !args.json {
+        notices::tell(console, &notices)?;
+    }
     let mut outcome = Outcome::Ok;
     for (pv, report) in args.pvs.iter().zip(&reports) {
         if let Some(failure) = &report.failure {
             outcome = outcome.and(failure.outcome());
         }
         if args.json {
-            show::json_line(console, &Line::new(pv, report))?;
+            show::json_line(console, &Line::new(pv, report, &notices))?;
         } else {
             show_report(console, &config, pv, report)?;
         }
@@ -220,6 +229,9 @@ struct Line<'a> {
     connection: Option<JsonConnection<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<JsonFailure>,
+    /// What servers said beside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<&'a Notice>,
 }
 
 #[derive(Serialize, Debug)]
@@ -237,8 +249,9 @@ struct JsonConnection<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(pv: &'a str, report: &'a Report) -> Self {
+    fn new(pv: &'a str, report: &'a Report, notices: &'a [Notice]) -> Self {
         let info = report.info.as_ref();
+        let server = info.and_then(|info| info.server().or(info.trouble_at));
         let connection = info.and_then(|info| info.connection());
         Self {
             pv,
@@ -246,6 +259,7 @@ impl<'a> Line<'a> {
             searches: info.map_or(0, |info| info.search_attempts),
             connection: connection.map(|connection| JsonConnection::new(connection, report)),
             error: report.failure.as_ref().map(JsonFailure::from),
+            events: notices::about(notices, pv, server),
         }
     }
 }

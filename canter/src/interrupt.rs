@@ -42,3 +42,53 @@ pub(crate) async fn closed_output() {
     }
     std::future::pending::<()>().await;
 }
+
+/// Ends when standard input does, if that is wanted. A thread reads it, which ends with the process.
+pub(crate) async fn stdin_ended(wanted: bool) {
+    let (send, ended) = tokio::sync::oneshot::channel();
+    if wanted {
+        std::thread::spawn(move || {
+            // An input that cannot be read has ended too.
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = send.send(());
+        });
+        if ended.await.is_ok() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Hang-ups: the signal that asks services to read their files anew.
+#[derive(Debug)]
+pub(crate) struct HangUps {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+/// Watches for hang-ups from now on.
+pub(crate) fn hung_up() -> HangUps {
+    HangUps {
+        #[cfg(unix)]
+        signal: {
+            use tokio::signal::unix::{SignalKind, signal};
+            signal(SignalKind::hangup()).ok()
+        },
+    }
+}
+
+impl HangUps {
+    /// Ends with the next one.
+    ///
+    /// # Cancel safety
+    /// None is lost.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Number, Value as Json};
 
 use crate::failure::Failure;
-use crate::sample::{self, Sample};
+use crate::sample::{self, Meta, Sample};
 use crate::text;
 
 /// A value with what is known about it; absent items are left out.
@@ -21,6 +21,19 @@ pub(crate) struct JsonSample {
     /// Native type of the elements.
     r#type: &'static str,
     count: u32,
+    #[serde(flatten)]
+    description: JsonDescription,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
+}
+
+/// What describes a value; absent items are left out.
+#[derive(Serialize, Default, Debug)]
+pub(crate) struct JsonDescription {
     #[serde(skip_serializing_if = "Option::is_none")]
     units: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,12 +42,33 @@ pub(crate) struct JsonSample {
     states: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<JsonLimits>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    severity: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timestamp: Option<String>,
+}
+
+impl JsonDescription {
+    /// All that is known.
+    pub(crate) fn of(meta: &Meta) -> Self {
+        let states = meta.states.as_ref().filter(|states| !states.is_empty());
+        Self {
+            units: meta.units.clone(),
+            precision: meta.precision,
+            states: states.map(|states| states.iter().map(text::line).collect()),
+            limits: meta.limits.map(|limits| JsonLimits {
+                display: range(limits.display),
+                alarm: range(limits.alarm),
+                warning: range(limits.warning),
+                control: range(limits.control),
+            }),
+        }
+    }
+
+    /// What is needed to show a value.
+    fn brief(meta: &Meta) -> Self {
+        Self {
+            units: meta.units.clone(),
+            precision: meta.precision,
+            ..Self::default()
+        }
+    }
 }
 
 /// Lower and upper limits; pairs that the server does not define are left out, single limits that
@@ -65,10 +99,7 @@ impl JsonSample {
             label: state.and_then(|state| sample.meta.label(state)),
             r#type: sample.native().name(),
             count: sample.count(),
-            units: sample.meta.units.clone(),
-            precision: sample.meta.precision,
-            states: None,
-            limits: None,
+            description: JsonDescription::brief(&sample.meta),
             status: sample.alarm.map(|alarm| alarm.status.to_string()),
             severity: sample.alarm.map(|alarm| alarm.severity.to_string()),
             timestamp: sample
@@ -80,15 +111,7 @@ impl JsonSample {
 
     /// With limits and state texts, which change rarely.
     pub(crate) fn with_description(mut self, sample: &Sample) -> Self {
-        let states = sample.meta.states.as_ref();
-        let states = states.filter(|_| sample.native() == NativeType::Enum);
-        self.states = states.map(|states| states.iter().map(text::line).collect());
-        self.limits = sample.meta.limits.map(|limits| JsonLimits {
-            display: range(limits.display),
-            alarm: range(limits.alarm),
-            warning: range(limits.warning),
-            control: range(limits.control),
-        });
+        self.description = JsonDescription::of(&sample.meta);
         self
     }
 }
@@ -126,6 +149,8 @@ pub(crate) fn value(value: ValueRef<'_>, is_array: bool) -> Json {
     let mut elements = elements(value);
     match elements.len() {
         1 if !is_array => elements.remove(0),
+        // A text that may be long is sent without an element when it is empty.
+        0 if !is_array && value.native == NativeType::String => Json::from(""),
         _ => Json::Array(elements),
     }
 }

@@ -22,7 +22,9 @@ mod info;
 mod interrupt;
 mod ioc;
 mod json;
+mod labels;
 mod monitor;
+mod notices;
 mod options;
 mod paint;
 mod proxy;
@@ -116,6 +118,7 @@ pub fn main() -> ExitCode {
             let _ = writeln!(err, "{error}");
             Outcome::Usage
         }
+        Err(Stop::Told) => Outcome::Usage,
     };
     // Who does not read it is not waited for.
     let _ = err.finish(LAST_WORDS);

@@ -46,6 +46,12 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Parses an address with its port.
+pub(crate) fn endpoint(text: &str) -> Result<SocketAddrV4, String> {
+    let remedy = || "give ADDRESS:PORT such as 127.0.0.1:5064".to_owned();
+    text.parse().map_err(|_| remedy())
+}
+
 impl ClientArgs {
     /// The time for all PVs.
     ///

@@ -26,6 +26,11 @@ impl Paint {
         }
     }
 
+    /// Whether there are colours.
+    pub(crate) const fn is_on(self) -> bool {
+        self.on
+    }
+
     /// The text in a style.
     pub(crate) const fn styled<T: fmt::Display>(self, style: Style, text: T) -> Painted<T> {
         let style = if self.on { Some(style) } else { None };

@@ -1,5 +1,7 @@
 //! What the tools know about a PV at one moment, from one or two readings.
 
+use std::collections::BTreeMap;
+
 use ca_proto::alarm::Alarm;
 use ca_proto::dbr::{
     Acknowledge, DbrType, EnumIndex, EnumStates, Family, Limits, NativeType, Range, Reading,
@@ -20,6 +22,29 @@ pub(crate) struct Meta {
     pub(crate) limits: Option<Limits>,
     /// State texts; enums only.
     pub(crate) states: Option<EnumStates>,
+    /// Texts of states beyond those, as the server told when it was asked.
+    pub(crate) more: BTreeMap<u16, String>,
+}
+
+type RangeOf = fn(&Limits) -> Range;
+
+/// The limits by their names.
+const RANGES: [(&str, RangeOf); 4] = [
+    ("display limits", |limits| limits.display),
+    ("warning limits", |limits| limits.warning),
+    ("alarm limits", |limits| limits.alarm),
+    ("control limits", |limits| limits.control),
+];
+
+fn range(range: Range) -> String {
+    let limit = |v: f64| {
+        if v.is_nan() {
+            "none".to_owned()
+        } else {
+            v.to_string()
+        }
+    };
+    format!("{} to {}", limit(range.lower), limit(range.upper))
 }
 
 impl Meta {
@@ -31,13 +56,53 @@ impl Meta {
             precision: reading.precision(),
             limits: reading.limits(),
             states: reading.states(),
+            more: BTreeMap::new(),
         }
     }
 
     /// The text of a state; empty texts count as none.
     pub(crate) fn label(&self, state: u16) -> Option<String> {
+        if let Some(label) = self.more.get(&state) {
+            return Some(label.clone()).filter(|label| !label.is_empty());
+        }
         let label = self.states.as_ref()?.get(state)?;
         (!label.is_empty()).then(|| text::line(label))
+    }
+
+    /// Whether the server may know a text for a state that its list has no room for.
+    fn lacks_label(&self, state: u16) -> bool {
+        let Some(states) = &self.states else {
+            return false;
+        };
+        let missing = match states.get(state) {
+            Some(label) => EnumStates::may_be_cut(label),
+            None => states.is_full(),
+        };
+        missing && !self.more.contains_key(&state)
+    }
+
+    /// What is different from before: what it is, what it was, what it is now.
+    pub(crate) fn changes(&self, before: &Self) -> Vec<(&'static str, String, String)> {
+        let mut changes = Vec::new();
+        let mut compare = |name, old: String, new: String| {
+            if old != new {
+                changes.push((name, old, new));
+            }
+        };
+        let units = |meta: &Self| meta.units.clone().unwrap_or_default();
+        compare("units", units(before), units(self));
+        let precision = |meta: &Self| meta.precision.map_or_else(String::new, |v| v.to_string());
+        compare("precision", precision(before), precision(self));
+        for (name, of) in RANGES {
+            let shown = |meta: &Self| meta.limits.map_or_else(String::new, |all| range(of(&all)));
+            compare(name, shown(before), shown(self));
+        }
+        let states = |meta: &Self| {
+            let texts = meta.states.iter().flat_map(EnumStates::iter);
+            texts.map(text::line).collect::<Vec<_>>().join(", ")
+        };
+        compare("states", states(before), states(self));
+        changes
     }
 }
 
@@ -85,6 +150,7 @@ impl Sample {
                 precision: Some(meta.precision),
                 limits: Some(meta.limits),
                 states: Some(meta.states.clone()),
+                more: BTreeMap::new(),
             },
             value: snapshot.value,
         }
@@ -109,6 +175,23 @@ impl Sample {
     pub(crate) fn enum_index(&self) -> Option<u16> {
         let EnumIndex(index) = self.value.as_ref().elements::<EnumIndex>()?.next()?;
         Some(index)
+    }
+
+    /// Whether there are states whose texts only the server knows.
+    pub(crate) fn lacks_labels(&self) -> bool {
+        let states = self.value.as_ref().elements::<EnumIndex>();
+        states.is_some_and(|mut states| states.any(|EnumIndex(state)| self.meta.lacks_label(state)))
+    }
+
+    /// Does without the texts that the server did not tell.
+    pub(crate) fn give_up_labels(&mut self) {
+        let states = self.value.as_ref().elements::<EnumIndex>();
+        for EnumIndex(state) in states.into_iter().flatten() {
+            if self.meta.lacks_label(state) {
+                let label = self.meta.label(state).unwrap_or_default();
+                self.meta.more.insert(state, label);
+            }
+        }
     }
 
     /// The bytes of a `CHAR` array up to the first NUL, as text.

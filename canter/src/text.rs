@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// Text of bytes whose character set is not known: UTF-8 if they are, else ISO 8859-1.
 ///
-/// No character set is defined for Channel Access (`wire-and-server` 4.4); the degree sign of older
+/// No character set is defined for Channel Access (`db_access.h` of EPICS Base); the degree sign of older
 /// databases is the single byte 0xb0.
 pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {

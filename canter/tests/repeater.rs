@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use wait_timeout::ChildExt;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_canter");
-const IN_TIME: Duration = Duration::from_secs(10);
+const IN_TIME: Duration = Duration::from_secs(60);
 
 /// One test at a time. A program that is being started holds copies of all sockets of this process
 /// for a moment, so that ports which another test has just closed would seem to be in use.
@@ -125,7 +125,7 @@ fn it_says_who_comes_and_goes_and_there_is_only_one() {
     expected.sort();
     assert_eq!(changes, expected);
 
-    // "if the port is taken it exits silently with status 0" (client-and-tools 3.6).
+    // "if the port is taken it exits silently with status 0" (`ca_repeater` of EPICS Base).
     let mut second = start(PROGRAM, &[&args[..], &[port]].concat(), None);
     assert!(second.ended().success());
     let mut output = String::new();
@@ -193,14 +193,15 @@ fn as_ca_repeater_it_leaves_its_output_alone() {
 }
 
 /// libca finds the program by the name caRepeater and starts it without arguments
-/// (client-and-tools 3.4); it stays when its starter has ended.
+/// (`caStartRepeaterIfNotInstalled` of EPICS Base); it stays when its starter has ended.
 #[cfg(target_os = "linux")]
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn libca_starts_it() {
-    let Some(python) = std::env::var_os("CANTER_PEERS_PYTHON") else {
-        println!("not run: real EPICS is not set up here; `cargo xtask test` does that");
-        return;
-    };
+    let python = std::env::var_os("CANTER_PEERS_PYTHON").expect(
+        "real EPICS is not set up here: `cargo xtask test` does that, and `cargo xtask peers` prints \
+         what CANTER_PEERS_PYTHON has to be",
+    );
     let _alone = alone();
     let folder = format!("{}/libca", env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&folder).unwrap();
@@ -215,7 +216,7 @@ fn libca_starts_it() {
     let mut command = Command::new(python);
     command.arg(script).args(["--spawned", "1", "--port"]);
     command.arg((port - 1).to_string()).env("PATH", &folder);
-    command.args(["--watchdog", "60"]);
+    command.args(["--watchdog", "150"]);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut libca = Process(command.spawn().unwrap());

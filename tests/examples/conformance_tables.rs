@@ -11,7 +11,7 @@ use canter::conformance::Report;
 use canter::conformance::client::{self as clients, ClientTarget};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let python = Python::find().ok_or("CANTER_PEERS_PYTHON names no interpreter")?;
+    let python = Python::find()?;
     let mut servers = Vec::new();
     let ours = Fixture::start(PREFIX);
     servers.push(("ours", judged(server(ours.server().address.port()))?));

@@ -29,7 +29,7 @@ class Aioca(common.Client):
     def run(self, coroutine):
         return self.loop.run_until_complete(coroutine)
 
-    def connect(self, pv, timeout=5.0):
+    def connect(self, pv, timeout=20.0):
         return self.run(aioca.connect(pv, timeout=timeout, throw=False)).ok
 
     def read(self, pv, type_=None, class_="plain", count=None):
@@ -38,10 +38,10 @@ class Aioca(common.Client):
         if class_ == "ctrl" and type_ == "string":
             raise common.NotOffered("aioca reads DBR_TIME_STRING instead of DBR_CTRL_STRING")
         code = common.BASE_CODES[type_] if type_ else None
-        if count and count > self.run(aioca.cainfo(pv, timeout=5)).count:
+        if count and count > self.run(aioca.cainfo(pv, timeout=20)).count:
             raise common.NotOffered("aioca asks for no more elements than there are")
         value = self.run(
-            aioca.caget(pv, datatype=code, format=FORMATS[class_], count=count or 0, timeout=10)
+            aioca.caget(pv, datatype=code, format=FORMATS[class_], count=count or 0, timeout=20)
         )
         given = lambda name: getattr(value, name, None)  # noqa: E731
         got = {key: given(key) for key in ("severity", "status", "timestamp", "units", "precision")}
@@ -66,7 +66,7 @@ class Aioca(common.Client):
     def write(self, pv, value, type_=None, wait=False):
         code = common.BASE_CODES[type_] if type_ else None
         try:
-            self.run(aioca.caput(pv, value, datatype=code, wait=wait, timeout=10))
+            self.run(aioca.caput(pv, value, datatype=code, wait=wait, timeout=20))
         except Exception as error:
             if "access" in str(error).lower():
                 raise common.Refused(str(error)) from error
@@ -76,7 +76,7 @@ class Aioca(common.Client):
         ends = []
 
         async def put(value):
-            await aioca.caput(pv, value, wait=True, timeout=10)
+            await aioca.caput(pv, value, wait=True, timeout=20)
             ends.append(value)
 
         async def both():
@@ -117,19 +117,19 @@ class Aioca(common.Client):
         """aioca has no callback for them, but libca follows them."""
 
         def rights():
-            info = self.run(aioca.cainfo(pv, timeout=5))
+            info = self.run(aioca.cainfo(pv, timeout=20))
             return (bool(info.read), bool(info.write))
 
         return rights
 
     def acknowledge(self, pv, severity):
-        self.run(aioca.caput(pv, severity, datatype=aioca.DBR_PUT_ACKS, wait=True, timeout=10))
+        self.run(aioca.caput(pv, severity, datatype=aioca.DBR_PUT_ACKS, wait=True, timeout=20))
 
     def set_transient(self, pv, transient):
-        self.run(aioca.caput(pv, int(transient), datatype=aioca.DBR_PUT_ACKT, wait=True, timeout=10))
+        self.run(aioca.caput(pv, int(transient), datatype=aioca.DBR_PUT_ACKT, wait=True, timeout=20))
 
     def alarm_state(self, pv):
-        value = self.run(aioca.caget(pv, datatype=aioca.DBR_STSACK_STRING, timeout=10))
+        value = self.run(aioca.caget(pv, datatype=aioca.DBR_STSACK_STRING, timeout=20))
         return (bool(value.ackt), int(value.acks))
 
     def read_bytes(self, pv):

@@ -19,18 +19,18 @@ CLASSES = {"plain": "native", "sts": "status", "time": "time", "gr": "graphic", 
 
 class Caproto(common.Client):
     def __init__(self):
-        self.context = Context(timeout=10)
+        self.context = Context(timeout=20)
         self.channels = {}
         self.subscriptions = []
         self.callbacks = []  # caproto itself keeps weak references only
 
-    def channel(self, pv, timeout=5.0):
+    def channel(self, pv, timeout=20.0):
         if pv not in self.channels:
             (self.channels[pv],) = self.context.get_pvs(pv)
         self.channels[pv].wait_for_connection(timeout=timeout)
         return self.channels[pv]
 
-    def connect(self, pv, timeout=5.0):
+    def connect(self, pv, timeout=20.0):
         if len(pv) > 59:
             raise common.NotOffered("caproto allows 59 characters in a record name")
         try:
@@ -91,7 +91,7 @@ class Caproto(common.Client):
         for value in (first, second):
             callback = lambda _, value=value: ends.append(value)  # noqa: E731
             channel.write([value], wait=False, callback=callback, notify=True)
-        common.eventually(self, lambda: len(ends) == 2, 8.0)
+        common.eventually(self, lambda: len(ends) == 2)
         return ends
 
     def monitor(self, pv, mask=common.VALUE, class_="plain", busy=0.0):

@@ -30,14 +30,14 @@ class Pyepics(common.Client):
         self.subscriptions = []  # must outlive the callbacks
         ca.initialize_libca()
 
-    def channel(self, pv, timeout=5.0):
+    def channel(self, pv, timeout=20.0):
         if pv not in self.channels:
             self.channels[pv] = ca.create_channel(pv, auto_cb=False)
         if not ca.connect_channel(self.channels[pv], timeout=timeout):
             raise TimeoutError(f"{pv} is not connected")
         return self.channels[pv]
 
-    def connect(self, pv, timeout=5.0):
+    def connect(self, pv, timeout=20.0):
         try:
             self.channel(pv, timeout)
         except TimeoutError:
@@ -53,7 +53,7 @@ class Pyepics(common.Client):
         if count and count > ca.element_count(chid):
             raise common.NotOffered("pyepics asks for no more elements than there are")
         code = common.dbr_code(type_, class_) if type_ else None
-        data = ca.get_with_metadata(chid, ftype=code, count=count, timeout=10)
+        data = ca.get_with_metadata(chid, ftype=code, count=count, timeout=20)
         if data is None:
             raise TimeoutError(f"no answer for {pv}")
         got = {key: data.get(key) for key in ("severity", "status", "timestamp", "units")}
@@ -71,7 +71,7 @@ class Pyepics(common.Client):
         chid = self.channel(pv)
         code = common.BASE_CODES[type_] if type_ else None
         try:
-            status = ca.put(chid, value, wait=wait, ftype=code, timeout=10)
+            status = ca.put(chid, value, wait=wait, ftype=code, timeout=20)
         except ca.CASeverityException as error:
             raise common.Refused(str(error)) from error
         if status != 1:
@@ -82,7 +82,7 @@ class Pyepics(common.Client):
         chid = self.channel(pv)
         for value in (first, second):
             ca.put(chid, value, callback=lambda data=None, **_: ends.append(data), callback_data=value)
-        common.eventually(self, lambda: len(ends) == 2, 8.0)
+        common.eventually(self, lambda: len(ends) == 2)
         return ends
 
     def monitor(self, pv, mask=common.VALUE, class_="plain", busy=0.0):
@@ -108,7 +108,7 @@ class Pyepics(common.Client):
     def rights(self, pv):
         told = []
         chid = ca.create_channel(pv, auto_cb=False)
-        ca.connect_channel(chid, timeout=5.0)
+        ca.connect_channel(chid, timeout=20.0)
         entry = ca.get_cache(pv)
         entry.access_event_callback.append(lambda read, write: told.append((read, write)))
         # It calls with the present rights at once.

@@ -35,7 +35,7 @@ def main():
     if options.spawned:
         for child in children():
             print("repeater", child, flush=True)
-    elif not ca.connect_channel(chid, timeout=5):
+    elif not ca.connect_channel(chid, timeout=20):
         raise SystemExit("not connected")
     known, anomalies = False, 0
     while True:

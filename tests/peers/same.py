@@ -14,7 +14,7 @@ import common
 from wire import Circuit, command_of, message, text
 
 STRING, SHORT, FLOAT, ENUM, CHAR, LONG, DOUBLE = range(7)
-STS, TIME, CTRL = 7, 14, 28
+STS, TIME, GR, CTRL = 7, 14, 21, 28
 PUT_ACKT, PUT_ACKS, STSACK_STRING, CLASS_NAME = range(35, 39)
 FORMATS = {SHORT: ">h", FLOAT: ">f", ENUM: ">H", CHAR: ">B", LONG: ">i", DOUBLE: ">d"}
 VALUE, LOG, ALARM, PROPERTY = 1, 2, 4, 8
@@ -353,9 +353,19 @@ def arrays(session):
         session.get("ws", type_, 3)
 
 
+def limits_not_given(session):
+    """Limits that nobody has given, in every type and family."""
+    for name in ("li", "mbbo", "bo", "so", "wd", "wc", "ws", "li.DESC", "li.HIHI"):
+        for family in (GR, CTRL):
+            for type_ in (STRING, SHORT, FLOAT, ENUM, CHAR, LONG, DOUBLE):
+                # The text "x" as a state is an error or some number, by what was read before.
+                if (name, type_) != ("ws", ENUM):
+                    session.get(name, family + type_, 1)
+
+
 def main():
     options = common.arguments(__doc__)
-    parts = (reals, acknowledging, integers, states, texts, arrays)
+    parts = (reals, acknowledging, integers, states, texts, arrays, limits_not_given)
     for part in parts:
         print(f"== {part.__name__}")
         part(Session(options.port, options.prefix))

@@ -14,8 +14,8 @@ use ca_client::{
 };
 use futures_util::future::join;
 
-/// Time for an operation unless a check says otherwise.
-pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for an operation unless a check says otherwise; a machine that is busy with much else may need it.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 const DOUBLE: DbrType = DbrType::new(Family::Plain, NativeType::Double);
 

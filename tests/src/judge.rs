@@ -9,7 +9,7 @@ use crate::peer::Python;
 use crate::table::{Outcome, Outcomes};
 
 /// Time a client has for all of its checks.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(360);
 
 /// Runs a client script against the server on `port`, which nobody controls; the outcome of each of
 /// its checks.

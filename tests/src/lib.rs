@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod peer;
 pub mod ports;
 pub mod process;
+pub mod program;
 pub mod pvs;
 pub mod run;
 pub mod table;

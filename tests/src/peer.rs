@@ -17,11 +17,11 @@ use crate::ports;
 /// Names the interpreter; `cargo xtask test` sets it.
 const VARIABLE: &str = "CANTER_PEERS_PYTHON";
 /// Time a server has for its start.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 /// Time a peer has for its end after its standard input was closed.
 const END: Duration = Duration::from_secs(2);
 /// Time any peer lives at most, whatever becomes of its test; the peer itself sees to it.
-const WATCHDOG: Duration = Duration::from_secs(150);
+const WATCHDOG: Duration = Duration::from_secs(480);
 /// Starts of a server before the test gives up; another program may take its port.
 const STARTS: u32 = 3;
 /// Bytes of a peer's standard error that a message shows: its end.
@@ -32,14 +32,26 @@ const SHOWN: usize = 2000;
 pub struct Python(OsString);
 
 impl Python {
-    /// The interpreter, if there is one. Without it, a line says how to get it and the test has
-    /// nothing to do.
-    pub fn find() -> Option<Self> {
-        let found = std::env::var_os(VARIABLE);
-        if found.is_none() {
-            println!("not run: real EPICS is not set up here; `cargo xtask test` does that");
-        }
-        found.map(Self)
+    /// The interpreter.
+    ///
+    /// # Errors
+    /// Says how to get one, if there is none.
+    pub fn find() -> Result<Self, String> {
+        std::env::var_os(VARIABLE).map(Self).ok_or_else(|| {
+            format!(
+                "real EPICS is not set up here: `cargo xtask test` does that, and `cargo xtask peers` \
+                 prints what {VARIABLE} has to be"
+            )
+        })
+    }
+
+    /// The interpreter for a test that is ignored where there are no peers: whoever asks for ignored
+    /// tests wants them to be run.
+    ///
+    /// # Panics
+    /// If there is none, with [`find`](Self::find)'s error.
+    pub fn here() -> Self {
+        Self::find().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The interpreter's path.

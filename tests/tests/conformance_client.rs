@@ -40,20 +40,23 @@ fn differs_only_in(report: &Report, known: &[(&str, &str)]) {
 }
 
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn pyepics_differs_only_where_it_is_known_to() {
-    let Some(python) = Python::find() else { return };
+    let python = Python::here();
     differs_only_in(&judged(&python, "pyepics"), PYEPICS);
 }
 
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn aioca_differs_only_where_it_is_known_to() {
-    let Some(python) = Python::find() else { return };
+    let python = Python::here();
     differs_only_in(&judged(&python, "aioca"), AIOCA);
 }
 
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn caproto_is_judged_to_the_end() {
-    let Some(python) = Python::find() else { return };
+    let python = Python::here();
     let report = judged(&python, "caproto");
     assert!(report.counts().pass > LEAST / 2, "{}", report.counts());
 }

@@ -14,7 +14,7 @@ const IOC: &str = "run_ioc.py";
 /// Short, so that the test need not wait for minutes.
 const PERIOD: [&str; 2] = ["--beacon-period", "0.5"];
 /// Time for whatever is awaited; libca waits 10 s before it registers.
-const IN_TIME: Duration = Duration::from_secs(30);
+const IN_TIME: Duration = Duration::from_secs(120);
 
 /// A client of the IOC on this port, whose beacons go to the next one.
 fn client(port: u16, own_repeater: bool) -> Client {
@@ -52,7 +52,7 @@ async fn told(peer: &Peer, word: &str) -> f64 {
 }
 
 fn run(test: impl AsyncFnOnce(&Python)) {
-    let Some(python) = Python::find() else { return };
+    let python = Python::here();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -67,6 +67,7 @@ fn serve(python: &Python, script: &str, more: &[&str]) -> Peer {
 /// The beacons of the real IOC reach libca and our client through the repeater in our client, and
 /// both see that the IOC is restarted.
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn libca_hears_beacons_through_our_repeater() {
     run(async |python| {
         let mut ioc = serve(python, IOC, &PERIOD);
@@ -95,6 +96,7 @@ fn libca_hears_beacons_through_our_repeater() {
 /// Our clients register with the reference's repeater, which then copies the IOC's beacons to
 /// them.
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn our_client_hears_beacons_through_the_reference_repeater() {
     run(async |python| {
         let ioc = serve(python, IOC, &PERIOD);
@@ -112,8 +114,9 @@ fn our_client_hears_beacons_through_the_reference_repeater() {
     });
 }
 
-/// `client-and-tools` 3.6: "if the port is taken it exits silently".
+/// `ca_repeater` of EPICS Base: "if the port is taken it exits silently".
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn the_reference_repeater_leaves_the_port_to_ours() {
     run(async |python| {
         let port = ports::free_pair();

@@ -74,16 +74,40 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
 }
 
+/// What has to be there, and how to get it.
+fn check_tools() -> Result<(), String> {
+    let needs = [
+        (
+            &["+nightly", "--version"][..],
+            "a nightly compiler",
+            "rustup toolchain install nightly",
+        ),
+        (
+            &["+nightly", "fuzz", "--version"],
+            "cargo-fuzz",
+            "cargo install cargo-fuzz",
+        ),
+    ];
+    for (args, what, remedy) in needs {
+        let mut asked = Command::new("cargo");
+        let asked = asked.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+        if !asked.status().is_ok_and(|status| status.success()) {
+            return Err(format!("fuzzing needs {what}; get it with `{remedy}`"));
+        }
+    }
+    Ok(())
+}
+
 /// Builds all targets; the folder with their programs.
 fn build(fuzz: &Path) -> Result<PathBuf, String> {
+    check_tools()?;
     let status = Command::new("cargo")
         .args(["+nightly", "fuzz", "build", "--fuzz-dir"])
         .arg(fuzz)
         .status()
         .map_err(|error| format!("cannot run cargo fuzz: {error}"))?;
     if !status.success() {
-        let needs = "fuzzing needs a nightly compiler and `cargo install cargo-fuzz`";
-        return Err(format!("the targets cannot be built; {needs}"));
+        return Err("the targets cannot be built, as told above".into());
     }
     let target = fuzz.join("target");
     let entries =

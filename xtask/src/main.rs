@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(target_os = "linux")]
 mod bench;
+mod busy;
 mod ci;
 mod conformance;
 mod coverage;
@@ -33,6 +34,9 @@ enum Task {
     Peers,
     /// Run all tests, the interop tests against real EPICS included.
     Test(test::Options),
+    /// Take a core's time for nothing, beside tests.
+    #[command(hide = true)]
+    Busy(busy::Options),
     /// Run all that a change must pass: format, lints, documentation, tests.
     Ci(test::Options),
     /// Judge our server and clients and those of other projects; prints the tables of the book.
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Peers => peers::ensure().map(|python| println!("{}", python.display())),
         Task::Test(options) => test::run(&options),
+        Task::Busy(options) => busy::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Conformance => conformance::run(),
         Task::Coverage(options) => coverage::run(&options),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::steps;
 
-/// Names the interpreter to the interop tests; they do nothing without it.
+/// Names the interpreter to the interop tests, which are ignored without it.
 pub(crate) const VARIABLE: &str = "CANTER_PEERS_PYTHON";
 
 const MISSING_VENV: &str = "Python 3 with its venv and pip modules is needed \

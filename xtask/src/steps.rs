@@ -76,6 +76,11 @@ impl Steps {
         self.done.push((name.to_owned(), took, outcome));
     }
 
+    /// True if a step has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.done.iter().any(|step| step.2.is_err())
+    }
+
     /// Prints the summary.
     ///
     /// # Errors

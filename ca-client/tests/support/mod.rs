@@ -23,6 +23,9 @@ use ca_proto::{Alarm, Instant, Timestamp};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+/// For what comes at once, except on a machine that is busy with much else.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Pv {
     pub name: &'static str,
     pub snapshot: Snapshot,
@@ -264,7 +267,8 @@ impl Server {
 
     /// A client that searches here only.
     pub fn client(&self) -> Client {
-        Client::builder().isolated([self.udp]).build().unwrap()
+        let builder = Client::builder().isolated([self.udp]);
+        builder.timeout(PATIENCE).build().unwrap()
     }
 
     /// Changes a PV and posts it.
@@ -321,7 +325,7 @@ impl Server {
         })
     }
 
-    /// Waits, within two seconds, until a condition holds.
+    /// Waits until a condition holds, or for too long.
     async fn until(&self, mut condition: impl FnMut() -> bool) {
         let mut moved = self.inner.lock().unwrap().moved.subscribe();
         let holds = async {
@@ -330,16 +334,16 @@ impl Server {
             }
         };
         // Who waited for it says what is instead.
-        let _ = timeout(Duration::from_secs(2), holds).await;
+        let _ = timeout(PATIENCE, holds).await;
     }
 
-    /// Waits, within two seconds, until the counts are these.
+    /// Waits until the counts are these.
     pub async fn reaches(&self, counts: (usize, usize, usize)) {
         self.until(|| self.counts() == counts).await;
         assert_eq!(self.counts(), counts);
     }
 
-    /// Waits, within two seconds, until a put-notify waits for its completion.
+    /// Waits until a put-notify waits for its completion.
     pub async fn has_a_put(&self) {
         let waits = || !self.inner.lock().unwrap().db.pending.is_empty();
         self.until(waits).await;

@@ -1,4 +1,4 @@
-//! What beacons say about servers (`client-and-tools` 3.2, 3.3).
+//! What beacons say about servers (`bhe::updatePeriod` of EPICS Base).
 //!
 //! Differences from the reference (defect 10.14): after one or two lost beacons the next one counts,
 //! with the period divided by the advance of its number, instead of being thrown away and distorting

@@ -49,7 +49,8 @@ pub(super) struct Channel {
     pub(super) rights: AccessRights,
     pub(super) ops: Chain<Ioid>,
     pub(super) subs: Chain<SubId>,
-    pub(super) trouble: Option<Trouble>,
+    /// What kept it from being connected, and the server that had to do with it.
+    pub(super) trouble: Option<(Trouble, SocketAddrV4)>,
     pub(super) priority: u8,
     /// Was searched at once after a circuit that it had joined died; so it is once between two
     /// connections.
@@ -132,6 +133,8 @@ pub struct ChannelView<'a> {
     pub search_attempts: u32,
     /// What last kept it from being connected; `None` if it was found never, or at once.
     pub trouble: Option<Trouble>,
+    /// The server that had to do with it.
+    pub trouble_at: Option<SocketAddrV4>,
 }
 
 impl ChannelView<'_> {

@@ -1,4 +1,4 @@
-//! One circuit, and the table of all (`client-and-tools` 4.1 to 4.3, 4.13).
+//! One circuit, and the table of all (`tcpiiu` of EPICS Base).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -8,15 +8,21 @@ use hashbrown::HashMap;
 
 use super::flow::Flow;
 use super::liveness::Liveness;
-use super::types::{Action, Hangup};
+use super::types::{Action, CloseReason, Hangup, NameServerState};
 use crate::config::ClientParams;
 use crate::ids::{Cid, CircuitId, Slots};
+use crate::status::EcaStatus;
 use crate::time::Instant;
 use crate::wire::message::Text;
 use crate::wire::{Minor, SendQueue, tcp};
 
 /// An orderly end that takes longer becomes an abort (4.1).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The highest version of a server that has not announced its own on the circuit, which is what the
+/// reference assumes of name servers (`cac::cac`). A search reply may be somebody else's word, and all
+/// servers understand a request for a whole array, only those from 4.13 on one for zero elements.
+const UNANNOUNCED: Minor = Minor(11);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
@@ -35,6 +41,12 @@ pub(super) struct Circuit {
     /// The peer's version: assumed from the search reply until it announces its own.
     pub(super) minor: Minor,
     announced: bool,
+    /// It sent a message of Channel Access.
+    pub(super) spoken: bool,
+    /// It sent what is none.
+    pub(super) foreign: bool,
+    /// What it said without naming a channel, if nothing came later.
+    pub(super) last_words: Option<EcaStatus>,
     /// Searches names for us; not closed with its last channel.
     pub(super) name_server: bool,
     woken: bool,
@@ -61,6 +73,26 @@ impl Circuit {
     /// True if names may be searched over it (2.12): only after the server announced 4.12.
     pub(super) fn is_searchable(&self) -> bool {
         self.name_server && self.announced && self.minor.has_tcp_search() && self.is_live()
+    }
+
+    /// Whether names can be searched over it, or why not.
+    pub(super) fn search_state(&self) -> NameServerState {
+        match self.state {
+            State::Ready if self.liveness.is_unresponsive() => NameServerState::Unresponsive,
+            State::Ready if !self.announced => NameServerState::Connecting,
+            State::Ready if !self.minor.has_tcp_search() => NameServerState::TooOld(self.minor),
+            State::Ready => NameServerState::Asked,
+            State::Dialing(_) | State::Closing(_) => NameServerState::Connecting,
+        }
+    }
+
+    /// Why it is gone, by what the driver saw and what the peer had said.
+    pub(super) const fn explained(&self, why: CloseReason) -> CloseReason {
+        match (why, self.last_words) {
+            (CloseReason::Violation, _) if self.foreign => CloseReason::NotChannelAccess,
+            (CloseReason::Eof | CloseReason::Reset, Some(status)) => CloseReason::Said(status),
+            _ => why,
+        }
     }
 
     /// The server's own word about its version replaces what was assumed (4.4).
@@ -120,7 +152,8 @@ impl Circuits {
     }
 
     /// Makes a circuit with its first messages and asks for the connection; the limit that it would
-    /// exceed when there are too many. The names of user and host are sent whatever version is assumed (defect 10.7): servers
+    /// exceed when there are too many. The names of user and host are sent whatever version is assumed
+    /// (defect 10.7): servers
     /// below 4.1, which ignore them, are extinct.
     pub(super) fn open(
         &mut self,
@@ -152,8 +185,11 @@ impl Circuits {
             addr,
             priority,
             state: State::Dialing(now + params.connect_timeout),
-            minor,
+            minor: minor.min(UNANNOUNCED),
             announced: false,
+            spoken: false,
+            foreign: false,
+            last_words: None,
             name_server: false,
             woken: false,
             channels: Vec::new(),

@@ -1,5 +1,6 @@
-//! Channels and circuits that come and go (`client-and-tools` 4.2, 4.8 to 4.10, 5.3).
+//! Channels and circuits that come and go (`tcpiiu` and `nciu::connect` of EPICS Base).
 
+use core::net::SocketAddrV4;
 use core::time::Duration;
 
 use super::channel::Phase;
@@ -74,6 +75,7 @@ impl Client {
         };
         let addr = circuit.addr;
         let live = circuit.is_live();
+        let why = circuit.explained(why);
         let channels = core::mem::take(&mut circuit.channels);
         self.events.push_back(Event::CircuitClosed {
             circuit: c,
@@ -88,10 +90,11 @@ impl Client {
             if ns.circuit == Some(c) {
                 ns.circuit = None;
                 ns.retry = retry;
+                ns.trouble = Some(why);
             }
         }
         for cid in channels {
-            self.channel_lost(now, cid, live, Trouble::Circuit(why), out);
+            self.channel_lost(now, cid, (addr, live), Trouble::Circuit(why), out);
         }
     }
 
@@ -102,7 +105,7 @@ impl Client {
         &mut self,
         now: Instant,
         cid: Cid,
-        live: bool,
+        (server, live): (SocketAddrV4, bool),
         why: Trouble,
         out: &mut impl Deliver,
     ) {
@@ -112,7 +115,7 @@ impl Client {
         let ready = matches!(channel.phase, Phase::Ready { .. });
         let at_once = matches!(why, Trouble::Circuit(_)) && channel.may_retry();
         channel.phase = Phase::Searching;
-        channel.trouble = Some(why);
+        channel.trouble = Some((why, server));
         let mut at = channel.subs.first();
         while let Some(subid) = at {
             if let Some(sub) = self.subs.get_mut(subid) {
@@ -121,7 +124,7 @@ impl Client {
             at = self.subs.after(subid);
         }
         if ready && live {
-            self.went_down(cid, why, out);
+            self.went_down(cid, (why, server), out);
         } else if !ready {
             self.events.push_back(Event::NotConnected { cid, why });
         }
@@ -133,13 +136,18 @@ impl Client {
     }
 
     /// Answers the pending operations of a channel, then tells that it is down (5.4).
-    pub(super) fn went_down(&mut self, cid: Cid, why: Trouble, out: &mut impl Deliver) {
+    pub(super) fn went_down(
+        &mut self,
+        cid: Cid,
+        (why, server): (Trouble, SocketAddrV4),
+        out: &mut impl Deliver,
+    ) {
         let Some(channel) = self.channels.get_mut(cid) else {
             return;
         };
-        channel.trouble = Some(why);
+        channel.trouble = Some((why, server));
         while let Some(op) = self.ops.pop(&mut channel.ops) {
-            if matches!(op.kind, OpKind::Read | OpKind::Write) {
+            if op.kind.is_answered() {
                 out.reply(op.token, Reply::Disconnected);
             }
         }
@@ -266,8 +274,11 @@ impl Client {
             return;
         };
         let position = channel.position;
-        let live = self.circuits.get(c).is_some_and(|x| x.is_live());
-        self.channel_lost(now, cid, live, why, out);
+        let Some(circuit) = self.circuits.get(c) else {
+            return;
+        };
+        let server = (circuit.addr, circuit.is_live());
+        self.channel_lost(now, cid, server, why, out);
         self.leave_circuit(now, c, position);
     }
 
@@ -283,6 +294,7 @@ impl Client {
                 addr,
                 circuit,
                 retry,
+                ..
             } = self.name_servers[i];
             if circuit.is_some() || retry > now {
                 continue;
@@ -307,6 +319,11 @@ impl Client {
     pub(super) fn name_server_ready(&mut self, now: Instant, c: CircuitId) {
         if self.circuits.get(c).is_none_or(|x| !x.is_searchable()) {
             return;
+        }
+        for ns in &mut self.name_servers {
+            if ns.circuit == Some(c) {
+                ns.trouble = None;
+            }
         }
         if self.params.search_addrs.is_empty() {
             self.search.restart(now);

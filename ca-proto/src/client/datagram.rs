@@ -1,4 +1,4 @@
-//! Datagrams: searches out, replies and beacons in (`client-and-tools` 2.10 to 2.12, 3).
+//! Datagrams: searches out, replies and beacons in (`udpiiu::postMsg` and `bhe::updatePeriod` of EPICS Base).
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -63,7 +63,13 @@ impl Client {
                         _ if minor < REPLY_WITH_PORT => self.params.server_port,
                         _ => port.0,
                     };
-                    self.found(now, cid, SocketAddrV4::new(ip, port), minor, sequence);
+                    self.found(
+                        now,
+                        cid,
+                        (from, SocketAddrV4::new(ip, port)),
+                        minor,
+                        sequence,
+                    );
                 }
                 udp::Response::Beacon {
                     minor,
@@ -141,22 +147,22 @@ impl Client {
         }
     }
 
-    /// A server says that it has a name.
+    /// Somebody says that a server has a name.
     pub(super) fn found(
         &mut self,
         now: Instant,
         cid: Cid,
-        server: SocketAddrV4,
+        (from, server): (SocketAddrV4, SocketAddrV4),
         minor: Minor,
         sequence: Option<u32>,
     ) {
-        let ip = server.ip();
-        if server.port() == 0 || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
-            return;
-        }
         let Some(channel) = self.channels.get(cid) else {
             return;
         };
+        if !is_of_a_server(server) {
+            let named = server;
+            return self.remark(Event::BadAddress { cid, from, named });
+        }
         if let Some(circuit) = channel.phase.circuit() {
             let kept = self.circuits.get(circuit).map_or(server, |c| c.addr);
             if kept != server {
@@ -244,6 +250,13 @@ impl Client {
             self.search.boost(now);
         }
     }
+}
+
+/// Whether a server can have this address: not those of "this network" (RFC 1122, 3.2.1.3), the groups of
+/// multicast, the reserved ones above them, and no port.
+const fn is_of_a_server(address: SocketAddrV4) -> bool {
+    let [first, ..] = address.ip().octets();
+    first != 0 && first < 224 && address.port() != 0
 }
 
 /// A search request that came back, for instance through a repeater on a port set wrongly, looks

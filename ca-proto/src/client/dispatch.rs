@@ -1,4 +1,5 @@
-//! The messages of servers that are not bulk (`client-and-tools` 4.5, 5.3, 5.10).
+//! The messages of servers that are not bulk (`tcpiiu::processIncoming`, `nciu::connect` and
+//! `cac::exceptionRespAction` of EPICS Base).
 
 use alloc::string::String;
 use core::net::SocketAddrV4;
@@ -71,7 +72,8 @@ impl Client {
                         SAME_ADDRESS => circuit.addr,
                         _ => SocketAddrV4::new(server, port.0),
                     };
-                    self.found(now, cid, addr, context.minor, None);
+                    let from = circuit.addr;
+                    self.found(now, cid, (from, addr), context.minor, None);
                 }
             }
             tcp::Response::Echo { .. } | tcp::Response::ReadSync { .. } => {
@@ -173,32 +175,43 @@ impl Client {
         out: &mut impl Deliver,
     ) {
         let request = &body.request;
-        let failed = Reply::Failed(status);
+        let text = body.text.as_bytes();
+        let text = text.get(..MAX_TEXT).unwrap_or(text);
+        let failed = Reply::Exception { status, text };
         let ioid = Ioid(request.p2);
         match request.command {
             Command::EVENT_ADD => {
-                self.fail_update(context, SubId(request.p2), request, status, out);
+                self.fail_update(context, SubId(request.p2), request, status.into(), out);
             }
             Command::READ | Command::READ_NOTIFY => {
                 let ended = self.finish(context, ioid, OpKind::Read, failed, out);
                 if let Some(OpKind::Refresh(subid)) = ended {
-                    self.fail_update(context, subid, request, status, out);
+                    self.fail_update(context, subid, request, status.into(), out);
                 }
             }
             Command::WRITE_NOTIFY => {
                 self.finish(context, ioid, OpKind::Write, failed, out);
             }
+            Command::WRITE if self.refuse_checked(context, request, failed, out) => {}
             command => {
+                let ours = |cid: &Cid| *cid != NO_CHANNEL && self.belongs(*cid, context.c);
+                // The channel of a write is named twice, unless it was a checked one.
+                let named = [cid, Cid(request.p2)];
                 let named = match command {
-                    Command::WRITE => Cid(request.p2),
-                    _ => cid,
+                    Command::WRITE => named.into_iter().find(ours),
+                    _ => Some(cid).filter(ours),
                 };
-                let known = named != NO_CHANNEL && self.belongs(named, context.c);
-                let text = body.text.as_bytes();
-                let text = text.get(..MAX_TEXT).unwrap_or(text);
+                let Some(circuit) = self.circuits.get_mut(context.c) else {
+                    return;
+                };
+                if named.is_none() {
+                    circuit.last_words = Some(status);
+                }
+                let addr = circuit.addr;
                 self.remark(Event::Exception {
                     circuit: context.c,
-                    cid: known.then_some(named),
+                    addr,
+                    cid: named,
                     status,
                     text: String::from_utf8_lossy(text).into_owned(),
                 });

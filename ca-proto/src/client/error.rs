@@ -1,5 +1,7 @@
 //! Why a request is refused locally, and what a peer can do wrong.
 
+use core::fmt;
+
 use thiserror::Error;
 
 use crate::dbr::DbrType;
@@ -21,7 +23,7 @@ pub enum OpenError {
     ShutDown,
 }
 
-/// Why a request is refused before anything is sent (`client-and-tools` 5.6, in its order).
+/// Why a request is refused before anything is sent (`nciu` of EPICS Base, in its order).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum OpError {
@@ -76,6 +78,51 @@ pub enum OpError {
     TooManySubscriptions,
 }
 
+/// The first bytes that a peer sent, 16 at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opening {
+    bytes: [u8; Self::MAX],
+    len: u8,
+}
+
+impl Opening {
+    const MAX: usize = 16;
+
+    pub(super) fn new(sent: impl IntoIterator<Item = u8>) -> Self {
+        let (mut bytes, mut len) = ([0; Self::MAX], 0);
+        for (place, byte) in bytes.iter_mut().zip(sent) {
+            *place = byte;
+            len += 1;
+        }
+        Self { bytes, len }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// What the peer seems to speak, as the beginning of a sentence; empty if nobody knows.
+    fn guess(&self) -> &'static str {
+        match self.as_bytes() {
+            [b'H', b'T', b'T', b'P', ..] => "it speaks HTTP, not Channel Access; ",
+            [b'S', b'S', b'H', b'-', ..] => "it speaks SSH, not Channel Access; ",
+            // Alert or handshake (RFC 8446, 5.1).
+            [0x15 | 0x16, 3, ..] => "it speaks TLS, not Channel Access; ",
+            // pvAccess begins each message so.
+            [0xca, ..] => "it speaks pvAccess, not Channel Access; ",
+            _ => "it does not speak Channel Access; ",
+        }
+    }
+}
+
+impl fmt::Display for Opening {
+    /// As a text in quotes, what cannot be printed as `\xNN`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
+    }
+}
+
 /// What a server did wrong; its circuit has to be closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
@@ -89,6 +136,9 @@ pub enum Violation {
     /// A message without the payload that it needs.
     #[error(transparent)]
     Malformed(#[from] ParseError),
+    /// The first message is none that a server of Channel Access sends.
+    #[error("{}its first bytes are {}", .0.guess(), .0)]
+    NotChannelAccess(Opening),
     /// A channel of a type that does not exist.
     #[error("channel {cid} has the native type {ty}")]
     BadNativeType {

@@ -1,4 +1,4 @@
-//! Asking the server to hold back updates (`client-and-tools` 4.11).
+//! Asking the server to hold back updates (`tcpiiu::processIncoming` of EPICS Base).
 
 use super::types::More;
 

@@ -1,4 +1,4 @@
-//! Whether the peer of a circuit is alive (`client-and-tools` 4.6 to 4.9).
+//! Whether the peer of a circuit is alive (`tcpRecvWatchdog` and `tcpiiu::responsiveCircuitNotify` of EPICS Base).
 //!
 //! The deadlines are lazy: what happens often only stores a time, and the timer is looked at when it
 //! fires. One difference from the reference: when the timer of a probe is served much too late (the

@@ -52,7 +52,7 @@ use core::time::Duration;
 
 use self::beacon::BeaconTracker;
 use self::channel::{Channel, Phase};
-use self::circuit::{Circuits, State};
+use self::circuit::{Circuit, Circuits, State};
 use self::ops::Ops;
 use self::repeater::Registration;
 use self::search::SearchScheduler;
@@ -64,11 +64,11 @@ use crate::wire::{Limits, PvName, SendQueue, tcp};
 
 pub use self::beacon::BeaconStats;
 pub use self::channel::{ChannelState, ChannelView, Connection};
-pub use self::error::{OpError, OpenError, Violation};
+pub use self::error::{OpError, OpenError, Opening, Violation};
 pub use self::monitor_queue::{Item, MonitorQueue, Overflow};
 pub use self::types::{
-    Action, CloseReason, Counts, Deliver, Destination, Event, Hangup, Lifecycle, More, ReadSpec,
-    Reply, SubSpec, Token, Trouble, TypeSpec, Update,
+    Action, CloseReason, Counts, Deliver, Destination, Event, Hangup, Lifecycle, Malformed, More,
+    NameServerState, ReadSpec, Reply, SubSpec, Token, Trouble, TypeSpec, Update,
 };
 
 /// Remarks that wait for [`Client::poll_event`] at most.
@@ -81,6 +81,8 @@ struct NameServer {
     circuit: Option<CircuitId>,
     /// When to connect again, while there is no circuit.
     retry: Instant,
+    /// Why the last circuit ended.
+    trouble: Option<CloseReason>,
 }
 
 /// A Channel Access client: channels, circuits, searches, pending operations, subscriptions.
@@ -112,6 +114,7 @@ impl Client {
             addr,
             circuit: None,
             retry: now,
+            trouble: None,
         });
         let mut client = Self {
             channels: Slots::new(),
@@ -158,8 +161,7 @@ impl Client {
         let cid = inserted.map_err(|_| OpenError::TooManyChannels)?;
         self.search.add(now, cid);
         self.repeater.begin(now);
-        let nobody = self.params.search_addrs.is_empty() && self.name_servers.is_empty();
-        if nobody && !core::mem::replace(&mut self.told_no_address, true) {
+        if self.has_nowhere_to_search() && !core::mem::replace(&mut self.told_no_address, true) {
             self.events.push_back(Event::NoSearchAddress);
         }
         Ok(cid)
@@ -216,13 +218,19 @@ impl Client {
             priority: channel.priority,
             state: self.state_of(channel),
             search_attempts: self.search.attempts(cid),
-            trouble: channel.trouble,
+            trouble: channel.trouble.map(|(why, _)| why),
+            trouble_at: channel.trouble.map(|(_, server)| server),
         })
     }
 
     /// The circuit that a channel is on; `None` while it is searched.
     pub fn circuit_of(&self, cid: Cid) -> Option<CircuitId> {
         self.channels.get(cid)?.phase.circuit()
+    }
+
+    /// Whether the server of a circuit has sent a message on it.
+    pub fn has_spoken(&self, circuit: CircuitId) -> bool {
+        self.circuits.get(circuit).is_some_and(|c| c.spoken)
     }
 
     fn state_of(&self, channel: &Channel) -> ChannelState {
@@ -253,6 +261,12 @@ impl Client {
         }
     }
 
+    /// True if there is no server that names could be asked from, neither by UDP nor over TCP: no
+    /// channel will ever be connected. Beacons do not help, as they only hasten searches.
+    pub fn has_nowhere_to_search(&self) -> bool {
+        self.params.search_addrs.is_empty() && self.params.name_servers.is_empty()
+    }
+
     /// Number of open channels.
     pub const fn channel_count(&self) -> usize {
         self.channels.len()
@@ -266,6 +280,19 @@ impl Client {
             operations: self.ops.len(),
             subscriptions: self.subs.len(),
         }
+    }
+
+    /// The name servers, and whether each can be asked.
+    pub fn name_servers(&self) -> impl Iterator<Item = (SocketAddrV4, NameServerState)> {
+        self.name_servers.iter().map(|ns| {
+            let circuit = ns.circuit.and_then(|c| self.circuits.get(c));
+            let state = match (circuit.map(Circuit::search_state), ns.trouble) {
+                (Some(NameServerState::Connecting) | None, Some(why)) => NameServerState::Lost(why),
+                (Some(state), _) => state,
+                (None, None) => NameServerState::Connecting,
+            };
+            (ns.addr, state)
+        })
     }
 
     /// What was heard of servers' beacons.

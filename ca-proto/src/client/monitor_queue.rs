@@ -30,7 +30,8 @@ pub enum Item<T> {
     Lifecycle(Lifecycle),
 }
 
-/// A queue of values that never holds more than its depth.
+/// A queue of values that never holds more than its depth, nor more bytes than its budget, if it has
+/// one, but for a single value.
 ///
 /// Values and markers come out in the order in which they went in. Markers are never replaced by
 /// values; of a connection that came and went without a value in between nothing is kept but its
@@ -41,6 +42,10 @@ pub struct MonitorQueue<T> {
     depth: usize,
     overflow: Overflow,
     values: usize,
+    budget: usize,
+    /// Bytes of all values.
+    held: usize,
+    weigh: fn(&T) -> usize,
 }
 
 impl<T> MonitorQueue<T> {
@@ -54,6 +59,20 @@ impl<T> MonitorQueue<T> {
             },
             overflow,
             values: 0,
+            budget: usize::MAX,
+            held: 0,
+            weigh: |_| 0,
+        }
+    }
+
+    /// Bounds the bytes of the values that wait, as `weigh` counts them; what is above is treated as
+    /// what is above the depth. One value is kept, however large. For a queue that is still empty.
+    #[must_use]
+    pub fn with_budget(self, bytes: usize, weigh: fn(&T) -> usize) -> Self {
+        Self {
+            budget: bytes,
+            weigh,
+            ..self
         }
     }
 
@@ -70,6 +89,11 @@ impl<T> MonitorQueue<T> {
         queue
     }
 
+    /// Bytes of the values that wait, as the budget counts them.
+    pub const fn held(&self) -> usize {
+        self.held
+    }
+
     /// Adds a value; true if the queue was empty before, so that a reader has to be woken.
     pub fn push(&mut self, value: T) -> bool {
         self.push_with(value, |_| {})
@@ -77,6 +101,20 @@ impl<T> MonitorQueue<T> {
 
     /// As [`push`](Self::push), for a value that is only made in its place, by `fill`.
     pub fn push_with(&mut self, blank: T, fill: impl FnOnce(&mut T)) -> bool {
+        let was_empty = self.push_light(blank, fill);
+        if let Some(Item::Value { value, .. }) = self.items.back() {
+            self.held = self.held.saturating_add((self.weigh)(value));
+            if self.held > self.budget {
+                self.shed();
+            }
+        }
+        was_empty
+    }
+
+    /// As [`push_with`](Self::push_with), for a value that weighs nothing.
+    // hot: every update of a scalar.
+    #[inline]
+    pub fn push_light(&mut self, blank: T, fill: impl FnOnce(&mut T)) -> bool {
         let was_empty = self.items.is_empty();
         let mut skipped = 0;
         if self.values >= self.depth {
@@ -117,8 +155,9 @@ impl<T> MonitorQueue<T> {
     /// Takes the oldest item.
     pub fn pop(&mut self) -> Option<Item<T>> {
         let item = self.items.pop_front()?;
-        if matches!(item, Item::Value { .. }) {
+        if let Item::Value { value, .. } = &item {
             self.values -= 1;
+            self.held -= (self.weigh)(value);
         }
         Some(item)
     }
@@ -131,6 +170,25 @@ impl<T> MonitorQueue<T> {
     /// True without items.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Drops values in favour of the newest, which was just pushed, until the rest is within the budget.
+    #[cold]
+    fn shed(&mut self) {
+        let is_value = |item: &Item<T>| matches!(item, Item::Value { .. });
+        while self.held > self.budget && self.values > 1 {
+            let lost = match self.overflow {
+                Overflow::DropOldest => self.drop_oldest(),
+                Overflow::Squash | Overflow::LatestOnly => {
+                    let older = self.items.len() - 1;
+                    let second = self.items.range(..older).rposition(is_value);
+                    self.drop_at(second)
+                }
+            };
+            if let Some(Item::Value { skipped, .. }) = self.items.back_mut() {
+                *skipped += lost;
+            }
+        }
     }
 
     /// Removes the newest value and gives the number of values that its successor stands for beside
@@ -156,10 +214,11 @@ impl<T> MonitorQueue<T> {
     }
 
     fn drop_at(&mut self, at: Option<usize>) -> u64 {
-        let Some(Item::Value { skipped, .. }) = at.and_then(|at| self.items.remove(at)) else {
+        let Some(Item::Value { skipped, value }) = at.and_then(|at| self.items.remove(at)) else {
             return 0;
         };
         self.values -= 1;
+        self.held -= (self.weigh)(&value);
         skipped + 1
     }
 
@@ -224,6 +283,38 @@ mod tests {
         assert_eq!(queue.items.capacity(), 1);
     }
 
+    /// Values of as many bytes as they are.
+    fn weighed(depth: usize, overflow: Overflow, budget: usize) -> MonitorQueue<u32> {
+        MonitorQueue::new(depth, overflow).with_budget(budget, |&value| value as usize)
+    }
+
+    #[test]
+    fn a_budget_of_bytes_works_as_a_depth_does() {
+        let mut queue = weighed(10, Overflow::Squash, 10);
+        for n in [3, 4, 5, 6] {
+            queue.push(n);
+            assert!(queue.held() <= 10, "{}", queue.held());
+        }
+        assert_eq!(drained(&mut queue), [value(3, 0), value(6, 2)]);
+        let mut queue = weighed(10, Overflow::DropOldest, 10);
+        for n in [3, 4, 5, 2] {
+            queue.push(n);
+        }
+        assert_eq!(drained(&mut queue), [value(5, 2), value(2, 0)]);
+        assert_eq!(queue.held(), 0);
+    }
+
+    #[test]
+    fn a_value_above_the_budget_waits_alone_behind_what_happened() {
+        let mut queue = weighed(10, Overflow::Squash, 10);
+        queue.push(4);
+        queue.mark(Disconnected);
+        queue.push(20);
+        queue.push(30);
+        let lost = Item::Lifecycle(Disconnected);
+        assert_eq!(drained(&mut queue), [lost, value(30, 2)]);
+    }
+
     #[test]
     fn a_value_never_passes_a_marker() {
         let mut queue = MonitorQueue::new(2, Overflow::Squash);
@@ -264,9 +355,11 @@ mod tests {
             overflow in prop::sample::select(&[
                 Overflow::Squash, Overflow::DropOldest, Overflow::LatestOnly,
             ][..]),
+            budget in prop::sample::select(&[0, 7, 30, usize::MAX][..]),
             steps in prop::collection::vec(0..4_u8, 0..60),
         ) {
-            let mut queue = MonitorQueue::new(depth, overflow);
+            let weigh = |&value: &u64| value as usize % 10;
+            let mut queue = MonitorQueue::new(depth, overflow).with_budget(budget, weigh);
             let (mut pushed, mut seen, mut newest, mut connected) = (0, 0, None, true);
             let mut read = |item: Item<u64>| {
                 if let Item::Value { value, skipped } = item {
@@ -291,6 +384,7 @@ mod tests {
                     }
                 }
                 prop_assert!(queue.len() <= 3 * depth + 2);
+                prop_assert!(queue.held() <= budget.max(9));
             }
             while let Some(item) = queue.pop() {
                 read(item);

@@ -17,11 +17,20 @@ const MAX_ABANDONED: usize = 4096;
 pub(super) enum OpKind {
     Read,
     Write,
-    /// A read whose answer is an update (`client-and-tools` 4.9).
+    /// A plain write, followed by a read whose answer says that the server has looked at it.
+    Checked,
+    /// A read whose answer is an update (`tcpiiu::responsiveCircuitNotify` of EPICS Base).
     Refresh(SubId),
     /// Cancelled or timed out: the late answer frees the identifier, or the end of the channel
     /// or circuit, after which none can come.
     Abandoned,
+}
+
+impl OpKind {
+    /// Whether somebody waits for the answer.
+    pub(super) const fn is_answered(self) -> bool {
+        matches!(self, Self::Read | Self::Write | Self::Checked)
+    }
 }
 
 #[derive(Debug)]

@@ -1,15 +1,16 @@
-//! Bytes from servers (`client-and-tools` 4.5, 5.7).
+//! Bytes from servers (`tcpiiu::processIncoming` and `netSubscription` of EPICS Base).
 //!
 //! Updates and replies to reads and put-notifies, the bulk of the traffic, are looked at before the
 //! general table and cause no allocation. Identifiers that are stale, or belong to another circuit,
 //! are ignored: late updates and answers are normal (trap 31).
 
 use super::Client;
-use super::error::Violation;
+use super::channel::Phase;
+use super::error::{Opening, Violation};
 use super::flow::Change;
 use super::ops::OpKind;
 use super::subs::Installed;
-use super::types::{Deliver, Event, More, Reply, Update, is_readable};
+use super::types::{Deliver, Event, Malformed, More, Reply, Update, is_readable};
 use crate::dbr::{Brief, DbrType, NativeType, STRING_LEN};
 use crate::ids::{Cid, CircuitId, Ioid, SubId};
 use crate::status::EcaStatus;
@@ -56,6 +57,7 @@ impl Client {
             return Ok(());
         };
         circuit.liveness.received(now);
+        circuit.last_words = None;
         let mut context = Context {
             c,
             minor: circuit.minor,
@@ -85,6 +87,7 @@ impl Client {
                 None => return Ok(()),
             }
         }
+        self.check_begun(context, deframer)?;
         self.flow(now, c, deframer.is_inside_body(), chunk, more);
         Ok(())
     }
@@ -100,6 +103,9 @@ impl Client {
         let handled = match frame {
             Ok(frame) if self.bulk(context, frame, out) => return Ok(Some(context)),
             Ok(frame) => self.dispatch(now, context, frame, out),
+            Err(FrameError::TooLarge(header)) if !is_for_clients(header.command) => {
+                Err(Violation::Unexpected(header.command))
+            }
             Err(FrameError::TooLarge(header)) => {
                 self.too_large(context, header, out);
                 Ok(())
@@ -108,22 +114,62 @@ impl Client {
             // Streams do not end inside a message; the deframer waits.
             Err(_) => Ok(()),
         };
-        let Some(circuit) = self.circuits.get(context.c) else {
+        if let Err(violation) = handled {
+            let opening = match frame {
+                Ok(frame) => Opening::new(frame.header.standard_bytes()),
+                Err(FrameError::TooLarge(header) | FrameError::Misaligned(header)) => {
+                    Opening::new(header.standard_bytes())
+                }
+                Err(_) => Opening::new([]),
+            };
+            return self.violated(context, violation, opening).map(|()| None);
+        }
+        let Some(circuit) = self.circuits.get_mut(context.c) else {
             return Ok(None);
         };
-        if let Err(violation) = handled {
-            self.events.push_back(Event::Violation {
-                circuit: context.c,
-                addr: circuit.addr,
-                violation,
-            });
-            return Err(violation);
-        }
+        circuit.spoken = true;
         Ok(Some(Context {
             minor: circuit.minor,
             live: circuit.is_live(),
             ..context
         }))
+    }
+
+    /// Tells that a peer broke the protocol. One that does so with its first message does not speak it.
+    fn violated(
+        &mut self,
+        context: Context,
+        violation: Violation,
+        opening: Opening,
+    ) -> Result<(), Violation> {
+        let Some(circuit) = self.circuits.get_mut(context.c) else {
+            return Ok(());
+        };
+        let violation = if circuit.spoken {
+            violation
+        } else {
+            circuit.foreign = true;
+            Violation::NotChannelAccess(opening)
+        };
+        self.events.push_back(Event::Violation {
+            circuit: context.c,
+            addr: circuit.addr,
+            violation,
+        });
+        Err(violation)
+    }
+
+    /// Looks at a message that is only begun: who waits for the rest of what is no message waits for
+    /// ever, as a text of another protocol announces thousands of bytes.
+    fn check_begun(&mut self, context: Context, deframer: &Deframer) -> Result<(), Violation> {
+        match deframer.begun() {
+            Some((command, opening)) if !is_for_clients(command) => self.violated(
+                context,
+                Violation::Unexpected(command),
+                Opening::new(opening),
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Hands on what is a small update in order; false for anything else, of which nothing was done.
@@ -209,12 +255,15 @@ impl Client {
         {
             return;
         }
+        let mut malformed = None;
         if status == EcaStatus::NORMAL {
-            status = check(ty, header);
+            malformed = check(ty, header);
+            status = malformed.map_or(status, Malformed::status);
         }
         let update = Update {
             ty,
             count: header.count,
+            malformed,
             status,
             frame,
         };
@@ -226,14 +275,19 @@ impl Client {
         let header = &frame.header;
         let ty = DbrType(header.data_type);
         let mut status = context.status(header.p1);
-        if status == EcaStatus::NORMAL {
-            status = check(ty, header);
-        }
+        let mut malformed = None;
         let reply = if status == EcaStatus::NORMAL {
-            Reply::Read {
-                ty,
-                count: header.count,
-                frame,
+            malformed = check(ty, header);
+            match malformed {
+                None => Reply::Read {
+                    ty,
+                    count: header.count,
+                    frame,
+                },
+                Some(what) => {
+                    status = what.status();
+                    Reply::Malformed(what)
+                }
             }
         } else {
             Reply::Failed(status)
@@ -246,6 +300,7 @@ impl Client {
             let update = Update {
                 ty,
                 count: header.count,
+                malformed,
                 status,
                 frame,
             };
@@ -280,15 +335,44 @@ impl Client {
                 self.remove_op(ioid, cid);
                 return None;
             }
-            OpKind::Refresh(_) if kind == OpKind::Read => {}
+            OpKind::Refresh(_) | OpKind::Checked if kind == OpKind::Read => {}
             same if same == kind => {}
             _ => return None,
         }
         self.remove_op(ioid, cid);
-        if found == kind {
+        if found == OpKind::Checked {
+            // Whatever the read brings: the write came before it.
+            out.reply(token, Reply::Written);
+        } else if found == kind {
             out.reply(token, reply);
         }
         Some(found)
+    }
+
+    /// Ends a checked write that the server refuses; false if there is none such. The answer to its read
+    /// is still to come, and frees the identifier.
+    pub(super) fn refuse_checked(
+        &mut self,
+        context: Context,
+        request: &Header,
+        reply: Reply<'_>,
+        out: &mut impl Deliver,
+    ) -> bool {
+        let ioid = Ioid(request.p2);
+        let Some(op) = self.ops.get(ioid) else {
+            return false;
+        };
+        let (token, cid) = (op.token, op.cid);
+        let phase = self.channels.get(cid).map(|channel| channel.phase);
+        let Some(Phase::Ready { sid, .. }) = phase else {
+            return false;
+        };
+        if op.kind != OpKind::Checked || op.circuit != context.c || request.p1 != sid.0 {
+            return false;
+        }
+        self.abandon(ioid);
+        out.reply(token, reply);
+        true
     }
 
     pub(super) fn remove_op(&mut self, ioid: Ioid, cid: Cid) {
@@ -299,16 +383,20 @@ impl Client {
 
     /// Answers that are above the limit were skipped; whoever waits for them must know.
     fn too_large(&mut self, context: Context, header: &Header, out: &mut impl Deliver) {
-        let failed = Reply::Failed(EcaStatus::TOLARGE);
+        let what = Malformed::TooLarge {
+            bytes: header.payload_len,
+            limit: self.params.max_message_bytes(),
+        };
+        let failed = Reply::Malformed(what);
         match header.command {
             Command::READ_NOTIFY => {
                 let ended = self.finish(context, Ioid(header.p2), OpKind::Read, failed, out);
                 if let Some(OpKind::Refresh(subid)) = ended {
-                    self.fail_update(context, subid, header, EcaStatus::TOLARGE, out);
+                    self.fail_update(context, subid, header, what.into(), out);
                 }
             }
             Command::EVENT_ADD => {
-                self.fail_update(context, SubId(header.p2), header, EcaStatus::TOLARGE, out);
+                self.fail_update(context, SubId(header.p2), header, what.into(), out);
             }
             _ => {}
         }
@@ -319,7 +407,7 @@ impl Client {
         context: Context,
         subid: SubId,
         header: &Header,
-        status: EcaStatus,
+        why: NoUpdate,
         out: &mut impl Deliver,
     ) {
         let Some(sub) = self.subs.get(subid) else {
@@ -330,7 +418,8 @@ impl Client {
             let update = Update {
                 ty: DbrType(header.data_type),
                 count: header.count,
-                status,
+                malformed: why.malformed,
+                status: why.status,
                 frame: &Frame::new(*header, &[]),
             };
             out.update(sub.token, update);
@@ -338,26 +427,64 @@ impl Client {
     }
 }
 
-/// Whether a structure of this type and count is in the payload; the reference does not look
+/// Why there is no value in an update.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoUpdate {
+    status: EcaStatus,
+    malformed: Option<Malformed>,
+}
+
+impl From<EcaStatus> for NoUpdate {
+    fn from(status: EcaStatus) -> Self {
+        Self {
+            status,
+            malformed: None,
+        }
+    }
+}
+
+impl From<Malformed> for NoUpdate {
+    fn from(malformed: Malformed) -> Self {
+        Self {
+            status: malformed.status(),
+            malformed: Some(malformed),
+        }
+    }
+}
+
+/// Whether servers send such messages.
+#[cold]
+fn is_for_clients(command: Command) -> bool {
+    let empty = Frame::new(Header::new(command), &[]);
+    !matches!(
+        tcp::Response::parse(&empty),
+        Ok(tcp::Response::Unknown { .. })
+    )
+}
+
+/// What keeps a structure of this type and count from being in the payload; the reference does not look
 /// (defect 10.9, trap 36).
 #[inline]
-fn check(ty: DbrType, header: &Header) -> EcaStatus {
+fn check(ty: DbrType, header: &Header) -> Option<Malformed> {
     if !is_readable(ty) {
-        return EcaStatus::BADTYPE;
+        return Some(Malformed::BadType(ty));
     }
     if u64::from(header.payload_len) < ty.size(header.count) {
         return check_short(ty, header);
     }
-    EcaStatus::NORMAL
+    None
 }
 
 /// Scalar strings may be shorter than 40 bytes (trap 37).
 #[cold]
-fn check_short(ty: DbrType, header: &Header) -> EcaStatus {
+fn check_short(ty: DbrType, header: &Header) -> Option<Malformed> {
     let text = ty.native() == Some(NativeType::String) && header.count > 0;
     let missing = if text { STRING_LEN as u64 - 1 } else { 0 };
-    match u64::from(header.payload_len) + missing < ty.size(header.count) {
-        true => EcaStatus::BADCOUNT,
-        false => EcaStatus::NORMAL,
-    }
+    let needed = ty.size(header.count);
+    (u64::from(header.payload_len) + missing < needed).then_some(Malformed::Short {
+        ty,
+        count: header.count,
+        bytes: header.payload_len,
+        needed,
+    })
 }

@@ -1,7 +1,8 @@
-//! Registration with the repeater of this host (`client-and-tools` 3.5).
+//! Registration with the repeater of this host (`repeaterSubscribeTimer` of EPICS Base).
 //!
 //! Differences from the reference: the first attempt is made a second after the first channel was opened
-//! instead of 10 s after the start, and a confirmed registration is renewed, because a repeater that was restarted knows nobody (defect 10.6).
+//! instead of 10 s after the start, and a confirmed registration is renewed, because a repeater that was
+//! restarted knows nobody (defect 10.6).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! What the user asks of a channel, and the checks before anything is sent (`client-and-tools` 5.5
+//! What the user asks of a channel, and the checks before anything is sent (`tcpiiu::writeRequest` of EPICS Base
 //! to 5.7).
 
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use super::subs::{Installed, SMALL_LIMIT};
 use super::types::{Deliver, ReadSpec, Reply, SubSpec, Token, TypeSpec, is_readable};
 use crate::access::AccessRights;
 use crate::config::ClientParams;
-use crate::dbr::{DbrType, NativeType, Value};
+use crate::dbr::{DbrType, Family, NativeType, Value};
 use crate::ids::{Cid, CircuitId, Ioid, Sid, SubId};
 use crate::time::Instant;
 use crate::wire::message::EventMask;
@@ -146,15 +146,54 @@ impl Client {
         Ok(ioid)
     }
 
+    /// Writes a value as [`write`](Self::write) does and learns whether the server took it: the
+    /// result, through [`Deliver::reply`], is [`Reply::Written`] when the server has looked at the
+    /// write without a complaint. It does not wait for what follows from the write, as a put-notify
+    /// does, and the record is processed as by a plain write.
+    ///
+    /// A server says nothing of a plain write but its failure (`write_action` of rsrv). A read of one
+    /// element that follows on the same circuit is answered behind that; what it brings does not matter.
+    /// The write carries the identifier of this request where the reference puts the channel's, which no
+    /// server looks at but each copies into its complaint; so a complaint finds its write. Servers that
+    /// carry writes out beside the order of a circuit (gateways, caproto) may complain later:
+    /// as an [`Event::Exception`](super::Event::Exception), then.
+    ///
+    /// # Errors
+    /// [`OpError`]; nothing was sent and no reply will come.
+    pub fn write_checked(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        ty: DbrType,
+        value: &Value,
+        token: Token,
+        deadline: Option<Instant>,
+    ) -> Result<Ioid, OpError> {
+        let target = self.write_target(cid, ty, value)?;
+        let sid = target.sid;
+        let ioid = self.insert_op(cid, &target, OpKind::Checked, token, deadline)?;
+        let read = tcp::Request::ReadNotify {
+            ty: DbrType::new(Family::Plain, target.native),
+            count: 1,
+            sid,
+            ioid,
+        };
+        self.circuits.send(now, target.circuit, |queue| {
+            super::write::encode(queue, super::write::Kind::Checked(ioid), sid, ty, value);
+            read.encode(queue);
+        });
+        Ok(ioid)
+    }
+
     /// Forgets a read or put-notify: no reply will come. A put may still be executed.
     pub fn cancel(&mut self, ioid: Ioid) {
         let Some(op) = self.ops.get(ioid) else { return };
-        if matches!(op.kind, OpKind::Read | OpKind::Write) {
+        if op.kind.is_answered() {
             self.abandon(ioid);
         }
     }
 
-    fn abandon(&mut self, ioid: Ioid) {
+    pub(super) fn abandon(&mut self, ioid: Ioid) {
         if let Some(oldest) = self.ops.abandon(ioid)
             && let Some(op) = self.ops.get(oldest)
         {

@@ -4,13 +4,15 @@ use alloc::string::String;
 use core::fmt;
 use core::net::SocketAddrV4;
 
+use thiserror::Error;
+
 use super::error::Violation;
 use crate::access::AccessRights;
 use crate::dbr::{Brief, DbrType, Family, NativeType};
 use crate::ids::{Cid, CircuitId};
 use crate::status::EcaStatus;
-use crate::wire::Frame;
 use crate::wire::message::EventMask;
+use crate::wire::{Frame, Minor};
 
 /// A number chosen by the caller of a request; it comes back with each result of that request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
@@ -79,6 +81,8 @@ pub struct Update<'a> {
     pub ty: DbrType,
     /// Elements in the structure; 0 is a valid length.
     pub count: u32,
+    /// What this side found wrong with the message; then `status` is the code that comes nearest.
+    pub malformed: Option<Malformed>,
     /// Anything but [`EcaStatus::NORMAL`] means: no value, ignore the frame's payload. The
     /// subscription goes on (`ECA_NORDACCESS` while read access is missing).
     pub status: EcaStatus,
@@ -100,16 +104,67 @@ pub enum Reply<'a> {
         /// The message.
         frame: &'a Frame<'a>,
     },
-    /// The put-notify is complete.
+    /// The put-notify is complete, or the server has looked at the checked write.
     Written,
-    /// The server refused or failed. `ECA_TOLARGE` also when the answer was above the client's
-    /// limit, `ECA_BADTYPE` and `ECA_BADCOUNT` when the answer contradicts itself.
+    /// The server refused or failed.
     Failed(EcaStatus),
+    /// The same, with a text of the server.
+    Exception {
+        /// The server's status code.
+        status: EcaStatus,
+        /// The server's text, of no known character set, cut to 400 bytes.
+        text: &'a [u8],
+    },
+    /// The server answered, but there is no value in what it sent.
+    Malformed(Malformed),
     /// The circuit was lost or became unresponsive, or the server deleted the channel. A put may
     /// have been executed.
     Disconnected,
     /// The deadline passed. A put may still be executed.
     TimedOut,
+}
+
+/// What this side found wrong with an answer or an update; the server may think that all is well.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Values do not travel in this type.
+    #[error("the value came as {0}, in which no values travel")]
+    BadType(DbrType),
+    /// There are fewer bytes than the elements need.
+    #[error("{count} elements of {ty} were announced, which need {needed} bytes; {bytes} came")]
+    Short {
+        /// Type of the structure.
+        ty: DbrType,
+        /// Elements that were announced.
+        count: u32,
+        /// Bytes of the payload.
+        bytes: u32,
+        /// Bytes of such a structure.
+        needed: u64,
+    },
+    /// The message was above the limit of this client, and skipped.
+    #[error(
+        "the value has {bytes} bytes, this client takes {limit}; raise EPICS_CA_MAX_ARRAY_BYTES, or \
+         ask for fewer elements"
+    )]
+    TooLarge {
+        /// Bytes of the payload.
+        bytes: u32,
+        /// The limit.
+        limit: u32,
+    },
+}
+
+impl Malformed {
+    /// The status code that comes nearest, for those who know nothing else.
+    pub const fn status(self) -> EcaStatus {
+        match self {
+            Self::BadType(_) => EcaStatus::BADTYPE,
+            Self::Short { .. } => EcaStatus::BADCOUNT,
+            Self::TooLarge { .. } => EcaStatus::TOLARGE,
+        }
+    }
 }
 
 /// A change in the life of a subscription.
@@ -145,16 +200,24 @@ pub trait Deliver {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The connection could not be made (refused, unreachable).
+    /// The connection could not be made.
     DialFailed,
+    /// The host answers, but nobody listens at the port, or a firewall says so.
+    Refused,
+    /// There is no way to the host.
+    Unreachable,
     /// The connection was not made within the connect time-out.
     DialTimeout,
     /// The peer ended the stream.
     Eof,
     /// Reading or writing failed (reset, keep-alive).
     Reset,
+    /// The peer said why, without naming a channel, and ended the stream.
+    Said(EcaStatus),
     /// The peer broke the protocol.
     Violation,
+    /// The first bytes of the peer are none of Channel Access.
+    NotChannelAccess,
     /// This side hung up.
     Hangup,
 }
@@ -162,11 +225,17 @@ pub enum CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::DialFailed => "connection refused or unreachable",
+            Self::DialFailed => "the connection cannot be made",
+            Self::Refused => "connection refused",
+            Self::Unreachable => "host or network unreachable",
             Self::DialTimeout => "no connection within the time-out",
             Self::Eof => "closed by the peer",
             Self::Reset => "connection lost",
+            Self::Said(status) => {
+                return write!(f, "the server said {status} and closed the connection");
+            }
             Self::Violation => "the peer broke the protocol",
+            Self::NotChannelAccess => "what listens there does not speak Channel Access",
             Self::Hangup => "hung up",
         })
     }
@@ -178,7 +247,7 @@ impl fmt::Display for CloseReason {
 pub enum Trouble {
     /// Its circuit is gone, or never came about.
     Circuit(CloseReason),
-    /// Its circuit does not answer; the connection is kept (`client-and-tools` 4.8).
+    /// Its circuit does not answer; the connection is kept (`tcpiiu::unresponsiveCircuitNotify` of EPICS Base).
     Unresponsive,
     /// The server answered the search, then refused to create the channel.
     CreateFailed,
@@ -244,6 +313,8 @@ pub enum Event {
     Exception {
         /// The circuit it came on.
         circuit: CircuitId,
+        /// The server.
+        addr: SocketAddrV4,
         /// The channel, if the server named one.
         cid: Option<Cid>,
         /// The server's status code.
@@ -283,6 +354,16 @@ pub enum Event {
         /// What it did.
         violation: Violation,
     },
+    /// A search was answered with an address that no server can have (of 0.0.0.0/8, or 224.0.0.0
+    /// and above, or with port 0); the answer is ignored.
+    BadAddress {
+        /// The channel.
+        cid: Cid,
+        /// Who answered.
+        from: SocketAddrV4,
+        /// Where the server is said to be.
+        named: SocketAddrV4,
+    },
     /// A channel was opened, but there is neither a search address nor a name server.
     NoSearchAddress,
     /// A server was found and no circuit opened to it: there are as many as there may be. Told once
@@ -295,6 +376,36 @@ pub enum Event {
     },
     /// No repeater answered 50 registrations; beacons may not arrive.
     NoRepeater,
+}
+
+/// Whether a name server can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum NameServerState {
+    /// It is asked.
+    Asked,
+    /// The connection to it is being made, or its version has not come.
+    Connecting,
+    /// It has not the version 4.12 that searches over TCP need.
+    TooOld(Minor),
+    /// It does not answer any more.
+    Unresponsive,
+    /// The connection to it was lost or did not come about; it is tried again.
+    Lost(CloseReason),
+}
+
+impl fmt::Display for NameServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("connected"),
+            Self::Connecting => f.write_str("it has said nothing yet"),
+            Self::TooOld(minor) => {
+                write!(f, "it has version 4.{}, searches need 4.12", minor.0)
+            }
+            Self::Unresponsive => f.write_str("it does not answer any more"),
+            Self::Lost(why) => write!(f, "{why}"),
+        }
+    }
 }
 
 /// How to end a connection.

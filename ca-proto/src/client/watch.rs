@@ -1,4 +1,5 @@
-//! Deadlines of circuits: connection, creation, silence (`client-and-tools` 4.6 to 4.9).
+//! Deadlines of circuits: connection, creation, silence (`tcpRecvWatchdog` and
+//! `tcpiiu::responsiveCircuitNotify` of EPICS Base).
 
 use alloc::vec::Vec;
 
@@ -99,7 +100,7 @@ impl Client {
         self.events
             .push_back(Event::Unresponsive { circuit: c, addr });
         for cid in self.ready_channels(c) {
-            self.went_down(cid, Trouble::Unresponsive, out);
+            self.went_down(cid, (Trouble::Unresponsive, addr), out);
         }
     }
 

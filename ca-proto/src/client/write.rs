@@ -1,4 +1,4 @@
-//! The messages that carry values to a server (`client-and-tools` 5.5).
+//! The messages that carry values to a server (`tcpiiu::writeRequest` of EPICS Base).
 
 use bytes::{BufMut, Bytes};
 
@@ -15,6 +15,8 @@ const PADDING: [u8; 8] = [0; 8];
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Write(Cid),
+    /// As a write, with the identifier of a request in place of the channel's.
+    Checked(Ioid),
     Notify(Ioid),
 }
 
@@ -64,6 +66,7 @@ fn check_other(ty: DbrType, value: &Value) -> Result<(), OpError> {
 pub(super) fn encode(queue: &mut SendQueue, kind: Kind, sid: Sid, ty: DbrType, value: &Value) {
     let (command, p2) = match kind {
         Kind::Write(cid) => (Command::WRITE, cid.0),
+        Kind::Checked(ioid) => (Command::WRITE, ioid.0),
         Kind::Notify(ioid) => (Command::WRITE_NOTIFY, ioid.0),
     };
     let header = Header {

@@ -5,7 +5,7 @@
 //! which only exist on writes.
 //!
 //! One deviation from the reference is deliberate: a real number outside the range of an integer
-//! type saturates, where the result of C is undefined (`wire-and-server` 10, D13). NaN gives what
+//! type saturates, where the result of C is undefined (`ca-proto/TRAPS.md`, D13). NaN gives what
 //! C gives on x86-64: the smallest `LONG`, and 0 for narrower types.
 
 use alloc::vec::Vec;
@@ -70,8 +70,8 @@ pub enum PutValue<'a> {
 /// Cuts the value out of the payload of a `WRITE` or `WRITE_NOTIFY`.
 ///
 /// Structured types are accepted and their metadata ignored, `TIME_STRING` included (the reference
-/// fails there by mistake: `wire-and-server` 10, D10). The last string may end early, at the end
-/// of the payload (`wire-and-server` 2.3).
+/// fails there by mistake: `ca-proto/TRAPS.md`, D10). The last string may end early, at the end
+/// of the payload (`CA_MESSAGE_ALIGN` of EPICS Base).
 ///
 /// # Errors
 /// [`ConvertError::ShortPayload`] if `count` elements do not fit the payload (the reference takes
@@ -130,7 +130,7 @@ fn put_any(ty: DbrType, count: u32, payload: &[u8]) -> Result<PutValue<'_>, Conv
 }
 
 /// Converts a client's value to the native type of the field it is written to
-/// (`wire-and-server` 4.8). All elements are converted; cut the value with
+/// (`dbConvert.c` of EPICS Base). All elements are converted; cut the value with
 /// [`ValueRef::truncated`] to the length of the field first.
 ///
 /// An empty text is the number 0 if it is the only element, else not a number. The reference goes
@@ -187,13 +187,13 @@ pub fn write_from(
 /// The direction of a conversion, and what is known about the field.
 #[derive(Clone, Copy)]
 pub(super) enum Rules<'a> {
-    /// From the field to a client (`wire-and-server` 4.7).
+    /// From the field to a client (`dbConvert.c` of EPICS Base).
     Read(&'a Metadata),
-    /// From a client to the field (`wire-and-server` 4.8).
+    /// From a client to the field (`dbConvert.c` of EPICS Base).
     Write(&'a Metadata),
 }
 
-/// Digits of a real number that is written to a string field (`wire-and-server` 4.8).
+/// Digits of a real number that is written to a string field (`dbConvert.c` of EPICS Base).
 const WRITE_PRECISION: i16 = 6;
 
 impl Rules<'_> {
@@ -370,7 +370,7 @@ numeric! {
 }
 
 /// A byte has no sign on the wire, so both -128..=-1 and 128..=255 are within its range: the
-/// reference sends a limit of -10 as 0xf6 (`wire-and-server` 4.2).
+/// reference sends a limit of -10 as 0xf6 (`db_access.h` of EPICS Base).
 fn real_to_byte(v: f64) -> u8 {
     if v < 0.0 { (v as i8) as u8 } else { v as u8 }
 }
@@ -435,7 +435,7 @@ fn parsed<T: Element>(
     parse: impl Fn(&[u8]) -> Result<T, ConvertError>,
 ) -> Result<(), ConvertError> {
     for index in 0..value.held() {
-        // At most 39 bytes count (`wire-and-server` 4.4).
+        // At most 39 bytes count (`db_access.h` of EPICS Base).
         let text = Text40::from_bytes(value.string(index).unwrap_or_default());
         parse(text.as_bytes())?.put(out);
     }

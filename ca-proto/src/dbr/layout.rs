@@ -223,7 +223,7 @@ pub fn fields(ty: DbrType) -> impl Iterator<Item = (Field, usize, usize)> {
 mod tests {
     use super::*;
 
-    /// `wire-and-server` 4.1, column "meta".
+    /// `db_access.h` of EPICS Base: what stands before the value.
     #[test]
     fn value_offsets_are_those_of_the_specification() {
         const META: [usize; 39] = [
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(DbrType(39).value_offset(), 0);
     }
 
-    /// `wire-and-server` 4.2: "Limit order is always …, lower warning, lower alarm, …".
+    /// The order of limits in the structures of `db_access.h` of EPICS Base: lower warning before lower alarm.
     #[test]
     fn ctrl_double_fields_stand_where_the_specification_says() {
         let at = |wanted| {

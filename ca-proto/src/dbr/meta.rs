@@ -7,7 +7,7 @@ use super::layout::{self, Field, Limit, MAX_STATES, STATE_LEN, UNITS_LEN};
 use super::{DbrType, ValueRef, convert};
 use crate::text::Lossy;
 
-/// Engineering units: at most 7 bytes, then NUL (`wire-and-server` 4.4).
+/// Engineering units: at most 7 bytes, then NUL (`db_access.h` of EPICS Base).
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Units([u8; UNITS_LEN]);
 
@@ -153,6 +153,16 @@ impl EnumStates {
         self.0.is_empty()
     }
 
+    /// Whether there may be more states than these: the structure has room for 16.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= MAX_STATES
+    }
+
+    /// Whether a text may be longer than what is here of it: the structure has room for 25 bytes.
+    pub const fn may_be_cut(text: &[u8]) -> bool {
+        text.len() >= STATE_LEN - 1
+    }
+
     /// The text of a state.
     pub fn get(&self, index: u16) -> Option<&[u8]> {
         self.0.get(usize::from(index)).map(Vec::as_slice)
@@ -163,7 +173,7 @@ impl EnumStates {
         self.0.iter().map(Vec::as_slice)
     }
 
-    /// The state with exactly this text (case counts, `wire-and-server` 4.8).
+    /// The state with exactly this text (case counts, `dbConvert.c` of EPICS Base).
     pub fn position(&self, text: &[u8]) -> Option<u16> {
         self.0
             .iter()
@@ -198,7 +208,7 @@ pub struct Metadata {
     /// Name of the record type, answer to `DBR_CLASS_NAME`.
     pub class: &'static str,
     /// The value is a text as an array of `CHAR` with its NUL (modifier `$`): cut to fewer
-    /// elements it still ends with NUL (`wire-and-server` 7.1).
+    /// elements it still ends with NUL (`dbChannelCreate` of EPICS Base).
     pub long_string: bool,
 }
 

@@ -80,7 +80,7 @@ impl Reading {
     /// Takes a structure out of a received message.
     ///
     /// A large payload is shared if the frame owns its buffer, else copied. The last string may be
-    /// shorter than 40 bytes, as in replies to the obsolete `READ` (`wire-and-server` 2.3).
+    /// shorter than 40 bytes, as in replies to the obsolete `READ` (`CA_MESSAGE_ALIGN` of EPICS Base).
     ///
     /// # Errors
     /// [`ReadingError`] if the type is unknown or the payload too short for `count` elements.
@@ -206,6 +206,12 @@ impl Reading {
     pub fn alarm(&self) -> Option<Alarm> {
         let (status, severity) = meta::alarm(self.ty, self.data.as_slice())?;
         Some(Alarm::new(AlarmStatus(status), AlarmSeverity(severity)))
+    }
+
+    /// Alarm severity, which [`alarm`](Self::alarm) has too: `None` in the plain family and in
+    /// `CLASS_NAME`, which carry none.
+    pub fn severity(&self) -> Option<AlarmSeverity> {
+        self.alarm().map(|alarm| alarm.severity)
     }
 
     /// When the value was made, according to the server.

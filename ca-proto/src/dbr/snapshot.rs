@@ -45,10 +45,15 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Alarm severity; [`alarm`](Self::alarm) has the status too.
+    pub const fn severity(&self) -> AlarmSeverity {
+        self.alarm.severity
+    }
+
     /// Appends the DBR structure of type `ty` with exactly `count` elements, without padding.
     ///
     /// Elements beyond the value are zeros; with `count` 0 only the part before the value is
-    /// written (`wire-and-server` 4.9). Every byte is defined, also in pads and behind texts. The
+    /// written (`dbChannel_put` of EPICS Base). Every byte is defined, also in pads and behind texts. The
     /// caller has compared [`DbrType::size`] with its limit before. Scalars do not allocate.
     ///
     /// # Errors
@@ -134,7 +139,7 @@ impl Snapshot {
         let all = self.value.as_ref();
         // The NUL is among the zeros that follow.
         let some = all.truncated(count - u32::from(self.cuts_text(native, count)));
-        // Arrays have no state texts (`wire-and-server` 4.7).
+        // Arrays have no state texts (`dbConvert.c` of EPICS Base).
         let texts = (all.native, native) == (NativeType::Enum, NativeType::String);
         if texts && all.count > 1 && count > 0 {
             return Err(ConvertError::Unsupported);
@@ -154,9 +159,12 @@ impl Snapshot {
     /// Appends all that stands before the value.
     fn put_meta(&self, ty: DbrType, native: NativeType, out: &mut impl BufMut) {
         let meta = &*self.meta;
-        // Only real fields have a precision, only enums have states (`wire-and-server` 4.4, 4.7).
+        // Only real fields have a precision, only enums have states (`db_access.h` and `dbConvert.c` of EPICS Base).
         let real = self.value.native().is_real();
-        let integer = matches!(self.value.native(), NativeType::Short | NativeType::Long);
+        let integer = matches!(
+            self.value.native(),
+            NativeType::Short | NativeType::Long | NativeType::Enum
+        );
         let states = (self.value.native() == NativeType::Enum).then_some(&meta.states);
         for (field, ..) in layout::fields(ty) {
             match field {
@@ -167,8 +175,10 @@ impl Snapshot {
                 Field::Precision => out.put_i16(if real { meta.precision } else { 0 }),
                 Field::Units => put_text(meta.units.as_bytes(), UNITS_LEN - 1, UNITS_LEN, out),
                 Field::Limit(limit) => match meta.limits.get(limit) {
-                    // Undefined limits are 0 in integer types (`wire-and-server` 4.7).
+                    // Undefined limits are 0 in integer types, NaN in the others, whatever the value
+                    // is (`get_alarm` in Base's `dbAccess.c`).
                     v if v.is_nan() && !native.is_real() => convert::put_number(0.0, native, out),
+                    v if v.is_nan() => convert::put_number(v, native, out),
                     // Limits of an integer are integers, of which the low bits are sent.
                     v if integer => convert::put_integer(v as i32, native, out),
                     v => convert::put_number(v, native, out),

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes};
 use core::fmt;
 
 use super::NativeType;
+use crate::text::{Escaped, Lossy};
 
 /// Bytes that are kept inline: every scalar of every `TIME` and smaller structure fits
 /// (`TIME_STRING` is the largest with 52).
@@ -171,7 +172,7 @@ impl Element for EnumIndex {
 ///
 /// # Shape
 /// `data` holds `count` elements of the native type, big-endian; a string element may be shorter
-/// than 40 bytes when it is the last one (`wire-and-server` 2.3).
+/// than 40 bytes when it is the last one (`CA_MESSAGE_ALIGN` of EPICS Base).
 #[derive(Clone, Copy, PartialEq)]
 pub struct ValueRef<'a> {
     /// Type of the elements.
@@ -248,9 +249,65 @@ impl<'a> ValueRef<'a> {
     }
 }
 
+impl ValueRef<'_> {
+    /// Writes an element for humans; nothing for one that is not there.
+    fn write_element(self, f: &mut fmt::Formatter<'_>, index: u32) -> fmt::Result {
+        let bytes = self.element_bytes(index).unwrap_or_default();
+        match self.native {
+            NativeType::String => {
+                fmt::Display::fmt(&Lossy(self.string(index).unwrap_or_default()), f)
+            }
+            NativeType::Short => write!(f, "{}", i16::from_wire(bytes)),
+            NativeType::Float => write!(f, "{:?}", f32::from_wire(bytes)),
+            NativeType::Enum => write!(f, "{}", EnumIndex::from_wire(bytes).0),
+            NativeType::Char => write!(f, "{}", u8::from_wire(bytes)),
+            NativeType::Long => write!(f, "{}", i32::from_wire(bytes)),
+            NativeType::Double => write!(f, "{:?}", f64::from_wire(bytes)),
+        }
+    }
+}
+
+/// All elements with blanks between them: real numbers with as many digits as tell them from all
+/// others, enums by their index, bytes as numbers, strings as they are, with U+FFFD for what is not
+/// UTF-8.
+///
+/// # Examples
+/// ```
+/// use ca_proto::dbr::Value;
+///
+/// assert_eq!(Value::from([0.5, 2.0]).to_string(), "0.5 2.0");
+/// assert_eq!(Value::from("closed").to_string(), "closed");
+/// assert_eq!(format!("{:?}", Value::from("closed")), "DBF_STRING[1] { \"closed\" }");
+/// ```
+impl fmt::Display for ValueRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for index in 0..self.held() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            self.write_element(f, index)?;
+        }
+        Ok(())
+    }
+}
+
+/// Type, element count and the first elements.
 impl fmt::Debug for ValueRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]", self.native, self.count)
+        /// Elements that are shown.
+        const SHOWN: u32 = 8;
+        write!(f, "{}[{}] {{", self.native, self.count)?;
+        let held = self.held();
+        for index in 0..held.min(SHOWN) {
+            match self.string(index) {
+                Some(text) => write!(f, " \"{}\"", Escaped(text))?,
+                None => {
+                    f.write_str(" ")?;
+                    self.write_element(f, index)?;
+                }
+            }
+        }
+        f.write_str(if held > SHOWN { " … }" } else { " }" })
     }
 }
 
@@ -386,9 +443,16 @@ impl Value {
     }
 }
 
+/// As [`ValueRef`] is shown.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_ref(), f)
+    }
+}
+
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_ref().fmt(f)
+        fmt::Debug::fmt(&self.as_ref(), f)
     }
 }
 

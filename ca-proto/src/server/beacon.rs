@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
-/// Pause after the first beacon; doubles until it reaches the period (`wire-and-server` 6.11).
+/// Pause after the first beacon; doubles until it reaches the period (`rsrv_online_notify_task` of EPICS Base).
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The schedule of a server's beacons.

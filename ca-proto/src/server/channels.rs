@@ -21,6 +21,8 @@ pub(super) struct Channel {
     pub subs: SubList,
     /// First and last unfinished write-notify; the first is with the database, the others wait.
     pub puts: Option<(PutId, PutId)>,
+    /// Bytes that the database keeps for it.
+    pub bytes: u16,
     /// Name as the client spelt it, for error texts.
     pub name: Box<[u8]>,
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddrV4;
 
+use super::account::Account;
 use super::channels::{Channel, Channels};
 use super::database::{Database, Identity};
 use super::error::Violation;
@@ -49,10 +50,10 @@ pub struct CircuitStats {
 ///
 /// # Bounds
 /// Channels, subscriptions and unfinished write-notifies have limits in [`ServerParams`]. Updates
-/// wait in rings of fixed size. Replies are not limited, so a driver must not hand in frames while
-/// [`is_readable`](Self::is_readable) is false; what one chunk of requests can add is still bounded,
-/// because values that have to be converted are refused (`ECA_ALLOCMEM`) once one message of the
-/// largest size is queued above the high-water mark.
+/// wait in rings of fixed size. What all of them hold is charged to an [`Account`], and so is every
+/// reply from 4 KiB on until the driver has dropped it; what exceeds it is refused
+/// (`ECA_ALLOCMEM`), and updates wait. Small replies are not limited, so a driver must not hand in
+/// frames while [`is_readable`](Self::is_readable) is false.
 #[derive(Debug)]
 pub struct Circuit {
     pub(super) params: Arc<ServerParams>,
@@ -62,13 +63,30 @@ pub struct Circuit {
     /// What follows from version and limits.
     pub(super) room: Room,
     pub(super) priority: u8,
-    pub(super) identity: Identity,
+    /// Shared with the writes that wait.
+    pub(super) identity: Arc<Identity>,
+    /// Pays for everything.
+    pub(super) account: Arc<Account>,
+    /// Pays for write-notifies that wait.
+    pub(super) put_account: Arc<Account>,
+    /// Pays for large replies and updates until they have been sent.
+    pub(super) out_account: Arc<Account>,
+    /// What of `Self::heap` is charged.
+    pub(super) charged: usize,
+    /// Bytes that channels cost beyond their places in the table: names, and what the database keeps.
+    pub(super) channel_bytes: usize,
+    /// Bytes that the database keeps of all subscriptions.
+    pub(super) sub_bytes: usize,
+    /// Bytes of a message that has come in part.
+    pub(super) input: usize,
+    /// Messages that nobody asked for just now, and for which the queue has no room.
+    pub(super) late: Vec<u8>,
+    /// The next update is larger than what may be held at the moment.
+    pub(super) starved: Option<Limit>,
     pub(super) channels: Channels,
     pub(super) subs: Subscriptions,
     pub(super) events: EventQueue,
     pub(super) puts: Puts,
-    /// Bytes of values in `puts`.
-    pub(super) waiting_bytes: u64,
     /// What could not be done at once.
     pub(super) unfinished: Option<Box<Unfinished>>,
     /// Subscriptions of channels that have many.
@@ -89,11 +107,18 @@ pub struct Circuit {
 
 impl Circuit {
     /// A circuit that was just accepted. Our version is queued at once, unasked
-    /// (`wire-and-server` 3.1); clients of name servers wait for it.
-    pub fn new(
+    /// (`tcp_version_action` of EPICS Base); clients of name servers wait for it.
+    pub fn new(params: Arc<ServerParams>, id: CircuitId, peer: SocketAddrV4, now: Instant) -> Self {
+        let account = Account::alone(&params);
+        Self::with_account(params, id, peer, account, now)
+    }
+
+    /// As [`new`](Self::new), with an account that has a part in that of the peer's address.
+    pub fn with_account(
         params: Arc<ServerParams>,
         id: CircuitId,
         peer: SocketAddrV4,
+        account: Arc<Account>,
         _now: Instant,
     ) -> Self {
         let mut out = SendQueue::new();
@@ -107,17 +132,28 @@ impl Circuit {
             minor: Minor(0),
             room: Room::new(&params, Minor(0)),
             priority: 0,
-            identity: Identity {
+            identity: Arc::new(Identity {
                 user: Vec::new(),
                 host: Vec::new(),
                 peer,
-            },
+            }),
             channels: Channels::new(),
             subs: Subscriptions::new(),
-            events: EventQueue::new(&params),
+            events: EventQueue::new(&params, Arc::clone(&account)),
+            put_account: account.part(
+                Limit::WaitingPuts,
+                params.max_waiting_put_bytes.min(params.max_message_bytes()) as usize,
+            ),
+            out_account: account.part(Limit::CircuitBytes, usize::MAX),
+            account,
+            charged: 0,
+            channel_bytes: 0,
+            sub_bytes: 0,
+            input: 0,
+            late: Vec::new(),
+            starved: None,
             params,
             puts: Puts::new(),
-            waiting_bytes: 0,
             unfinished: None,
             index: None,
             spent: 0,
@@ -146,7 +182,7 @@ impl Circuit {
     }
 
     /// Who the client says it is.
-    pub const fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
@@ -333,8 +369,8 @@ impl Circuit {
         }
     }
 
-    /// The client's name of the channel that a request speaks of (`wire-and-server` 3.10).
-    fn subject(&self, header: &Header) -> Option<Cid> {
+    /// The client's name of the channel that a request speaks of (`send_err` of EPICS Base).
+    pub(super) fn subject(&self, header: &Header) -> Option<Cid> {
         match header.command {
             Command::EVENT_ADD
             | Command::EVENT_CANCEL
@@ -368,6 +404,9 @@ impl Circuit {
     /// As [`transmit`](Self::transmit), in a turn: replies whose values take long to convert come when
     /// [`work`](Self::work) or later calls have made them.
     pub fn transmit_some(&mut self, db: &(impl Database + ?Sized)) -> &mut SendQueue {
+        if !self.broken && !self.late.is_empty() {
+            self.send_rest();
+        }
         if self.unfinished.is_some() {
             // What is left of it is told before any update.
             let mut turn = Turn::new(SWEEP_UNITS);
@@ -394,7 +433,7 @@ impl Circuit {
 
     /// Whether replies drain.
     pub fn has_room(&self) -> bool {
-        self.out.len() < self.params.send_high_water
+        self.out.len() < self.params.send_high_water && self.late.is_empty()
     }
 
     /// Units of work ([`Turn`]) that requests have cost since this was asked last, beyond one for each.
@@ -416,11 +455,12 @@ impl Circuit {
     /// True if [`transmit`](Self::transmit) would give bytes.
     pub fn has_output(&self) -> bool {
         let held = self.unfinished.is_some() && (self.is_held() || self.has_sweep());
-        !self.out.is_empty() || (!self.broken && !held && self.events.has_output())
+        !self.out.is_empty()
+            || (!self.broken && (!self.late.is_empty() || (!held && self.events.has_output())))
     }
 
     /// Nothing on a server's circuit happens by time; there is no inactivity time-out
-    /// (`wire-and-server` 6.4).
+    /// (`destroy_tcp_client` of EPICS Base).
     pub fn handle_timeout(&mut self, _now: Instant, _db: &mut (impl Database + ?Sized)) {}
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called: never.

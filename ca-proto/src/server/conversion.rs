@@ -2,8 +2,8 @@
 //! a million numbers as texts.
 
 use alloc::vec::Vec;
-use bytes::Bytes;
 
+use super::account::Charge;
 use super::circuit::Circuit;
 use super::reply::Refusal;
 use super::turn::Turn;
@@ -15,7 +15,7 @@ use crate::wire::{Command, Header};
 /// Elements up to which a value is converted at once.
 const AT_ONCE: u32 = 1024;
 /// Bytes of a piece of a reply.
-const PIECE_LEN: usize = 64 * 1024;
+const PIECE_LEN: u64 = 64 * 1024;
 /// Numbers that are converted to other numbers for a unit of work; of texts it is one.
 const NUMBERS: usize = 32;
 
@@ -28,8 +28,9 @@ pub(super) struct Conversion {
     snapshot: Snapshot,
     count: u32,
     done: u32,
-    pieces: Vec<Bytes>,
-    piece: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
+    /// Pays for the value as it was and for the pieces.
+    charge: Charge,
 }
 
 impl Conversion {
@@ -41,7 +42,7 @@ impl Conversion {
             && ty.native() != Some(snapshot.value.native())
     }
 
-    pub(super) fn new(request: Header, reply: Header, snapshot: &Snapshot) -> Self {
+    pub(super) fn new(request: Header, reply: Header, snapshot: &Snapshot, charge: Charge) -> Self {
         Self {
             request,
             reply,
@@ -49,7 +50,7 @@ impl Conversion {
             snapshot: snapshot.clone(),
             done: 0,
             pieces: Vec::new(),
-            piece: Vec::new(),
+            charge,
         }
     }
 
@@ -60,37 +61,57 @@ impl Conversion {
 
     /// True when all elements are converted; an error if one cannot be.
     fn go_on(&mut self, turn: &mut Turn) -> Result<bool, Refusal> {
-        let ty = DbrType(self.reply.data_type);
         let native = self.snapshot.value.native();
-        let texts = [ty.native(), Some(native)].contains(&Some(NativeType::String));
-        let each = if texts { 1 } else { NUMBERS };
         let (size, all) = (native.size(), self.snapshot.value.payload().to_bytes());
         while self.done < self.count {
             if turn.is_over() {
                 return Ok(false);
             }
+            let ty = DbrType(self.reply.data_type);
+            // What stands before the elements comes once.
+            let ty = match (self.done, ty.native()) {
+                (1.., Some(native)) => DbrType::new(Family::Plain, native),
+                _ => ty,
+            };
+            let texts = [ty.native(), Some(native)].contains(&Some(NativeType::String));
+            let each = if texts { 1 } else { NUMBERS };
             let most = (turn.left().min(AT_ONCE as usize) * each).min(AT_ONCE as usize);
-            let elements = (self.count - self.done).min(most as u32);
+            let most = (self.count - self.done).min(most as u32);
+            let piece = room(&mut self.pieces, ty, self.count - self.done);
+            let elements = most.min(fitting(piece, ty));
             turn.spend((elements as usize).div_ceil(each));
             let from = self.done as usize * size;
             let part = Snapshot {
                 value: Value::from_wire(native, all.slice(from..from + elements as usize * size)),
                 ..self.snapshot.clone()
             };
-            // What stands before the elements comes once.
-            let ty = match (self.done, ty.native()) {
-                (1.., Some(native)) => DbrType::new(Family::Plain, native),
-                _ => ty,
-            };
-            let encoded = part.encode(ty, elements, &mut self.piece);
+            let encoded = part.encode(ty, elements, piece);
             encoded.map_err(|_| Refusal::NoConversion)?;
             self.done += elements;
-            if self.piece.len() >= PIECE_LEN {
-                self.pieces.push(core::mem::take(&mut self.piece).into());
-            }
         }
         Ok(true)
     }
+}
+
+/// Elements that a piece has room for.
+fn fitting(piece: &Vec<u8>, ty: DbrType) -> u32 {
+    let room = (piece.capacity() - piece.len()) as u64;
+    let each = ty.size(1) - ty.size(0);
+    // At most the size of a piece.
+    (room.saturating_sub(ty.size(0)) / each.max(1)) as u32
+}
+
+/// The piece that is being filled, with room for one element at least; a new one has room for what is
+/// left, or as much of it as a piece takes.
+fn room(pieces: &mut Vec<Vec<u8>>, ty: DbrType, left: u32) -> &mut Vec<u8> {
+    if pieces.last().is_none_or(|piece| fitting(piece, ty) == 0) {
+        let mut piece = Vec::new();
+        // At most the size of a piece.
+        piece.reserve_exact(ty.size(left).min(PIECE_LEN) as usize);
+        pieces.push(piece);
+    }
+    let last = pieces.len() - 1;
+    &mut pieces[last]
 }
 
 impl Circuit {
@@ -104,12 +125,11 @@ impl Circuit {
                 Ok(true) => {
                     let Conversion {
                         reply,
-                        mut pieces,
-                        piece,
+                        pieces,
+                        charge,
                         ..
                     } = conversion;
-                    pieces.push(piece.into());
-                    self.room.put_pieces(&mut self.out, &reply, pieces);
+                    self.room.put_pieces(&mut self.out, &reply, pieces, charge);
                 }
                 Err(refusal) => self.conversion_failed(&conversion.request, refusal),
             }

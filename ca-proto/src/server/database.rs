@@ -1,16 +1,20 @@
 //! What a server's circuits ask of the process variables behind them.
 
 use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
 use core::net::SocketAddrV4;
 
+use super::account::Account;
 use crate::access::AccessRights;
 use crate::dbr::PutValue;
 use crate::dbr::{NativeType, Snapshot};
 use crate::ids::CircuitId;
 use crate::slot_key;
 use crate::status::EcaStatus;
+use crate::text::Escaped;
 use crate::time::Instant;
 use crate::wire::message::EventMask;
 
@@ -28,15 +32,36 @@ pub struct ChannelInfo {
 }
 
 /// Who a client says it is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// User name from `CLIENT_NAME`; case counts. Empty if the client sent none.
     pub user: Vec<u8>,
-    /// Host name from `HOST_NAME` in lower case (`wire-and-server` 3.18). Empty if the client sent
+    /// Host name from `HOST_NAME` in lower case (`host_name_action` of EPICS Base). Empty if the client sent
     /// none.
     pub host: Vec<u8>,
     /// Address of the client's socket.
     pub peer: SocketAddrV4,
+}
+
+/// `user@host (10.0.0.1:40000)`; bytes of names that cannot be printed are shown as `\xhh`, and a
+/// name that the client did not send as `?`.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |name| Escaped(if <[u8]>::is_empty(name) { b"?" } else { name });
+        let (user, host) = (name(&self.user), name(&self.host));
+        write!(f, "{user}@{host} ({})", self.peer)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (user, host) = (Escaped(&self.user), Escaped(&self.host));
+        f.debug_struct("Identity")
+            .field("user", &format_args!("\"{user}\""))
+            .field("host", &format_args!("\"{host}\""))
+            .field("peer", &self.peer)
+            .finish()
+    }
 }
 
 /// Names a subscription inside its circuit; not the client's subscription id, which need not be
@@ -70,15 +95,18 @@ pub struct PutTicket {
 }
 
 /// A write by a client that is allowed to write.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Put<'a> {
     /// What is written to.
     pub pv: PvId,
     /// The value in the client's type; longer than the PV is legal and means that the rest is
-    /// ignored (`wire-and-server` 4.9).
+    /// ignored (`dbChannel_put` of EPICS Base).
     pub value: PutValue<'a>,
-    /// Who writes.
-    pub who: &'a Identity,
+    /// Who writes; a write that waits shares it.
+    pub who: &'a Arc<Identity>,
+    /// Pays for a write that waits: [`Account::hold`]. One that is too large is answered with
+    /// `PUTCBINPROG` ([`Limit::WaitingPuts`](super::Limit::WaitingPuts)) or `ALLOCMEM`.
+    pub account: &'a Arc<Account>,
     /// Set if the client waits for completion; only then [`PutOutcome::Pending`] makes sense.
     pub notify: Option<PutTicket>,
 }
@@ -92,7 +120,7 @@ pub struct RefusedPut<'a> {
     /// What the client sent, if it can be read.
     pub value: Option<PutValue<'a>>,
     /// Who tried.
-    pub who: &'a Identity,
+    pub who: &'a Arc<Identity>,
     /// Whether the client waits for completion.
     pub notify: bool,
     /// What the client is told.
@@ -114,12 +142,22 @@ pub enum PutOutcome {
 /// Methods are called while a request is handled and must not block.
 pub trait Database {
     /// Whether a search for this name is answered: record and field exist. Modifiers and filters
-    /// after the field name are not examined (`wire-and-server` 6.1).
+    /// after the field name are not examined (`search_reply_udp` of EPICS Base).
     fn serves(&self, name: &[u8]) -> bool;
     /// Opens what a channel name means, modifiers included; `None` if there is no such thing.
     fn open(&mut self, name: &[u8]) -> Option<PvId>;
     /// Ends one successful [`open`](Self::open).
     fn close(&mut self, pv: PvId);
+    /// Bytes that each channel on what was opened makes the database hold, in full though several
+    /// may share them. Asked once, after [`open`](Self::open). By default nothing.
+    fn channel_bytes(&self, pv: PvId) -> u16 {
+        let _ = pv;
+        0
+    }
+    /// Bytes that a subscription makes the database hold; always the same. By default nothing.
+    fn subscription_bytes(&self) -> usize {
+        0
+    }
     /// Native type and element count.
     fn info(&self, pv: PvId) -> ChannelInfo;
     /// Whether the PV was removed while channels are open on it. By default none ever is.
@@ -127,7 +165,7 @@ pub trait Database {
         let _ = pv;
         false
     }
-    /// What this client may do. Read-only fields grant no write (`wire-and-server` 6.5).
+    /// What this client may do. Read-only fields grant no write (`casAccessRightsCB` of EPICS Base).
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights;
     /// The state at this moment; valid also for a removed PV until it is closed. Borrowed where it
     /// exists as it is, as this is called for each read and each update.

@@ -48,7 +48,7 @@ pub struct EndpointStats {
 ///
 /// One endpoint serves one UDP socket. A server on several interfaces has one endpoint for each,
 /// because replies have to leave through the socket that received the search
-/// (`wire-and-server` 6.3); only one of them should have beacon destinations.
+/// (`rsrv_init` of EPICS Base); only one of them should have beacon destinations.
 #[derive(Debug)]
 pub struct Endpoint {
     params: Arc<ServerParams>,
@@ -91,7 +91,7 @@ impl Endpoint {
     }
 
     /// Takes a datagram. Everything that is not a search of the required form is dropped silently
-    /// (`wire-and-server` 6.1).
+    /// (`search_reply_udp` of EPICS Base).
     pub fn handle_datagram(
         &mut self,
         now: Instant,

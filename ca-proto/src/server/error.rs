@@ -7,7 +7,7 @@ use crate::ids::{Sid, SubId};
 use crate::wire::message::EventMask;
 use crate::wire::{Command, Minor};
 
-/// What a client did that ends its circuit (`wire-and-server` 6.10).
+/// What a client did that ends its circuit (`camessage` of EPICS Base).
 ///
 /// An error reply may have been queued before; the driver sends what is queued, then closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]

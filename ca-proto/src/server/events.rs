@@ -1,6 +1,6 @@
 //! The event queue of a circuit: updates that wait to be sent.
 //!
-//! It behaves like the reference's (`dbEvent.c`, `wire-and-server` 6.7 and 6.8), because clients can
+//! It behaves like the reference's (`dbEvent.c` of EPICS Base), because clients can
 //! observe it: subscriptions share rings; a subscription that already waits in a crowded ring gets
 //! its last entry replaced, so intermediate values may be lost and the newest never.
 
@@ -9,6 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::account::Account;
 use super::database::SubKey;
 use super::scalar::Scalar;
 use super::subscriptions::{Subscription, Subscriptions};
@@ -50,6 +51,12 @@ impl Posted {
 const NONE: u32 = u32::MAX;
 /// Entries whose memory an empty queue keeps.
 const KEEP_ENTRIES: usize = 4096;
+/// Entries that a store begins with.
+const FIRST_ENTRIES: usize = 4;
+/// What is paid for each subscription's entries.
+const PAID_BYTES: usize = 2 * size_of::<Entry>();
+/// What a ring costs, with its places in the lists, which grow by doubling.
+const RING_BYTES: usize = 2 * (size_of::<Ring>() + 2 * size_of::<u32>());
 
 /// Pieces of the store that are given back at once.
 const PIECES_AT_ONCE: usize = 16;
@@ -108,6 +115,15 @@ impl Entries {
         self.slots.get_mut(index as usize)
     }
 
+    fn heap(&self) -> usize {
+        self.slots.capacity() * size_of::<Entry>()
+    }
+
+    /// True if the next entry needs more memory.
+    fn is_full(&self) -> bool {
+        self.free == NONE && self.begun == self.slots.capacity()
+    }
+
     fn insert(&mut self, entry: Entry) -> u32 {
         self.used += 1;
         let index = self.free;
@@ -130,30 +146,35 @@ impl Entries {
     fn release(&mut self) {
         if self.used == 0 {
             self.begun = 0;
+            self.free = NONE;
             self.shrink(0);
         }
     }
 
-    fn shrink(&mut self, keep: usize) {
+    fn shrink(&mut self, keep: usize) -> bool {
+        let before = self.slots.len();
         for _ in 0..PIECES_AT_ONCE {
             if self.slots.len() <= keep || !self.slots.drop_last() {
                 break;
             }
         }
+        self.slots.len() < before
     }
 
-    /// Takes an entry out; the caller has unlinked it.
-    fn remove(&mut self, index: u32) {
+    /// Takes an entry out; the caller has unlinked it. True if memory was given back.
+    fn remove(&mut self, index: u32) -> bool {
         self.used -= 1;
         if self.used == 0 {
             // Begins again at the start of its memory, which is in the cache.
             self.free = NONE;
             self.begun = 0;
-            self.shrink(KEEP_ENTRIES);
-        } else if let Some(slot) = self.slots.get_mut(index as usize) {
+            return self.shrink(KEEP_ENTRIES);
+        }
+        if let Some(slot) = self.slots.get_mut(index as usize) {
             slot.next = self.free;
             self.free = index;
         }
+        false
     }
 }
 
@@ -204,10 +225,16 @@ pub(super) struct EventQueue {
     ring_entries: u32,
     ring_members: u32,
     replace_when_free: u32,
+    /// Subscriptions.
+    members: usize,
+    /// Pays for rings and entries.
+    account: Arc<Account>,
+    /// What of it is charged.
+    charged: usize,
 }
 
 impl EventQueue {
-    pub(super) fn new(params: &ServerParams) -> Self {
+    pub(super) fn new(params: &ServerParams, account: Arc<Account>) -> Self {
         let quota = params.entries_per_subscription.max(1);
         let members = (params.subscriptions_per_ring)
             .min(params.event_ring_entries / quota)
@@ -224,7 +251,52 @@ impl EventQueue {
             ring_entries: narrow(params.event_ring_entries),
             ring_members: narrow(members),
             replace_when_free: narrow(params.replace_when_free),
+            members: 0,
+            account,
+            charged: 0,
         }
+    }
+
+    /// What there is to pay for: rings, and the entries. Two for each subscription are paid for from its
+    /// beginning, so that there is one whenever it has an update, in a store that grows by doubling.
+    fn heap(&self) -> usize {
+        let paid = self.members * PAID_BYTES;
+        self.rings.len() * RING_BYTES + self.entries.heap().max(paid)
+    }
+
+    fn settle(&mut self) {
+        let heap = self.heap();
+        match heap.checked_sub(self.charged) {
+            Some(more) => self.account.charge(more),
+            None => self.account.refund(self.charged - heap),
+        }
+        self.charged = heap;
+    }
+
+    /// Makes room for an entry. Where there may not be more than what is paid for, an update that can
+    /// take the place of another is not to have one: false then, and no room.
+    #[cold]
+    fn grow(&mut self, needed: bool) -> bool {
+        let step = self.entries.slots.step();
+        let heap = self.entries.heap() + step * size_of::<Entry>();
+        let more = heap.saturating_sub(self.charged);
+        let affordable = self.account.afford(more).is_ok();
+        if affordable || needed {
+            let few = (step / 16).max(FIRST_ENTRIES);
+            (self.entries.slots).reserve_exact(if affordable { step } else { few });
+            self.settle();
+        }
+        affordable || needed
+    }
+
+    /// Bytes that another subscription costs.
+    pub(super) const fn growth(&self) -> usize {
+        PAID_BYTES
+            + if self.vacant.is_empty() {
+                RING_BYTES
+            } else {
+                0
+            }
     }
 
     /// Finds a place for a new subscription.
@@ -241,6 +313,8 @@ impl EventQueue {
         if *members >= self.ring_members {
             self.vacant.pop();
         }
+        self.members += 1;
+        self.settle();
         Place {
             ring,
             last: NONE,
@@ -297,6 +371,8 @@ impl EventQueue {
             self.vacant.push(index);
         }
         ring.members -= 1;
+        self.members -= 1;
+        self.settle();
     }
 
     /// True if another update of this subscription would take the place of a queued one for want of
@@ -309,27 +385,36 @@ impl EventQueue {
         self.ring_entries.saturating_sub(len) <= self.replace_when_free
     }
 
-    /// Queues an update. Never allocates once the store of entries has grown to its size.
+    /// Queues an update. Never allocates once the store of entries has grown to its size. Where the
+    /// store may not grow, an update takes the place of an older one as in a crowded ring.
     pub(super) fn post(&mut self, key: SubKey, place: &mut Place, posted: Posted) -> Queued {
-        let ring = &mut self.rings[place.ring as usize];
         if place.pending > 0 {
+            let ring = &self.rings[place.ring as usize];
             let free = self.ring_entries.saturating_sub(ring.len);
             let waits = matches!(posted, Posted::Reference);
-            if waits || self.flow_control || free <= self.replace_when_free {
+            if waits
+                || self.flow_control
+                || free <= self.replace_when_free
+                || (self.entries.is_full() && !self.grow(false))
+            {
                 if let Some(entry) = self.entries.get_mut(place.last) {
                     entry.posted = posted;
                 }
                 return Queued::Replaced;
             }
-            ring.duplicates += 1;
+            self.rings[place.ring as usize].duplicates += 1;
+        } else if self.entries.is_full() {
+            self.grow(true);
         }
+        let ring = &mut self.rings[place.ring as usize];
         place.pending += 1;
         // At most `ring_entries` plus one for each subscription without an entry.
-        place.last = self.entries.insert(Entry {
+        let entry = Entry {
             owner: key,
             next: NONE,
             posted,
-        });
+        };
+        place.last = self.entries.insert(entry);
         match self.entries.get_mut(ring.last) {
             Some(last) if ring.len > 0 => last.next = place.last,
             _ => ring.first = place.last,
@@ -355,6 +440,7 @@ impl EventQueue {
     /// Gives back what a burst has left.
     pub(super) fn release(&mut self) {
         self.entries.release();
+        self.settle();
         self.ready.shrink_to(self.ready.len());
     }
 
@@ -363,7 +449,7 @@ impl EventQueue {
     pub(super) fn pop<'s>(
         &mut self,
         subs: &'s mut Subscriptions,
-    ) -> Option<(&'s mut Subscription, Posted)> {
+    ) -> Option<(SubKey, &'s mut Subscription, Posted)> {
         loop {
             let index = *self.ready.front()?;
             let ring = &mut self.rings[index as usize];
@@ -385,7 +471,7 @@ impl EventQueue {
                 ring.backlog -= 1;
                 self.backlog -= 1;
             }
-            self.entries.remove(at);
+            let shrunk = self.entries.remove(at);
             self.turn -= 1;
             if self.turn == 0 {
                 self.ready.rotate_left(1);
@@ -396,7 +482,10 @@ impl EventQueue {
             if sub.place.pending > 0 {
                 ring.duplicates -= 1;
             }
-            return Some((sub, posted));
+            if shrunk {
+                self.settle();
+            }
+            return Some((owner, sub, posted));
         }
     }
 
@@ -437,6 +526,8 @@ impl EventQueue {
 
     /// Gives back a part of the memory of a queue that nobody uses any more; false if there was none.
     pub(super) fn release_part(&mut self) -> bool {
-        self.entries.slots.drop_last()
+        let dropped = self.entries.slots.drop_last();
+        self.settle();
+        dropped
     }
 }

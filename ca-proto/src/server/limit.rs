@@ -62,6 +62,10 @@ limits! {
     PendingPuts: "max_pending_puts_per_circuit", "too many unfinished write-notifies: the put is refused";
     /// Bytes of write-notifies that wait.
     WaitingPuts: "max_waiting_put_bytes", "too many bytes of waiting write-notifies: the put is refused";
+    /// Bytes that a circuit makes the server hold.
+    CircuitBytes: "max_bytes_per_circuit", "the circuit holds too many bytes: the request is refused";
+    /// Bytes that the circuits of one address make the server hold.
+    HostBytes: "max_bytes_per_host", "the circuits of one host hold too many bytes: the request or the circuit is refused";
     /// Size of a message, received or asked for.
     FrameSize: "max_payload", "the message is too large: it is refused";
     /// Bytes of replies that wait to be read.

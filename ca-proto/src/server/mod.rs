@@ -12,8 +12,9 @@
 //! Nothing here reads a clock or a socket. A driver hands in frames and the time, asks
 //! [`Circuit::transmit`] for bytes when [`Circuit::has_output`], and stops reading (between two
 //! frames, keeping the rest of the chunk) while [`Circuit::is_readable`] is false. The behaviour is
-//! that of the reference server (`wire-and-server` 3 and 6) without its defects (section 10).
+//! that of the reference server (`camessage.c` of EPICS Base) without its defects (`PROTOCOL.md`).
 
+mod account;
 mod ahead;
 mod beacon;
 mod channels;
@@ -23,6 +24,7 @@ mod database;
 mod endpoint;
 mod error;
 mod events;
+mod held;
 mod limit;
 mod put_notify;
 mod reply;
@@ -32,6 +34,7 @@ mod subscriptions;
 mod turn;
 mod unfinished;
 
+pub use account::{Account, Charge};
 pub use ahead::AHEAD;
 pub use circuit::{Circuit, CircuitStats};
 pub use database::{

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use super::account::Charge;
 use super::circuit::Circuit;
 use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut};
 use super::error::Violation;
+use super::held::PUT_BYTES;
 use super::limit::Limit;
 use super::subscriptions::ChannelText;
 use crate::dbr::ConvertError;
@@ -25,9 +27,30 @@ pub(super) struct PendingPut {
     count: u32,
     ioid: Ioid,
     /// The value, while an earlier write-notify of the channel is unfinished.
-    waiting: Option<Bytes>,
+    waiting: Option<(Bytes, Charge)>,
     /// The next write-notify of the channel.
     next: Option<PutId>,
+}
+
+impl PendingPut {
+    const fn answer(&self, status: EcaStatus) -> tcp::Response<'static> {
+        tcp::Response::WriteNotify {
+            ty: self.ty,
+            count: self.count,
+            status,
+            ioid: self.ioid,
+        }
+    }
+}
+
+impl Limit {
+    /// What a write-notify is told that would exceed the limit.
+    pub const fn put_status(self) -> EcaStatus {
+        match self {
+            Self::CircuitBytes | Self::HostBytes => EcaStatus::ALLOCMEM,
+            _ => EcaStatus::PUTCBINPROG,
+        }
+    }
 }
 
 impl Circuit {
@@ -69,6 +92,7 @@ impl Circuit {
                     pv,
                     value,
                     who,
+                    account: &self.put_account,
                     notify: None,
                 };
                 let outcome = match frame.shared() {
@@ -134,20 +158,21 @@ impl Circuit {
             self.answer(&put, EcaStatus::BADTYPE);
             return self.check_type(header.command, ty);
         }
-        let len = u64::from(header.payload_len);
         let most = self.params.max_pending_puts_per_circuit;
-        let most_bytes = self.params.max_waiting_put_bytes;
-        let most_bytes = u64::from(most_bytes.min(self.params.max_message_bytes()));
         if self.puts.len() >= most.min(Puts::CAPACITY) {
-            self.met = Some(Limit::PendingPuts);
-        } else if behind.is_some() && self.waiting_bytes + len > most_bytes {
-            self.met = Some(Limit::WaitingPuts);
+            return self.too_many(now, frame, &put, Limit::PendingPuts, db);
         }
-        if self.met.is_some() {
-            self.refused(now, &put, frame.payload(), EcaStatus::PUTCBINPROG, db);
-            self.answer(&put, EcaStatus::PUTCBINPROG);
-            return Ok(());
+        if !self.puts.is_empty() && !self.affords(self.puts.growth() + PUT_BYTES) {
+            let limit = self.met.unwrap_or(Limit::CircuitBytes);
+            return self.too_many(now, frame, &put, limit, db);
         }
+        let held = match behind {
+            None => None,
+            Some(_) => match self.put_account.hold(frame.payload().len()) {
+                Ok(charge) => Some((frame.to_bytes(), charge)),
+                Err(limit) => return self.too_many(now, frame, &put, limit, db),
+            },
+        };
         // Below the capacity of the table, as checked above.
         let Some(id) = self.puts.next_key() else {
             return Ok(());
@@ -157,13 +182,15 @@ impl Circuit {
             let outcome = self.start_put(now, id, &put, frame.payload(), db);
             if let PutOutcome::Done(status) = outcome {
                 self.answer(&put, status);
+                if !status.is_success() {
+                    self.met = self.put_account.take_refusal();
+                }
                 return Ok(());
             }
-        } else {
-            put.waiting = Some(frame.to_bytes());
-            self.waiting_bytes += len;
         }
+        put.waiting = held;
         let _ = self.puts.insert(put);
+        self.settle();
         if let Some(channel) = self.channels.get_mut(sid) {
             let first = channel.puts.map_or(id, |(first, _)| first);
             channel.puts = Some((first, id));
@@ -171,6 +198,23 @@ impl Circuit {
         if let Some(last) = behind.and_then(|last| self.puts.get_mut(last)) {
             last.next = Some(id);
         }
+        Ok(())
+    }
+
+    /// Refuses a write-notify for which there is no room.
+    #[cold]
+    fn too_many(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'_>,
+        put: &PendingPut,
+        limit: Limit,
+        db: &mut (impl Database + ?Sized),
+    ) -> Result<(), Violation> {
+        self.met = Some(limit);
+        let status = limit.put_status();
+        self.refused(now, put, frame.payload(), status, db);
+        self.answer(put, status);
         Ok(())
     }
 
@@ -209,6 +253,7 @@ impl Circuit {
             pv: channel.pv,
             value,
             who: &self.identity,
+            account: &self.put_account,
             notify: Some(ticket),
         };
         db.put(now, put)
@@ -243,7 +288,8 @@ impl Circuit {
         let Some(put) = self.puts.remove(id) else {
             return;
         };
-        self.answer(&put, status);
+        self.send_late(&put.answer(status));
+        self.settle();
         let Some(channel) = self.channels.get_mut(put.sid) else {
             return;
         };
@@ -266,14 +312,19 @@ impl Circuit {
         let Some((id, _)) = self.channels.get(sid).and_then(|channel| channel.puts) else {
             return;
         };
-        let Some(payload) = self.puts.get_mut(id).and_then(|put| put.waiting.take()) else {
+        let Some((payload, charge)) = self.puts.get_mut(id).and_then(|put| put.waiting.take())
+        else {
             return;
         };
-        self.waiting_bytes -= payload.len() as u64;
+        // No longer charged when the record keeps it.
+        drop(charge);
         let Some(put) = self.puts.get(id) else {
             return;
         };
         if let PutOutcome::Done(status) = self.start_put(now, id, put, &payload, db) {
+            if !status.is_success() {
+                self.met = self.put_account.take_refusal().or(self.met);
+            }
             self.finish_put(id, status);
         }
     }
@@ -303,13 +354,7 @@ impl Circuit {
     }
 
     fn answer(&mut self, put: &PendingPut, status: EcaStatus) {
-        tcp::Response::WriteNotify {
-            ty: put.ty,
-            count: put.count,
-            status,
-            ioid: put.ioid,
-        }
-        .encode(&mut self.out);
+        put.answer(status).encode(&mut self.out);
     }
 
     /// Ends a write for which the database has said [`PutOutcome::Pending`]. Write-notifies that
@@ -337,8 +382,7 @@ impl Circuit {
         db: &mut (impl Database + ?Sized),
     ) -> Option<PutId> {
         let put = self.puts.remove(id)?;
-        if let Some(payload) = put.waiting {
-            self.waiting_bytes -= payload.len() as u64;
+        if let Some((payload, _charge)) = put.waiting {
             db.put_dropped(RefusedPut {
                 pv,
                 value: put_value(put.ty, put.count, &payload).ok(),

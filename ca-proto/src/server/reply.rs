@@ -1,9 +1,12 @@
 //! Replies that carry values, and error replies.
 
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::{self, Write as _};
 
+use super::account::{Account, Charge};
 use super::limit::Limit;
 use crate::config::ServerParams;
 use crate::dbr::{DbrType, Snapshot};
@@ -18,7 +21,7 @@ use crate::wire::{Header, Limits, Minor, SendQueue, align8, tcp};
 /// Bytes that suffice for a header, a time stamp and a scalar.
 const MAX_SCALAR: u64 = 64;
 /// Zeros to share instead of writing out long paddings.
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// Why a value cannot be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +34,8 @@ pub(super) enum Refusal {
     OldClient,
     /// The value would have to be copied into a queue that is full already.
     QueueFull,
+    /// The value would exceed what the server holds for the client or its address.
+    NoRoom(Limit),
 }
 
 impl Refusal {
@@ -39,7 +44,7 @@ impl Refusal {
             Self::NoConversion => EcaStatus::GETFAIL,
             Self::TooLarge(_) => EcaStatus::TOLARGE,
             Self::OldClient => EcaStatus::ARRAY16KCLIENT,
-            Self::QueueFull => EcaStatus::ALLOCMEM,
+            Self::QueueFull | Self::NoRoom(_) => EcaStatus::ALLOCMEM,
         }
     }
 
@@ -48,6 +53,7 @@ impl Refusal {
         match self {
             Self::TooLarge(_) => Some(Limit::FrameSize),
             Self::QueueFull => Some(Limit::ReplyBytes),
+            Self::NoRoom(limit) => Some(limit),
             Self::NoConversion | Self::OldClient => None,
         }
     }
@@ -61,6 +67,7 @@ impl fmt::Display for Refusal {
             Self::NoConversion | Self::OldClient => Ok(()),
             Self::TooLarge(len) => write!(f, ": {len} bytes exceed the array limit of the server"),
             Self::QueueFull => f.write_str(": too many replies are waiting to be read"),
+            Self::NoRoom(limit) => write!(f, ": {limit}"),
         }
     }
 }
@@ -123,62 +130,109 @@ impl Room {
         out: &mut SendQueue,
         header: Header,
         snapshot: &Snapshot,
+        account: &Arc<Account>,
     ) -> Result<(), Refusal> {
         let ty = DbrType(header.data_type);
         let header = self.admit(header, ty.size(header.count))?;
         // Whatever goes beyond the value is zero and is not written out.
         let count = header.count.min(available(ty, snapshot));
-        let size = ty.size(count);
-        let sharable = ty.native() == Some(snapshot.value.native());
-        if !sharable && size >= SHARE_FROM as u64 && out.len() as u64 + size > self.max_queued {
-            return Err(Refusal::QueueFull);
-        }
-        let (mut result, mut written) = (Ok(None), 0);
-        out.put(|flat| {
-            let start = flat.len();
-            header.encode(flat);
-            let meta = flat.len();
-            result = snapshot.encode_shared(ty, count, flat);
-            written = flat.len() - meta;
-            if result.is_err() {
-                flat.truncate(start);
-            }
-        });
-        if let Some(elements) = result.map_err(|_| Refusal::NoConversion)? {
-            written += elements.len();
-            out.put_shared(elements);
+        // At most what was admitted.
+        let size = ty.size(count) as usize;
+        let mut written = 0;
+        if size >= SHARE_FROM {
+            written = self.put_large(out, &header, snapshot, (count, size), account)?;
+        } else {
+            let mut result = Ok(());
+            out.put(|flat| {
+                let start = flat.len();
+                header.encode(flat);
+                let meta = flat.len();
+                result = snapshot.encode(ty, count, flat);
+                written = flat.len() - meta;
+                if result.is_err() {
+                    flat.truncate(start);
+                }
+            });
+            result.map_err(|_| Refusal::NoConversion)?;
         }
         put_zeros(out, (header.payload_len as usize).saturating_sub(written));
         Ok(())
     }
 
-    /// Completes the header of a message whose value is converted later.
+    /// Completes the header of a message whose value is converted later, and charges for the value as it
+    /// is and as it will be.
     pub(super) fn admit_large(
         &self,
         queued: usize,
         header: Header,
         snapshot: &Snapshot,
-    ) -> Result<Header, Refusal> {
+        account: &Arc<Account>,
+    ) -> Result<(Header, Charge), Refusal> {
         let ty = DbrType(header.data_type);
         let header = self.admit(header, ty.size(header.count))?;
-        let size = ty.size(header.count.min(available(ty, snapshot)));
-        match queued as u64 + size > self.max_queued {
-            true => Err(Refusal::QueueFull),
-            false => Ok(header),
+        let count = header.count.min(available(ty, snapshot));
+        // At most what was admitted.
+        let size = ty.size(count) as usize;
+        if queued as u64 + size as u64 > self.max_queued {
+            return Err(Refusal::QueueFull);
         }
+        let source = count as usize * snapshot.value.native().size();
+        let charge = account.hold(header.encoded_len() + size + source);
+        Ok((header, charge.map_err(Refusal::NoRoom)?))
     }
 
-    /// Queues a message whose payload was made in pieces.
+    /// Queues a message whose payload was made in pieces, each of which is charged until it has been sent.
     pub(super) fn put_pieces(
         &self,
         out: &mut SendQueue,
         header: &Header,
-        pieces: alloc::vec::Vec<Bytes>,
+        pieces: Vec<Vec<u8>>,
+        mut charge: Charge,
     ) {
         out.put(|flat| header.encode(flat));
-        let written: usize = pieces.iter().map(Bytes::len).sum();
-        pieces.into_iter().for_each(|piece| out.put_shared(piece));
+        let written: usize = pieces.iter().map(Vec::len).sum();
+        for piece in pieces {
+            let charge = charge.split(piece.capacity());
+            out.put_shared(charge.on(piece));
+        }
         put_zeros(out, (header.payload_len as usize).saturating_sub(written));
+    }
+
+    /// Queues header and value in a buffer that is charged until it has been sent; a value that needs
+    /// no conversion is shared instead of copied. Returns the bytes behind the header.
+    fn put_large(
+        &self,
+        out: &mut SendQueue,
+        header: &Header,
+        snapshot: &Snapshot,
+        (count, size): (u32, usize),
+        account: &Arc<Account>,
+    ) -> Result<usize, Refusal> {
+        let ty = DbrType(header.data_type);
+        let sharable = ty.native() == Some(snapshot.value.native());
+        if !sharable && out.len() as u64 + size as u64 > self.max_queued {
+            return Err(Refusal::QueueFull);
+        }
+        let len = header.encoded_len();
+        let charge = account.hold(len + size).map_err(Refusal::NoRoom)?;
+        let mut own = Vec::new();
+        own.reserve_exact(if sharable { len } else { len + size });
+        header.encode(&mut own);
+        let shared = snapshot.encode_shared(ty, count, &mut own);
+        let shared = shared.map_err(|_| Refusal::NoConversion)?;
+        let written = own.len() - len;
+        let Some(elements) = shared else {
+            out.put_shared(charge.on(own));
+            return Ok(written);
+        };
+        out.put_slice(&own);
+        let total = written + elements.len();
+        if elements.len() < SHARE_FROM {
+            out.put_slice(&elements);
+        } else {
+            out.put_shared(charge.on(elements));
+        }
+        Ok(total)
     }
 
     /// Queues a message whose payload is all zeros because the request failed; count 0 means the
@@ -190,14 +244,14 @@ impl Room {
         Ok(())
     }
 
-    /// Queues the obsolete reply with one string cut behind its NUL (`wire-and-server` 3.4).
+    /// Queues the obsolete reply with one string cut behind its NUL (`read_action` of EPICS Base).
     pub(super) fn put_short_string(
         &self,
         out: &mut SendQueue,
         header: Header,
         snapshot: &Snapshot,
     ) -> Result<(), Refusal> {
-        let mut text = alloc::vec::Vec::new();
+        let mut text = Vec::new();
         snapshot
             .encode(DbrType(header.data_type), 1, &mut text)
             .map_err(|_| Refusal::NoConversion)?;

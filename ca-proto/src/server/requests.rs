@@ -1,6 +1,7 @@
 //! Requests other than subscriptions and writes.
 
-use bytes::BufMut;
+use alloc::sync::Arc;
+use bytes::Bytes;
 
 use super::channels::{Channel, Channels, SubList};
 use super::circuit::Circuit;
@@ -18,12 +19,22 @@ use crate::status::EcaStatus;
 use crate::wire::message::{Port, SAME_ADDRESS, SearchFlag, Text};
 use crate::wire::{Command, Frame, Header, Minor, tcp};
 
-/// Highest priority a circuit can have (`wire-and-server` 3.1).
+/// Highest priority a circuit can have (`tcp_version_action` of EPICS Base).
 const MAX_PRIORITY: u16 = 99;
-/// Longest client and host name in bytes, without NUL (`wire-and-server` 3.18).
+/// Longest client and host name in bytes, without NUL (`host_name_action` of EPICS Base).
 const MAX_IDENTITY: usize = 511;
-/// Largest element count that a client below 4.9 can be told (`wire-and-server` 2.2).
+/// Largest element count that a client below 4.9 can be told (the CA protocol specification, message structure).
 const MAX_OLD_COUNT: u32 = 65_534;
+/// What a channel costs beside its name, its place in the table and what the database keeps: the
+/// message that says that its PV is gone.
+const CHANNEL_BYTES: usize = 32;
+
+impl Channel {
+    /// Bytes that it costs beside its place in the table.
+    pub(super) fn bytes(&self) -> usize {
+        self.name.len() + CHANNEL_BYTES + usize::from(self.bytes)
+    }
+}
 
 /// Units of work: a channel that is opened, perhaps on a field that nobody has open.
 const CREATE: usize = 8;
@@ -68,10 +79,11 @@ impl Circuit {
             self.error(header, None, EcaStatus::INTERNAL, text);
             return Err(Violation::BadName(command));
         }
+        let identity = Arc::make_mut(&mut self.identity);
         if command == Command::HOST_NAME {
-            self.identity.host = name_bytes.to_ascii_lowercase();
+            identity.host = name_bytes.to_ascii_lowercase();
         } else {
-            self.identity.user = name_bytes.to_vec();
+            identity.user = name_bytes.to_vec();
         }
         Ok(())
     }
@@ -132,11 +144,20 @@ impl Circuit {
             self.create_failed(header, cid);
             return Ok(());
         }
+        if !self.affords(self.channels.growth() + name.len() + CHANNEL_BYTES) {
+            return self.create_refused(header, cid);
+        }
         let pv = if name.is_empty() { None } else { db.open(name) };
         let Some(pv) = pv else {
             self.create_failed(header, cid);
             return Ok(());
         };
+        let bytes = db.channel_bytes(pv);
+        let more = self.channels.growth() + name.len() + CHANNEL_BYTES + usize::from(bytes);
+        if !self.affords(more) {
+            db.close(pv);
+            return self.create_refused(header, cid);
+        }
         let info = db.info(pv);
         let rights = db.rights(pv, &self.identity);
         let channel = Channel {
@@ -145,13 +166,17 @@ impl Circuit {
             rights,
             subs: SubList::NONE,
             puts: None,
+            bytes,
             name: name.into(),
         };
+        let own = channel.bytes();
         // Below the capacity of the table, as checked above.
         let Ok(sid) = self.channels.insert(channel) else {
             db.close(pv);
             return Ok(());
         };
+        self.channel_bytes += own;
+        self.settle();
         self.send_rights(cid, rights);
         let count = match self.minor.has_extended_header() {
             true => info.count,
@@ -164,6 +189,14 @@ impl Circuit {
             sid,
         }
         .encode(&mut self.out);
+        Ok(())
+    }
+
+    fn create_refused(&mut self, header: &Header, cid: Cid) -> Result<(), Violation> {
+        if let Some(limit) = self.met {
+            self.error(header, None, EcaStatus::ALLOCMEM, format_args!("{limit}"));
+        }
+        self.create_failed(header, cid);
         Ok(())
     }
 
@@ -205,15 +238,19 @@ impl Circuit {
     }
 
     pub(super) fn echo(&mut self, frame: &Frame<'_>) {
-        self.out.put(|flat| {
-            frame.header.encode(flat);
-            if frame.shared().is_none() {
-                flat.put_slice(frame.payload());
-            }
-        });
-        if let Some(payload) = frame.shared() {
-            self.out.put_shared(payload.clone());
-        }
+        let payload = match frame.payload() {
+            [] => Bytes::new(),
+            payload => match self.out_account.hold(payload.len()) {
+                Ok(charge) => charge.on(frame.to_bytes()),
+                Err(limit) => {
+                    self.met = Some(limit);
+                    let text = format_args!("{}: {limit}", frame.header.command);
+                    return self.error(&frame.header, None, EcaStatus::ALLOCMEM, text);
+                }
+            },
+        };
+        self.out.put(|flat| frame.header.encode(flat));
+        self.out.put_shared(payload);
     }
 
     pub(super) fn read_notify(
@@ -248,7 +285,7 @@ impl Circuit {
             let header = reply(count, EcaStatus::NORMAL);
             match Conversion::is_long(ty, count, &snapshot) {
                 true => self.convert_later(&failure, header, &snapshot),
-                false => room.put_value(&mut self.out, header, &snapshot),
+                false => room.put_value(&mut self.out, header, &snapshot, &self.out_account),
             }
         } else {
             room.put_failure(&mut self.out, reply(header.count, EcaStatus::NORDACCESS))
@@ -311,7 +348,7 @@ impl Circuit {
         } else if Conversion::is_long(ty, header.count, &snapshot) {
             self.convert_later(header, reply, &snapshot)
         } else {
-            room.put_value(&mut self.out, reply, &snapshot)
+            room.put_value(&mut self.out, reply, &snapshot, &self.out_account)
         };
         if let Err(refusal) = result {
             self.read_refused(header, cid, refusal);

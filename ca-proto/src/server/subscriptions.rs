@@ -2,7 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 
+use super::account::Account;
 use super::channels::Channel;
 use super::circuit::Circuit;
 use super::conversion::Conversion;
@@ -48,7 +50,14 @@ pub(super) struct Index {
     next_age: u64,
 }
 
+/// What a subscription costs in the index, whose nodes may be half empty.
+const INDEX_BYTES: usize = 2 * size_of::<((Sid, SubId, u64), SubKey)>();
+
 impl Index {
+    pub(super) fn heap(&self) -> usize {
+        self.keys.len() * INDEX_BYTES
+    }
+
     fn insert(&mut self, sid: Sid, subid: SubId, key: SubKey) {
         self.keys.insert((sid, subid, self.next_age), key);
         self.next_age += 1;
@@ -184,6 +193,19 @@ impl Circuit {
             self.error(header, Some(cid), EcaStatus::ALLOCMEM, text);
             return Ok(());
         }
+        let more =
+            self.subs.growth() + self.events.growth() + db.subscription_bytes() + INDEX_BYTES;
+        if !self.affords(more) {
+            if let Some(limit) = self.met {
+                self.error(
+                    header,
+                    Some(cid),
+                    EcaStatus::ALLOCMEM,
+                    format_args!("{limit}"),
+                );
+            }
+            return Ok(());
+        }
         let info = db.info(pv);
         let mut sub = Subscription {
             sid,
@@ -214,6 +236,8 @@ impl Circuit {
             self.stats.updates_posted += 1;
             let circuit = self.id;
             db.subscribe(pv, Subscriber { circuit, key }, mask);
+            self.sub_bytes += db.subscription_bytes();
+            self.settle();
         }
         Ok(())
     }
@@ -305,6 +329,8 @@ impl Circuit {
         }
         let circuit = self.id;
         db.unsubscribe(pv, Subscriber { circuit, key });
+        self.sub_bytes -= db.subscription_bytes();
+        self.settle();
         Ok(())
     }
 
@@ -353,7 +379,7 @@ impl Circuit {
     }
 
     /// Queues an update for a subscription, by the rules of the reference's event queue
-    /// (`wire-and-server` 6.7). Subscriptions that do not exist, or whose channel is not readable at
+    /// (`db_queue_event_log` of EPICS Base). Subscriptions that do not exist, or whose channel is not readable at
     /// the moment, are passed over. Ask [`has_output`](Self::has_output) afterwards.
     pub fn post(&mut self, sub: SubKey, snapshot: &Snapshot) {
         self.post_update(sub, Update::new(snapshot));
@@ -395,8 +421,9 @@ impl Circuit {
     pub(super) fn deliver(&mut self, db: &(impl Database + ?Sized)) {
         let room = self.room;
         let short = room.fits_scalars();
+        self.starved = None;
         while self.out.len() < self.params.send_high_water {
-            let Some((sub, posted)) = self.events.pop(&mut self.subs) else {
+            let Some((key, sub, posted)) = self.events.pop(&mut self.subs) else {
                 break;
             };
             self.stats.updates_sent += 1;
@@ -409,19 +436,32 @@ impl Circuit {
             {
                 continue;
             }
+            let sid = sub.sid;
             let sent = match long_update(sub, posted, db) {
                 Some((request, reply, snapshot)) => {
-                    let refused = (sub.sid, sub.request());
                     match self.convert_later(&request, reply, &snapshot) {
                         // The updates behind it come later.
                         Ok(()) => break,
-                        Err(refusal) => Err((refused, refusal)),
+                        refused => refused,
                     }
                 }
-                None => send_update(&room, &mut self.out, sub, posted, db)
-                    .map_err(|refusal| ((sub.sid, sub.request()), refusal)),
+                None => send_update(&room, &mut self.out, sub, posted, &self.out_account, db),
             };
-            if let Err(((sid, request), refusal)) = sent {
+            if let Err(refusal) = sent {
+                let Some(sub) = self.subs.get_mut(key) else {
+                    continue;
+                };
+                // It waits while something that is being sent, or another circuit of the address,
+                // takes the room.
+                if let Refusal::NoRoom(limit) = refusal
+                    && (limit == Limit::HostBytes || self.out_account.used() > 0)
+                {
+                    self.stats.updates_sent -= 1;
+                    self.events.post(key, &mut sub.place, posted);
+                    self.starved = Some(limit);
+                    break;
+                }
+                let request = sub.request();
                 let Some(channel) = self.channels.get(sid) else {
                     continue;
                 };
@@ -463,6 +503,7 @@ fn send_update(
     out: &mut crate::wire::SendQueue,
     sub: &Subscription,
     posted: Posted,
+    account: &Arc<Account>,
     db: &(impl Database + ?Sized),
 ) -> Result<(), Refusal> {
     let header =
@@ -475,7 +516,7 @@ fn send_update(
         0 => dynamic_count(sub.ty, &snapshot, || db.info(sub.pv).count),
         count => count,
     };
-    match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot) {
+    match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot, account) {
         Err(Refusal::NoConversion) => room.put_failure(out, header(sub.count, EcaStatus::GETFAIL)),
         result => result,
     }

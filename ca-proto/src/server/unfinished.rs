@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use super::channels::Channel;
 use super::circuit::Circuit;
@@ -49,6 +50,8 @@ struct Debris {
     subs: Option<SubKey>,
     /// Its unfinished write-notifies.
     puts: Option<PutId>,
+    /// What the channel is charged with.
+    bytes: usize,
 }
 
 /// A walk through all channels, asking for their rights and whether their PV is still there.
@@ -85,8 +88,9 @@ impl Circuit {
     ) -> Result<(), Refusal> {
         let waiting = (self.unfinished.iter()).flat_map(|left| &left.conversions);
         let queued = self.out.len() + waiting.map(Conversion::size).sum::<usize>();
-        let reply = self.room.admit_large(queued, reply, snapshot)?;
-        let conversion = Conversion::new(*request, reply, snapshot);
+        let account = &self.out_account;
+        let (reply, charge) = self.room.admit_large(queued, reply, snapshot, account)?;
+        let conversion = Conversion::new(*request, reply, snapshot, charge);
         self.unfinished().conversions.push_back(conversion);
         Ok(())
     }
@@ -171,6 +175,7 @@ impl Circuit {
             pv: channel.pv,
             subs: channel.subs.youngest(),
             puts: channel.puts.map(|(first, _)| first),
+            bytes: channel.bytes(),
         };
         self.unfinished().debris.push_back(debris);
         Some(channel)
@@ -191,10 +196,12 @@ impl Circuit {
         {
             if self.clear(&mut debris, turn, db) {
                 db.close(debris.pv);
+                self.channel_bytes -= debris.bytes;
             } else {
                 self.unfinished().debris.push_front(debris);
             }
         }
+        self.settle();
     }
 
     /// True if nothing is left of it.
@@ -218,6 +225,7 @@ impl Circuit {
             let last = self.unlink(key).is_none();
             self.forget_one(debris.sid);
             self.drop_subscription(key);
+            self.sub_bytes -= db.subscription_bytes();
             db.unsubscribe(debris.pv, Subscriber { circuit, key });
             if last {
                 debris.subs = None;
@@ -317,7 +325,7 @@ impl Circuit {
                 return false;
             }
             self.delete_channel(sid);
-            tcp::Response::ServerDisconn { cid }.encode(&mut self.out);
+            self.send_late(&tcp::Response::ServerDisconn { cid });
             return true;
         }
         let rights = db.rights(pv, &self.identity);
@@ -331,7 +339,7 @@ impl Circuit {
     }
 
     /// Queues the update that every subscription of a channel gets when its rights have changed
-    /// (`wire-and-server` 6.5).
+    /// (`casAccessRightsCB` of EPICS Base).
     fn tell_subscriptions(
         &mut self,
         sweep: &mut Sweep,
@@ -377,7 +385,7 @@ impl Circuit {
     }
 
     /// Asks for the rights of all channels again. Changed ones are told to the client, then each
-    /// subscription of those channels gets an update (`wire-and-server` 6.5). As much as is usual is done
+    /// subscription of those channels gets an update (`casAccessRightsCB` of EPICS Base). As much as is usual is done
     /// at once, the rest by [`work`](Self::work).
     pub fn rights_changed(&mut self, now: Instant, db: &mut (impl Database + ?Sized)) {
         self.look_again();
@@ -407,7 +415,7 @@ impl Circuit {
             }
             let cid = channel.cid;
             self.delete_channel(sid);
-            tcp::Response::ServerDisconn { cid }.encode(&mut self.out);
+            self.send_late(&tcp::Response::ServerDisconn { cid });
         }
         self.clear_debris(&mut Turn::unlimited(), db);
         self.forget_finished();
@@ -426,6 +434,7 @@ impl Circuit {
         if !core::mem::replace(&mut self.closing, true) {
             self.broken = true;
             self.out.clear();
+            self.late = Vec::new();
             if let Some(unfinished) = &mut self.unfinished {
                 unfinished.sweep = None;
                 unfinished.conversions.clear();
@@ -447,11 +456,12 @@ impl Circuit {
             }
             // A piece of a table is as much memory as some hundred entries.
             turn.spend(64);
-            if !(self.channels.release_part()
+            let released = self.channels.release_part()
                 || self.subs.release_part()
                 || self.puts.release_part()
-                || self.events.release_part())
-            {
+                || self.events.release_part();
+            self.settle();
+            if !released {
                 self.unfinished = None;
                 return true;
             }

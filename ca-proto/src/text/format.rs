@@ -1,4 +1,4 @@
-//! Numbers to `DBR_STRING` text with the reference server's rules (wire-and-server 4.7).
+//! Numbers to `DBR_STRING` text with the reference server's rules (`dbConvert.c` of EPICS Base).
 
 use core::fmt::Write;
 

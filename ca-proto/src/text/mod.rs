@@ -9,8 +9,7 @@ pub mod printf;
 
 /// Text of one `DBR_STRING` element: at most 39 bytes, padded with NUL to 40.
 ///
-/// No character set is defined for Channel Access; the bytes are kept as they are (wire-and-server
-/// 4.4).
+/// No character set is defined for Channel Access; the bytes are kept as they are (`db_access.h` of EPICS Base).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Text40([u8; Self::SIZE]);
 
@@ -113,7 +112,7 @@ impl fmt::Debug for Text40 {
 }
 
 /// Prints bytes as the command line tools print strings: C escapes, other non-printable bytes as
-/// `\xhh` (client-and-tools 7.2).
+/// `\xhh` (`val2str` of EPICS Base).
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
@@ -146,7 +145,7 @@ impl fmt::Display for Escaped<'_> {
 ///
 /// Knows the escapes of [`Escaped`]; `\x` takes at most two hexadecimal digits and none gives
 /// nothing; an unknown `\c` gives `c`; there are no octal escapes except `\0`; a final backslash is
-/// dropped; a NUL byte ends the input (client-and-tools 7.4, `epicsStrnRawFromEscaped`).
+/// dropped; a NUL byte ends the input (`caput` of EPICS Base, `epicsStrnRawFromEscaped`).
 pub fn unescape(text: &[u8]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(text.len());
     let mut rest = text.iter().copied().take_while(|&b| b != 0).peekable();

@@ -1,4 +1,4 @@
-//! Text to numbers with the reference server's rules (wire-and-server 4.8).
+//! Text to numbers with the reference server's rules (`dbConvert.c` of EPICS Base).
 //!
 //! Common to all: leading white space is skipped, text behind the number is ignored, and the empty
 //! text gives 0. The last holds for scalar targets; for an array element the caller rejects an

@@ -4,6 +4,7 @@ use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
+use super::Command;
 use super::header::{EXTENDED_LEN, Header, STANDARD_LEN};
 
 /// Payloads of at least this many bytes that are not complete in one chunk get a buffer of their
@@ -173,10 +174,42 @@ impl Deframer {
         self.body.is_some()
     }
 
+    /// The command of a message that is only begun, as soon as that is known, and as many of the first
+    /// 16 bytes of the message as are at hand.
+    pub fn begun(&self) -> Option<(Command, impl Iterator<Item = u8> + use<>)> {
+        let (header, len) = match &self.body {
+            Some(LargeBody { header, .. }) => (header.standard_bytes(), STANDARD_LEN),
+            None if self.tail_used || self.tail.len() < 2 => return None,
+            None => {
+                let mut bytes = [0; STANDARD_LEN];
+                let len = self.tail.len().min(STANDARD_LEN);
+                bytes[..len].copy_from_slice(&self.tail[..len]);
+                (bytes, len)
+            }
+        };
+        let [high, low, ..] = header;
+        let command = Command(u16::from_be_bytes([high, low]));
+        Some((command, header.into_iter().take(len)))
+    }
+
     /// Bytes held back because their frame is incomplete.
     pub fn buffered(&self) -> usize {
         let tail = if self.tail_used { 0 } else { self.tail.len() };
         tail + self.body.as_ref().map_or(0, |body| body.buffer.len())
+    }
+
+    /// Bytes of the buffers that it has allocated for incomplete frames.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.tail.capacity() + (self.body.as_ref()).map_or(0, |body| body.buffer.capacity())
+    }
+
+    /// Gives up the large payload that is being received: the rest of it is skipped. Returns the
+    /// header of its message, if there is one.
+    pub fn abandon(&mut self) -> Option<Header> {
+        let body = self.body.take()?;
+        self.skip = body.missing() as u64;
+        Some(body.header)
     }
 
     #[inline]
@@ -641,7 +674,7 @@ mod tests {
         assert!(deframer.body().unwrap().remaining_mut() <= BODY_STEP);
     }
 
-    /// `wire-and-server` 2.3: reported as soon as the header is complete, framing is lost.
+    /// `CA_MESSAGE_ALIGN` of EPICS Base: reported as soon as the header is complete, framing is lost.
     #[test]
     fn misaligned_size_ends_the_stream() {
         let mut bytes = message(8, 1);

@@ -125,6 +125,15 @@ impl Header {
         }
     }
 
+    /// The first 16 bytes of the encoded header.
+    pub(crate) fn standard_bytes(&self) -> [u8; STANDARD_LEN] {
+        if self.needs_extended() {
+            self.standard(EXTENDED_MARK.into(), 0)
+        } else {
+            self.standard(self.payload_len, self.count)
+        }
+    }
+
     #[cold]
     fn encode_extended(&self, out: &mut impl BufMut) {
         out.put_slice(&self.standard(EXTENDED_MARK.into(), 0));
@@ -197,7 +206,8 @@ mod tests {
         out
     }
 
-    /// `wire-and-server` 2.2: 65528 bytes and 65534 elements are the largest standard values.
+    /// the CA protocol specification, message structure: 65528 bytes and 65534 elements are the largest
+    /// standard values.
     #[test]
     fn extended_form_starts_at_0xffff_of_either_field() {
         for (payload_len, count, len) in [
@@ -218,7 +228,7 @@ mod tests {
         }
     }
 
-    /// `wire-and-server` 2.2, the CREATE_CHAN reply for 70000 chars.
+    /// the CA protocol specification, message structure, the CREATE_CHAN reply for 70000 chars.
     #[test]
     fn zero_payload_can_be_extended() {
         let header = Header {

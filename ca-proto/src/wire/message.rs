@@ -110,7 +110,7 @@ impl fmt::Display for SearchFlag {
 pub struct Text<'a> {
     bytes: &'a [u8],
     /// Whether a NUL was inside the payload. Without one the last byte is lost, as the reference
-    /// overwrites it (`wire-and-server` 3.7, 3.16).
+    /// overwrites it (`search_reply_udp` and `claim_ciu_action` of EPICS Base).
     pub terminated: bool,
 }
 
@@ -285,7 +285,7 @@ impl<'a> Payload<'a> for EventMask {
 }
 
 /// Payload of a UDP search reply: the server's version. Payloads below 4 bytes mean version 0
-/// (`client-and-tools` 2.10).
+/// (`udpiiu::postMsg` of EPICS Base).
 impl<'a> Payload<'a> for Minor {
     fn parse(frame: &'a Frame<'_>) -> Result<Self, ParseError> {
         Ok(match frame.payload() {
@@ -311,7 +311,7 @@ pub struct ErrorBody<'a> {
     pub text: Text<'a>,
 }
 
-/// Header copy, text and NUL of an `ERROR` together never exceed this (`wire-and-server` 3.10).
+/// Header copy, text and NUL of an `ERROR` together never exceed this (`send_err` of EPICS Base).
 const ERROR_PAYLOAD_MAX: usize = 512;
 
 impl<'a> ErrorBody<'a> {
@@ -488,7 +488,7 @@ mod tables {
         messages! {
             /// What a client sends on a circuit.
             pub enum Request;
-            /// Opens a circuit; may come again at any time (`wire-and-server` 3.1).
+            /// Opens a circuit; may come again at any time (`tcp_version_action` of EPICS Base).
             Version = VERSION { priority: u16 = data_type, minor: Minor = count, sequence: u32 = p1 }
             /// Installs a subscription; count 0 follows the current length.
             EventAdd = EVENT_ADD { ty: DbrType = data_type, count: u32 = count, sid: Sid = p1, subid: SubId = p2; mask: EventMask }
@@ -528,7 +528,7 @@ mod tables {
             /// The server's version, sent right after accept.
             Version = VERSION { priority: u16 = data_type, minor: Minor = count }
             /// An update; with an empty payload possibly the confirmation of a cancel, in which
-            /// case the status field is the SID (`wire-and-server` 3.3).
+            /// case the status field is the SID (`event_cancel_reply` of EPICS Base).
             EventAdd = EVENT_ADD { ty: DbrType = data_type, count: u32 = count, status: EcaStatus = p1, subid: SubId = p2; data: Data<'a> }
             /// Answer to the obsolete read.
             Read = READ { ty: DbrType = data_type, count: u32 = count, cid: Cid = p1, ioid: Ioid = p2; data: Data<'a> }

@@ -5,7 +5,7 @@ use core::fmt;
 use thiserror::Error;
 
 /// Longest PV name in bytes that fits a search datagram of 1024 bytes together with its `VERSION`
-/// message and the terminating NUL (`client-and-tools` 2.2: 16 + 16 + align8(991 + 1)).
+/// message and the terminating NUL (`udpiiu::searchMsg` of EPICS Base: 16 + 16 + align8(991 + 1)).
 pub const MAX_NAME_LEN: usize = 991;
 
 /// The name of a PV: 1 to 991 bytes without NUL.

@@ -342,7 +342,7 @@ fn every_family_decodes_to_what_the_record_holds() {
     }
 }
 
-/// The text that each record gives, and what a text gives as a number (`wire-and-server` 4.7).
+/// The text that each record gives, and what a text gives as a number (`dbConvert.c` of EPICS Base).
 #[test]
 fn texts_are_those_of_the_ioc() {
     const TEXTS: [(&str, &str); 15] = [

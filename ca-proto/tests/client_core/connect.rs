@@ -1,4 +1,4 @@
-//! From a name to a connected channel and back (`client-and-tools` 2, 4.1 to 4.4, 4.10, 5.3, 5.9).
+//! From a name to a connected channel and back (`udpiiu` and `nciu::destroy` of EPICS Base).
 
 use crate::rig::*;
 use ca_proto::AccessRights;

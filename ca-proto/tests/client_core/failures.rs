@@ -1,4 +1,5 @@
-//! What servers say went wrong, and what they do wrong (`client-and-tools` 4.5, 5.10).
+//! What servers say went wrong, and what they do wrong (`tcpiiu::processIncoming` and
+//! `cac::exceptionRespAction` of EPICS Base).
 
 use ca_proto::EcaStatus;
 use ca_proto::client::{CloseReason, Event, More, ReadSpec, Token, TypeSpec, Violation};
@@ -46,7 +47,7 @@ fn a_server_cannot_answer_for_another_one() {
     assert_eq!(rig.heard(), [was_read(1), updated(3)]);
 }
 
-/// 5.10 with the bytes of `wire-and-server` 3.10, our identifiers put in.
+/// What `send_err` of EPICS Base sends, our identifiers put in.
 #[test]
 fn trap_38_an_error_goes_to_the_request_it_copies() {
     let mut rig = Rig::new();
@@ -58,6 +59,7 @@ fn trap_38_an_error_goes_to_the_request_it_copies() {
     rig.chunk(c, &write, More::Drained).unwrap();
     let exception = |cid, status, text: &str| Event::Exception {
         circuit: c,
+        addr: SERVER,
         cid,
         status,
         text: text.into(),
@@ -68,7 +70,8 @@ fn trap_38_an_error_goes_to_the_request_it_copies() {
     let extended = hex("000b0020 00000000 00000000 000000a0
          000fffff 00260000 0000000c 00000000 00000008 00011170 6976616c 00000000");
     rig.chunk(c, &extended, More::Drained).unwrap();
-    assert_eq!(rig.heard(), [Heard::Failed(1, EcaStatus::PUTFAIL)]);
+    let invalid = Heard::Exception(1, EcaStatus::PUTFAIL, "ival".into());
+    assert_eq!(rig.heard(), [invalid]);
     let error = |command, p2, cid| tcp::Response::Error {
         cid,
         status: EcaStatus::INTERNAL,
@@ -91,8 +94,9 @@ fn trap_38_an_error_goes_to_the_request_it_copies() {
     );
     let failed = Heard::Update(2, DbrType(0), 0, EcaStatus::INTERNAL, vec![]);
     assert_eq!(rig.heard(), [failed]);
-    let nobodys = exception(None, EcaStatus::INTERNAL, "oops");
-    assert_eq!(rig.events(), [nobodys.clone(), nobodys]);
+    // The message itself names the channel; the copied header of a write need not.
+    let told = [None, Some(cid)].map(|cid| exception(cid, EcaStatus::INTERNAL, "oops"));
+    assert_eq!(rig.events(), told);
     rig.feed(c, &[update(subid)]);
     assert_eq!(rig.heard(), [updated(2)], "the subscription stays");
 }
@@ -130,7 +134,7 @@ fn a_put_notify_fails_by_error_or_by_status() {
     assert_eq!(
         rig.heard(),
         [
-            Heard::Failed(1, EcaStatus::INTERNAL),
+            Heard::Exception(1, EcaStatus::INTERNAL, String::new()),
             Heard::Failed(2, EcaStatus::PUTFAIL)
         ]
     );
@@ -161,7 +165,10 @@ fn an_answer_above_the_limit_fails_its_request() {
             read_reply(ioid),
         ],
     );
-    assert_eq!(rig.heard(), [Heard::Failed(1, EcaStatus::TOLARGE)]);
+    let [Heard::Malformed(1, what)] = rig.heard()[..] else {
+        panic!();
+    };
+    assert_eq!(what.status(), EcaStatus::TOLARGE);
 }
 
 /// 4.5: what makes a circuit end. The driver closes, then the channels are lost as usual.

@@ -193,7 +193,7 @@ fn a_search_reply_without_a_version_is_that_of_the_oldest() {
 }
 
 /// A beacon that did not come through a repeater has no address, and that of an old server no port: it is
-/// that of its sender, on the servers' port (`wire-and-server` 8.1).
+/// that of its sender, on the servers' port (`ca_repeater` of EPICS Base).
 #[test]
 fn a_beacon_without_address_and_port_is_its_senders() {
     let mut rig = Rig::new();

@@ -1,4 +1,4 @@
-//! Silence, recovery, beacons and flow control (`client-and-tools` 4.6 to 4.11).
+//! Silence, recovery, beacons and flow control (`tcpRecvWatchdog` and `tcpiiu::processIncoming` of EPICS Base).
 
 use ca_proto::EcaStatus;
 use ca_proto::client::{
@@ -325,7 +325,7 @@ fn a_refresh_that_is_refused_is_told() {
 }
 
 /// The same for one whose value is above the client's own limit: its payload is skipped, the circuit goes
-/// on (`wire-and-server` 2.4).
+/// on (`rsrv_init` of EPICS Base).
 #[test]
 fn a_refresh_that_is_too_large_is_told() {
     let mut rig = Rig::with(three_seconds().max_array_bytes(Some(16_384)));

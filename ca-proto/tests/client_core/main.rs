@@ -10,4 +10,5 @@ mod network;
 mod ops;
 mod properties;
 mod rig;
+mod told;
 mod traps;

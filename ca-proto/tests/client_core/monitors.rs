@@ -1,4 +1,4 @@
-//! Subscriptions over their whole life (`client-and-tools` 4.9, 5.7).
+//! Subscriptions over their whole life (`tcpiiu::responsiveCircuitNotify` and `netSubscription` of EPICS Base).
 
 use ca_proto::EcaStatus;
 use ca_proto::client::{CloseReason, Lifecycle, OpError, SubSpec, Token, TypeSpec};
@@ -88,7 +88,7 @@ fn trap_27_subscriptions_come_back_once_after_a_reconnect() {
     assert_eq!(rig.heard(), [updated(1)]);
 }
 
-/// Trap 32 and `wire-and-server` 3.3: cancel while updates are on their way.
+/// Trap 32 and `event_cancel_reply` of EPICS Base: cancel while updates are on their way.
 #[test]
 fn trap_32_nothing_comes_after_a_cancel() {
     let mut rig = Rig::new();

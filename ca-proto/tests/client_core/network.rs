@@ -1,4 +1,4 @@
-//! Search replies, name servers, beacons and the repeater (`client-and-tools` 2.10 to 2.12, 3).
+//! Search replies, name servers, beacons and the repeater (`udpiiu::postMsg` and `bhe::updatePeriod` of EPICS Base).
 
 use std::net::SocketAddrV4;
 

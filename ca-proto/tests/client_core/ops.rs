@@ -1,5 +1,5 @@
-//! Reads, writes, put-notifies, and what servers say about them (`client-and-tools` 5.5, 5.6, 5.8,
-//! 5.10).
+//! Reads, writes, put-notifies, and what servers say about them (`tcpiiu::writeRequest`, `nciu`,
+//! `cac::disconnectAllIO` and `cac::exceptionRespAction` of EPICS Base).
 
 use bytes::Bytes;
 use ca_proto::EcaStatus;
@@ -120,7 +120,12 @@ fn trap_38_replies_that_bring_no_value() {
                 data: Data(&[0; 64][..len]),
             }],
         );
-        assert_eq!(rig.heard(), [Heard::Failed(5, expected)], "{ty} {count}");
+        let status = match rig.heard()[..] {
+            [Heard::Failed(5, said)] if status != EcaStatus::NORMAL => said,
+            [Heard::Malformed(5, found)] => found.status(),
+            ref other => panic!("{other:?}"),
+        };
+        assert_eq!(status, expected, "{ty} {count}");
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use ca_proto::client::{
-    Action, Client, CloseReason, Deliver, Destination, Event, Hangup, Lifecycle, More, ReadSpec,
-    Reply, SubSpec, Token, TypeSpec, Update, Violation,
+    Action, Client, CloseReason, Deliver, Destination, Event, Hangup, Lifecycle, Malformed, More,
+    ReadSpec, Reply, SubSpec, Token, TypeSpec, Update, Violation,
 };
 use ca_proto::config::ClientParams;
 use ca_proto::dbr::{Brief, DbrType, Family, Reading};
@@ -32,6 +32,8 @@ pub enum Heard {
     Read(u64, DbrType, u32, Vec<u8>),
     Written(u64),
     Failed(u64, EcaStatus),
+    Exception(u64, EcaStatus, String),
+    Malformed(u64, Malformed),
     Disconnected(u64),
     TimedOut(u64),
     Life(u64, Lifecycle),
@@ -66,6 +68,10 @@ impl Deliver for Log {
             }
             Reply::Written => Heard::Written(token.0),
             Reply::Failed(status) => Heard::Failed(token.0, status),
+            Reply::Exception { status, text } => {
+                Heard::Exception(token.0, status, String::from_utf8_lossy(text).into_owned())
+            }
+            Reply::Malformed(what) => Heard::Malformed(token.0, what),
             Reply::Disconnected => Heard::Disconnected(token.0),
             Reply::TimedOut => Heard::TimedOut(token.0),
             other => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use ca_proto::wire::{PvName, PvNameError};
 
 use crate::rig::*;
 
-/// `wire-and-server` 9, trap 26: with access security even `CREATE_CHAN` is answered late.
+/// `ca-proto/TRAPS.md`, trap 26: with access security even `CREATE_CHAN` is answered late.
 #[test]
 fn server_trap_26_answers_in_any_order_reach_their_requests() {
     let mut rig = Rig::new();
@@ -22,7 +22,7 @@ fn server_trap_26_answers_in_any_order_reach_their_requests() {
     assert!(rig.client.channel(late).unwrap().connection().is_some());
 }
 
-/// `client-and-tools` 9, trap 40.
+/// `ca-proto/TRAPS.md`, trap 40.
 #[test]
 fn trap_40_requests_made_together_leave_together() {
     let mut rig = Rig::new();
@@ -45,7 +45,7 @@ fn trap_40_requests_made_together_leave_together() {
     assert_eq!(rig.client.poll_woken(), Some(c));
 }
 
-/// `client-and-tools` 2.2 and 9, trap 45.
+/// `udpiiu::searchMsg` of EPICS Base and `ca-proto/TRAPS.md`, trap 45.
 #[test]
 fn trap_45_names_that_fit_no_datagram_are_refused() {
     assert!(PvName::new("x".repeat(991).as_bytes()).is_ok());

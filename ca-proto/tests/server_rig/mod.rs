@@ -20,7 +20,7 @@ use ca_proto::wire::Deframer;
 use ca_proto::wire::message::EventMask;
 
 pub const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_000);
-/// The stamp of the captures in `wire-and-server` 3.
+/// The stamp of the captures of the reference server.
 pub const STAMP: Timestamp = Timestamp {
     secs: 0x4561_652b,
     nanos: 0x1b87_6ae4,
@@ -131,7 +131,7 @@ impl Database for TestDb {
     }
     fn put(&mut self, _: Instant, put: Put<'_>) -> PutOutcome {
         let pv = &mut self.pvs[put.pv.0 as usize];
-        self.writers.push(put.who.clone());
+        self.writers.push(put.who.as_ref().clone());
         let PutValue::Value(value) = put.value else {
             return PutOutcome::Done(EcaStatus::NORMAL);
         };

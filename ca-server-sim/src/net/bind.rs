@@ -42,7 +42,7 @@ impl Sockets {
 
 /// One listener for each interface, all on the same port. The port given is kept if it is free on
 /// all; unlike the reference, an address that is not ours does not move the others to another port
-/// (`wire-and-server` 10, D11) but is an error.
+/// (`ca-proto/TRAPS.md`, D11) but is an error.
 fn listen_all(
     runtime: &dyn Runtime,
     config: &NetConfig,
@@ -79,7 +79,7 @@ fn listen_on(
 }
 
 /// A socket for each interface, and more for its broadcast address and for the multicast groups: a
-/// socket bound to a unicast address receives neither (`wire-and-server` 6.3; for groups the
+/// socket bound to a unicast address receives neither (`rsrv_init` of EPICS Base; for groups the
 /// reference relies on systems where it does).
 fn bind_all(
     runtime: &dyn Runtime,

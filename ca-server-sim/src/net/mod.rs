@@ -15,11 +15,11 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::task::Poll;
 
-use ca_net::{Runtime, TokioRuntime};
 use ca_proto::Instant;
 use ca_proto::dbr::{Snapshot, Value};
 use thiserror::Error;
 
+pub use ca_net::{Runtime, TokioRuntime};
 pub use config::NetConfig;
 
 use crate::builder::IocBuilder;

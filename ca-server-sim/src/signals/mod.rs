@@ -14,8 +14,8 @@ use std::fmt;
 use std::time::Duration;
 
 use ca_proto::dbr::Value;
-use ca_proto::rng::Pcg32;
 
+pub use ca_proto::rng::Pcg32;
 pub use image::Camera;
 pub use noise::{Noise, RandomWalk};
 pub use trace::Scope;

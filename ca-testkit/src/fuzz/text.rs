@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use bytes::BytesMut;
 use ca_proto::addr_list::{AddrList, BindAddrs, beacon_destinations};
 use ca_proto::dbr::{
-    Acknowledge, DbrType, EnumIndex, EnumStates, Metadata, NativeType, STRING_LEN, Snapshot, Value,
-    convert,
+    Acknowledge, EnumIndex, EnumStates, Metadata, NativeType, STRING_LEN, Snapshot, Value, convert,
 };
 use ca_proto::env::{EnvClient, EnvServer};
 use ca_proto::text::format::{RealKind, format_integer, format_real};
@@ -16,7 +15,7 @@ use ca_proto::text::printf::{Conversion, RealFormat};
 use ca_proto::wire::SERVER_PORT;
 use ca_proto::{Alarm, Timestamp};
 
-use super::{MAX_VALUE, cut};
+use super::{MAX_ELEMENTS, MAX_VALUE, Share, cut};
 
 /// An address list is parsed; what parses is found again.
 pub fn addr_list(data: &[u8]) {
@@ -78,11 +77,13 @@ pub fn from_text(data: &[u8]) {
     };
     numbers(text);
     let meta = metadata(i16::from(*precision));
-    let texts: Vec<&[u8]> = text.split(|&byte| byte == 0).collect();
+    let share = Share::of(data);
+    let texts = text.split(|&byte| byte == 0).take(MAX_ELEMENTS as usize);
+    let texts: Vec<&[u8]> = texts.collect();
     for value in [
         Value::string(text),
         Value::strings(&texts),
-        Value::array(text),
+        Value::array(&text[..text.len().min(MAX_ELEMENTS as usize)]),
     ] {
         for native in NativeType::ALL {
             let Ok(converted) = convert::write(value.as_ref(), native, &meta) else {
@@ -90,13 +91,13 @@ pub fn from_text(data: &[u8]) {
             };
             assert_eq!(converted.native(), native);
             assert_eq!(converted.count(), value.count());
-            encode(&meta, converted);
+            encode(&meta, converted, share);
         }
     }
 }
 
 /// Every type in which a value may be read has the size that its type and count say.
-fn encode(meta: &Metadata, value: Value) {
+fn encode(meta: &Metadata, value: Value, share: Share) {
     let count = value.count();
     let snapshot = Snapshot {
         value,
@@ -105,8 +106,9 @@ fn encode(meta: &Metadata, value: Value) {
         ack: Acknowledge::default(),
         meta: meta.clone().into(),
     };
-    for ty in (0..=DbrType::COUNT).map(DbrType) {
-        let mut out = BytesMut::new();
+    let mut out = BytesMut::new();
+    for ty in share.types() {
+        out.clear();
         if snapshot.encode(ty, count, &mut out).is_ok() {
             assert_eq!(out.len() as u64, ty.size(count), "{ty} {count}");
         }
@@ -188,9 +190,14 @@ pub fn to_text(data: &[u8]) {
         read_back(text.as_bytes(), v);
     }
     let meta = metadata(precision);
-    encode(&meta, Value::scalar(v));
-    encode(&meta, Value::scalar(v as f32));
-    encode(&meta, Value::scalar(EnumIndex(precision.cast_unsigned())));
+    let share = Share::of(data);
+    encode(&meta, Value::scalar(v), share);
+    encode(&meta, Value::scalar(v as f32), share);
+    encode(
+        &meta,
+        Value::scalar(EnumIndex(precision.cast_unsigned())),
+        share,
+    );
 }
 
 /// The text of a number, read again, is a number of its kind and sign.

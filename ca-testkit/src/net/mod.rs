@@ -353,7 +353,7 @@ impl SimNet {
             .map(HostId)
             .collect();
         // Several sockets on one port: a unicast datagram reaches the last one bound
-        // (`wire-and-server` 6.2), a broadcast all of them.
+        // (`cast_server.c` of EPICS Base), a broadcast all of them.
         let targets = match (broadcast, targets.as_slice()) {
             (false, [.., last]) => vec![*last],
             _ => targets,

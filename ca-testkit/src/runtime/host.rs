@@ -30,7 +30,7 @@ pub(super) struct HostRuntime {
 
 impl Runtime for HostRuntime {
     fn now(&self) -> Instant {
-        self.inner.lock().now
+        self.inner.lock().look()
     }
 
     fn wall(&self) -> Timestamp {
@@ -157,7 +157,7 @@ impl Timer for SimTimer {
         };
         let armed = &mut self.armed;
         let due = self.inner.with(|state, _| {
-            if state.now >= deadline {
+            if state.look() >= deadline {
                 return true;
             }
             // The end of time is how "never" is written.

@@ -26,18 +26,21 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use ca_net::{Runtime, TaskHandle, Timer as _, WakerList};
+pub use ca_net::{Runtime, TaskHandle};
+use ca_net::{Timer as _, WakerList};
 use ca_proto::Instant;
 use ca_proto::rng::Pcg32;
 
 use crate::net::{HostId, SimNet};
 use crate::trace::Trace;
 
+mod busy;
 mod host;
 mod sockets;
 mod stream;
 mod tasks;
 
+use busy::Busy;
 use host::{HostRuntime, SimTimer};
 use sockets::Sockets;
 use tasks::{Queue, TaskId, Tasks};
@@ -112,6 +115,10 @@ pub struct RuntimeStats {
 /// Everything behind the lock. Wakers are woken and futures dropped after it is released.
 struct State {
     now: Instant,
+    /// Time that passed while nobody had anything to do.
+    idle: Duration,
+    /// What lets time pass while code runs.
+    busy: Option<Busy>,
     net: SimNet,
     trace: Trace,
     rng: Pcg32,
@@ -157,6 +164,14 @@ impl Inner {
 }
 
 impl State {
+    /// Somebody looks at the clock.
+    fn look(&mut self) -> Instant {
+        if let Some(busy) = &mut self.busy {
+            self.now += busy.pause();
+        }
+        self.now
+    }
+
     /// Moves to the next arrival or deadline at or before `until` and collects whom it wakes.
     fn advance(&mut self, until: Instant, wakers: &mut WakerList) -> Result<(), Cause> {
         let timer = self.timers.first_key_value().map(|(&(at, _), _)| at);
@@ -166,6 +181,7 @@ impl State {
         if next > until {
             return Err(Cause::TooLong);
         }
+        self.idle += next - self.now;
         self.now = next;
         // In the order of arrival, each one alone; or all at once, if the seed says so.
         let all = self.shuffled && self.rng.chance(0.3);
@@ -199,6 +215,8 @@ impl SimRuntime {
     pub fn new(seed: u64) -> Self {
         let state = State {
             now: Instant::ZERO,
+            idle: Duration::ZERO,
+            busy: None,
             net: SimNet::new(seed),
             trace: Trace::default(),
             rng: Pcg32::new(seed ^ 0x5c4e_d01e),
@@ -225,6 +243,19 @@ impl SimRuntime {
     pub fn shuffled(seed: u64) -> Self {
         let runtime = Self::new(seed);
         runtime.inner.lock().shuffled = true;
+        runtime
+    }
+
+    /// As [`shuffled`](Self::shuffled), on a machine with much else to do: time passes between any two
+    /// looks at the clock, and UDP sockets are full now and then. How long each pause is follows from
+    /// the seed: mostly nanoseconds, but up to `longest`.
+    ///
+    /// A deadline that passes between the moment when somebody looked for what is due and the moment
+    /// when he says until when to sleep shows only here. Measure with [`idle`](Self::idle): a sleep
+    /// that is too long is idle time, however long the pauses are.
+    pub fn busy(seed: u64, longest: Duration) -> Self {
+        let runtime = Self::shuffled(seed);
+        runtime.inner.lock().busy = Some(Busy::new(seed, longest));
         runtime
     }
 
@@ -267,9 +298,23 @@ impl SimRuntime {
         self.net(|net| net.partition(a, b, down));
     }
 
+    /// Lets the UDP sockets that this host has take nothing to be sent for a time.
+    pub fn fill_udp(&self, addr: Ipv4Addr, time: Duration) {
+        let host = self.host_id(addr);
+        let mut state = self.inner.lock();
+        let until = state.now + time;
+        state.sockets[host.index()].fill_udp(until);
+    }
+
     /// The simulated time.
     pub fn now(&self) -> Instant {
         self.inner.lock().now
+    }
+
+    /// Simulated time that passed while nobody had anything to do: all of it, except on a
+    /// [busy](Self::busy) machine.
+    pub fn idle(&self) -> Duration {
+        self.inner.lock().idle
     }
 
     /// Simulated time after which one [`block_on`](Self::block_on) gives up. Default: one hour.

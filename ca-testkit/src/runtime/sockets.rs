@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use ca_net::{ByteStream, DatagramSocket, Listener, UdpOptions, WakerList};
+use ca_proto::Instant;
 
 use super::stream::{SimStream, Stream};
 use super::tasks::Wait;
@@ -37,6 +38,8 @@ struct Udp {
     /// Bytes that still fit.
     room: usize,
     waker: Option<Waker>,
+    /// It takes nothing to be sent until then.
+    full: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -86,6 +89,13 @@ impl Sockets {
         self.next_conn += 1;
         self.dials.insert(conn, Dialling::Pending(None));
         conn
+    }
+
+    /// Has the sockets that there are take nothing to be sent until then.
+    pub(super) fn fill_udp(&mut self, until: Instant) {
+        for udp in self.udp.values_mut() {
+            udp.full = Some(until);
+        }
     }
 
     fn free_port(&mut self) -> u16 {
@@ -161,6 +171,7 @@ pub(super) fn bind_udp(
         queue: VecDeque::new(),
         room: UDP_BUFFER.max(options.receive_buffer),
         waker: None,
+        full: None,
     };
     sockets.udp.insert(key, udp);
     let port = address.port();
@@ -266,17 +277,42 @@ pub(super) struct SimUdp {
     pub(super) address: SocketAddrV4,
 }
 
+impl SimUdp {
+    /// Until when the socket takes nothing, if it does not.
+    fn full(&self, state: &mut State) -> Option<Instant> {
+        let now = state.now;
+        let udp = state.sockets[self.host.index()].udp.get_mut(&self.key)?;
+        udp.full = match udp.full {
+            Some(until) if now < until => Some(until),
+            // It has room for one datagram at least.
+            Some(_) => None,
+            None => state.busy.as_mut().and_then(|busy| busy.full(now)),
+        };
+        udp.full
+    }
+}
+
 impl DatagramSocket for SimUdp {
     fn poll_send_to(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
         data: &[u8],
         to: SocketAddrV4,
     ) -> Poll<io::Result<()>> {
-        let (port, data) = (self.address.port(), data.to_vec());
-        let output = HostOutput::Datagram { port, to, data };
-        self.inner.with(|state, _| state.apply(self.host, output));
-        Poll::Ready(Ok(()))
+        let port = self.address.port();
+        self.inner.with(|state, _| {
+            if let Some(until) = self.full(state) {
+                // Whoever gives up before is woken once in vain.
+                state.next_timer += 1;
+                let key = (until, state.next_timer);
+                state.timers.insert(key, cx.waker().clone());
+                state.tasks.note(Wait::Time(until));
+                return Poll::Pending;
+            }
+            let data = data.to_vec();
+            state.apply(self.host, HostOutput::Datagram { port, to, data });
+            Poll::Ready(Ok(()))
+        })
     }
 
     fn poll_recv_from(

@@ -84,6 +84,8 @@ pub(super) struct SimStream {
     host: HostId,
     conn: ConnId,
     local: SocketAddrV4,
+    /// Its end is a reset.
+    abort: bool,
 }
 
 impl SimStream {
@@ -98,6 +100,7 @@ impl SimStream {
             host,
             conn,
             local,
+            abort: false,
         }
     }
 
@@ -209,6 +212,10 @@ impl ByteStream for SimStream {
         })
     }
 
+    fn abort_on_drop(&mut self) {
+        self.abort = true;
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddrV4> {
         Ok(self.local)
     }
@@ -221,7 +228,7 @@ impl Drop for SimStream {
         let _stream = self.inner.with(|state, _| {
             let stream = state.sockets[host.index()].streams.remove(&conn)?;
             if !stream.broken {
-                let close = match stream.inbox.is_empty() {
+                let close = match stream.inbox.is_empty() && !self.abort {
                     true => HostOutput::Close { conn },
                     false => HostOutput::Abort { conn },
                 };

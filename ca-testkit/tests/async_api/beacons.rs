@@ -111,7 +111,7 @@ fn without_a_repeater_the_first_channel_starts_one_for_everybody() {
     });
 }
 
-/// `client-and-tools` 3.3: a server that is heard later than a period after we began to listen is
+/// `bhe::updatePeriod` of EPICS Base: a server that is heard later than a period after we began to listen is
 /// new.
 #[test]
 fn a_new_server_is_a_beacon_anomaly() {

@@ -1,12 +1,14 @@
 //! The asynchronous client and the IOC's drivers, unchanged, on the virtual network.
 
 mod beacons;
+mod busy;
 mod cancel;
 mod cycles;
 mod dropped;
 mod drops;
 mod hostile;
 mod many;
+mod nowhere;
 mod old_servers;
 mod random;
 mod rig;

@@ -1,5 +1,5 @@
 //! The production client with servers of every version that a server of today would still be asked
-//! by: 4.4 to 4.13 (`wire-and-server` 2.5).
+//! by: 4.4 to 4.13 (`caProto.h` of EPICS Base).
 
 use ca_client::{
     ChannelState, Client, ClientEvent, ConnectError, EcaStatus, Monitor, ReadError, Stamped,

@@ -43,8 +43,7 @@ fn pick<'a, T>(rng: &mut Pcg32, from: &'a [T]) -> &'a T {
 }
 
 impl Life {
-    fn new(seed: u64) -> (Self, [SimIoc; 2]) {
-        let rt = SimRuntime::shuffled(seed);
+    fn new(rt: SimRuntime) -> (Self, [SimIoc; 2]) {
         rt.trace(|trace| trace.enabled = false);
         let iocs = [(IOC, NAMES[0]), (OTHER_IOC, NAMES[1])].map(|(addr, names)| {
             let specs = [
@@ -77,7 +76,7 @@ impl Life {
         };
         let kind = rng.below(6);
         let names = NAMES.concat();
-        let start = self.rt.now();
+        let start = self.rt.idle();
         Dropped::new(moment, async {
             // Whether it succeeds depends on the faults.
             match kind {
@@ -90,7 +89,7 @@ impl Life {
             }
         })
         .await;
-        let took = self.rt.now().saturating_duration_since(start);
+        let took = self.rt.idle() - start;
         assert!(took <= limit, "operation {kind} took {took:?} of {limit:?}");
         *self.ended.borrow_mut() += 1;
     }
@@ -157,8 +156,8 @@ fn pick_mut<'a, T>(rng: &mut Pcg32, from: &'a mut [T]) -> &'a mut T {
 }
 
 /// Operations that ended, and a number that follows from all bytes.
-fn live(seed: u64) -> (u32, u64) {
-    let (life, mut iocs) = Life::new(seed);
+fn live(seed: u64, rt: SimRuntime) -> (u32, u64) {
+    let (life, mut iocs) = Life::new(rt);
     let mut rng = Pcg32::new(seed);
     let mut fork = || Pcg32::new((u64::from(rng.next_u32()) << 8) | 1);
     let mut watchers = Vec::new();
@@ -211,15 +210,31 @@ fn live(seed: u64) -> (u32, u64) {
     (life.ended.into_inner(), life.rt.trace(|trace| trace.hash()))
 }
 
-#[test]
-fn operations_end_and_last_values_arrive_whatever_the_network_does() {
+/// Operations that ended in all lives on such runtimes.
+fn lives(seeds: u64, runtime: impl Fn(u64) -> SimRuntime) -> u32 {
     let mut ended = 0;
-    for seed in 0..SEEDS {
-        let (operations, hash) = live(seed);
+    for seed in 0..seeds {
+        let (operations, hash) = live(seed, runtime(seed));
         ended += operations;
         if seed < 3 {
-            assert_eq!(live(seed), (operations, hash), "seed {seed} twice");
+            assert_eq!(
+                live(seed, runtime(seed)),
+                (operations, hash),
+                "seed {seed} twice"
+            );
         }
     }
+    ended
+}
+
+#[test]
+fn operations_end_and_last_values_arrive_whatever_the_network_does() {
+    let ended = lives(SEEDS, SimRuntime::shuffled);
     assert!(ended > 2000, "only {ended} operations");
+}
+
+#[test]
+fn operations_end_and_last_values_arrive_on_a_busy_machine() {
+    let ended = lives(SEEDS, |seed| SimRuntime::busy(seed, 2 * SECOND));
+    assert!(ended > 1000, "only {ended} operations");
 }

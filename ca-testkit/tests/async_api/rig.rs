@@ -68,6 +68,11 @@ impl Rig {
         Self::on(SimRuntime::shuffled(seed))
     }
 
+    /// Another schedule for each seed, on a machine with much else to do.
+    pub(crate) fn busy(seed: u64, longest: Duration) -> Self {
+        Self::on(SimRuntime::busy(seed, longest))
+    }
+
     fn on(rt: SimRuntime) -> Self {
         Self {
             ioc: serve(&rt, IOC, usual()),

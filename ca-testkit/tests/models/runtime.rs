@@ -15,12 +15,32 @@ use ca_net::{
 use ca_proto::addr_list::Interface;
 use ca_proto::{Instant, Timestamp};
 use shuttle::future::{JoinHandle, spawn};
+use shuttle::rand::{Rng, thread_rng};
 
 use crate::stream::{Stream, connection};
 
 /// Deadlines that are no further away when they are set pass at any time, others never: searches and
 /// first beacons go on, but no time-out hides a wake-up that is lost.
 const SOON: Duration = Duration::from_millis(300);
+
+/// Pauses are shorter than so many bits of nanoseconds, 0.13 s: as long as the deadlines that pass. Long
+/// enough for others too, they would hide a wake-up that is lost.
+const BITS: u32 = 27;
+/// One in a thousand may be as long as this, 2 s.
+const MOST_BITS: u32 = 31;
+
+/// How long a machine with much else to do lets us wait. All lengths from nanoseconds on come equally
+/// often. The scheduler draws it, so that a schedule repeats it.
+fn pause() -> Duration {
+    let mut rng = thread_rng();
+    let bits = if rng.gen_ratio(1, 1000) {
+        MOST_BITS
+    } else {
+        BITS
+    };
+    let shortest = 1 << rng.gen_range(0..bits);
+    Duration::from_nanos(rng.gen_range(shortest..2 * shortest))
+}
 
 /// Who waits for something to come, and what has come.
 #[derive(Debug)]
@@ -56,13 +76,15 @@ struct State {
     connections: BTreeMap<u16, Inbox<(Stream, SocketAddrV4)>>,
 }
 
-/// One host on which everybody lives.
+/// One host on which everybody lives, in half of the schedules a machine with much else to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     /// A lock that no thread of the model ever waits for.
     state: Arc<Mutex<State>>,
     /// Bytes that a connection holds in each direction.
     capacity: usize,
+    /// Time passes between any two looks at the clock.
+    busy: bool,
 }
 
 impl Host {
@@ -75,6 +97,7 @@ impl Host {
                 connections: BTreeMap::new(),
             })),
             capacity,
+            busy: thread_rng().gen_bool(0.5),
         }
     }
 
@@ -96,7 +119,10 @@ impl Host {
 
 impl Runtime for Host {
     fn now(&self) -> Instant {
-        self.lock().now
+        let pause = if self.busy { pause() } else { Duration::ZERO };
+        let mut state = self.lock();
+        state.now += pause;
+        state.now
     }
 
     fn wall(&self) -> Timestamp {

@@ -158,8 +158,11 @@ impl Stage {
         let mut board = self.board.borrow_mut();
         match &item.event {
             Event::Update { sample, .. } => board.update(item.pv, sample),
-            Event::Disconnected => board.disconnect(item.pv),
-            Event::Connected | Event::Failed(_) => {}
+            Event::Disconnected(_) => board.disconnect(item.pv),
+            Event::Connected
+            | Event::Properties { .. }
+            | Event::Failed(_)
+            | Event::Malformed(_) => {}
         }
     }
 

@@ -1,12 +1,24 @@
 //! The events of one PV, with what describes its value.
 
-use ca_client::{Channel, Client, Monitor, SubSpec, Subscription};
+use std::collections::VecDeque;
+use std::future::pending;
+use std::time::Duration;
+
+use ca_client::{
+    Channel, ChannelState, Client, EventMask, Malformed, Monitor, SubSpec, Subscription,
+};
 use ca_proto::EcaStatus;
+use ca_proto::dbr::{Family, Reading};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
+use tokio::time::{Instant, sleep_until};
 
 use crate::failure::Failure;
+use crate::labels;
 use crate::sample::{Meta, Sample};
+
+/// How long the first update waits for what describes it. It comes right before it, from most servers.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What happened to a PV.
 #[derive(Debug)]
@@ -24,10 +36,18 @@ pub(crate) enum Event {
         /// Updates that were dropped before this one.
         skipped: u64,
     },
-    Disconnected,
+    /// What describes the value has changed.
+    Properties {
+        before: Box<Meta>,
+        now: Box<Meta>,
+    },
+    /// With the server and the reason, as far as they are known.
+    Disconnected(Option<String>),
     Connected,
     /// The server refuses updates.
     Failed(EcaStatus),
+    /// An update without a value that can be shown.
+    Malformed(Malformed),
 }
 
 impl Item {
@@ -36,14 +56,29 @@ impl Item {
     }
 }
 
-/// A subscription that knows units and states.
+/// An update that waits for what describes it.
+struct Held {
+    reading: Reading,
+    skipped: u64,
+    until: Instant,
+}
+
+/// A subscription that knows units and states, also after they have changed.
 pub(crate) struct Feed {
     pv: usize,
     channel: Channel,
-    subscription: Subscription,
-    /// Read again after each connect, as another IOC may serve the PV then.
+    values: Subscription,
+    /// What describes the value: at the start, after each connect, and whenever it changes.
+    properties: Subscription,
+    /// None until it came from this server.
     meta: Option<Meta>,
-    reread: bool,
+    /// What was known before, while it is waited for after a connect.
+    known: Option<Meta>,
+    held: Option<Held>,
+    /// Events that are due before anything else.
+    due: VecDeque<Event>,
+    /// Whether changes of the description are told.
+    tells_properties: bool,
 }
 
 impl Feed {
@@ -54,23 +89,29 @@ impl Feed {
         spec: SubSpec,
     ) -> Result<(Channel, Self), Failure> {
         let channel = client.open(name).map_err(|error| Failure::from(&error))?;
-        let subscription = channel
-            .subscribe(spec)
-            .map_err(|error| Failure::from(&error))?;
+        let subscribe = |spec| {
+            let made = channel.subscribe(spec);
+            made.map_err(|error| Failure::from(&error))
+        };
+        // First, so that servers send it first.
+        let properties = SubSpec::family(Family::Ctrl).count(1);
         let feed = Self {
             pv,
+            properties: subscribe(properties.mask(EventMask::PROPERTY))?,
+            values: subscribe(spec)?,
             channel: channel.clone(),
-            subscription,
             meta: None,
-            reread: false,
+            known: None,
+            held: None,
+            due: VecDeque::new(),
+            tells_properties: false,
         };
         Ok((channel, feed))
     }
 
-    /// The events; with `reread` the description is read with every update, because it may be what
-    /// has changed.
-    pub(crate) fn into_stream(mut self, reread: bool) -> BoxStream<'static, Item> {
-        self.reread = reread;
+    /// The events; with `tells_properties` also what changed of the description.
+    pub(crate) fn into_stream(mut self, tells_properties: bool) -> BoxStream<'static, Item> {
+        self.tells_properties = tells_properties;
         let next = |mut feed: Self| async move {
             let event = feed.next().await?;
             Some((Item { pv: feed.pv, event }, feed))
@@ -79,36 +120,123 @@ impl Feed {
     }
 
     async fn next(&mut self) -> Option<Event> {
-        Some(match self.subscription.next().await? {
+        loop {
+            if let Some(event) = self.due.pop_front() {
+                return Some(event);
+            }
+            let deadline = self.held.as_ref().map(|held| held.until);
+            let patience = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                item = self.properties.next() => self.described(item?).await,
+                () = patience => self.release().await,
+                // What follows waits in its queue.
+                item = self.values.next(), if self.held.is_none() => self.value(item?).await,
+            }
+        }
+    }
+
+    /// Takes what describes the value.
+    async fn described(&mut self, item: Monitor) {
+        match item {
+            Monitor::Update { reading, .. } => self.learn(Meta::of(&reading)).await,
+            // Servers that know no events of properties, and those that refuse all.
+            Monitor::Failed(_) if self.meta.is_none() => {
+                let asked = self.channel.with_timeout(PATIENCE).metadata().await;
+                self.learn(asked.ok().as_ref().map(Meta::of).unwrap_or_default())
+                    .await;
+            }
+            // The values tell it.
+            _ => {}
+        }
+    }
+
+    async fn learn(&mut self, now: Meta) {
+        let before = self.meta.take().or_else(|| self.known.take());
+        if let Some(before) = before.filter(|before| !now.changes(before).is_empty())
+            && self.tells_properties
+        {
+            self.due.push_back(Event::Properties {
+                before: Box::new(before),
+                now: Box::new(now.clone()),
+            });
+        }
+        self.meta = Some(now);
+        self.release().await;
+    }
+
+    async fn value(&mut self, item: Monitor) {
+        let event = match item {
             Monitor::Update { reading, skipped } => {
-                if self.meta.is_none() || self.reread {
-                    // Without read access there are no updates either.
-                    self.meta = self.channel.metadata().await.ok().as_ref().map(Meta::of);
-                }
-                let info = self.channel.info();
-                let count = info
-                    .as_ref()
-                    .and_then(|info| info.connection())
-                    .map(|c| c.count);
-                Event::Update {
-                    sample: Box::new(Sample::new(
-                        &reading,
-                        Some(self.meta.clone().unwrap_or_default()),
-                    )),
-                    is_array: count.unwrap_or_else(|| reading.count()) > 1,
+                let wait = if self.meta.is_some() {
+                    Duration::ZERO
+                } else {
+                    PATIENCE
+                };
+                self.held = Some(Held {
+                    reading,
                     skipped,
+                    until: Instant::now() + wait,
+                });
+                if self.meta.is_some() {
+                    self.release().await;
                 }
+                return;
             }
             Monitor::Disconnected => {
-                self.meta = None;
-                Event::Disconnected
-            }
-            Monitor::Connected => {
-                self.meta = None;
-                Event::Connected
+                // Another IOC may serve the PV next.
+                self.known = self.meta.take().or_else(|| self.known.take());
+                Event::Disconnected(self.why_disconnected())
             }
             Monitor::Failed(status) => Event::Failed(status),
+            Monitor::Malformed(what) => Event::Malformed(what),
             _ => Event::Connected,
+        };
+        self.due.push_back(event);
+    }
+
+    /// Tells the update that waits, with what is known by now.
+    async fn release(&mut self) {
+        let Some(Held {
+            reading, skipped, ..
+        }) = self.held.take()
+        else {
+            return;
+        };
+        // Who does not describe its values within the time is not waited for with the next ones.
+        let meta = self.meta.get_or_insert_default();
+        let mut sample = Sample::new(&reading, Some(meta.clone()));
+        if sample.lacks_labels() {
+            labels::complete(&self.channel, &mut sample, PATIENCE).await;
+            sample.give_up_labels();
+            meta.more.clone_from(&sample.meta.more);
+        }
+        let info = self.channel.info();
+        let connection = info.as_ref().and_then(|info| info.connection());
+        let count = connection.map_or_else(|| reading.count(), |c| c.count);
+        self.due.push_back(Event::Update {
+            sample: Box::new(sample),
+            is_array: count > 1,
+            skipped,
+        });
+    }
+
+    fn why_disconnected(&self) -> Option<String> {
+        let info = self.channel.info()?;
+        if let ChannelState::Unresponsive(connection) = info.state {
+            return Some(format!(
+                "from {}: it does not answer any more",
+                connection.server
+            ));
+        }
+        Some(match (info.trouble_at, info.trouble?) {
+            (Some(server), why) => format!("from {server}: {why}"),
+            (None, why) => why.to_string(),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::interrupt::{closed_output, interrupted};
+use crate::notices::Notices;
 use crate::options::{ClientArgs, block_on, seconds};
 use feed::{Feed, Item};
 use render::Renderer;
@@ -72,6 +73,10 @@ fn mask(letters: &str) -> Result<EventMask, String> {
 
 /// Updates of one PV that may wait while the output is busy; further ones replace the newest.
 const QUEUE_DEPTH: usize = 64;
+/// Bytes of arrays that may wait so, of all PVs together, but for the newest of each.
+const MAX_BYTES: usize = 64 << 20;
+/// The share of one among many PVs.
+const MIN_BYTES: usize = 64 << 10;
 
 /// Runs the command.
 ///
@@ -103,6 +108,7 @@ struct Watch<'a, 'c> {
     started: Instant,
     updates: u64,
     outcome: Outcome,
+    notices: Notices,
 }
 
 impl<'a, 'c> Watch<'a, 'c> {
@@ -120,7 +126,9 @@ impl<'a, 'c> Watch<'a, 'c> {
         spec = spec
             .mask(args.mask)
             .depth(QUEUE_DEPTH)
+            .max_bytes((MAX_BYTES / args.pvs.len().max(1)).max(MIN_BYTES))
             .count(args.elements.unwrap_or(0));
+        let notices = Notices::of(client);
         let mut channels = Vec::new();
         let mut items = SelectAll::new();
         let mut outcome = Outcome::Ok;
@@ -152,6 +160,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             started: now,
             updates: 0,
             outcome,
+            notices,
         })
     }
 
@@ -161,7 +170,11 @@ impl<'a, 'c> Watch<'a, 'c> {
         let mut reported = false;
         loop {
             self.console.out.flush()?;
+            if Instant::now() >= self.end_at {
+                break;
+            }
             tokio::select! {
+                notice = self.notices.next() => self.renderer.notice(self.console, &notice)?,
                 item = self.items.next() => match item {
                     Some(item) => if self.batch(item)? { break },
                     // No PV could be subscribed to.
@@ -186,16 +199,16 @@ impl<'a, 'c> Watch<'a, 'c> {
     /// Shows an item and what else waits; true if that was enough.
     fn batch(&mut self, first: Item) -> io::Result<bool> {
         let mut next = Some(first);
-        let mut shown = 0;
+        let until = self.end_at.min(Instant::now() + MAX_BATCH);
         while let Some(item) = next {
             self.updates += u64::from(item.is_update());
             self.renderer.show(self.console, &item)?;
             if self.args.count.is_some_and(|count| self.updates >= count) {
                 return Ok(true);
             }
-            shown += 1;
-            // Bounded, so that signals are looked at however fast updates come.
-            next = match shown < MAX_BATCH {
+            // Bounded, so that signals and time are looked at however fast updates come, and however
+            // long each takes.
+            next = match Instant::now() < until {
                 true => self.items.next().now_or_never().flatten(),
                 false => None,
             };
@@ -241,8 +254,8 @@ impl<'a, 'c> Watch<'a, 'c> {
     }
 }
 
-/// Items shown before the other things are looked at.
-const MAX_BATCH: usize = 1000;
+/// Time for showing items before the other things are looked at.
+const MAX_BATCH: Duration = Duration::from_millis(20);
 /// Stands for "without end" where an instant is needed.
 const A_LIFETIME: Duration = Duration::from_secs(u32::MAX as u64);
 

@@ -9,7 +9,9 @@ use super::feed::{Event, Item};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::format::FormatArgs;
-use crate::json::{JsonFailure, JsonSample};
+use crate::json::{JsonDescription, JsonFailure, JsonSample};
+use crate::notices::{self, Notice};
+use crate::sample::Meta;
 use crate::{show, text, when};
 
 /// Width of a time stamp, for those that are undefined.
@@ -37,8 +39,44 @@ struct Line<'a> {
     at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped: Option<u64>,
+    /// What describes the value, of an event that is about it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    description: Option<JsonDescription>,
+    /// The parts of it that are new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Vec<&'static str>>,
+    /// What happened, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<JsonFailure>,
+}
+
+/// The line of JSON for what nobody asked for.
+#[derive(Serialize)]
+struct NoticeLine<'a> {
+    /// None if it is about a server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pv: Option<&'a str>,
+    #[serde(flatten)]
+    notice: &'a Notice,
+    at: String,
+}
+
+impl<'a> Line<'a> {
+    fn new(pv: &'a str, event: &'static str) -> Self {
+        Self {
+            pv,
+            event,
+            sample: None,
+            at: None,
+            skipped: None,
+            description: None,
+            changed: None,
+            message: None,
+            error: None,
+        }
+    }
 }
 
 impl<'a> Renderer<'a> {
@@ -68,7 +106,7 @@ impl<'a> Renderer<'a> {
             } => {
                 let stamp = sample.stamp.map(when::local).unwrap_or_default();
                 let stamp = console.paint.dim(text::padded(&stamp, STAMP_WIDTH));
-                let value = show::value(console, self.format, sample, *is_array);
+                let value = show::value(console, &self.format.of(pv), sample, *is_array);
                 write!(console.out, "{stamp}  {name}  {value}")?;
                 if *skipped > 0 {
                     let skipped = console
@@ -79,7 +117,13 @@ impl<'a> Renderer<'a> {
                 }
                 writeln!(console.out)
             }
-            Event::Disconnected => self.remark(console, &name, "*** disconnected"),
+            Event::Properties { before, now } => {
+                self.remark(console, &name, &format!("*** {}", changes(before, now)))
+            }
+            Event::Disconnected(None) => self.remark(console, &name, "*** disconnected"),
+            Event::Disconnected(Some(why)) => {
+                self.remark(console, &name, &format!("*** disconnected {why}"))
+            }
             // The first value tells it.
             Event::Connected if first => Ok(()),
             Event::Connected => self.remark(console, &name, "*** connected"),
@@ -87,6 +131,11 @@ impl<'a> Renderer<'a> {
                 console,
                 &name,
                 &format!("*** no updates: the server says {status}"),
+            ),
+            Event::Malformed(what) => self.remark(
+                console,
+                &name,
+                &format!("*** an update is malformed: {what}"),
             ),
         }
     }
@@ -98,24 +147,35 @@ impl<'a> Renderer<'a> {
     }
 
     fn show_json(&self, console: &mut Console<'_>, pv: &str, item: &Item) -> io::Result<()> {
-        let mut line = Line {
-            pv,
-            event: "update",
-            sample: None,
-            at: None,
-            skipped: None,
-            error: None,
-        };
+        let mut line = Line::new(pv, "update");
         match &item.event {
             Event::Update {
                 sample,
                 is_array,
                 skipped,
             } => {
-                line.sample = Some(JsonSample::new(sample, *is_array, self.format.long_string));
+                let json = JsonSample::new(sample, *is_array, self.format.is_text(pv));
+                line.sample = Some(json.with_description(sample));
                 line.skipped = (*skipped > 0).then_some(*skipped);
             }
-            Event::Disconnected => line.event = "disconnected",
+            Event::Properties { before, now } => {
+                line.event = "properties";
+                let changed = now.changes(before).into_iter();
+                // As the fields are called that have them.
+                let mut names: Vec<_> = changed
+                    .map(|(name, ..)| match name.ends_with(" limits") {
+                        true => "limits",
+                        false => name,
+                    })
+                    .collect();
+                names.dedup();
+                line.changed = Some(names);
+                line.description = Some(JsonDescription::of(now));
+            }
+            Event::Disconnected(why) => {
+                line.event = "disconnected";
+                line.message.clone_from(why);
+            }
             Event::Connected => line.event = "connected",
             Event::Failed(status) => {
                 line.event = "failed";
@@ -123,6 +183,14 @@ impl<'a> Renderer<'a> {
                     "subscribe",
                     format!("the server says {status}"),
                     "see the access security of the IOC",
+                ));
+            }
+            Event::Malformed(what) => {
+                line.event = "failed";
+                line.error = Some(JsonFailure::new(
+                    "subscribe",
+                    format!("an update is malformed: {what}"),
+                    "report it to whoever looks after the server",
                 ));
             }
         }
@@ -139,14 +207,39 @@ impl<'a> Renderer<'a> {
         pv: &str,
         failure: &Failure,
     ) -> io::Result<()> {
-        let line = Line {
-            pv,
-            event: "not_found",
-            sample: None,
-            at: Some(when::now().to_string()),
-            skipped: None,
-            error: Some(failure.into()),
+        let mut line = Line::new(pv, "not_found");
+        line.at = Some(when::now().to_string());
+        line.error = Some(failure.into());
+        show::json_line(console, &line)
+    }
+
+    /// Tells what nobody asked for.
+    pub(super) fn notice(&self, console: &mut Console<'_>, notice: &Notice) -> io::Result<()> {
+        if !self.json {
+            return notices::tell(console, std::slice::from_ref(notice));
+        }
+        let line = NoticeLine {
+            pv: notice.pv.as_deref(),
+            notice,
+            at: when::now().to_string(),
         };
         show::json_line(console, &line)
     }
+}
+
+/// `units mm, were cm; precision 3, was 2`.
+fn changes(before: &Meta, now: &Meta) -> String {
+    let changes = now.changes(before);
+    let shown = |text: String| {
+        if text.is_empty() {
+            "none".to_owned()
+        } else {
+            text
+        }
+    };
+    let texts = changes.into_iter().map(|(name, old, new)| {
+        let were = if name == "precision" { "was" } else { "were" };
+        format!("{name} {}, {were} {}", shown(new), shown(old))
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }

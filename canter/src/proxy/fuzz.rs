@@ -102,7 +102,7 @@ impl Run {
                 loop {
                     let n = match self.engine.output(self.now, id, way) {
                         Output::Data(data) => {
-                            self.passed[way.index()].extend_from_slice(data);
+                            self.passed[way.index()].extend_from_slice(&data);
                             data.len()
                         }
                         Output::Idle => break,

@@ -5,25 +5,27 @@ mod control;
 mod driver;
 mod engine;
 pub(crate) mod fuzz;
-mod pattern;
+pub(crate) mod pattern;
 mod rule;
 mod script;
 #[cfg(test)]
 mod script_tests;
+mod stdin;
 mod words;
 
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ca_net::TokioRuntime;
 use ca_proto::config::SERVER_PORT;
 use clap::Args;
-use tokio::task::LocalSet;
 
 use crate::console::Console;
 use crate::exit::{Outcome, Stop, UsageError};
 use crate::interrupt::{closed_output, interrupted};
-use crate::options::{block_on, look_up, seconds};
+use crate::options::{block_on, endpoint, look_up, seconds};
 use crate::text;
 use driver::{Proxy, Setup};
 use engine::Level;
@@ -86,11 +88,6 @@ pub(crate) struct ProxyArgs {
     seconds: Option<f64>,
 }
 
-fn endpoint(text: &str) -> Result<SocketAddrV4, String> {
-    let remedy = || "give ADDRESS:PORT such as 127.0.0.1:5064".to_owned();
-    text.parse().map_err(|_| remedy())
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -120,11 +117,11 @@ pub(crate) fn run(args: &ProxyArgs, console: &mut Console<'_>) -> Result<Outcome
             _ => Level::Faults,
         },
     };
-    let tasks = LocalSet::new();
-    block_on(tasks.run_until(async {
+    block_on(async {
         let rules = setup.rules.len() as u64;
         let server = setup.server;
-        let proxy = Proxy::start(setup).await.map_err(|(address, error)| {
+        let runtime = TokioRuntime::current().expect("`block_on` runs on one");
+        let proxy = Proxy::start(Arc::new(runtime), setup).map_err(|(address, error)| {
             UsageError::new(
                 format!("cannot listen on {address}: {error}"),
                 "choose a free port, or port 0 for any",
@@ -132,7 +129,7 @@ pub(crate) fn run(args: &ProxyArgs, console: &mut Console<'_>) -> Result<Outcome
         })?;
         announce(args, console, &proxy, server, rules)?;
         serve(args, console, &proxy).await
-    }))
+    })
 }
 
 fn read_script(path: &PathBuf) -> Result<Vec<Rule>, UsageError> {
@@ -207,7 +204,7 @@ async fn serve(
             None => std::future::pending().await,
         }
     });
-    let mut commands = args.control.is_none().then(driver::lines_of_stdin);
+    let mut commands = args.control.is_none().then(stdin::lines);
     let mut interrupted = std::pin::pin!(interrupted());
     let mut closed = std::pin::pin!(closed_output());
     loop {

@@ -56,6 +56,9 @@ pub(crate) fn value(target: &Target<'_>, mode: Mode, args: &[String]) -> Result<
             integer::<i32>(target, arg, i32::MIN.into(), i32::MAX.into())
         }),
         NativeType::Char => all(args, |arg| byte(target, arg)),
+        NativeType::Enum if args.iter().any(|arg| is_beyond_list(target, arg)) => {
+            strings(target, args)
+        }
         NativeType::Enum => all(args, |arg| state(target, arg)),
     }
 }
@@ -260,6 +263,16 @@ fn byte(target: &Target<'_>, arg: &str) -> Result<u8, UsageError> {
     }
 }
 
+/// Whether a text may be that of a state for which the list has no room, so that the server has to
+/// judge: menus of records have more than 16, and longer ones than the 25 bytes that a list holds.
+fn is_beyond_list(target: &Target<'_>, arg: &str) -> bool {
+    let states = target.states;
+    let cut = |state: &[u8]| EnumStates::may_be_cut(state) && arg.as_bytes().starts_with(state);
+    let known = states.position(arg.as_bytes()).is_some();
+    let number = whole(arg).is_some();
+    !known && (!number && states.is_full() || states.iter().any(cut))
+}
+
 fn state(target: &Target<'_>, arg: &str) -> Result<EnumIndex, UsageError> {
     let states = target.states;
     if let Some(index) = states.position(arg.as_bytes()) {
@@ -267,7 +280,9 @@ fn state(target: &Target<'_>, arg: &str) -> Result<EnumIndex, UsageError> {
     }
     let number = whole(arg).and_then(|number| u16::try_from(number).ok());
     match number {
-        Some(index) if states.is_empty() || usize::from(index) < states.len() => {
+        Some(index)
+            if states.is_empty() || states.is_full() || usize::from(index) < states.len() =>
+        {
             Ok(EnumIndex(index))
         }
         _ if states.is_empty() => Err(wrong(
@@ -384,6 +399,30 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    /// A list of 16 may be the beginning of a longer one, a text of 25 bytes that of a longer text.
+    #[test]
+    fn what_a_list_of_states_cannot_hold_is_left_to_the_server() {
+        let put = |states: &EnumStates, arg: &str| {
+            let target = Target {
+                pv: "X.SCAN",
+                native: NativeType::Enum,
+                count: 1,
+                states,
+            };
+            value(&target, Mode::Native, &[arg.into()]).map_err(|error| error.to_string())
+        };
+        let many = EnumStates::new((0..19).map(|n| format!("state {n}")));
+        assert_eq!(put(&many, "state 3"), Ok(EnumIndex(3).into()));
+        assert_eq!(put(&many, "state 17"), Ok(Value::from("state 17")));
+        assert_eq!(put(&many, "17"), Ok(EnumIndex(17).into()));
+        let long = "a text of more than twenty-five bytes";
+        let cut = EnumStates::new(["short", long]);
+        assert_eq!(put(&cut, long), Ok(Value::from(long)));
+        assert_eq!(put(&cut, "short"), Ok(EnumIndex(0).into()));
+        assert!(put(&cut, "other").is_err());
+        assert!(put(&cut, "2").is_err());
     }
 
     #[test]

@@ -16,9 +16,11 @@ use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::json::{JsonFailure, JsonSample};
+use crate::labels;
+use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, is_read_only, leave};
 use crate::sample::{Meta, Sample};
-use crate::show;
+use crate::{show, text};
 use input::{Mode, Target};
 
 #[derive(Args, Debug)]
@@ -60,6 +62,25 @@ struct Done {
     is_text: bool,
     /// How long completion took, if it was asked for.
     completion: Option<Duration>,
+    /// What the server said of the put behind its answer.
+    complaint: Option<Failure>,
+    /// What was sent.
+    put: Value,
+}
+
+/// Time for a refusal that comes late, if the value did not change.
+const LATE_REFUSAL: Duration = Duration::from_millis(300);
+
+impl Done {
+    /// Whether the PV has the value that it had before, though another was put, as far as they are of
+    /// one type.
+    fn is_unmoved(&self) -> bool {
+        let (Some(old), Ok(new)) = (&self.old, &self.new) else {
+            return false;
+        };
+        let put = &self.put;
+        old.value == new.value && put.native() == new.native() && *put != new.value
+    }
 }
 
 /// Runs the command.
@@ -72,28 +93,61 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
         let client = args.client.client(console, |builder| {
             builder.repeater_port(0).read_only(is_read_only())
         })?;
+        let mut notices = Notices::of(&client);
         let channel = client.open(&args.pv);
-        let result = put(args, &channel, timeout).await;
+        let mut result = put(args, &channel, timeout).await;
+        let told = hear(args, &mut notices, &mut result).await;
+        let server = channel.as_ref().ok().and_then(Channel::info);
+        let server = server.and_then(|info| info.server().or(info.trouble_at));
         // The answer to a read says that the put before it has arrived.
         match result {
             Ok(Ok(Done { new: Ok(_), .. })) => leave(client, vec![channel]).await,
             _ => client.close().await,
         }
-        result
+        Ok((result?, told, server))
     })?;
-    let outcome = match &result {
-        Ok(Done { new: Ok(_), .. }) => Outcome::Ok,
-        Ok(Done {
-            new: Err(failure), ..
-        })
-        | Err(failure) => failure.outcome(),
-    };
+    let (result, notices, server) = result;
+    let outcome = failure(&result).map_or(Outcome::Ok, Failure::outcome);
     if args.json {
-        show::json_line(console, &json(args, &result))?;
+        let mut line = json(args, &result);
+        line.events = notices::about(&notices, &args.pv, server);
+        show::json_line(console, &line)?;
     } else {
+        // What is told as the error is not told twice.
+        let told = |notice: &Notice| notice.is_exception_of(&args.pv) && outcome != Outcome::Ok;
+        let rest: Vec<Notice> = notices.into_iter().filter(|notice| !told(notice)).collect();
+        notices::tell(console, &rest)?;
         show_result(args, console, result)?;
     }
     Ok(outcome)
+}
+
+/// What servers said meanwhile; what they said of the put becomes part of the result.
+async fn hear(
+    args: &PutArgs,
+    notices: &mut Notices,
+    result: &mut Result<Result<Done, Failure>, Stop>,
+) -> Vec<Notice> {
+    let mut told = notices.arrived().await;
+    let Ok(Ok(done)) = result else {
+        return told;
+    };
+    if done.is_unmoved() && told.is_empty() {
+        // The server may still be about to say why.
+        told = notices.within(LATE_REFUSAL).await;
+    }
+    let complaint = told.iter().find(|notice| notice.is_exception_of(&args.pv));
+    done.complaint =
+        complaint.map(|notice| Failure::complained(notice.server, notice.message.clone()));
+    told
+}
+
+/// What failed.
+fn failure(result: &Result<Done, Failure>) -> Option<&Failure> {
+    match result {
+        Ok(done) => done.complaint.as_ref().or_else(|| done.new.as_ref().err()),
+        Err(failure) => Some(failure),
+    }
 }
 
 /// The outer error is a wrong value, the inner one a PV that failed.
@@ -133,8 +187,11 @@ async fn put(
     let value = input::value(&target, mode, &args.values)?;
     let is_text = input::is_long_string(&target, mode, &args.values);
     let started = Instant::now();
-    if let Err(error) = write(args, &channel, value).await {
-        return Ok(Err((&error).into()));
+    if let Err(error) = write(args, &channel, value.clone()).await {
+        return Ok(Err(match args.wait {
+            true => (&error).into(),
+            false => Failure::unanswered(&error),
+        }));
     }
     let completion = args.wait.then(|| started.elapsed());
     // Completion may have used all the time; the new value is worth another moment.
@@ -147,6 +204,8 @@ async fn put(
         is_array: count > 1,
         is_text,
         completion,
+        complaint: None,
+        put: value,
     }))
 }
 
@@ -161,7 +220,8 @@ async fn write(
     if args.wait {
         channel.write_notify(value).await
     } else {
-        channel.write(value).await
+        // The server says nothing of a put but that it refuses it.
+        channel.write_checked(value).await
     }
 }
 
@@ -184,7 +244,11 @@ async fn read(
     })
     .await;
     let value = value.map_err(|error| Failure::from(&error))?;
-    Ok(Sample::new(&value, meta))
+    let mut sample = Sample::new(&value, meta);
+    if !args.format.enum_index {
+        labels::complete(channel, &mut sample, MIN_READ_TIME).await;
+    }
+    Ok(sample)
 }
 
 fn show_result(
@@ -197,19 +261,29 @@ fn show_result(
         Err(failure) => return Ok(report(console, &args.pv, &failure)?),
     };
     let mut format = args.format.clone();
-    format.long_string = done.is_text;
-    let text = |console: &Console<'_>, sample| show::value(console, &format, sample, done.is_array);
+    format.long_string = done.is_text || format.is_text(&args.pv);
+    let shown =
+        |console: &Console<'_>, sample| show::value(console, &format, sample, done.is_array);
+    if let Some(complaint) = &done.complaint {
+        return Ok(report(console, &args.pv, complaint)?);
+    }
+    if done.is_unmoved() {
+        console.complain(format_args!(
+            "warning: {} has the value that it had before; its server reports no failure",
+            text::printable(&args.pv)
+        ))?;
+    }
     if let Some(old) = done.old.as_ref().filter(|_| !args.terse) {
-        let value = text(console, old);
+        let value = shown(console, old);
         writeln!(console.out, "old  {}  {value}", args.pv)?;
     }
     match &done.new {
         Ok(new) if args.terse => {
-            let value = text(console, new);
+            let value = shown(console, new);
             writeln!(console.out, "{value}")?;
         }
         Ok(new) => {
-            let value = text(console, new);
+            let value = shown(console, new);
             writeln!(console.out, "new  {}  {value}", args.pv)?;
         }
         Err(failure) => report(console, &args.pv, failure)?,
@@ -233,12 +307,18 @@ struct Line<'a> {
     completed_after: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<JsonFailure>,
+    /// The PV has the value that it had before, though another was put.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unchanged: bool,
+    /// What servers said beside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<&'a Notice>,
 }
 
 fn json<'a>(args: &'a PutArgs, result: &Result<Done, Failure>) -> Line<'a> {
     let done = result.as_ref().ok();
     let is_array = done.is_some_and(|done| done.is_array);
-    let is_text = done.is_some_and(|done| done.is_text);
+    let is_text = done.is_some_and(|done| done.is_text) || args.format.is_text(&args.pv);
     let sample = |sample: &Sample| JsonSample::new(sample, is_array, is_text);
     Line {
         pv: &args.pv,
@@ -247,12 +327,8 @@ fn json<'a>(args: &'a PutArgs, result: &Result<Done, Failure>) -> Line<'a> {
         completed_after: done
             .and_then(|done| done.completion)
             .map(|time| time.as_secs_f64()),
-        error: match result {
-            Ok(Done { new: Ok(_), .. }) => None,
-            Ok(Done {
-                new: Err(failure), ..
-            })
-            | Err(failure) => Some(failure.into()),
-        },
+        error: failure(result).map(JsonFailure::from),
+        unchanged: done.is_some_and(Done::is_unmoved),
+        events: Vec::new(),
     }
 }

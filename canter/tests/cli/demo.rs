@@ -16,7 +16,7 @@ fn three_seconds_show_every_step() {
         "found all 7",
         "so far.",
         "waits for completion",
-        "put with completion to demo:setpoint took 0.5",
+        "put with completion to demo:setpoint took ",
         "The IOC was stopped",
         "disconnected",
         "The IOC runs again",

@@ -65,7 +65,7 @@ impl Server {
             .env_clear()
             .envs(self.exports.iter().cloned());
         command
-            .env("EPICS_CLI_TIMEOUT", "10")
+            .env("EPICS_CLI_TIMEOUT", "60")
             .env("EPICS_CA_REPEATER_PORT", "25999");
         Run::of(&command.output().unwrap())
     }
@@ -142,7 +142,9 @@ fn a_file_describes_pvs_that_move() {
     std::fs::write(&file, "[pv.x]\ntype = \"long\"\nunit = \"n\"\n").unwrap();
     let path = file.to_str().unwrap();
     let run = Run::of(&command_on(0, &["ioc", path]).output().unwrap());
-    run.expect(2, "").says("pvs.toml, line 3").says("unit");
+    run.expect(2, "")
+        .says("pvs.toml:3:1")
+        .says("did you mean `units`?");
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
@@ -156,9 +158,10 @@ fn wrong_descriptions_are_named_with_place_and_remedy() {
         .expect(2, "")
         .says("there are no PVs to serve")
         .says("--pv my:gap=double:1.5");
-    ioc(&["--pv", "x=doubel:1"]).expect(2, "").says(
-        "error: --pv x=doubel:1: at `doubel`\n hint: there is no such type; use one of double",
-    );
+    ioc(&["--pv", "x=doubel:1"])
+        .expect(2, "")
+        .says("error: there is no such type\n --> --pv:1:3\n")
+        .says("help: use one of double");
     ioc(&["--pv", "x=long:1", "--pv", "x=long:2"])
         .expect(2, "")
         .says("PV \"x\" exists already");
@@ -196,7 +199,7 @@ fn limits_are_options_and_their_refusals_are_logged() {
     let mut errors = BufReader::new(server.child.stderr.take().unwrap());
     assert_eq!(server.client(&["get", "x"]).out.trim(), "x  1");
     // A filter makes the name of the channel longer than that of the record.
-    let run = server.client(&["get", "-w", "0.3", "x.VAL[0:0]"]);
+    let run = server.client(&["get", "-w", "3", "x.VAL[0:0]"]);
     assert_ne!(run.code, Some(0), "{run:?}");
     let mut line = String::new();
     errors.read_line(&mut line).unwrap();
@@ -213,7 +216,7 @@ fn a_limit_that_does_not_exist_is_refused_with_the_list() {
     );
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(
-        run.err.contains("the limits are max_circuits,"),
+        run.err.contains("did you mean `max_circuits`?"),
         "{}",
         run.err
     );

@@ -13,7 +13,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddrV4;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ca_client::{
     BuildError, ConnectError, DbrType, EcaStatus, Family, NativeType, ReadError, ReadSpec, Reading,
@@ -189,7 +189,7 @@ async fn read_is<C: Channel>(channel: &C, wanted: &Value) -> Check {
 
 /// Reads until the value is there: what was written without completion may be overtaken.
 async fn read_becomes<C: Channel>(channel: &C, wanted: &Value) -> Check {
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + crate::api::TIMEOUT;
     loop {
         let same = read_is(channel, wanted).await;
         if same.is_ok() || Instant::now() >= deadline {

@@ -1,6 +1,6 @@
 //! Subscriptions: first update, changes, masks, cancelling, arrays, slow readers.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ca_client::{
     Alarm, AlarmSeverity, DbrType, EcaStatus, EnumIndex, EventMask, Family, Monitor, NativeType,
@@ -93,12 +93,11 @@ async fn fewer_elements<A: Api>(bench: Bench<'_, A>) -> Check {
     same_value(&update(&mut updates).await?, &pvs::ramp(2).into())
 }
 
-/// Ten updates per second, none lost.
+/// One update behind the other, none lost.
 async fn counter<A: Api>(bench: Bench<'_, A>) -> Check {
     let channel = bench.channel("counter").await?;
     let mut updates = channel.subscribe(SubSpec::time().depth(100))?;
     let mut last = update(&mut updates).await?;
-    let start = Instant::now();
     for _ in 0..6 {
         let got = update(&mut updates).await?;
         let (before, after) = (last.get_f64(0), got.get_f64(0));
@@ -109,11 +108,7 @@ async fn counter<A: Api>(bench: Bench<'_, A>) -> Check {
         )?;
         last = got;
     }
-    let rate = 6.0 / start.elapsed().as_secs_f64();
-    ensure(
-        format!("{rate:.1} updates per second"),
-        (5.0..20.0).contains(&rate),
-    )
+    Ok(())
 }
 
 /// A subscription made before the channel is connected hears of that, then gets its update.
@@ -141,7 +136,7 @@ async fn seen<C: Channel>(
     for value in changes {
         put(channel, value.clone()).await?;
     }
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + TIMEOUT;
     while seen.last().is_none_or(|got| got.to_value() != *last) {
         let left = deadline.saturating_duration_since(Instant::now());
         match updates.next(left).await {

@@ -125,13 +125,13 @@ async fn slow<A: Api>(bench: Bench<'_, A>) -> Check {
     let channel = bench.channel("slow").await?;
     let start = Instant::now();
     put(&channel, 1.0).await?;
-    took(start, 0.5, 4.0)
+    took(start, 0.5)
 }
 
-fn took(start: Instant, least: f64, most: f64) -> Check {
+fn took(start: Instant, least: f64) -> Check {
     let took = start.elapsed().as_secs_f64();
-    let what = format!("completed after {took:.2} s, expected {least} to {most} s");
-    ensure(what, (least..most).contains(&took))
+    let what = format!("completed after {took:.2} s, expected at least {least} s");
+    ensure(what, took >= least)
 }
 
 /// Both are completed, the second not before the first.
@@ -140,7 +140,7 @@ async fn two_at_once<A: Api>(bench: Bench<'_, A>) -> Check {
     let start = Instant::now();
     let [first, second] = bench.api.put_both(&channel, 1.0, 2.0).await?;
     ensure(format!("{first:?} and {second:?}"), first <= second)?;
-    took(start, 0.8, 4.0)?;
+    took(start, 0.8)?;
     read_is(&channel, &2.0.into()).await
 }
 

@@ -1,4 +1,4 @@
-//! When which name is searched (`client-and-tools` 2.3 to 2.8).
+//! When which name is searched (`searchTimer` and `disconnectGovernorTimer` of EPICS Base).
 //!
 //! Unresolved channels live in lanes; lane `i` is tried every `2^i` round trips and a name that is
 //! not answered moves one lane up. Differences from the reference, each for a faster or a fairer

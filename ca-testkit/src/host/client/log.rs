@@ -169,7 +169,8 @@ impl Deliver for Log {
                 }
             },
             Reply::Written => Answer::Written,
-            Reply::Failed(status) => Answer::Failed(status),
+            Reply::Failed(status) | Reply::Exception { status, .. } => Answer::Failed(status),
+            Reply::Malformed(what) => Answer::Failed(what.status()),
             Reply::Disconnected => Answer::Disconnected,
             Reply::TimedOut => Answer::TimedOut,
             other => {

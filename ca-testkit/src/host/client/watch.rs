@@ -27,11 +27,11 @@ impl ClientHost {
             let ChannelState::Connected(connection) = channel.state else {
                 continue;
             };
-            // What servers below 4.1 say does not count (`client-and-tools` 5.2).
+            // What servers below 4.1 say does not count (`nciu` of EPICS Base).
             if connection.circuit != circuit || stream.old {
                 continue;
             }
-            // Until the server has spoken a channel has all rights (`client-and-tools` 5.2).
+            // Until the server has spoken a channel has all rights (`nciu` of EPICS Base).
             let said = stream.rights.get(&cid).copied().unwrap_or(3);
             let held = connection.rights.bits();
             if held & !said != 0 {
@@ -45,7 +45,7 @@ impl ClientHost {
     }
 
     /// A channel that is lost is not searched before the next tick of the governor, a timer that runs
-    /// from the start of the client (`client-and-tools` 2.4). One that never was created on a circuit
+    /// from the start of the client (`searchTimer` of EPICS Base). One that never was created on a circuit
     /// that had been connected may be searched at once, once between two connections (PROTOCOL C25).
     pub(super) fn hold(&mut self, now: Instant, event: &Event) {
         if self.late == Some(now) {
@@ -106,7 +106,7 @@ impl ClientHost {
 
     /// A channel is not shown as connected while nothing is heard of its server: after the time-out
     /// of the circuit and that of an echo it is unresponsive, whatever the user sends
-    /// meanwhile (`client-and-tools` 4.6). Beacons are a sign of life as well, and an echo waits for
+    /// meanwhile (`tcpRecvWatchdog` of EPICS Base). Beacons are a sign of life as well, and an echo waits for
     /// what is sent before it.
     pub(super) fn check_silence(&mut self, now: Instant) {
         let (timeout, echo) = (self.params.connection_timeout, self.params.echo_timeout);

@@ -1,20 +1,19 @@
-//! The task of one circuit: two sockets, and the engine between them.
+//! The task of one circuit: two streams, and the engine between them.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddrV4;
-use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use ca_net::{Budget, ByteStream, Timer};
 
-use super::Proxy;
+use super::{Proxy, STREAMS};
 use crate::proxy::engine::Output;
 use crate::proxy::rule::{Direction, How};
 
 /// Bytes that are read at once.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// Why a circuit is over.
 enum End {
@@ -26,60 +25,36 @@ enum End {
     Failed(&'static str, io::Error),
 }
 
-/// Who is in which state.
-struct Circuit {
-    proxy: Proxy,
-    id: u64,
-    /// Sender of requests, sender of responses.
-    streams: [TcpStream; 2],
-    /// The sender of this direction has more to say.
-    open: [bool; 2],
-    /// The receiver of this direction was told the end.
-    ended: [bool; 2],
-    /// The receiver of this direction takes nothing now.
-    blocked: [bool; 2],
-}
-
 const NAMES: [&str; 2] = ["client", "server"];
 
 /// Serves a circuit to its end.
 pub(super) async fn run(
     proxy: Proxy,
     id: u64,
-    client: TcpStream,
+    mut client: Box<dyn ByteStream>,
     server: SocketAddrV4,
     after: Duration,
 ) {
-    let connect = async {
-        tokio::time::sleep(after).await;
-        TcpStream::connect(server).await
-    };
-    let connected = tokio::select! {
-        connected = connect => connected,
-        () = cut_early(&proxy, id) => {
-            return proxy.with(|engine, now| engine.closed(now, id, "cut"));
-        }
-    };
-    let end = match connected {
-        Err(error) => {
-            // As near to a refusal as it gets after an accept.
-            let _ = client.set_zero_linger();
-            End::Failed("connecting to the server", error)
+    let end = match dial(&proxy, id, server, after).await {
+        Err(end) => {
+            if matches!(end, End::Failed(..)) {
+                // As near to a refusal as it gets after an accept.
+                client.abort_on_drop();
+            }
+            end
         }
         Ok(server) => {
             let mut circuit = Circuit {
+                timer: proxy.0.runtime.timer(),
                 proxy: proxy.clone(),
                 id,
                 streams: [client, server],
                 open: [true; 2],
                 ended: [false; 2],
-                blocked: [false; 2],
             };
-            let end = circuit.serve().await;
+            let end = poll_fn(|cx| circuit.poll(cx)).await;
             if matches!(end, End::Cut(How::Reset)) {
-                for stream in &circuit.streams {
-                    let _ = stream.set_zero_linger();
-                }
+                circuit.streams.iter_mut().for_each(|s| s.abort_on_drop());
             }
             end
         }
@@ -90,136 +65,163 @@ pub(super) async fn run(
         End::Cut(How::Reset) => "cut by reset".to_owned(),
         End::Failed(what, error) => format!("{what}: {error}"),
     };
-    proxy.with(|engine, now| engine.closed(now, id, &why));
+    proxy.closed(id, &why);
 }
 
-/// Ends when the circuit was cut while it waited for its server.
-async fn cut_early(proxy: &Proxy, id: u64) {
-    loop {
+impl Proxy {
+    /// Has the task of a circuit woken when the circuit was changed by others.
+    fn register(&self, id: u64, waker: &Waker) {
+        let old = self.with_state(|state, _, _| state.circuits.insert(id, waker.clone()));
+        drop(old);
+    }
+
+    fn closed(&self, id: u64, why: &str) {
+        let old = self.with_state(|state, now, _| {
+            state.engine.closed(now, id, why);
+            state.circuits.remove(&id)
+        });
+        drop(old);
+    }
+}
+
+/// Connects to the server, unless the circuit is cut before that.
+async fn dial(
+    proxy: &Proxy,
+    id: u64,
+    server: SocketAddrV4,
+    after: Duration,
+) -> Result<Box<dyn ByteStream>, End> {
+    let mut connect = Box::pin(async move {
+        if !after.is_zero() {
+            proxy.sleep(after).await;
+        }
+        proxy.0.runtime.dial(server, &STREAMS).await
+    });
+    poll_fn(|cx| {
+        proxy.register(id, cx.waker());
         let cut = proxy.with(|engine, now| {
-            let way = Direction::Request;
-            matches!(engine.output(now, id, way), Output::Cut(_))
+            matches!(engine.output(now, id, Direction::Request), Output::Cut(_))
         });
         if cut {
-            return;
+            return Poll::Ready(Err(End::Cut(How::Close)));
         }
-        proxy.0.changed.notified().await;
-    }
+        let connected = ready!(connect.as_mut().poll(cx));
+        Poll::Ready(connected.map_err(|error| End::Failed("connecting to the server", error)))
+    })
+    .await
+}
+
+/// Who is in which state.
+struct Circuit {
+    proxy: Proxy,
+    id: u64,
+    timer: Box<dyn Timer>,
+    /// Sender of requests, sender of responses.
+    streams: [Box<dyn ByteStream>; 2],
+    /// The sender of this direction has more to say.
+    open: [bool; 2],
+    /// The receiver of this direction was told the end.
+    ended: [bool; 2],
 }
 
 impl Circuit {
-    async fn serve(&mut self) -> End {
-        for stream in &self.streams {
-            // A proxy that collects small messages would be a fault of its own.
-            let _ = stream.set_nodelay(true);
-        }
+    /// Writes and reads until there is nothing to do or the budget is used up.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.proxy.register(self.id, cx.waker());
+        let mut budget = Budget::default();
         loop {
+            let mut moved = 0;
             for way in Direction::BOTH {
-                if let Err(end) = self.write(way).await {
-                    return end;
+                match self.write(cx, way, &mut budget) {
+                    Ok(written) => moved += written,
+                    Err(end) => return Poll::Ready(end),
                 }
             }
             if self.ended == [true; 2] {
-                return End::Done;
+                return Poll::Ready(End::Done);
             }
-            if let Err(end) = self.wait().await {
-                return end;
+            for way in Direction::BOTH {
+                match self.read(cx, way) {
+                    Ok(read) => moved += read,
+                    Err(end) => return Poll::Ready(end),
+                }
             }
+            if moved > 0 {
+                if budget.spend(moved) {
+                    continue;
+                }
+                self.proxy.0.runtime.yield_now(cx);
+                return Poll::Pending;
+            }
+            // What has become due since the writes above is written at once.
+            let wake = self.proxy.with(|engine, _| engine.wake(self.id));
+            self.timer.reset(wake);
+            ready!(self.timer.poll(cx));
         }
     }
 
-    /// Waits for anything to do, and reads if that is it.
-    async fn wait(&mut self) -> Result<(), End> {
-        let reads = Direction::BOTH.map(|way| {
-            let room = self.proxy.with(|engine, _| engine.has_room(self.id, way));
-            self.open[way.index()] && room
-        });
-        let at = self.proxy.with(|engine, now| engine.wake(now, self.id));
-        let [client, server] = &self.streams;
-        let readable = tokio::select! {
-            _ = client.readable(), if reads[0] => Some(Direction::Request),
-            _ = server.readable(), if reads[1] => Some(Direction::Response),
-            _ = server.writable(), if self.blocked[0] => None,
-            _ = client.writable(), if self.blocked[1] => None,
-            () = self.proxy.sleep_until(at) => None,
-            () = self.proxy.0.changed.notified() => None,
-        };
-        match readable {
-            Some(way) => self.read(way),
-            None => Ok(()),
+    /// Reads once, if there is room; steps that were made.
+    fn read(&mut self, cx: &mut Context<'_>, way: Direction) -> Result<usize, End> {
+        if !self.open[way.index()] || !self.proxy.with(|engine, _| engine.has_room(self.id, way)) {
+            return Ok(0);
         }
-    }
-
-    fn read(&mut self, way: Direction) -> Result<(), End> {
         let mut chunk = [0; CHUNK];
-        match self.streams[way.index()].try_read(&mut chunk) {
-            Ok(0) => {
-                self.open[way.index()] = false;
-                self.proxy
-                    .with(|engine, now| engine.ended(now, self.id, way));
-            }
-            Ok(n) => {
-                let mut port_for = |server| self.proxy.port_for(server);
-                self.proxy.with(|engine, now| {
-                    let chunk = chunk.get(..n).unwrap_or_default();
-                    engine.received(now, self.id, way, chunk, &mut port_for);
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(End::Failed(NAMES[way.index()], error)),
+        let n = match self.streams[way.index()].poll_read(cx, &mut chunk) {
+            Poll::Pending => return Ok(0),
+            Poll::Ready(Ok(n)) => n,
+            Poll::Ready(Err(error)) => return Err(End::Failed(NAMES[way.index()], error)),
+        };
+        if n == 0 {
+            self.open[way.index()] = false;
+            (self.proxy).with(|engine, now| engine.ended(now, self.id, way));
+            return Ok(1);
         }
-        Ok(())
+        let mut port_for = |server| self.proxy.port_for(server);
+        self.proxy.with(|engine, now| {
+            let chunk = chunk.get(..n).unwrap_or_default();
+            engine.received(now, self.id, way, chunk, &mut port_for);
+        });
+        Ok(n)
     }
 
-    /// Writes what may be written in a direction.
-    async fn write(&mut self, way: Direction) -> Result<(), End> {
+    /// Writes what may be written in a direction; bytes that went, or steps that were made.
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        way: Direction,
+        budget: &mut Budget,
+    ) -> Result<usize, End> {
         let to = 1 - way.index();
-        self.blocked[way.index()] = false;
-        // One chunk after the other, but not for ever: the other direction wants its turn.
-        for _ in 0..64 {
-            let stream = &self.streams[to];
-            let step = self
-                .proxy
-                .with(|engine, now| match engine.output(now, self.id, way) {
-                    Output::Data(data) => {
-                        let written = stream.try_write(data);
-                        if let Ok(n) = written {
-                            engine.sent(now, self.id, way, n);
-                        }
-                        Step::Wrote(written)
-                    }
-                    Output::Idle => Step::Idle,
-                    Output::End => Step::End,
-                    Output::Cut(how) => Step::Cut(how),
-                });
-            match step {
-                Step::Wrote(Ok(_)) => {}
-                Step::Wrote(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked[way.index()] = true;
-                    return Ok(());
-                }
-                Step::Wrote(Err(error)) => return Err(End::Failed(NAMES[to], error)),
-                Step::Cut(how) => return Err(End::Cut(how)),
-                Step::Idle => return Ok(()),
-                Step::End => {
-                    if !self.ended[way.index()] {
+        let mut moved = 0;
+        loop {
+            let output = (self.proxy).with(|engine, now| engine.output(now, self.id, way));
+            let data = match output {
+                Output::Data(data) => data,
+                Output::Idle => return Ok(moved),
+                Output::Cut(how) => return Err(End::Cut(how)),
+                Output::End if self.ended[way.index()] => return Ok(moved),
+                Output::End => {
+                    // Fails if the other side is gone, which reading will tell.
+                    if self.streams[to].poll_shutdown(cx).is_ready() {
                         self.ended[way.index()] = true;
-                        let stream = &mut self.streams[to];
-                        // Fails if the other side is gone, which reading will tell.
-                        let _ = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await;
+                        moved += 1;
                     }
-                    return Ok(());
+                    return Ok(moved);
+                }
+            };
+            let stream = &mut self.streams[to];
+            match stream.poll_write_vectored(cx, &[IoSlice::new(&data)]) {
+                Poll::Pending => return Ok(moved),
+                Poll::Ready(Err(error)) => return Err(End::Failed(NAMES[to], error)),
+                Poll::Ready(Ok(n)) => {
+                    (self.proxy).with(|engine, now| engine.sent(now, self.id, way, n));
+                    moved += n.max(1);
+                    // Not for ever: the other direction and other circuits want their turn.
+                    if !budget.spend(n) {
+                        return Ok(moved);
+                    }
                 }
             }
         }
-        self.blocked[way.index()] = true;
-        Ok(())
     }
-}
-
-enum Step {
-    Wrote(io::Result<usize>),
-    Idle,
-    End,
-    Cut(How),
 }

@@ -1,57 +1,61 @@
-//! Where lines of the line protocol come from: connections, or standard input.
+//! The line protocol on connections.
 
-use std::io::BufRead;
+use std::future::poll_fn;
+use std::io::IoSlice;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{Receiver, channel};
-use tokio::task::spawn_local;
+use ca_net::{ByteStream, Listener};
 
 use super::Proxy;
 
 /// Longest line of a command; a connection that sends a longer one ends.
-const MAX_LINE: u64 = 4096;
-/// Lines of standard input that wait.
-const MAX_LINES: usize = 16;
+const MAX_LINE: usize = 4096;
 
 /// Takes commands from connections, for ever.
-pub(super) async fn serve(proxy: Proxy, listener: TcpListener) {
+pub(super) async fn serve(proxy: Proxy, mut listener: Box<dyn Listener>) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                spawn_local(converse(proxy.clone(), stream));
-            }
-            Err(_) => tokio::time::sleep(super::PAUSE).await,
+        match poll_fn(|cx| listener.poll_accept(cx)).await {
+            Ok((stream, _)) => proxy.spawn(converse(proxy.clone(), stream)),
+            Err(_) => proxy.sleep(super::PAUSE).await,
         }
     }
 }
 
-async fn converse(proxy: Proxy, mut stream: TcpStream) {
-    let (read, mut write) = stream.split();
-    let mut read = BufReader::new(read);
-    loop {
-        let mut line = String::new();
-        match (&mut read).take(MAX_LINE).read_line(&mut line).await {
-            Ok(1..) if line.ends_with('\n') => {}
-            _ => return,
-        }
+async fn converse(proxy: Proxy, mut stream: Box<dyn ByteStream>) {
+    let mut received = Vec::new();
+    while let Some(line) = next_line(&mut *stream, &mut received).await {
         let mut answer = proxy.execute(&line);
         answer.push('\n');
-        if write.write_all(answer.as_bytes()).await.is_err() {
+        if !write_all(&mut *stream, answer.as_bytes()).await {
             return;
         }
     }
 }
 
-/// The lines of standard input. A thread reads them, which ends with the process.
-pub(in crate::proxy) fn lines_of_stdin() -> Receiver<String> {
-    let (send, lines) = channel(MAX_LINES);
-    std::thread::spawn(move || {
-        let lines = std::io::stdin().lock().lines().map_while(Result::ok);
-        // Fails when nobody takes lines any more.
-        lines
-            .take_while(|line| send.blocking_send(line.clone()).is_ok())
-            .count();
-    });
-    lines
+/// The next line; `None` when there is none, or one that is too long or no text.
+async fn next_line(stream: &mut dyn ByteStream, received: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(end) = received.iter().position(|&byte| byte == b'\n') {
+            let line = received.drain(..=end).collect();
+            return String::from_utf8(line).ok();
+        }
+        if received.len() >= MAX_LINE {
+            return None;
+        }
+        let mut chunk = [0; 1024];
+        let read = poll_fn(|cx| stream.poll_read(cx, &mut chunk)).await;
+        let n = read.ok().filter(|&n| n > 0)?;
+        received.extend_from_slice(chunk.get(..n)?);
+    }
+}
+
+/// False if the other side is gone.
+async fn write_all(stream: &mut dyn ByteStream, mut data: &[u8]) -> bool {
+    while !data.is_empty() {
+        let write = poll_fn(|cx| stream.poll_write_vectored(cx, &[IoSlice::new(data)]));
+        match write.await {
+            Ok(n @ 1..) => data = data.get(n..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+    true
 }

@@ -1,25 +1,30 @@
 //! Datagrams: one socket for clients, and per client one towards the server.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, SocketAddrV4};
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+use ca_net::{Budget, DatagramSocket, TaskHandle, Timer, UdpOptions};
 use ca_proto::wire::MAX_UDP_RECV;
-use tokio::net::UdpSocket;
-use tokio::task::{AbortHandle, spawn_local};
 
-use super::Proxy;
+use super::{Proxy, lock};
 use crate::proxy::engine::To;
 use crate::proxy::rule::Direction;
 
 /// Clients with a socket of their own; for a further one the longest silent is forgotten.
 const MAX_CLIENTS: usize = 256;
 
+/// The one task sends through it and another one receives; neither waits under the lock.
+type Socket = Arc<Mutex<Box<dyn DatagramSocket>>>;
+
 /// A client's way to the server. Its task ends with it.
 #[derive(Debug)]
 struct Client {
-    socket: Rc<UdpSocket>,
-    replies: AbortHandle,
+    socket: Socket,
+    replies: TaskHandle,
     /// Number of the datagram that it sent last.
     last: u64,
 }
@@ -30,86 +35,174 @@ impl Drop for Client {
     }
 }
 
+struct Datagrams {
+    proxy: Proxy,
+    listen: Box<dyn DatagramSocket>,
+    clients: HashMap<SocketAddrV4, Client>,
+    received: u64,
+    /// A datagram that found its socket full.
+    outgoing: Option<(To, Bytes)>,
+    timer: Box<dyn Timer>,
+    buffer: Vec<u8>,
+}
+
 /// Serves datagrams for ever.
-pub(super) async fn run(proxy: Proxy, listen: UdpSocket) {
-    let mut clients: HashMap<SocketAddrV4, Client> = HashMap::new();
-    let mut received: u64 = 0;
-    let mut buffer = vec![0; MAX_UDP_RECV];
-    loop {
-        while let Some((to, data)) = proxy.with(|engine, now| engine.next_datagram(now)) {
-            let (socket, to) = match to {
-                To::ServerFor(client) => match clients.get(&client) {
-                    Some(known) => (&*known.socket, proxy.0.server),
+pub(super) async fn run(proxy: Proxy, listen: Box<dyn DatagramSocket>) {
+    let mut datagrams = Datagrams {
+        timer: proxy.0.runtime.timer(),
+        proxy,
+        listen,
+        clients: HashMap::new(),
+        received: 0,
+        outgoing: None,
+        buffer: vec![0; MAX_UDP_RECV],
+    };
+    poll_fn(|cx| datagrams.poll(cx)).await;
+}
+
+impl Datagrams {
+    /// Never ready.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.proxy.register_datagrams(cx);
+        let mut budget = Budget::default();
+        loop {
+            let more = self.send(cx, &mut budget) || self.receive(cx, &mut budget);
+            if more {
+                if budget.spend(0) {
+                    continue;
+                }
+                self.proxy.0.runtime.yield_now(cx);
+                return Poll::Pending;
+            }
+            // What has become due since the last look is sent at once; behind a datagram that found its
+            // socket full it waits for that socket.
+            let wake = match self.outgoing {
+                Some(_) => None,
+                None => self.proxy.with(|engine, _| engine.wake_datagrams()),
+            };
+            self.timer.reset(wake);
+            ready!(self.timer.poll(cx));
+        }
+    }
+
+    /// Sends what is due; true if there may be more.
+    fn send(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+        loop {
+            let next = self.outgoing.take();
+            let next = next.or_else(|| self.proxy.with(|engine, now| engine.next_datagram(now)));
+            let Some((to, data)) = next else {
+                return false;
+            };
+            let sent = match to {
+                To::ServerFor(client) => match self.clients.get(&client) {
+                    Some(known) => lock(&known.socket).poll_send_to(cx, &data, self.proxy.0.server),
+                    // It was forgotten for others.
                     None => continue,
                 },
-                To::Client(address) | To::Address(address) => (&listen, address),
+                To::Client(address) | To::Address(address) => {
+                    self.listen.poll_send_to(cx, &data, address)
+                }
             };
             // What cannot be sent is lost, as datagrams are.
-            let _ = socket.send_to(&data, SocketAddr::from(to)).await;
+            if sent.is_pending() {
+                self.outgoing = Some((to, data));
+                return false;
+            }
+            if !budget.spend(data.len()) {
+                return true;
+            }
         }
-        let at = proxy.with(|engine, _| engine.wake_datagrams());
-        let came = tokio::select! {
-            came = listen.recv_from(&mut buffer) => came,
-            () = proxy.sleep_until(at) => continue,
-            () = proxy.0.datagrams.notified() => continue,
+    }
+
+    /// Takes a datagram of a client; true if there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+        let Poll::Ready(received) = self.listen.poll_recv_from(cx, &mut self.buffer) else {
+            return false;
         };
         // Errors are ICMP answers to something sent earlier.
-        let Ok((len, SocketAddr::V4(from))) = came else {
-            continue;
+        let (len, from) = received.unwrap_or((0, self.proxy.0.listen));
+        if len > 0 && self.knows(from) {
+            let data = self.buffer.get(..len).unwrap_or_default();
+            pass(
+                &self.proxy,
+                Direction::Request,
+                from,
+                self.proxy.0.server,
+                data,
+            );
+        }
+        budget.spend(len);
+        true
+    }
+
+    /// Takes note of a client that has sent something; false if there can be no socket for it.
+    fn knows(&mut self, from: SocketAddrV4) -> bool {
+        self.received += 1;
+        if let Some(client) = self.clients.get_mut(&from) {
+            client.last = self.received;
+            return true;
+        }
+        let Some(client) = client(&self.proxy, from, self.received) else {
+            return false;
         };
-        received += 1;
-        if !clients.contains_key(&from) {
-            let Some(client) = client(&proxy, from).await else {
-                continue;
-            };
-            if clients.len() >= MAX_CLIENTS
-                && let Some(oldest) = clients.iter().min_by_key(|(_, client)| client.last)
-            {
-                let oldest = *oldest.0;
-                clients.remove(&oldest);
-            }
-            clients.insert(from, client);
+        if self.clients.len() >= MAX_CLIENTS
+            && let Some(oldest) = self.clients.iter().min_by_key(|(_, client)| client.last)
+        {
+            let oldest = *oldest.0;
+            self.clients.remove(&oldest);
         }
-        if let Some(client) = clients.get_mut(&from) {
-            client.last = received;
-        }
-        let data = buffer.get(..len).unwrap_or_default();
-        pass(&proxy, Direction::Request, from, proxy.0.server, data);
+        self.clients.insert(from, client);
+        true
+    }
+}
+
+impl Proxy {
+    /// Has the task of datagrams woken when there is something to send.
+    fn register_datagrams(&self, cx: &Context<'_>) {
+        let waker = cx.waker().clone();
+        let old = self.with_state(|state, _, _| state.datagrams.replace(waker));
+        drop(old);
     }
 }
 
 fn pass(proxy: &Proxy, way: Direction, client: SocketAddrV4, server: SocketAddrV4, data: &[u8]) {
     let mut port_for = |server| proxy.port_for(server);
-    proxy.with(|engine, now| engine.datagram(now, way, client, server, data, &mut port_for));
+    proxy.with_state(|state, now, wakers| {
+        (state.engine).datagram(now, way, client, server, data, &mut port_for);
+        if way == Direction::Response {
+            wakers.extend(state.datagrams.take());
+        }
+    });
 }
 
 /// Opens a client's socket towards the server and takes its replies.
-async fn client(proxy: &Proxy, client: SocketAddrV4) -> Option<Client> {
+fn client(proxy: &Proxy, client: SocketAddrV4, last: u64) -> Option<Client> {
     let local = if proxy.0.server.ip().is_loopback() {
-        [127, 0, 0, 1]
+        Ipv4Addr::LOCALHOST
     } else {
-        [0; 4]
+        Ipv4Addr::UNSPECIFIED
     };
-    let socket = Rc::new(
-        UdpSocket::bind((std::net::Ipv4Addr::from(local), 0))
-            .await
-            .ok()?,
-    );
-    let _ = socket.set_broadcast(true);
-    let (proxy, from_server) = (proxy.clone(), socket.clone());
-    let task = spawn_local(async move {
-        let mut buffer = vec![0; MAX_UDP_RECV];
-        loop {
-            if let Ok((len, SocketAddr::V4(server))) = from_server.recv_from(&mut buffer).await {
-                let data = buffer.get(..len).unwrap_or_default();
-                pass(&proxy, Direction::Response, client, server, data);
-                proxy.0.datagrams.notify_one();
-            }
-        }
-    });
+    let options = UdpOptions {
+        address: SocketAddrV4::new(local, 0),
+        ..UdpOptions::default()
+    };
+    let socket = Arc::new(Mutex::new(proxy.0.runtime.bind_udp(&options).ok()?));
+    let replies = replies(proxy.clone(), client, Arc::clone(&socket));
     Some(Client {
         socket,
-        replies: task.abort_handle(),
-        last: 0,
+        replies: proxy.0.runtime.spawn(Box::pin(replies)),
+        last,
     })
+}
+
+/// Takes what the server sends to a client, for ever.
+async fn replies(proxy: Proxy, client: SocketAddrV4, socket: Socket) {
+    let mut buffer = vec![0; MAX_UDP_RECV];
+    loop {
+        let received = poll_fn(|cx| lock(&socket).poll_recv_from(cx, &mut buffer)).await;
+        if let Ok((len, server)) = received {
+            let data = buffer.get(..len).unwrap_or_default();
+            pass(&proxy, Direction::Response, client, server, data);
+        }
+    }
 }

@@ -1,25 +1,28 @@
-//! Sockets around the engine, all on one thread.
+//! Sockets around the engine, on whatever [`Runtime`] there is.
+//!
+//! Each circuit, each listener and the datagrams have a task of their own. They share the engine behind
+//! one lock, under which nothing is sent, awaited or woken. A task leaves its waker before it looks at
+//! the engine, so that nothing happens in between.
 
 mod circuit;
 mod control;
 mod datagrams;
+#[cfg(test)]
+mod tests;
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
-use std::rc::Rc;
-use std::time;
+use std::net::SocketAddrV4;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
+use ca_net::{DatagramSocket, Listener, Runtime, StreamOptions, UdpOptions, WakerList};
 use ca_proto::Instant;
-use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::Notify;
-use tokio::task::spawn_local;
 
 use super::engine::{Engine, Level, Opening};
 use super::rule::Rule;
-
-pub(super) use control::lines_of_stdin;
 
 /// Servers behind the proxy, each with a port of its own; replies of further ones are lost.
 const MAX_SERVERS: usize = 64;
@@ -27,7 +30,13 @@ const MAX_SERVERS: usize = 64;
 const ATTEMPTS: u32 = 100;
 
 /// Pause after an accept that failed: out of descriptors, which others may give back.
-const PAUSE: time::Duration = time::Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections are what their ends make of them; the proxy adds no probes.
+const STREAMS: StreamOptions = StreamOptions {
+    keep_alive: false,
+    local: std::net::Ipv4Addr::UNSPECIFIED,
+};
 
 /// What the proxy is to be.
 #[derive(Debug)]
@@ -42,72 +51,83 @@ pub(super) struct Setup {
     pub(super) level: Level,
 }
 
-/// A running proxy; its tasks end with the set of local tasks they live in.
+/// A running proxy; its tasks end with the runtime they live on.
 #[derive(Clone, Debug)]
-pub(super) struct Proxy(Rc<Shared>);
+pub(super) struct Proxy(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    engine: RefCell<Engine>,
-    start: time::Instant,
+    runtime: Arc<dyn Runtime>,
     listen: SocketAddrV4,
     server: SocketAddrV4,
     control: Option<SocketAddrV4>,
-    /// Ports of the proxy by the server they lead to.
-    ports: RefCell<HashMap<SocketAddrV4, u16>>,
-    /// Something changed that every task has to look at.
-    changed: Notify,
-    /// There are datagrams to send.
-    datagrams: Notify,
-    /// There are lines for the user.
-    logged: Notify,
-    quit: Cell<bool>,
+    state: Mutex<State>,
+    /// Ports of the proxy by the server they lead to. Taken while `state` is held, not the other way
+    /// round.
+    ports: Mutex<HashMap<SocketAddrV4, u16>>,
+}
+
+/// The engine, and who is to be woken when it has changed.
+#[derive(Debug)]
+struct State {
+    engine: Engine,
+    /// The tasks of circuits, by the circuits' numbers.
+    circuits: BTreeMap<u64, Waker>,
+    /// The task that sends datagrams.
+    datagrams: Option<Waker>,
+    /// Who waits for something to tell the user.
+    reader: Option<Waker>,
+    quit: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic under the lock is a defect of ours; the other circuits may go on.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Proxy {
-    /// Opens the sockets and starts to work, within a set of local tasks.
+    /// Opens the sockets and starts the tasks.
     ///
     /// # Errors
     /// Addresses that cannot be bound, with the address.
-    pub(super) async fn start(setup: Setup) -> Result<Self, (SocketAddrV4, io::Error)> {
-        let (listener, udp) = bind_both(setup.listen)
-            .await
-            .map_err(|error| (setup.listen, error))?;
-        let bound = |listener: &TcpListener, wanted| match listener.local_addr() {
-            Ok(SocketAddr::V4(address)) => Ok(address),
-            Ok(SocketAddr::V6(_)) => Err((wanted, io::ErrorKind::Unsupported.into())),
-            Err(error) => Err((wanted, error)),
-        };
-        let listen = bound(&listener, setup.listen)?;
-        let control = match setup.control {
+    pub(super) fn start(
+        runtime: Arc<dyn Runtime>,
+        setup: Setup,
+    ) -> Result<Self, (SocketAddrV4, io::Error)> {
+        let (listener, udp) =
+            bind_both(&*runtime, setup.listen).map_err(|error| (setup.listen, error))?;
+        let at = |wanted| move |error| (wanted, error);
+        let listen = listener.local_addr().map_err(at(setup.listen))?;
+        let commands = match setup.control {
             None => None,
-            Some(wanted) => {
-                let listener = TcpListener::bind(wanted)
-                    .await
-                    .map_err(|error| (wanted, error))?;
-                Some((bound(&listener, wanted)?, listener))
-            }
+            Some(wanted) => Some(runtime.listen(wanted, &STREAMS).map_err(at(wanted))?),
+        };
+        let control = match &commands {
+            None => None,
+            Some(listener) => Some(listener.local_addr().map_err(at(listen))?),
         };
         let mut engine = Engine::new(setup.rules, setup.seed, setup.level, listen);
         if setup.read_only {
             engine = engine.read_only();
         }
-        let proxy = Self(Rc::new(Shared {
-            engine: RefCell::new(engine),
-            start: time::Instant::now(),
+        let proxy = Self(Arc::new(Shared {
+            runtime,
             listen,
             server: setup.server,
-            control: control.as_ref().map(|(address, _)| *address),
-            ports: RefCell::new(HashMap::from([(setup.server, listen.port())])),
-            changed: Notify::new(),
-            datagrams: Notify::new(),
-            logged: Notify::new(),
-            quit: Cell::new(false),
+            control,
+            state: Mutex::new(State {
+                engine,
+                circuits: BTreeMap::new(),
+                datagrams: None,
+                reader: None,
+                quit: false,
+            }),
+            ports: Mutex::new(HashMap::from([(setup.server, listen.port())])),
         }));
-        spawn_local(proxy.clone().accept(listener, setup.server));
-        spawn_local(datagrams::run(proxy.clone(), udp));
-        if let Some((_, listener)) = control {
-            spawn_local(control::serve(proxy.clone(), listener));
+        proxy.spawn(proxy.clone().accept(listener, setup.server));
+        proxy.spawn(datagrams::run(proxy.clone(), udp));
+        if let Some(listener) = commands {
+            proxy.spawn(control::serve(proxy.clone(), listener));
         }
         Ok(proxy)
     }
@@ -124,16 +144,18 @@ impl Proxy {
 
     /// Executes a line of the line protocol; the answer.
     pub(super) fn execute(&self, line: &str) -> String {
-        let reply = self.with(|engine, now| super::control::execute(engine, now, line));
-        if reply.changed {
-            self.0.changed.notify_waiters();
-            self.0.datagrams.notify_one();
-        }
-        if reply.quit {
-            self.0.quit.set(true);
-            self.0.logged.notify_one();
-        }
-        reply.text
+        self.with_state(|state, now, wakers| {
+            let reply = super::control::execute(&mut state.engine, now, line);
+            if reply.changed {
+                wakers.extend(state.circuits.values().cloned());
+                wakers.extend(state.datagrams.take());
+            }
+            if reply.quit {
+                state.quit = true;
+                wakers.extend(state.reader.take());
+            }
+            reply.text
+        })
     }
 
     /// Waits for something to tell; `None` when the proxy is to end.
@@ -141,50 +163,62 @@ impl Proxy {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub(super) async fn lines(&self) -> Option<Vec<String>> {
-        loop {
-            let lines = self.0.engine.borrow_mut().take_log();
+        poll_fn(|cx| {
+            let mut state = lock(&self.0.state);
+            let lines = state.engine.take_log();
             if !lines.is_empty() {
-                return Some(lines);
+                return Poll::Ready(Some(lines));
             }
-            if self.0.quit.get() {
-                return None;
+            if state.quit {
+                return Poll::Ready(None);
             }
-            self.0.logged.notified().await;
-        }
+            let old = state.reader.replace(cx.waker().clone());
+            drop(state);
+            drop(old);
+            Poll::Pending
+        })
+        .await
     }
 
-    fn now(&self) -> Instant {
-        Instant::ZERO + self.0.start.elapsed()
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.0.runtime.spawn(Box::pin(task)));
     }
 
+    async fn sleep(&self, time: Duration) {
+        let mut timer = self.0.runtime.timer();
+        timer.reset(Some(self.0.runtime.now() + time));
+        poll_fn(|cx| timer.poll(cx)).await;
+    }
+
+    /// Works with the engine.
     fn with<R>(&self, work: impl FnOnce(&mut Engine, Instant) -> R) -> R {
-        let mut engine = self.0.engine.borrow_mut();
-        let result = work(&mut engine, self.now());
-        if engine.has_log() {
-            self.0.logged.notify_one();
+        self.with_state(|state, now, _| work(&mut state.engine, now))
+    }
+
+    fn with_state<R>(&self, work: impl FnOnce(&mut State, Instant, &mut WakerList) -> R) -> R {
+        let mut wakers = WakerList::new();
+        let mut state = lock(&self.0.state);
+        // Read under the lock, so that it never goes back.
+        let now = self.0.runtime.now();
+        let result = work(&mut state, now, &mut wakers);
+        if state.engine.has_log() {
+            wakers.extend(state.reader.take());
         }
+        drop(state);
+        wakers.wake_all();
         result
     }
 
-    /// Sleeps until an instant; for ever without one.
-    async fn sleep_until(&self, at: Option<Instant>) {
-        let elapsed = at.map(|at| time::Duration::from_nanos(at.as_nanos()));
-        match elapsed.and_then(|elapsed| self.0.start.checked_add(elapsed)) {
-            Some(at) => tokio::time::sleep_until(at.into()).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn accept(self, listener: TcpListener, server: SocketAddrV4) {
+    async fn accept(self, mut listener: Box<dyn Listener>, server: SocketAddrV4) {
         loop {
-            let Ok((stream, SocketAddr::V4(client))) = listener.accept().await else {
-                tokio::time::sleep(PAUSE).await;
+            let Ok((mut stream, client)) = poll_fn(|cx| listener.poll_accept(cx)).await else {
+                self.sleep(PAUSE).await;
                 continue;
             };
             match self.with(|engine, now| engine.open(now, client, server)) {
-                Opening::Refuse => drop(stream.set_zero_linger()),
+                Opening::Refuse => stream.abort_on_drop(),
                 Opening::Connect { id, after } => {
-                    spawn_local(circuit::run(self.clone(), id, stream, server, after));
+                    self.spawn(circuit::run(self.clone(), id, stream, server, after));
                 }
             }
         }
@@ -192,30 +226,35 @@ impl Proxy {
 
     /// The port that leads to a server; opens one for a server that is new.
     fn port_for(&self, server: SocketAddrV4) -> Option<u16> {
-        let mut ports = self.0.ports.borrow_mut();
+        let mut ports = lock(&self.0.ports);
         if let Some(&port) = ports.get(&server) {
             return Some(port);
         }
         if ports.len() >= MAX_SERVERS {
             return None;
         }
-        let listener = std::net::TcpListener::bind((*self.0.listen.ip(), 0)).ok()?;
-        listener.set_nonblocking(true).ok()?;
+        let address = SocketAddrV4::new(*self.0.listen.ip(), 0);
+        let listener = self.0.runtime.listen(address, &STREAMS).ok()?;
         let port = listener.local_addr().ok()?.port();
-        let listener = TcpListener::from_std(listener).ok()?;
-        spawn_local(self.clone().accept(listener, server));
+        self.spawn(self.clone().accept(listener, server));
         ports.insert(server, port);
         Some(port)
     }
 }
 
 /// Binds one port for TCP and UDP.
-async fn bind_both(address: SocketAddrV4) -> io::Result<(TcpListener, UdpSocket)> {
+fn bind_both(
+    runtime: &dyn Runtime,
+    address: SocketAddrV4,
+) -> io::Result<(Box<dyn Listener>, Box<dyn DatagramSocket>)> {
     let mut last = io::ErrorKind::AddrInUse.into();
     for _ in 0..ATTEMPTS {
-        let listener = TcpListener::bind(address).await?;
-        let port = listener.local_addr()?.port();
-        match UdpSocket::bind((*address.ip(), port)).await {
+        let listener = runtime.listen(address, &STREAMS)?;
+        let options = UdpOptions {
+            address: SocketAddrV4::new(*address.ip(), listener.local_addr()?.port()),
+            ..UdpOptions::default()
+        };
+        match runtime.bind_udp(&options) {
             Ok(udp) => return Ok((listener, udp)),
             Err(error) if address.port() != 0 => return Err(error),
             Err(error) => last = error,

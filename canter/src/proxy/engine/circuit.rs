@@ -314,7 +314,7 @@ impl Circuit {
     }
 
     /// What the driver is to do in a direction.
-    pub(super) fn output(&mut self, now: Instant, rules: &Rules, way: Direction) -> Output<'_> {
+    pub(super) fn output(&mut self, now: Instant, rules: &Rules, way: Direction) -> Output {
         if let Some(how) = self.cut {
             return Output::Cut(how);
         }
@@ -330,9 +330,8 @@ impl Circuit {
         lane.output(now, rules.rate(way), stalled)
     }
 
-    pub(super) fn wake(&self, now: Instant, rules: &Rules) -> Option<Instant> {
-        let wakes = Direction::BOTH.map(|way| self.lanes[way.index()].wake(now, rules.rate(way)));
-        wakes.into_iter().flatten().min()
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.lanes.iter().filter_map(Lane::wake).min()
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn is_put(command: Command) -> bool {
 }
 
 impl Circuit {
-    /// Answers a put as a server does that allows no writing (`wire-and-server` 5.6, 5.7).
+    /// Answers a put as a server does that allows no writing (`caerr.h` of EPICS Base).
     pub(super) fn refuse_put(&mut self, desk: &mut Desk<'_>, header: &Header, cid: Option<u32>) {
         self.refused_puts += 1;
         desk.log.event(desk.now, || {

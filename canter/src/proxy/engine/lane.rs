@@ -33,10 +33,10 @@ enum Item {
 }
 
 /// What the driver is to do in a direction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Output<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Output {
     /// Write these bytes, and say how many were.
-    Data(&'a [u8]),
+    Data(Bytes),
     /// Everything was sent and the sender is done: close the writing half.
     End,
     /// End the circuit.
@@ -74,6 +74,8 @@ pub(super) struct Lane {
     pub(super) stall: Option<Stall>,
     /// When a throttled direction may send again.
     next_free: Instant,
+    /// It was throttled when it was last looked at.
+    throttled: bool,
 }
 
 impl Lane {
@@ -225,19 +227,20 @@ impl Lane {
 
     /// What to do now. `rate` is the limit in bytes per second, `stalled` whether nothing may be
     /// sent.
-    pub(super) fn output(&mut self, now: Instant, rate: Option<u32>, stalled: bool) -> Output<'_> {
+    pub(super) fn output(&mut self, now: Instant, rate: Option<u32>, stalled: bool) -> Output {
         self.release(now);
         while matches!(self.ready.front(), Some(Item::Data(data)) if data.is_empty()) {
             self.ready.pop_front();
             self.size -= ITEM_COST;
         }
         let throttled = rate.is_some() && now < self.next_free;
+        self.throttled = throttled && !self.ready.is_empty();
         match self.ready.front() {
             Some(Item::Cut(how)) => Output::Cut(*how),
             Some(_) if stalled || throttled => Output::Idle,
             Some(Item::Data(data)) => {
                 let slice = rate.map_or(data.len(), |rate| (rate / SLICES).max(1) as usize);
-                Output::Data(data.get(..slice).unwrap_or(data))
+                Output::Data(data.slice(..slice.min(data.len())))
             }
             Some(Item::End) => Output::End,
             Some(Item::Last(..)) | None => Output::Idle,
@@ -258,16 +261,18 @@ impl Lane {
         }
     }
 
-    /// When to look again, if nothing else happens.
-    pub(super) fn wake(&self, now: Instant, rate: Option<u32>) -> Option<Instant> {
+    /// When to look again, if nothing else happens; at once if that time has passed.
+    ///
+    /// A look at the lane does away with everything that is due. So what it leaves is never left out
+    /// here, whatever the clock says: time passes between a look and this question.
+    pub(super) fn wake(&self) -> Option<Instant> {
         let due = self.waiting.first_key_value().map(|(place, _)| place.0);
         let stall = match self.stall {
             Some(Stall::Until(end)) => Some(end),
             _ => None,
         };
-        let throttle = (rate.is_some() && !self.ready.is_empty()).then_some(self.next_free);
-        let all = [due, stall, throttle].into_iter().flatten();
-        all.filter(|&at| at > now).min()
+        let throttle = self.throttled.then_some(self.next_free);
+        [due, stall, throttle].into_iter().flatten().min()
     }
 }
 

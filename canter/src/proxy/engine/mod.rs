@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// What to do in a direction.
-    pub(crate) fn output(&mut self, now: Instant, id: u64, way: Direction) -> Output<'_> {
+    pub(crate) fn output(&mut self, now: Instant, id: u64, way: Direction) -> Output {
         match self.circuits.get_mut(&id) {
             Some(circuit) => circuit.output(now, &self.rules, way),
             None => Output::Cut(How::Close),
@@ -186,9 +186,10 @@ impl Engine {
         }
     }
 
-    /// When to look at a circuit again, if nothing else happens.
-    pub(crate) fn wake(&self, now: Instant, id: u64) -> Option<Instant> {
-        self.circuits.get(&id)?.wake(now, &self.rules)
+    /// When to look at a circuit again with [`output`](Self::output), if nothing else happens; at
+    /// once if that time has passed.
+    pub(crate) fn wake(&self, id: u64) -> Option<Instant> {
+        self.circuits.get(&id)?.wake()
     }
 
     /// The circuit is gone.

@@ -113,7 +113,7 @@ impl Rig {
         loop {
             let n = match self.engine.output(self.now, self.id, way) {
                 Output::Data(data) => {
-                    all.extend_from_slice(data);
+                    all.extend_from_slice(&data);
                     data.len()
                 }
                 Output::Idle => return (all, ""),
@@ -157,7 +157,7 @@ impl Rig {
     }
 
     fn wake(&self) -> Option<Instant> {
-        self.engine.wake(self.now, self.id)
+        self.engine.wake(self.id)
     }
 }
 

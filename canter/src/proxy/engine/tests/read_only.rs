@@ -56,7 +56,7 @@ fn no_client_gets_write_access() {
     assert_eq!(rig.heard(Direction::Response), [rights(1, 1).to_string()]);
 }
 
-/// `wire-and-server` 5.6 and 5.7: an `ERROR` with the channel's CID, or the answer with the status.
+/// `caerr.h` of EPICS Base: an `ERROR` with the channel's CID, or the answer with the status.
 #[test]
 fn puts_are_answered_and_do_not_reach_the_server() {
     let mut rig = guarded("", &["a"]);

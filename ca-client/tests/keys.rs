@@ -1,0 +1,15 @@
+//! What belongs to a subscription is found by its key.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ca_client::SubscriptionKey;
+
+#[test]
+fn subscription_keys_are_keys_of_maps() {
+    fn is_key<K: std::hash::Hash + Ord + Copy + Send + Sync>() {}
+    is_key::<SubscriptionKey>();
+    let _: (
+        HashMap<SubscriptionKey, &str>,
+        BTreeMap<SubscriptionKey, &str>,
+    ) = Default::default();
+}

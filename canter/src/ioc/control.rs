@@ -1,0 +1,295 @@
+//! The line protocol: one command per line, any number of lines back, the last `ok` or `error: …`, as
+//! of `canter proxy`.
+
+use ca_proto::access::AccessRights;
+use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
+use ca_server_sim::net::{ServeError, SimIoc};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::json::JsonSample;
+use crate::proxy::pattern::Pattern;
+use crate::put::input::{self, Mode, Target};
+use crate::sample::Sample;
+use crate::text;
+
+const HELP: &str = "\
+read PV…      the state of each PV or field, a JSON object per line
+list [PATTERN]
+              the same of all PVs, or those whose name matches, with * and ?
+post PV VALUE…
+              set a value as its owner does: no rights, limits or hooks
+alarm PV SEVERITY [STATUS]
+              raise an alarm; NO_ALARM ends it; SOFT unless a status is given
+rights PV RIGHTS
+              none, read, write or read-write for clients from now on
+complete PV [STATUS]
+              answer the write with completion that the PV is busy with; ECA_NORMAL, or ECA_PUTFAIL
+stats         circuits, channels, subscriptions, and the limits that were met
+stop          end all circuits and close the ports, as if the IOC were gone
+start         serve again, on the same ports
+reload        read the files anew, as on SIGHUP
+help          this
+quit          end the program";
+
+/// Longest line of a command; a connection that sends a longer one ends.
+const MAX_LINE: u64 = 64 * 1024;
+/// Commands that wait.
+const WAITING: usize = 16;
+
+/// A line with the place for its answer.
+pub(super) type Request = (String, oneshot::Sender<String>);
+
+/// Something that the IOC's owner has to do, for it takes time or ends the IOC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Deed {
+    Stop,
+    Start,
+    Reload,
+    Quit,
+}
+
+/// The answer to a command, or what is to be done for it.
+pub(super) type Done = Result<Vec<String>, String>;
+
+/// Takes commands from connections, until nobody wants them.
+pub(super) fn serve(listener: TcpListener) -> mpsc::Receiver<Request> {
+    let (send, requests) = mpsc::channel(WAITING);
+    tokio::spawn(async move {
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = send.closed() => return,
+            };
+            match stream {
+                Ok((stream, _)) => {
+                    tokio::spawn(converse(stream, send.clone()));
+                }
+                // Out of descriptors, which others may give back.
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+        }
+    });
+    requests
+}
+
+async fn converse(mut stream: TcpStream, requests: mpsc::Sender<Request>) {
+    let (read, mut write) = stream.split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = String::new();
+        match (&mut read).take(MAX_LINE).read_line(&mut line).await {
+            Ok(1..) if line.ends_with('\n') => {}
+            _ => return,
+        }
+        let (answer, wait) = oneshot::channel();
+        if requests.send((line, answer)).await.is_err() {
+            return;
+        }
+        // A command that ends the IOC may end the wait too.
+        let Ok(mut answer) = wait.await else { return };
+        answer.push('\n');
+        if write.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The answer as it is sent.
+pub(super) fn reply(done: Done) -> String {
+    match done {
+        Ok(mut lines) => {
+            lines.push("ok".to_owned());
+            lines.join("\n")
+        }
+        Err(what) => format!("error: {what}"),
+    }
+}
+
+/// Executes a line, or says what the owner has to do for it.
+pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
+    let Some(words) = shlex::split(line) else {
+        return Ok(Err("a quote has no end".to_owned()));
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Ok(match words[..] {
+        ["read", ref pvs @ ..] if !pvs.is_empty() => pvs.iter().map(|pv| read(ioc, pv)).collect(),
+        ["list"] => list(ioc, &Pattern::new("*")),
+        ["list", pattern] => list(ioc, &Pattern::new(pattern)),
+        ["post", pv, ref values @ ..] if !values.is_empty() => post(ioc, pv, values),
+        ["alarm", pv, severity] => alarm(ioc, pv, severity, None),
+        ["alarm", pv, severity, status] => alarm(ioc, pv, severity, Some(status)),
+        ["rights", pv, rights] => set_rights(ioc, pv, rights),
+        ["complete", pv] => complete(ioc, pv, "ECA_NORMAL"),
+        ["complete", pv, status] => complete(ioc, pv, status),
+        ["stats"] => Ok(stats(ioc)),
+        ["stop"] => return Err(Deed::Stop),
+        ["start"] => return Err(Deed::Start),
+        ["reload"] => return Err(Deed::Reload),
+        ["quit"] => return Err(Deed::Quit),
+        ["help"] => Ok(HELP.lines().map(str::to_owned).collect()),
+        [] => Ok(Vec::new()),
+        [known, ..]
+            if HELP
+                .lines()
+                .any(|line| line.split(' ').next() == Some(known)) =>
+        {
+            Err(format!(
+                "that is not how `{known}` is used; `help` shows it"
+            ))
+        }
+        _ => Err(format!(
+            "there is no command `{}`; `help` shows them",
+            text::printable(line.trim())
+        )),
+    })
+}
+
+/// A PV or field as a line.
+#[derive(Serialize)]
+struct Line<'a> {
+    pv: &'a str,
+    #[serde(flatten)]
+    sample: JsonSample,
+}
+
+fn read(ioc: &SimIoc, pv: &str) -> Result<String, String> {
+    let snapshot = ioc.read(pv).map_err(unknown)?;
+    let is_array = snapshot.value.count() != 1 || room(ioc, pv) > 1;
+    let sample = Sample::from_snapshot(snapshot);
+    let sample = JsonSample::new(&sample, is_array, false);
+    serde_json::to_string(&Line { pv, sample }).map_err(|error| error.to_string())
+}
+
+fn unknown(error: ca_server_sim::PostError) -> String {
+    match error {
+        ca_server_sim::PostError::UnknownPv { name } => {
+            format!("there is no PV or field {name}; `list` shows the PVs")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Elements that a PV has room for.
+fn room(ioc: &SimIoc, pv: &str) -> u32 {
+    let elements = ioc.with(|ioc, _| ioc.number(format!("{pv}.NELM").as_str()));
+    // A number of 32 bits.
+    elements.map_or(1, |elements| elements as u32)
+}
+
+fn list(ioc: &SimIoc, pattern: &Pattern) -> Done {
+    let names = ioc.with(|ioc, _| {
+        let names = ioc
+            .pv_names()
+            .filter(|name| pattern.matches(name.as_bytes()));
+        names.map(str::to_owned).collect::<Vec<_>>()
+    });
+    // One that is removed meanwhile is no error.
+    Ok(names
+        .iter()
+        .filter_map(|name| read(ioc, name).ok())
+        .collect())
+}
+
+fn post(ioc: &SimIoc, pv: &str, values: &[&str]) -> Done {
+    let snapshot = ioc.read(pv).map_err(unknown)?;
+    let target = Target {
+        pv,
+        native: snapshot.value.native(),
+        count: room(ioc, pv),
+        states: &snapshot.meta.states,
+    };
+    let values: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
+    let value = input::value(&target, Mode::Native, &values)
+        .map_err(|error| format!("{}; {}", error.what, error.remedy))?;
+    ioc.post(pv, value).map_err(unknown)?;
+    Ok(Vec::new())
+}
+
+fn alarm(ioc: &SimIoc, pv: &str, severity: &str, status: Option<&str>) -> Done {
+    let find = AlarmSeverity::ALL.iter();
+    let severity = find
+        .copied()
+        .find(|known| known.name() == Some(severity))
+        .ok_or("a severity is NO_ALARM, MINOR, MAJOR or INVALID")?;
+    let status = match status {
+        None => AlarmStatus::SOFT,
+        Some(status) => {
+            let mut all = AlarmStatus::ALL.iter();
+            let found = all.find(|known| known.name() == Some(status)).copied();
+            found.ok_or_else(|| {
+                let names = AlarmStatus::ALL.iter().filter_map(|status| status.name());
+                let names = names.collect::<Vec<_>>().join(", ");
+                format!(
+                    "there is no status {}; there are {names}",
+                    text::printable(status)
+                )
+            })?
+        }
+    };
+    let alarm = match severity {
+        AlarmSeverity::NO_ALARM => Alarm::NONE,
+        severity => Alarm::new(status, severity),
+    };
+    ioc.with(|ioc, now| ioc.set_alarm(now, pv, alarm))
+        .map_err(unknown)?;
+    Ok(Vec::new())
+}
+
+fn set_rights(ioc: &SimIoc, pv: &str, rights: &str) -> Done {
+    let rights = match rights {
+        "none" => AccessRights::NONE,
+        "read" => AccessRights::READ,
+        "write" => AccessRights::WRITE,
+        "read-write" => AccessRights::ALL,
+        _ => return Err("rights are none, read, write or read-write".to_owned()),
+    };
+    ioc.with(|ioc, now| ioc.set_rights(now, pv, rights))
+        .map_err(unknown)?;
+    Ok(Vec::new())
+}
+
+fn complete(ioc: &SimIoc, pv: &str, status: &str) -> Done {
+    let status = match status {
+        "ECA_NORMAL" => EcaStatus::NORMAL,
+        "ECA_PUTFAIL" => EcaStatus::PUTFAIL,
+        _ => return Err("a put ends with ECA_NORMAL or ECA_PUTFAIL".to_owned()),
+    };
+    match ioc
+        .with(|ioc, now| ioc.finish_put(now, pv, status))
+        .map_err(unknown)?
+    {
+        true => Ok(Vec::new()),
+        false => Err(format!("{pv} is not busy with a write")),
+    }
+}
+
+fn stats(ioc: &SimIoc) -> Vec<String> {
+    let stats = ioc.with(|ioc, _| ioc.stats());
+    let serves = if ioc.is_running() {
+        "serves"
+    } else {
+        "stopped"
+    };
+    let mut lines = vec![
+        format!("{serves} on {}, UDP port {}", ioc.addr(), ioc.udp_port()),
+        format!(
+            "{} circuits, {} channels, {} subscriptions, {} searches, {} found",
+            stats.circuits,
+            stats.channels,
+            stats.subscriptions,
+            stats.search.searches,
+            stats.search.found
+        ),
+    ];
+    let met = stats.limits.iter().filter(|&(_, times)| times > 0);
+    lines.extend(met.map(|(limit, times)| format!("{}: met {times} times", limit.setting())));
+    lines
+}
+
+/// Why the IOC does not serve again.
+pub(super) fn cannot_start(error: &ServeError) -> String {
+    format!("{error}; it is still stopped")
+}

@@ -1,0 +1,321 @@
+//! What `canter ioc` is asked to serve: files and options, read as a whole.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use ca_proto::config::ServerParams;
+use ca_server_sim::diagnostic::Diagnostics;
+use ca_server_sim::{Described, Description, PvSpec, toml};
+
+use super::IocArgs;
+use crate::console::Console;
+use crate::demo;
+use crate::exit::{Stop, UsageError};
+use crate::text;
+
+/// A PV that is to be served.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) name: String,
+    pub(super) spec: PvSpec,
+    /// The same while its description is the same.
+    pub(super) fingerprint: String,
+}
+
+/// Everything that is to be served.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) pvs: Vec<Planned>,
+    pub(super) seed: Option<u64>,
+    /// The files, for their limits.
+    descriptions: Vec<Description>,
+    limits: Vec<String>,
+}
+
+impl Plan {
+    /// Sets the limits that files and options name; the options win.
+    pub(super) fn apply(&self, params: &mut ServerParams) {
+        for description in &self.descriptions {
+            description.apply(params);
+        }
+        for limit in &self.limits {
+            // They were read before.
+            let _ = toml::set_limits(params, "--limit", limit);
+        }
+    }
+}
+
+/// What is wrong, as far as it has been looked at.
+#[derive(Default)]
+struct Report {
+    found: Vec<Diagnostics>,
+    /// Mistakes that are in no line.
+    whole: Vec<UsageError>,
+}
+
+impl Report {
+    fn has_errors(&self) -> bool {
+        !self.whole.is_empty() || self.found.iter().any(Diagnostics::has_errors)
+    }
+
+    fn tell(&self, console: &mut Console<'_>) -> io::Result<()> {
+        for error in &self.whole {
+            console.complain(error)?;
+        }
+        let styled = console.err_styled();
+        for found in self.found.iter().filter(|found| !found.is_empty()) {
+            console.complain(found.render(styled))?;
+        }
+        if self.has_errors() {
+            let errors: usize = self.found.iter().map(|found| found.errors().count()).sum();
+            let count = text::counted((errors + self.whole.len()) as u64, "error");
+            console.complain(format_args!("{count}, nothing was done"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads files and options, and tells everything that is wrong or odd about them.
+///
+/// # Errors
+/// Mistakes, which have been told; an output that cannot be written.
+pub(super) fn read(args: &IocArgs, console: &mut Console<'_>) -> Result<Plan, Stop> {
+    let mut report = Report::default();
+    let plan = collect(args, &mut report);
+    report.tell(console)?;
+    match report.has_errors() {
+        true => Err(Stop::Told),
+        false => Ok(plan),
+    }
+}
+
+fn collect(args: &IocArgs, report: &mut Report) -> Plan {
+    let mut plan = Plan {
+        limits: args.limits.clone(),
+        ..Plan::default()
+    };
+    // Where each name comes from.
+    let mut names: HashMap<String, String> = HashMap::new();
+    for path in &args.files {
+        match read_file(path) {
+            Err(Mistake::Whole(error)) => report.whole.push(error),
+            Err(Mistake::Lines(found)) => report.found.push(*found),
+            Ok(description) => file(&mut plan, report, &mut names, path, description),
+        }
+    }
+    for pv in &args.pvs {
+        option(&mut plan, report, &mut names, pv);
+    }
+    let mut params = ServerParams::default();
+    for limit in &args.limits {
+        if let Err(error) = toml::set_limits(&mut params, "--limit", limit) {
+            report.found.push(error.all);
+        }
+    }
+    if args.demo {
+        for (name, spec) in demo::pvs::all() {
+            if let Some(other) = names.insert(name.to_owned(), "--demo".to_owned()) {
+                let what = format!("--demo: PV \"{name}\" is in {other} too");
+                report
+                    .whole
+                    .push(UsageError::new(what, "give the other one another name"));
+            }
+            plan.add(name, spec, String::new());
+        }
+    }
+    plan.fields(report);
+    if plan.pvs.is_empty() && !report.has_errors() {
+        report.whole.push(UsageError::new(
+            "there are no PVs to serve",
+            "give --pv NAME=TYPE:VALUE such as --pv my:gap=double:1.5, a TOML file, or --demo",
+        ));
+    }
+    plan
+}
+
+impl Plan {
+    /// Names that are those of fields of other PVs.
+    fn fields(&self, report: &mut Report) {
+        let specs: HashMap<&str, &PvSpec> = (self.pvs.iter())
+            .map(|pv| (pv.name.as_str(), &pv.spec))
+            .collect();
+        for pv in &self.pvs {
+            let splits = pv
+                .name
+                .match_indices('.')
+                .map(|(dot, _)| pv.name.split_at(dot));
+            let mut owners = splits.filter(|(owner, field)| {
+                let spec = specs.get(owner);
+                spec.is_some_and(|spec| spec.has_field(&field[1..]))
+            });
+            if let Some((owner, _)) = owners.next() {
+                let what = format!(
+                    "PV \"{}\" has the name of a field of PV \"{owner}\"",
+                    pv.name
+                );
+                report
+                    .whole
+                    .push(UsageError::new(what, "give one of the two another name"));
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, spec: PvSpec, fingerprint: String) {
+        self.pvs.push(Planned {
+            name: name.to_owned(),
+            spec,
+            fingerprint,
+        });
+    }
+}
+
+fn file(
+    plan: &mut Plan,
+    report: &mut Report,
+    names: &mut HashMap<String, String>,
+    path: &Path,
+    mut description: Description,
+) {
+    let shown = path.display().to_string();
+    let mut found = std::mem::replace(&mut description.remarks, Diagnostics::new("", ""));
+    plan.seed = description.seed.or(plan.seed);
+    for pv in std::mem::take(&mut description.pvs) {
+        let Described {
+            name,
+            spec,
+            span,
+            fingerprint,
+            ..
+        } = pv;
+        if let Some(other) = names.get(&name) {
+            let what = format!("PV \"{name}\" exists already, it is in {other} too");
+            found.error(span, what, "give one of the two another name");
+            continue;
+        }
+        names.insert(name.clone(), shown.clone());
+        plan.add(&name, spec, fingerprint);
+    }
+    report.found.push(found);
+    plan.descriptions.push(description);
+}
+
+fn option(plan: &mut Plan, report: &mut Report, names: &mut HashMap<String, String>, pv: &str) {
+    let mut found = Diagnostics::new("--pv", pv);
+    match ca_server_sim::text::parse(pv) {
+        Ok((name, spec)) => match names.insert(name.to_owned(), format!("--pv {pv}")) {
+            None => plan.add(name, spec, pv.to_owned()),
+            Some(other) => {
+                let what = format!("PV \"{name}\" exists already, it is in {other} too");
+                found.error(0..name.len(), what, "give one of the two another name");
+            }
+        },
+        Err(error) => {
+            let before = pv.chars().take(error.column - 1).map(char::len_utf8);
+            let start: usize = before.sum();
+            let (what, remedy) = error.reason.split_once("; ").unwrap_or((&error.reason, ""));
+            found.error(start..start + error.at.len(), what, remedy);
+        }
+    }
+    report.found.push(found);
+}
+
+enum Mistake {
+    /// The file is none that could be read.
+    Whole(UsageError),
+    /// Boxed because it is rare.
+    Lines(Box<Diagnostics>),
+}
+
+fn read_file(path: &Path) -> Result<Description, Mistake> {
+    let shown = path.display().to_string();
+    let whole = |what: String, remedy: &str| Mistake::Whole(UsageError::new(what, remedy));
+    let bytes = std::fs::read(path).map_err(|error| {
+        whole(
+            format!("cannot read {shown}: {error}"),
+            "name a readable TOML file, see `canter ioc --help`",
+        )
+    })?;
+    let content = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..at];
+        let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
+        let what = match error.as_bytes().contains(&0) {
+            true => format!("{shown} is no text"),
+            false => format!("{shown}, line {line}: this is not UTF-8"),
+        };
+        whole(what, "name a TOML file, which is text in UTF-8")
+    })?;
+    match toml::parse(&shown, &content) {
+        Ok(description) => Ok(description),
+        Err(error) => match foreign(path, &content) {
+            Some((what, remedy)) => Err(whole(format!("{shown} is {what}"), remedy)),
+            None => Err(Mistake::Lines(Box::new(error.all))),
+        },
+    }
+}
+
+/// What a file is that is no TOML, by its name and its first words.
+fn foreign(path: &Path, content: &str) -> Option<(&'static str, &'static str)> {
+    const DATABASE: (&str, &str) = (
+        "a database of EPICS records",
+        "describe its PVs in TOML (the book has the reference, `canter ioc --help` an example), or \
+         serve it with `softIoc -d FILE`",
+    );
+    const SCRIPT: (&str, &str) = (
+        "a start-up script of an IOC",
+        "describe the PVs in TOML (the book has the reference, `canter ioc --help` an example), or \
+         run the IOC that the script is for",
+    );
+    const SUBSTITUTIONS: (&str, &str) = (
+        "a file of substitutions",
+        "describe the PVs in TOML (the book has the reference, `canter ioc --help` an example), or \
+         expand it with `msi` and serve that with `softIoc -d`",
+    );
+    const DEFINITION: (&str, &str) = (
+        "a database definition",
+        "describe the PVs in TOML; the book has the reference, `canter ioc --help` an example",
+    );
+    let extension = path.extension().and_then(|end| end.to_str());
+    match extension.map(str::to_lowercase).as_deref() {
+        Some("db" | "template" | "vdb" | "edf") => return Some(DATABASE),
+        Some("dbd") => return Some(DEFINITION),
+        Some("cmd" | "iocsh") => return Some(SCRIPT),
+        Some("substitutions" | "sub" | "subs") => return Some(SUBSTITUTIONS),
+        _ => {}
+    }
+    if content.starts_with("#!") {
+        return Some(SCRIPT);
+    }
+    let lines = content.lines().map(str::trim_start);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for line in lines.take(100) {
+        let end = line.find(|c: char| !c.is_ascii_alphanumeric());
+        let word = &line[..end.unwrap_or(line.len())];
+        match word {
+            "record" | "grecord" | "alias" | "addpath" | "info" => return Some(DATABASE),
+            "recordtype" | "menu" | "registrar" | "device" | "driver" => return Some(DEFINITION),
+            "file" | "global" => return Some(SUBSTITUTIONS),
+            "dbLoadDatabase" | "dbLoadRecords" | "dbLoadTemplate" | "iocInit" | "epicsEnvSet"
+            | "cd" | "dbpf" | "iocshLoad" => return Some(SCRIPT),
+            _ => {}
+        }
+        if line.starts_with('{') || line.starts_with('<') || line.starts_with("---") {
+            let remedy = "describe the PVs in TOML, see `canter ioc --help`";
+            return Some(match line.as_bytes()[0] {
+                b'{' => ("JSON", remedy),
+                b'<' => ("XML, or a line of iocsh that reads another file", remedy),
+                _ => ("YAML", remedy),
+            });
+        }
+    }
+    None
+}
+
+/// What `--check` says if nothing is wrong.
+pub(super) fn summary(plan: &Plan) -> String {
+    format!(
+        "{}, no mistakes",
+        text::counted(plan.pvs.len() as u64, "PV")
+    )
+}

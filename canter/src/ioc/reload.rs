@@ -1,0 +1,85 @@
+//! Taking over a new description while clients are connected.
+
+use std::collections::HashMap;
+
+use ca_server_sim::net::SimIoc;
+
+use super::plan::{Plan, Planned};
+use crate::text;
+
+/// PVs of a running IOC with what their descriptions were.
+#[derive(Debug, Default)]
+pub(super) struct Served(HashMap<String, String>);
+
+/// What a reload has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Changes {
+    added: u64,
+    changed: u64,
+    removed: u64,
+    kept: u64,
+}
+
+impl Changes {
+    /// In one line.
+    pub(super) fn summary(self) -> String {
+        let Self {
+            added,
+            changed,
+            removed,
+            kept,
+        } = self;
+        let kept = text::counted(kept, "PV");
+        format!("reloaded: {added} added, {changed} changed, {removed} removed, {kept} as before")
+    }
+}
+
+impl Served {
+    /// What a plan describes.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let entry = |pv: &Planned| (pv.name.clone(), pv.fingerprint.clone());
+        Self(plan.pvs.iter().map(entry).collect())
+    }
+
+    /// Makes the IOC what the plan says. PVs with the same description keep their values and their
+    /// clients; the lock is taken for each PV by itself.
+    ///
+    /// # Errors
+    /// The first PV that cannot be; the others are as the plan says.
+    pub(super) fn take_over(&mut self, ioc: &SimIoc, plan: Plan) -> Result<Changes, String> {
+        let new = Self::of(&plan);
+        let mut changes = Changes::default();
+        for name in self.0.keys().filter(|name| !new.0.contains_key(*name)) {
+            ioc.with(|ioc, now| ioc.remove(now, name.as_str()));
+            changes.removed += 1;
+        }
+        // Limits hold for new circuits.
+        ioc.with(|ioc, _| {
+            let mut params = ioc.params().clone();
+            plan.apply(&mut params);
+            if params != *ioc.params() {
+                ioc.set_params(params);
+            }
+        });
+        let mut failed = None;
+        for pv in plan.pvs {
+            let name = pv.name.as_str();
+            match self.0.get(name) {
+                Some(old) if *old == pv.fingerprint => {
+                    changes.kept += 1;
+                    continue;
+                }
+                Some(_) => changes.changed += 1,
+                None => changes.added += 1,
+            }
+            if let Err(error) = ioc.with(|ioc, now| ioc.replace(now, name, pv.spec)) {
+                failed.get_or_insert_with(|| error.to_string());
+            }
+        }
+        *self = new;
+        match failed {
+            Some(what) => Err(what),
+            None => Ok(changes),
+        }
+    }
+}

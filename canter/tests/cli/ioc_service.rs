@@ -1,0 +1,488 @@
+//! `canter ioc` started, driven and ended by another program.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value as Json;
+use wait_timeout::ChildExt;
+
+use crate::common::{PATIENCE, Run, command_on};
+
+/// A directory that goes away.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("canter-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, content: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An IOC that has said that it serves.
+struct Service {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    errors: BufReader<ChildStderr>,
+    ready: Json,
+}
+
+impl Service {
+    fn start(args: &[&str]) -> Self {
+        Self::with(args, |_| {})
+    }
+
+    fn with(args: &[&str], tune: impl FnOnce(&mut Command)) -> Self {
+        let first = ["ioc", "--port", "0", "--ready", "json", "--end-with-stdin"];
+        let mut command = command_on(0, &[&first[..], args].concat());
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        tune(&mut command);
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        if line.is_empty() {
+            let mut told = String::new();
+            errors.read_to_string(&mut told).unwrap();
+            panic!("it ended: {told}");
+        }
+        Self {
+            input: child.stdin.take(),
+            child,
+            output,
+            errors,
+            ready: serde_json::from_str(&line).unwrap(),
+        }
+    }
+
+    fn control(&self) -> Control {
+        let address = self.ready["control"].as_str().unwrap();
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Control(BufReader::new(stream))
+    }
+
+    fn client(&self, args: &[&str]) -> Run {
+        let environment = self.ready["environment"].as_object().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_canter"));
+        command.args(args).env_clear();
+        for (name, value) in environment {
+            command.env(name, value.as_str().unwrap());
+        }
+        command.env("EPICS_CLI_TIMEOUT", "10");
+        command.env("EPICS_CA_REPEATER_PORT", "25999");
+        Run::of(&command.output().unwrap())
+    }
+
+    /// The next line of the error stream.
+    fn error(&mut self) -> String {
+        let mut line = String::new();
+        self.errors.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    #[cfg(unix)]
+    fn hang_up(&self) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-HUP", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for its end: exit code, and the rest of output and errors.
+    fn ended(&mut self) -> (Option<i32>, String, String) {
+        let status = self.child.wait_timeout(PATIENCE).unwrap().expect("it ends");
+        let (mut out, mut err) = (String::new(), String::new());
+        self.output.read_to_string(&mut out).unwrap();
+        self.errors.read_to_string(&mut err).unwrap();
+        (status.code(), out, err)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Control(BufReader<TcpStream>);
+
+impl Control {
+    /// The lines of an answer before the last, or what is wrong.
+    fn ask(&mut self, command: &str) -> Result<Vec<String>, String> {
+        writeln!(self.0.get_mut(), "{command}").unwrap();
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.0.read_line(&mut line).unwrap(),
+                0,
+                "{command}: {lines:?}"
+            );
+            let line = line.trim_end();
+            if line == "ok" {
+                return Ok(lines);
+            }
+            if let Some(what) = line.strip_prefix("error: ") {
+                return Err(what.to_owned());
+            }
+            lines.push(line.to_owned());
+        }
+    }
+
+    fn read(&mut self, pv: &str) -> Json {
+        let lines = self.ask(&format!("read {pv}")).unwrap();
+        serde_json::from_str(&lines[0]).unwrap()
+    }
+}
+
+#[test]
+fn it_says_when_it_serves_and_ends_with_its_standard_input() {
+    let mut service = Service::start(&["--pv", "x=long:7"]);
+    assert_eq!(service.ready["event"], "ready");
+    assert_eq!(service.ready["pvs"], 1);
+    assert_eq!(service.ready["pid"], service.child.id());
+    service.client(&["get", "x"]).expect(0, "x  7\n");
+    drop(service.input.take());
+    assert_eq!(
+        service.ended(),
+        (Some(0), String::new(), "stopped\n".to_owned())
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn it_says_when_it_serves_in_a_file_or_to_a_descriptor() {
+    let dir = Dir::new("ioc-ready");
+    let path = dir.file("ready", "left by an earlier run");
+    let service = Service::start(&["--pv", "x=long:7"]);
+    drop(service);
+    let args = [
+        "ioc", "--port", "0", "--quiet", "--pv", "x=long:7", "--ready", &path,
+    ];
+    let mut command = command_on(0, &[&args[..], &["--end-with-stdin"]].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let ready: Json = loop {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        match serde_json::from_str(&text) {
+            Ok(ready) => break ready,
+            Err(_) => assert!(std::time::Instant::now() < deadline, "{text}"),
+        }
+        std::thread::yield_now();
+    };
+    assert_ne!(ready["tcp_port"], 0);
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.stdout, b"", "quiet");
+    assert!(!Path::new(&path).exists());
+
+    let mut command = Command::new("sh");
+    let script =
+        "exec 3>&1 >/dev/null; exec \"$0\" ioc --port 0 --seconds 0 --pv x=long:7 --ready 3";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_canter")]);
+    let output = command.output().unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    let ready: Json = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["event"], "ready");
+}
+
+#[test]
+fn any_program_can_drive_it() {
+    let args = [
+        "--control",
+        "127.0.0.1:0",
+        "--pv",
+        "x=double:1.5",
+        "--pv",
+        "valve=enum:Closed,Open",
+        "--pv",
+        "wave=long:5:1,2",
+        "--pv",
+        "note=string:a",
+    ];
+    let mut service = Service::start(&args);
+    let mut control = service.control();
+    assert_eq!(control.ask("post x 2.123456789"), Ok(vec![]));
+    assert_eq!(control.ask("post valve Open"), Ok(vec![]));
+    assert_eq!(control.ask("post wave 7 8 9"), Ok(vec![]));
+    assert_eq!(control.ask("post note 'two words'"), Ok(vec![]));
+    assert_eq!(control.ask("alarm x MAJOR COMM"), Ok(vec![]));
+    let x = control.read("x");
+    assert_eq!(
+        (&x["pv"], &x["value"], &x["severity"], &x["status"]),
+        (
+            &"x".into(),
+            &2.123456789.into(),
+            &"MAJOR".into(),
+            &"COMM".into()
+        )
+    );
+    assert_eq!(control.read("valve")["label"], "Open");
+    assert_eq!(control.read("wave")["value"], serde_json::json!([7, 8, 9]));
+    service
+        .client(&["get", "note"])
+        .expect(0, "note  two words\n");
+    let run = service.client(&["get", "x"]);
+    assert!(run.out.contains("MAJOR COMM"), "{run:?}");
+    assert_eq!(control.ask("alarm x NO_ALARM"), Ok(vec![]));
+    assert_eq!(control.read("x")["severity"], "NO_ALARM");
+
+    assert_eq!(control.ask("rights x read"), Ok(vec![]));
+    let run = service.client(&["put", "x", "5"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(control.ask("rights x read-write"), Ok(vec![]));
+    assert_eq!(service.client(&["put", "x", "5"]).code, Some(0));
+
+    assert_eq!(control.ask("list w*").unwrap().len(), 1);
+    assert_eq!(control.ask("list").unwrap().len(), 4);
+    assert!(control.ask("stats").unwrap()[0].starts_with("serves on 127.0.0.1:"));
+    assert!(control.ask("help").unwrap().len() > 10);
+    for (command, part) in [
+        ("post y 1", "there is no PV or field y"),
+        ("post x abc", "`abc`"),
+        ("post wave 1 2 3 4 5 6", "5 elements"),
+        ("post x", "`help` shows it"),
+        ("alarm x BAD", "NO_ALARM, MINOR"),
+        ("alarm x MAJOR BAD", "HIHI"),
+        ("rights x all", "read-write"),
+        ("complete x", "not busy"),
+        ("fly", "there is no command `fly`"),
+        ("post x '1", "a quote has no end"),
+    ] {
+        let what = control.ask(command).unwrap_err();
+        assert!(what.contains(part), "{command}: {what}");
+    }
+
+    assert_eq!(control.ask("stop"), Ok(vec![]));
+    assert!(control.ask("stats").unwrap()[0].starts_with("stopped"));
+    let port = service.ready["tcp_port"].as_u64().unwrap() as u16;
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert_eq!(control.ask("start"), Ok(vec![]));
+    assert_eq!(service.client(&["get", "x"]).out, "x  5\n");
+    assert_eq!(control.ask("quit"), Ok(vec![]));
+    assert_eq!(service.ended().0, Some(0));
+}
+
+#[test]
+#[cfg(unix)]
+fn files_are_read_anew_and_a_mistake_leaves_everything_as_it_was() {
+    let dir = Dir::new("ioc-reload");
+    let pv = |name: &str, rest: &str| format!("[pv.{name}]\ntype = 'long'\n{rest}\n");
+    let path = dir.file(
+        "pvs.toml",
+        &(pv("a", "value = 1") + &pv("b", "") + &pv("c", "")),
+    );
+    let mut service = Service::start(&["--control", "127.0.0.1:0", &path]);
+    let mut control = service.control();
+    control.ask("post a 5").unwrap();
+    control.ask("post b 6").unwrap();
+
+    dir.file(
+        "pvs.toml",
+        &(pv("a", "vlaue = 1") + "[pv.d]\ntype = 'lnog'\n"),
+    );
+    service.hang_up();
+    let mut told = String::new();
+    while !told.contains("not reloaded") {
+        told.push_str(&service.error());
+    }
+    for part in [
+        "did you mean `value`?",
+        "did you mean \"long\"?",
+        "2 errors",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(control.read("a")["value"], 5);
+    assert!(control.ask("reload").unwrap_err().contains("not reloaded"));
+
+    dir.file(
+        "pvs.toml",
+        &(pv("a", "value = 1") + &pv("b", "value = 3") + &pv("d", "value = 4")),
+    );
+    assert_eq!(
+        control.ask("reload"),
+        Ok(vec![
+            "reloaded: 1 added, 1 changed, 1 removed, 1 PV as before".to_owned()
+        ])
+    );
+    let values = ["a", "b", "d"].map(|name| control.read(name)["value"].clone());
+    assert_eq!(values, [5, 3, 4].map(Json::from));
+    assert!(control.ask("read c").is_err());
+}
+
+/// systemd's side of the protocol: datagrams of lines on a socket that the environment names.
+#[test]
+#[cfg(unix)]
+fn the_service_manager_is_told() {
+    use std::os::unix::net::UnixDatagram;
+    let dir = Dir::new("ioc-notify");
+    let path = dir.0.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let next = || {
+        let mut buffer = [0; 1000];
+        let len = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..len]).into_owned()
+    };
+    let mut service = Service::with(&["--pv", "x=long:1"], |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    });
+    let ready = next();
+    assert!(
+        ready.contains("READY=1") && ready.contains("STATUS=serves 1 PV"),
+        "{ready}"
+    );
+    service.hang_up();
+    let reloading = next();
+    assert!(reloading.contains("RELOADING=1"), "{reloading}");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    assert!(next().contains("READY=1"));
+    let id = service.child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(sent.unwrap().success());
+    assert!(next().contains("STOPPING=1"));
+    assert_eq!(service.ended().0, Some(0));
+}
+
+#[test]
+fn a_port_that_is_given_and_taken_is_an_error() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let run = |args: &[&str]| {
+        let args = [&["ioc", "--pv", "x=long:1", "--seconds", "0"], args].concat();
+        Run::of(&command_on(0, &args).output().unwrap())
+    };
+    run(&["--port", &port])
+        .expect(2, "")
+        .says(&format!("--port: TCP port {port} on 127.0.0.1 is taken"))
+        .says("port 0 is any free one");
+    let control = format!("127.0.0.1:{port}");
+    run(&["--port", "0", "--control", &control])
+        .expect(2, "")
+        .says(&format!("--control: TCP port {port}"));
+    // Without the option another port is taken, and told.
+    let mut command = command_on(0, &["ioc", "--pv", "x=long:1", "--seconds", "0", "--quiet"]);
+    let run = Run::of(
+        &command
+            .env("EPICS_CAS_SERVER_PORT", &port)
+            .output()
+            .unwrap(),
+    );
+    run.expect(0, "")
+        .says(&format!("Another server has TCP port {port}"));
+}
+
+#[test]
+fn a_check_tells_every_mistake_of_every_file_and_serves_nothing() {
+    let dir = Dir::new("ioc-check");
+    let good = dir.file(
+        "good.toml",
+        "[pv.x]\ntype = 'long'\n[pv.y]\ntype = 'long'\n",
+    );
+    let bad = dir.file(
+        "bad.toml",
+        "[pv.x]\ntype = 'long'\n[pv.z]\ntype = 'float'\nvalue = 1e300\n",
+    );
+    let check = |args: &[&str]| {
+        let args = [&["ioc", "--check"], args].concat();
+        Run::of(&command_on(0, &args).output().unwrap())
+    };
+    check(&[&good]).expect(0, "2 PVs, no mistakes\n");
+    check(&[
+        &good,
+        &bad,
+        "--pv",
+        "n=short:1e3",
+        "--pv",
+        "y=long:1",
+        "--limit",
+        "max_circuits=x",
+    ])
+    .expect(2, "")
+    .says("bad.toml:5:9")
+    .says("beyond the largest float")
+    .says("this is not an integer from -32768")
+    .says("PV \"y\" exists already")
+    .says("--limit:1:14");
+    let twice = dir.file("twice.toml", "[pv.x]\ntype = 'long'\n");
+    check(&[&good, &twice])
+        .expect(2, "")
+        .says("twice.toml:1:5")
+        .says("good.toml too");
+    check(&["--pv", "a=double:1", "--pv", "a.HIHI=double:1"])
+        .expect(2, "")
+        .says("PV \"a.HIHI\" has the name of a field of PV \"a\"");
+    check(&["--pv", "t=string:12:30"]).expect(0, "1 PV, no mistakes\n");
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_called_what_it_is() {
+    let dir = Dir::new("ioc-foreign");
+    let cases = [
+        (
+            "x.db",
+            "record(ai, \"x\") {}\n",
+            "is a database of EPICS records",
+        ),
+        (
+            "x",
+            "# records\n\n  record(ai, \"x\") {\n}\n",
+            "is a database of EPICS records",
+        ),
+        (
+            "st.cmd",
+            "dbLoadRecords(\"x.db\")\niocInit\n",
+            "is a start-up script",
+        ),
+        ("start", "#!/usr/bin/softIoc\n", "is a start-up script"),
+        ("y", "< envPaths\ndbLoadRecords x.db\n", "iocsh"),
+        ("base.dbd", "menu(a) {}\n", "is a database definition"),
+        (
+            "x.substitutions",
+            "file x.db { }\n",
+            "is a file of substitutions",
+        ),
+        ("x.json", "{\"pv\": {}}\n", "is JSON"),
+        ("x.toml", "", "describes nothing"),
+    ];
+    for (name, content, part) in cases {
+        let path = dir.file(name, content);
+        let run = Run::of(&command_on(0, &["ioc", &path]).output().unwrap());
+        run.expect(2, "").says(part);
+    }
+    let path = dir.0.join("binary");
+    fs::write(&path, b"\x7fELF\0\xff").unwrap();
+    let run = Run::of(
+        &command_on(0, &["ioc", path.to_str().unwrap()])
+            .output()
+            .unwrap(),
+    );
+    run.expect(2, "").says("is no text");
+}
