@@ -160,11 +160,22 @@ pub trait Database {
     }
     /// Native type and element count.
     fn info(&self, pv: PvId) -> ChannelInfo;
+    /// Whether the PV was removed while channels are open on it. By default none ever is.
+    fn is_gone(&self, pv: PvId) -> bool {
+        let _ = pv;
+        false
+    }
     /// What this client may do. Read-only fields grant no write (`casAccessRightsCB` of EPICS Base).
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights;
     /// The state at this moment; valid also for a removed PV until it is closed. Borrowed where it
     /// exists as it is, as this is called for each read and each update.
     fn read(&self, pv: PvId) -> Cow<'_, Snapshot>;
+    /// The state as [`read`](Self::read) gives it, of which the caller needs this many elements at most:
+    /// a database that has to make the value need not make more of it.
+    fn read_first(&self, pv: PvId, elements: u32) -> Cow<'_, Snapshot> {
+        let _ = elements;
+        self.read(pv)
+    }
     /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome;
     /// As [`put`](Self::put), with the buffer that a large value lies in: a database may keep a
@@ -184,7 +195,7 @@ pub trait Database {
         let _ = put;
     }
     /// The channel of a pending put is gone: if it has not begun it is not to be carried out any
-    /// more. By default nothing happens.
+    /// more. By default nothing happens, as for tickets that the database was never given.
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {
         let _ = (pv, put);
     }

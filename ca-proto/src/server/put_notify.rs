@@ -65,7 +65,7 @@ impl Circuit {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return Err(self.no_channel(header, Sid(header.p1)));
         };
-        let checked = if !channel.rights.can_write() {
+        let checked = if !self.rights_now(channel, db).can_write() {
             Err(EcaStatus::NOWTACCESS)
         } else if !ty.is_valid() {
             Err(EcaStatus::BADTYPE)
@@ -229,7 +229,8 @@ impl Circuit {
         let Some(channel) = self.channels.get(put.sid) else {
             return PutOutcome::Pending;
         };
-        if !channel.rights.can_write() {
+        // Asked when it begins: they may have been withdrawn while it waited.
+        if !self.rights_now(channel, db).can_write() {
             return self.refused(now, put, payload, EcaStatus::NOWTACCESS, db);
         }
         // Structured types are refused here though WRITE takes them, as in the reference.
@@ -282,47 +283,49 @@ impl Circuit {
         PutOutcome::Done(status)
     }
 
-    /// Answers the first write-notify of a channel and starts those behind it until one does not
-    /// finish at once.
-    fn finish_put(
+    /// Answers the first write-notify of a channel; the one behind it is to be started.
+    fn finish_put(&mut self, id: PutId, status: EcaStatus) {
+        let Some(put) = self.puts.remove(id) else {
+            return;
+        };
+        self.send_late(&put.answer(status));
+        self.settle();
+        let Some(channel) = self.channels.get_mut(put.sid) else {
+            return;
+        };
+        channel.puts = match (put.next, channel.puts) {
+            (Some(next), Some((_, last))) => Some((next, last)),
+            _ => None,
+        };
+        if channel.puts.is_some() {
+            self.ready(put.sid);
+        }
+    }
+
+    /// Starts the first write-notify of a channel, if it waits.
+    pub(super) fn start_waiting(
         &mut self,
         now: Instant,
-        mut id: PutId,
-        mut status: EcaStatus,
+        sid: Sid,
         db: &mut (impl Database + ?Sized),
     ) {
-        loop {
-            let Some(put) = self.puts.remove(id) else {
-                return;
-            };
-            self.send_late(&put.answer(status));
-            self.settle();
-            let Some(channel) = self.channels.get_mut(put.sid) else {
-                return;
-            };
-            let Some(next) = put.next else {
-                channel.puts = None;
-                return;
-            };
-            channel.puts = channel.puts.map(|(_, last)| (next, last));
-            let Some(put) = self.puts.get_mut(next) else {
-                return;
-            };
-            // No longer charged when the record keeps it.
-            let payload = put.waiting.take().map(|(payload, _)| payload);
-            let payload = payload.unwrap_or_default();
-            let Some(put) = self.puts.get(next) else {
-                return;
-            };
-            match self.start_put(now, next, put, &payload, db) {
-                PutOutcome::Done(outcome) => {
-                    if !outcome.is_success() {
-                        self.met = self.put_account.take_refusal().or(self.met);
-                    }
-                    (id, status) = (next, outcome);
-                }
-                PutOutcome::Pending => return,
+        let Some((id, _)) = self.channels.get(sid).and_then(|channel| channel.puts) else {
+            return;
+        };
+        let Some((payload, charge)) = self.puts.get_mut(id).and_then(|put| put.waiting.take())
+        else {
+            return;
+        };
+        // No longer charged when the record keeps it.
+        drop(charge);
+        let Some(put) = self.puts.get(id) else {
+            return;
+        };
+        if let PutOutcome::Done(status) = self.start_put(now, id, put, &payload, db) {
+            if !status.is_success() {
+                self.met = self.put_account.take_refusal().or(self.met);
             }
+            self.finish_put(id, status);
         }
     }
 
@@ -355,7 +358,7 @@ impl Circuit {
     }
 
     /// Ends a write for which the database has said [`PutOutcome::Pending`]. Write-notifies that
-    /// wait behind it on the same channel are started. Unknown ids are those of channels that are
+    /// wait behind it on the same channel are started, if there are many by [`work`](Self::work). Unknown ids are those of channels that are
     /// gone, and ignored.
     pub fn complete_put(
         &mut self,
@@ -366,28 +369,20 @@ impl Circuit {
     ) {
         // One that still waits was never given to the database.
         if self.puts.get(put).is_some_and(|put| put.waiting.is_none()) {
-            self.finish_put(now, put, status, db);
+            self.finish_put(put, status);
+            self.start_few(now, db);
         }
     }
 
-    /// Forgets the write-notifies of a channel that is deleted; they get no answer.
-    /// The first may already be with the database.
-    pub(super) fn drop_puts(
+    /// Forgets a write-notify of a channel that is deleted, which gets no answer: the one behind it.
+    pub(super) fn drop_put(
         &mut self,
         pv: PvId,
-        first: Option<PutId>,
+        id: PutId,
         db: &mut (impl Database + ?Sized),
-    ) {
-        if let Some(id) = first {
-            let circuit = self.id;
-            db.withdraw(pv, PutTicket { circuit, id });
-        }
-        let mut next = first;
-        while let Some(put) = next.and_then(|id| self.puts.remove(id)) {
-            next = put.next;
-            let Some((payload, _charge)) = put.waiting else {
-                continue;
-            };
+    ) -> Option<PutId> {
+        let put = self.puts.remove(id)?;
+        if let Some((payload, _charge)) = put.waiting {
             db.put_dropped(RefusedPut {
                 pv,
                 value: put_value(put.ty, put.count, &payload).ok(),
@@ -396,6 +391,7 @@ impl Circuit {
                 status: EcaStatus::DISCONN,
             });
         }
+        put.next
     }
 }
 
