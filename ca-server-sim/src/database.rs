@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::convert::PutValue;
-use ca_proto::dbr::{Metadata, NativeType, Snapshot, Value};
+use ca_proto::dbr::{ConvertError, Metadata, NativeType, Snapshot, Value, ValueRef};
 use ca_proto::server::{
     ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, Subscriber,
 };
@@ -136,6 +136,17 @@ impl Database for Db {
 
     fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
         self.logged_put(now, &put, Some(buffer))
+    }
+
+    fn converts_puts(&self, pv: PvId) -> Option<(NativeType, u32)> {
+        let (_, record, view) = self.target(pv)?;
+        let value = view.is_none_or(|view| view.field == Field::Val && !view.modifiers.long);
+        (value && record.capacity > 1).then(|| (record.native(), record.capacity))
+    }
+
+    fn convert_put(&self, pv: PvId, part: ValueRef<'_>) -> Result<Value, ConvertError> {
+        let (_, record, _) = self.target(pv).ok_or(ConvertError::Unsupported)?;
+        record.convert(part, None)
     }
 
     fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {

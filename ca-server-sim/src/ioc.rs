@@ -388,8 +388,16 @@ impl Ioc {
             self.settle(now);
         }
         self.last = now;
+        self.finish_long_put(now, circuit);
         self.wake(circuit);
         result
+    }
+
+    /// Carries out the write that is being converted, for those who hand in one message after the other.
+    fn finish_long_put(&mut self, now: Instant, circuit: CircuitId) {
+        while self.circuit(circuit).is_some_and(Circuit::has_long_put) {
+            self.work(now);
+        }
     }
 
     /// Handles a received chunk: every frame that is complete with it.
@@ -403,9 +411,20 @@ impl Ioc {
         deframer: &mut Deframer,
         chunk: &[u8],
     ) -> Result<(), Violation> {
-        let mut turn = Turn::unlimited();
-        self.handle_while(now, circuit, deframer, chunk, &mut turn, |_| true)
-            .map(drop)
+        let mut rest = chunk;
+        loop {
+            let mut turn = Turn::unlimited();
+            let done = self.handle_while(now, circuit, deframer, rest, &mut turn, |ioc| {
+                !ioc.circuit(circuit).is_some_and(Circuit::has_long_put)
+            })?;
+            rest = &rest[done..];
+            if rest.is_empty() || !(self.has_work() || done > 0) {
+                return Ok(());
+            }
+            // What waits for something that is done in turns.
+            self.work(now);
+            self.finish_long_put(now, circuit);
+        }
     }
 
     /// Like [`handle_chunk`](Self::handle_chunk), but stops when the replies have to drain first

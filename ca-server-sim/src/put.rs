@@ -78,14 +78,6 @@ impl Db {
             self.process(now, handle, None, link);
             return DONE;
         }
-        let meta = &record.snapshot.meta;
-        let array = record.capacity > 1;
-        if array && value.native == NativeType::String && record.native() != NativeType::String {
-            // Only a single number takes an empty text for 0 (`dbConvert.c` of EPICS Base).
-            if (0..value.held()).any(|at| value.string(at) == Some(&[])) {
-                return FAILED;
-            }
-        }
         // Paid for before it is converted.
         let charge = match put.notify {
             Some(_) if record.is_busy() => match put.account.hold(record.size_of(value)) {
@@ -94,13 +86,12 @@ impl Db {
             },
             _ => None,
         };
-        let converted = if long && value.native == NativeType::Char {
-            string_of(value, meta)
-        } else if array && record.native() == NativeType::String && value.native.is_real() {
-            texts_of(value.truncated(record.capacity), meta)
+        let converted = if let Some(converted) = put.converted {
+            Ok(converted.clone())
+        } else if long && value.native == NativeType::Char {
+            string_of(value, &record.snapshot.meta)
         } else {
-            let value = value.truncated(record.capacity);
-            convert::write_from(buffer, value, record.native(), meta)
+            record.convert(value, buffer)
         };
         let Ok(value) = converted else { return FAILED };
         let Some(ticket) = put.notify else {
@@ -342,6 +333,28 @@ fn texts_of(value: ValueRef<'_>, meta: &Arc<Metadata>) -> Result<Value, ConvertE
 }
 
 impl Record {
+    /// A client's value in the type of the record, as many elements as there is room for.
+    pub(crate) fn convert(
+        &self,
+        value: ValueRef<'_>,
+        buffer: Option<&Bytes>,
+    ) -> Result<Value, ConvertError> {
+        let meta = &self.snapshot.meta;
+        let (from, to) = (value.native, self.native());
+        let array = self.capacity > 1;
+        let value = value.truncated(self.capacity);
+        if array && from == NativeType::String && to != NativeType::String {
+            // Only a single number takes an empty text for 0 (`dbConvert.c` of EPICS Base).
+            if (0..value.held()).any(|at| value.string(at) == Some(&[])) {
+                return Err(ConvertError::NotANumber);
+            }
+        }
+        match array && to == NativeType::String && from.is_real() {
+            true => texts_of(value, meta),
+            false => convert::write_from(buffer, value, to, meta),
+        }
+    }
+
     fn is_busy(&self) -> bool {
         (self.extra.as_ref()).is_some_and(|extra| extra.busy.is_some())
     }

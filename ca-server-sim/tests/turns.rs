@@ -862,3 +862,148 @@ fn a_large_value_in_another_type_is_converted_in_turns() {
     peer.listen(&mut ioc);
     assert_eq!(peer.heard, [(Command::READ_NOTIFY, EcaStatus::GETFAIL.0)]);
 }
+
+/// The text of each number, as a client sends them.
+fn texts(numbers: impl Iterator<Item = u32>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in numbers {
+        let mut text = number.to_string().into_bytes();
+        text.resize(40, 0);
+        bytes.extend(text);
+    }
+    bytes
+}
+
+const TEXTS: u32 = 20_000;
+
+fn put_texts(notify: bool, data: &[u8]) -> tcp::Request<'_> {
+    let (ty, sid) = (DbrType::new(Family::Plain, NativeType::String), Sid(0));
+    match notify {
+        true => tcp::Request::WriteNotify {
+            ty,
+            count: TEXTS,
+            sid,
+            ioid: Ioid(7),
+            data: Data(data),
+        },
+        false => tcp::Request::Write {
+            ty,
+            count: TEXTS,
+            sid,
+            cid: Cid(0),
+            data: Data(data),
+        },
+    }
+}
+
+/// An IOC whose log counts puts that were carried out and those that were not, an honest client, and
+/// one that has written texts to an array of numbers, which are not converted yet.
+fn written(notify: bool, data: &[u8]) -> (Ioc, Arc<[AtomicUsize; 2]>, Peer, Peer) {
+    let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let log = Arc::clone(&counts);
+    let pv = PvSpec::array(vec![0.5f64; TEXTS as usize]);
+    let mut ioc = start(Ioc::builder().pv("w", pv).put_log(move |put| {
+        log[usize::from(!put.carried_out)].fetch_add(1, Ordering::Relaxed);
+    }));
+    let mut honest = Peer::from(&mut ioc, Ipv4Addr::LOCALHOST);
+    honest.create(&mut ioc, ["w".to_owned()]);
+    let mut peer = Peer::new(&mut ioc);
+    peer.create(&mut ioc, ["w".to_owned()]);
+    peer.heard.clear();
+    let mut bytes = Vec::new();
+    put_texts(notify, data).encode_into(&mut bytes);
+    let done = ioc.handle_readable(NOW, peer.id, &mut peer.deframer, &bytes);
+    assert_eq!(done.unwrap(), bytes.len());
+    assert_eq!(ioc.number("w").unwrap(), 0.5, "nothing yet");
+    assert!(!ioc.is_readable(peer.id), "what follows comes behind it");
+    (ioc, counts, honest, peer)
+}
+
+fn logged(counts: &[AtomicUsize; 2]) -> [usize; 2] {
+    [0, 1].map(|at| counts[at].load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_large_put_in_another_type_is_converted_in_turns() {
+    for notify in [false, true] {
+        let data = texts(0..TEXTS);
+        let (mut ioc, log, mut honest, mut peer) = written(notify, &data);
+        let mut turns = 0;
+        while ioc.has_work() {
+            assert_eq!(logged(&log), [0, 0]);
+            ioc.work(NOW);
+            assert!(honest.read(&mut ioc));
+            turns += 1;
+        }
+        assert!(turns >= TEXTS as usize / MOST, "{turns} turns");
+        let expected: Vec<f64> = (0..TEXTS).map(f64::from).collect();
+        assert_eq!(ioc.read("w").unwrap().value, Value::from(expected));
+        assert_eq!(logged(&log), [1, 0]);
+        peer.listen(&mut ioc);
+        let answer = (Command::WRITE_NOTIFY, EcaStatus::NORMAL.0);
+        assert_eq!(peer.heard, vec![answer; usize::from(notify)]);
+        assert!(ioc.is_readable(peer.id));
+        ioc.handle_closed(NOW, peer.id);
+        ioc.handle_closed(NOW, honest.id);
+        assert_eq!(ioc.stats().bytes, 0);
+    }
+}
+
+#[test]
+fn a_large_put_that_cannot_be_converted_changes_nothing() {
+    for notify in [false, true] {
+        let mut data = texts(0..TEXTS);
+        let at = 40 * (TEXTS as usize - 1);
+        data[at..at + 4].copy_from_slice(b"none");
+        let (mut ioc, log, _, mut peer) = written(notify, &data);
+        while ioc.has_work() {
+            ioc.work(NOW);
+        }
+        assert_eq!(ioc.number("w").unwrap(), 0.5);
+        assert_eq!(logged(&log), [0, 1]);
+        peer.listen(&mut ioc);
+        let command = [Command::ERROR, Command::WRITE_NOTIFY][usize::from(notify)];
+        assert_eq!(peer.heard.len(), 1);
+        assert_eq!(peer.heard[0].0, command);
+    }
+}
+
+#[test]
+fn what_happens_while_a_large_put_is_converted_counts() {
+    for notify in [false, true] {
+        let data = texts(0..TEXTS);
+        // Rights that are withdrawn.
+        let (mut ioc, log, _, mut peer) = written(notify, &data);
+        ioc.set_rights(NOW, "w", AccessRights::READ).unwrap();
+        while ioc.has_work() {
+            ioc.work(NOW);
+        }
+        assert_eq!((ioc.number("w").unwrap(), logged(&log)), (0.5, [0, 1]));
+        peer.listen(&mut ioc);
+        let refused = (Command::WRITE_NOTIFY, EcaStatus::NOWTACCESS.0);
+        assert_eq!(peer.heard.contains(&refused), notify);
+        // A client that goes.
+        let (mut ioc, log, _, peer) = written(notify, &data);
+        ioc.handle_closed(NOW, peer.id);
+        while ioc.has_work() {
+            ioc.work(NOW);
+        }
+        assert_eq!((ioc.number("w").unwrap(), logged(&log)), (0.5, [0, 1]));
+        // A PV that goes.
+        let (mut ioc, log, ..) = written(notify, &data);
+        ioc.remove(NOW, "w");
+        while ioc.has_work() {
+            ioc.work(NOW);
+        }
+        assert_eq!(logged(&log), [0, 1]);
+        // One message after the other, without turns.
+        let (mut ioc, log, _, peer) = written(notify, &data);
+        let echo = Header::new(Command::ECHO);
+        let mut bytes = Vec::new();
+        echo.encode(&mut bytes);
+        let mut deframer = Deframer::new(ioc.limits(peer.id));
+        ioc.handle_chunk(NOW, peer.id, &mut deframer, &bytes)
+            .unwrap();
+        assert_eq!((ioc.number("w").unwrap(), logged(&log)), (0.0, [1, 0]));
+    }
+}

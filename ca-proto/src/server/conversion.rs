@@ -13,11 +13,11 @@ use crate::status::EcaStatus;
 use crate::wire::{Command, Header};
 
 /// Elements up to which a value is converted at once.
-const AT_ONCE: u32 = 1024;
+pub(super) const AT_ONCE: u32 = 1024;
 /// Bytes of a piece of a reply.
 const PIECE_LEN: u64 = 64 * 1024;
 /// Numbers that are converted to other numbers for a unit of work; of texts it is one.
-const NUMBERS: usize = 32;
+pub(super) const NUMBERS: usize = 32;
 
 /// A reply or an update whose value is being converted.
 #[derive(Debug)]

@@ -9,8 +9,7 @@ use core::net::SocketAddrV4;
 
 use super::account::Account;
 use crate::access::AccessRights;
-use crate::dbr::PutValue;
-use crate::dbr::{NativeType, Snapshot};
+use crate::dbr::{ConvertError, NativeType, PutValue, Snapshot, Value, ValueRef};
 use crate::ids::CircuitId;
 use crate::slot_key;
 use crate::status::EcaStatus;
@@ -102,6 +101,8 @@ pub struct Put<'a> {
     /// The value in the client's type; longer than the PV is legal and means that the rest is
     /// ignored (`dbChannel_put` of EPICS Base).
     pub value: PutValue<'a>,
+    /// The value in the type of the PV, if the circuit had it [converted](Database::convert_put) before.
+    pub converted: Option<&'a Value>,
     /// Who writes; a write that waits shares it.
     pub who: &'a Arc<Identity>,
     /// Pays for a write that waits: [`Account::hold`]. One that is too large is answered with
@@ -183,6 +184,22 @@ pub trait Database {
     fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
         let _ = buffer;
         self.put(now, put)
+    }
+    /// The type that large values are converted to when they are written, and the largest number of
+    /// elements that is stored. The circuit then has them converted with
+    /// [`convert_put`](Self::convert_put), piece by piece, so that nobody else waits for it. By default
+    /// `None`: [`put`](Self::put) converts.
+    fn converts_puts(&self, pv: PvId) -> Option<(NativeType, u32)> {
+        let _ = pv;
+        None
+    }
+    /// Converts some elements of a value that is to be written.
+    ///
+    /// # Errors
+    /// An element has no conversion: the write fails.
+    fn convert_put(&self, pv: PvId, part: ValueRef<'_>) -> Result<Value, ConvertError> {
+        let _ = (pv, part);
+        Err(ConvertError::Unsupported)
     }
     /// A write was refused; for those who keep account. By default nothing happens.
     fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {

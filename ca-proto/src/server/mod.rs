@@ -26,6 +26,7 @@ mod error;
 mod events;
 mod held;
 mod limit;
+mod long_put;
 mod put_notify;
 mod reply;
 mod requests;

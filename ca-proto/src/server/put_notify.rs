@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::account::Charge;
 use super::circuit::Circuit;
+use super::conversion::AT_ONCE;
 use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut};
 use super::error::Violation;
 use super::held::PUT_BYTES;
@@ -33,6 +34,16 @@ pub(super) struct PendingPut {
 }
 
 impl PendingPut {
+    const fn request(&self) -> Header {
+        Header {
+            data_type: self.ty.0,
+            count: self.count,
+            p1: self.sid.0,
+            p2: self.ioid.0,
+            ..Header::new(Command::WRITE_NOTIFY)
+        }
+    }
+
     const fn answer(&self, status: EcaStatus) -> tcp::Response<'static> {
         tcp::Response::WriteNotify {
             ty: self.ty,
@@ -65,14 +76,24 @@ impl Circuit {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return Err(self.no_channel(header, Sid(header.p1)));
         };
-        let checked = if !self.rights_now(channel, db).can_write() {
+        let mut checked = if !self.rights_now(channel, db).can_write() {
             Err(EcaStatus::NOWTACCESS)
         } else if !ty.is_valid() {
             Err(EcaStatus::BADTYPE)
         } else {
             put_value(ty, header.count, frame.payload()).map_err(put_status)
         };
-        let (pv, who) = (channel.pv, &self.identity);
+        let pv = channel.pv;
+        if header.count > AT_ONCE
+            && let Some(target) = self.long_target(header, frame.payload(), db)
+        {
+            let Err(limit) = self.put_later(header, None, frame.to_bytes(), target) else {
+                return Ok(());
+            };
+            self.met = Some(limit);
+            checked = Err(limit.put_status());
+        }
+        let who = &self.identity;
         let status = match checked {
             Err(status) => {
                 db.put_refused(
@@ -91,6 +112,7 @@ impl Circuit {
                 let put = Put {
                     pv,
                     value,
+                    converted: None,
                     who,
                     account: &self.put_account,
                     notify: None,
@@ -115,7 +137,7 @@ impl Circuit {
         }
     }
 
-    fn write_failed(&mut self, header: &Header, status: EcaStatus) {
+    pub(super) fn write_failed(&mut self, header: &Header, status: EcaStatus) {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return;
         };
@@ -166,9 +188,13 @@ impl Circuit {
             let limit = self.met.unwrap_or(Limit::CircuitBytes);
             return self.too_many(now, frame, &put, limit, db);
         }
-        let held = match behind {
-            None => None,
-            Some(_) => match self.put_account.hold(frame.payload().len()) {
+        let target = match behind {
+            None if header.count > AT_ONCE => self.long_target(header, frame.payload(), db),
+            _ => None,
+        };
+        let held = match (behind, target) {
+            (None, None) => None,
+            _ => match self.put_account.hold(frame.payload().len()) {
                 Ok(charge) => Some((frame.to_bytes(), charge)),
                 Err(limit) => return self.too_many(now, frame, &put, limit, db),
             },
@@ -177,7 +203,12 @@ impl Circuit {
         let Some(id) = self.puts.next_key() else {
             return Ok(());
         };
-        if behind.is_none() {
+        if let Some(target) = target
+            && let Err(limit) = self.put_later(header, Some(id), frame.to_bytes(), target)
+        {
+            return self.too_many(now, frame, &put, limit, db);
+        }
+        if behind.is_none() && target.is_none() {
             // hot: most are done at once and need no place in the table.
             let outcome = self.start_put(now, id, &put, frame.payload(), db);
             if let PutOutcome::Done(status) = outcome {
@@ -245,18 +276,20 @@ impl Circuit {
             Ok(value) => value,
             Err(error) => return self.refused(now, put, payload, put_status(error), db),
         };
-        let ticket = PutTicket {
-            circuit: self.id,
-            id,
-        };
         let put = Put {
             pv: channel.pv,
             value,
+            converted: None,
             who: &self.identity,
             account: &self.put_account,
-            notify: Some(ticket),
+            notify: Some(self.ticket(id)),
         };
         db.put(now, put)
+    }
+
+    pub(super) const fn ticket(&self, id: PutId) -> PutTicket {
+        let circuit = self.id;
+        PutTicket { circuit, id }
     }
 
     /// Tells the database of a put that it will not see.
@@ -312,16 +345,45 @@ impl Circuit {
         let Some((id, _)) = self.channels.get(sid).and_then(|channel| channel.puts) else {
             return;
         };
-        let Some((payload, charge)) = self.puts.get_mut(id).and_then(|put| put.waiting.take())
-        else {
-            return;
-        };
-        // No longer charged when the record keeps it.
-        drop(charge);
         let Some(put) = self.puts.get(id) else {
             return;
         };
-        if let PutOutcome::Done(status) = self.start_put(now, id, put, &payload, db) {
+        let Some((payload, _)) = &put.waiting else {
+            return;
+        };
+        let (payload, request) = (payload.clone(), put.request());
+        if put.count > AT_ONCE
+            && let Some(target) = self.long_target(&request, &payload, db)
+        {
+            if let Err(limit) = self.put_later(&request, Some(id), payload.clone(), target) {
+                let Some(put) = self.puts.get(id) else {
+                    return;
+                };
+                self.refused(now, put, &payload, limit.put_status(), db);
+                self.met = Some(limit);
+                self.finish_put(id, limit.put_status());
+            }
+            return;
+        }
+        // No longer charged when the record keeps it.
+        self.stops_waiting(id);
+        let Some(put) = self.puts.get(id) else {
+            return;
+        };
+        let outcome = self.start_put(now, id, put, &payload, db);
+        self.put_begun(id, outcome);
+    }
+
+    /// The value goes to the database now.
+    pub(super) fn stops_waiting(&mut self, id: PutId) {
+        if let Some(put) = self.puts.get_mut(id) {
+            put.waiting = None;
+        }
+    }
+
+    /// What the database has said to a write-notify that waited.
+    pub(super) fn put_begun(&mut self, id: PutId, outcome: PutOutcome) {
+        if let PutOutcome::Done(status) = outcome {
             if !status.is_success() {
                 self.met = self.put_account.take_refusal().or(self.met);
             }

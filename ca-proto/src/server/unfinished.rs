@@ -11,6 +11,7 @@ use super::conversion::Conversion;
 use super::database::{Database, PutId, PutTicket, PvId, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Posted, Queued};
+use super::long_put::LongPut;
 use super::reply::Refusal;
 use super::turn::Turn;
 use crate::access::AccessRights;
@@ -39,6 +40,8 @@ pub(super) struct Unfinished {
     puts: VecDeque<Sid>,
     /// Values that are being converted, in the order in which they were asked for.
     conversions: VecDeque<Conversion>,
+    /// The write whose value is being converted.
+    put: Option<LongPut>,
 }
 
 /// What hangs on a deleted channel.
@@ -74,7 +77,9 @@ impl Circuit {
     /// more is asked until that is over.
     pub(super) fn is_held(&self) -> bool {
         let held = |unfinished: &Unfinished| {
-            !unfinished.debris.is_empty() || !unfinished.conversions.is_empty()
+            !unfinished.debris.is_empty()
+                || !unfinished.conversions.is_empty()
+                || unfinished.put.is_some()
         };
         self.unfinished.as_deref().is_some_and(held)
     }
@@ -101,6 +106,19 @@ impl Circuit {
 
     pub(super) fn push_conversion(&mut self, conversion: Conversion) {
         self.unfinished().conversions.push_front(conversion);
+    }
+
+    pub(super) fn take_long_put(&mut self) -> Option<LongPut> {
+        self.unfinished.as_mut()?.put.take()
+    }
+
+    pub(super) fn set_long_put(&mut self, put: Option<LongPut>) {
+        self.unfinished().put = put;
+    }
+
+    /// Whether a write is being converted: what is asked behind it comes later.
+    pub fn has_long_put(&self) -> bool {
+        (self.unfinished.as_deref()).is_some_and(|unfinished| unfinished.put.is_some())
     }
 
     pub(super) fn has_sweep(&self) -> bool {
@@ -130,6 +148,7 @@ impl Circuit {
         !unfinished.debris.is_empty()
             || !unfinished.conversions.is_empty()
             || !unfinished.puts.is_empty()
+            || unfinished.put.is_some()
             || (unfinished.sweep.is_some() && self.has_room())
     }
 
@@ -143,6 +162,7 @@ impl Circuit {
     pub fn work(&mut self, now: Instant, turn: &mut Turn, db: &mut (impl Database + ?Sized)) {
         self.clear_debris(turn, db);
         self.convert(turn);
+        self.go_on_with_put(now, turn, db);
         self.start_ready(now, turn, db);
         self.sweep(turn, db);
         self.forget_finished();
@@ -152,6 +172,7 @@ impl Circuit {
         let done = |left: &Unfinished| {
             left.debris.is_empty()
                 && left.puts.is_empty()
+                && left.put.is_none()
                 && left.sweep.is_none()
                 && left.conversions.is_empty()
         };
@@ -195,6 +216,7 @@ impl Circuit {
                 (self.unfinished.as_mut()).and_then(|left| left.debris.pop_front())
         {
             if self.clear(&mut debris, turn, db) {
+                self.drop_long_put(debris.sid, db);
                 db.close(debris.pv);
                 self.channel_bytes -= debris.bytes;
             } else {
@@ -260,6 +282,7 @@ impl Circuit {
 
     fn start_ready(&mut self, now: Instant, turn: &mut Turn, db: &mut (impl Database + ?Sized)) {
         while !turn.is_over()
+            && !self.has_long_put()
             && let Some(sid) = (self.unfinished.as_mut()).and_then(|left| left.puts.pop_front())
         {
             turn.spend(START);
@@ -442,7 +465,8 @@ impl Circuit {
         }
         while !turn.is_over() {
             self.clear_debris(turn, db);
-            if self.is_held() {
+            let debris = |left: &Unfinished| !left.debris.is_empty();
+            if self.unfinished.as_deref().is_some_and(debris) {
                 return false;
             }
             let index = self.closed;
