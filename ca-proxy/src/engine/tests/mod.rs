@@ -19,8 +19,8 @@ use ca_proto::wire::tcp::{Request, Response};
 use ca_proto::wire::{Minor, SendQueue, message::EventMask};
 
 use super::{Engine, Level, Opening, Output};
-use crate::proxy::rule::Direction;
-use crate::proxy::script;
+use crate::rule::Direction;
+use crate::script;
 
 const DOUBLE: DbrType = DbrType(6);
 const CLIENT: SocketAddrV4 = address(1, 40_000);

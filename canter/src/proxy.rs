@@ -1,17 +1,6 @@
 //! `canter proxy`: sits between a client and a server, and does harm by a script.
 
-mod actions;
-mod control;
-mod driver;
-mod engine;
-pub(crate) mod fuzz;
-pub(crate) mod pattern;
-mod rule;
-mod script;
-#[cfg(test)]
-mod script_tests;
 mod stdin;
-mod words;
 
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -20,6 +9,10 @@ use std::time::Duration;
 
 use ca_net::TokioRuntime;
 use ca_proto::config::SERVER_PORT;
+use ca_proxy::driver::{Proxy, Setup};
+use ca_proxy::engine::{self, Level};
+use ca_proxy::rule::Rule;
+use ca_proxy::script;
 use clap::Args;
 
 use crate::console::Console;
@@ -27,9 +20,6 @@ use crate::exit::{Outcome, Stop, UsageError};
 use crate::interrupt::{closed_output, interrupted};
 use crate::options::{block_on, endpoint, look_up, seconds};
 use crate::text;
-use driver::{Proxy, Setup};
-use engine::Level;
-use rule::Rule;
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\

@@ -23,7 +23,7 @@ const DATAGRAMS: usize = 64;
 /// # Shape
 /// The script; behind a NUL the traffic: a first byte says which way and how the next bytes travel,
 /// a second one how many they are.
-pub(crate) fn fuzz(data: &[u8]) {
+pub fn fuzz(data: &[u8]) {
     let (script, traffic) = match data.iter().position(|&byte| byte == 0) {
         Some(at) => (&data[..at], &data[at + 1..]),
         None => (data, &[][..]),

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use ca_proto::Instant;
 
 use super::input::Input;
-use crate::proxy::rule::How;
+use crate::rule::How;
 
 /// Bytes that wait in one direction before the proxy stops reading from the sender.
 pub(crate) const MAX_WAITING: usize = 1024 * 1024;

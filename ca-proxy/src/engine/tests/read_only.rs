@@ -3,7 +3,7 @@
 use ca_proto::ids::Ioid;
 
 use super::*;
-use crate::proxy::control::execute;
+use crate::control::execute;
 
 fn guarded(script: &str, names: &[&str]) -> Rig {
     let mut rig = Rig::with_channels(script, &[]);

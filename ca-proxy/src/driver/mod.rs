@@ -40,20 +40,20 @@ const STREAMS: StreamOptions = StreamOptions {
 
 /// What the proxy is to be.
 #[derive(Debug)]
-pub(super) struct Setup {
-    pub(super) listen: SocketAddrV4,
-    pub(super) server: SocketAddrV4,
-    pub(super) control: Option<SocketAddrV4>,
-    pub(super) rules: Vec<Rule>,
+pub struct Setup {
+    pub listen: SocketAddrV4,
+    pub server: SocketAddrV4,
+    pub control: Option<SocketAddrV4>,
+    pub rules: Vec<Rule>,
     /// Whether every put is refused.
-    pub(super) read_only: bool,
-    pub(super) seed: u64,
-    pub(super) level: Level,
+    pub read_only: bool,
+    pub seed: u64,
+    pub level: Level,
 }
 
 /// A running proxy; its tasks end with the runtime they live on.
 #[derive(Clone, Debug)]
-pub(super) struct Proxy(Arc<Shared>);
+pub struct Proxy(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -90,7 +90,7 @@ impl Proxy {
     ///
     /// # Errors
     /// Addresses that cannot be bound, with the address.
-    pub(super) fn start(
+    pub fn start(
         runtime: Arc<dyn Runtime>,
         setup: Setup,
     ) -> Result<Self, (SocketAddrV4, io::Error)> {
@@ -133,17 +133,17 @@ impl Proxy {
     }
 
     /// Address for clients, UDP and TCP.
-    pub(super) fn listen(&self) -> SocketAddrV4 {
+    pub fn listen(&self) -> SocketAddrV4 {
         self.0.listen
     }
 
     /// Address of the line protocol.
-    pub(super) fn control(&self) -> Option<SocketAddrV4> {
+    pub fn control(&self) -> Option<SocketAddrV4> {
         self.0.control
     }
 
     /// Executes a line of the line protocol; the answer.
-    pub(super) fn execute(&self, line: &str) -> String {
+    pub fn execute(&self, line: &str) -> String {
         self.with_state(|state, now, wakers| {
             let reply = super::control::execute(&mut state.engine, now, line);
             if reply.changed {
@@ -162,7 +162,7 @@ impl Proxy {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub(super) async fn lines(&self) -> Option<Vec<String>> {
+    pub async fn lines(&self) -> Option<Vec<String>> {
         poll_fn(|cx| {
             let mut state = lock(&self.0.state);
             let lines = state.engine.take_log();

@@ -4,16 +4,16 @@ use std::fmt;
 
 /// A pattern of PV names.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
     /// A pattern.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// True if the whole name matches.
-    pub(crate) fn matches(&self, name: &[u8]) -> bool {
+    pub fn matches(&self, name: &[u8]) -> bool {
         let pattern = self.0.as_bytes();
         let (mut at, mut seen) = (0, 0);
         // Behind the last star: where the pattern goes on, and the bytes that the star has taken.

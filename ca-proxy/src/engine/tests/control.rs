@@ -1,7 +1,7 @@
 //! Rules that come, change and go while the engine works.
 
 use super::*;
-use crate::proxy::control::execute;
+use crate::control::execute;
 
 fn say(rig: &mut Rig, line: &str) -> String {
     execute(&mut rig.engine, rig.now, line).text

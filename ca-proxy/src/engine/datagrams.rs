@@ -14,7 +14,7 @@ use ca_proto::wire::{Command, Frame, Minor, datagram_frames, udp};
 use super::circuit::{Desk, PortFor};
 use super::edit;
 use super::rules::Rules;
-use crate::proxy::rule::{Action, Direction, Sight, Transport};
+use crate::rule::{Action, Direction, Sight, Transport};
 
 /// Datagrams that wait to be sent; what does not fit is lost, as datagrams are.
 pub(crate) const MAX_DATAGRAMS: usize = 10_000;

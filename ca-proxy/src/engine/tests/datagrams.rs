@@ -1,7 +1,7 @@
 //! Datagrams: searches, replies, storms.
 
 use super::*;
-use crate::proxy::engine::To;
+use crate::engine::To;
 use ca_proto::wire::message::{Port, SAME_ADDRESS, SearchFlag};
 use ca_proto::wire::udp;
 

@@ -15,7 +15,7 @@ use super::input::Piece;
 use super::lane::{Lane, Output, Stall};
 use super::log::Log;
 use super::rules::{Fault, Rules};
-use crate::proxy::rule::{Action, Direction, How, Sight, Transport};
+use crate::rule::{Action, Direction, How, Sight, Transport};
 
 /// Port of this proxy that leads to a server, if there is one.
 pub(crate) type PortFor<'a> = &'a mut dyn FnMut(SocketAddrV4) -> Option<u16>;

@@ -1,6 +1,6 @@
 //! The actions of a script: which exist, which keys they take, on what they work.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, ToSocketAddrs};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use toml::Spanned;
 use super::rule::{Action, Direction, Field, How, Rights, Transport, Trigger};
 use super::script::RawRule;
 use super::words::{self, Wrong};
-use crate::options::look_up;
 
 /// Most copies of one message.
 const MAX_COPIES: i64 = 100;
@@ -300,4 +299,13 @@ fn example(key: &str) -> &'static str {
         "every" => "add a time such as every = \"10ms\"",
         _ => "add it",
     }
+}
+
+/// The address of a host.
+fn look_up(name: &str) -> Option<Ipv4Addr> {
+    let mut found = (name, 0).to_socket_addrs().ok()?;
+    found.find_map(|address| match address.ip() {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    })
 }

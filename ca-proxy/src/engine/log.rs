@@ -6,7 +6,7 @@ use super::rules::{Fault, Rules};
 
 /// How much is written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Level {
+pub enum Level {
     /// Nothing.
     Quiet,
     /// Circuits and faults.

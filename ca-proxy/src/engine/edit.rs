@@ -8,7 +8,7 @@ use ca_proto::wire::message::SAME_ADDRESS;
 use ca_proto::wire::{Frame, Header, tcp};
 
 use super::circuit::PortFor;
-use crate::proxy::rule::Field;
+use crate::rule::Field;
 
 /// Offset of the header's third field, the port of a search reply.
 const DATA_TYPE_AT: usize = 4;

@@ -8,7 +8,7 @@ use ca_proto::wire::tcp::{Request, Response};
 use ca_proto::wire::{Command, Frame, Header, SendQueue};
 
 use super::circuit::{Circuit, Desk};
-use crate::proxy::rule::{Direction, How};
+use crate::rule::{Direction, How};
 
 /// Answers of our own that wait; a client with more of them loses its circuit.
 const MAX_OWED: usize = 1024;

@@ -1,8 +1,8 @@
 //! Faults of whole circuits, the flow of bytes, and the line protocol.
 
 use super::*;
-use crate::proxy::control::execute;
-use crate::proxy::rule::How;
+use crate::control::execute;
+use crate::rule::How;
 
 const ECHO: Request<'_> = Request::EventsOn {};
 

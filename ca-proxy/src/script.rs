@@ -12,13 +12,13 @@ use super::words::{self, Wrong};
 
 /// What is wrong with a script.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ScriptError {
+pub struct ScriptError {
     /// Line of the text, counted from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// What is wrong, with the key.
-    pub(crate) what: String,
+    pub what: String,
     /// The allowed values.
-    pub(crate) remedy: String,
+    pub remedy: String,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +69,7 @@ pub(super) struct RawRule {
 ///
 /// # Errors
 /// [`ScriptError`] names the line, the key and the allowed values.
-pub(crate) fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
+pub fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
     let at = |span, what, remedy| ScriptError::at(text, span, what, remedy);
     let file: File = toml::from_str(text).map_err(|error| {
         let remedy = "see `canter proxy --help` for the form of a script";
@@ -100,7 +100,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
 ///
 /// # Errors
 /// As of [`parse`]; the line is always 1.
-pub(crate) fn parse_line(line: &str, id: &str) -> Result<Rule, ScriptError> {
+pub fn parse_line(line: &str, id: &str) -> Result<Rule, ScriptError> {
     let text = format!("rule = {{ {line} }}");
     let at = |span, what, remedy| ScriptError::at(&text, span, what, remedy);
     let Line { rule } = toml::from_str(&text).map_err(|error| {

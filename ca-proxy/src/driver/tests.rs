@@ -14,8 +14,8 @@ use ca_server_sim::{Ioc, PvSpec};
 use ca_testkit::runtime::SimRuntime;
 
 use super::{Proxy, Setup};
-use crate::proxy::engine::Level;
-use crate::proxy::script;
+use crate::engine::Level;
+use crate::script;
 
 const IOC: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const PROXY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ca_proto::rng::Pcg32;
 
-use crate::proxy::rule::{Action, Direction, Rule, Sight, Trigger};
+use crate::rule::{Action, Direction, Rule, Sight, Trigger};
 
 /// A rule and its state.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use ca_net::{Budget, ByteStream, Timer};
 
 use super::{Proxy, STREAMS};
-use crate::proxy::engine::Output;
-use crate::proxy::rule::{Direction, How};
+use crate::engine::Output;
+use crate::rule::{Direction, How};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 16 * 1024;

@@ -36,7 +36,7 @@ use rules::Rules;
 pub(crate) use circuit::PortFor;
 pub(crate) use datagrams::To;
 pub(crate) use lane::Output;
-pub(crate) use log::Level;
+pub use log::Level;
 
 /// Circuits at the same time; further ones are refused.
 pub(crate) const MAX_CIRCUITS: usize = 1024;
@@ -45,7 +45,7 @@ pub(crate) const MAX_CIRCUITS: usize = 1024;
 pub(crate) const MAX_RULES: usize = 1000;
 
 /// Why a proxy that is read-only does not take a rule.
-pub(crate) const NO_CORRUPT: &str = "a request that is corrupted can become a put, and this proxy is \
+pub const NO_CORRUPT: &str = "a request that is corrupted can become a put, and this proxy is \
                                      read-only; corrupt responses, or UDP";
 
 /// What becomes of a new circuit.

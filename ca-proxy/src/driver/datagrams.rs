@@ -11,8 +11,8 @@ use ca_net::{Budget, DatagramSocket, TaskHandle, Timer, UdpOptions};
 use ca_proto::wire::MAX_UDP_RECV;
 
 use super::{Proxy, lock};
-use crate::proxy::engine::To;
-use crate::proxy::rule::Direction;
+use crate::engine::To;
+use crate::rule::Direction;
 
 /// Clients with a socket of their own; for a further one the longest silent is forgotten.
 const MAX_CLIENTS: usize = 256;
