@@ -18,12 +18,20 @@ const CHUNK: usize = 512;
 /// Datagrams taken out after one has come in; a storm of beacons never ends.
 const DATAGRAMS: usize = 64;
 
+const MIB: u64 = 1 << 20;
+
+/// Name, body, and the most bytes that one input may have allocated at one time.
+pub type Target = (&'static str, fn(&[u8]), u64);
+
+/// Every target of this crate.
+pub const TARGETS: &[Target] = &[("proxy", fuzz, 16 * MIB)];
+
 /// A script, and traffic that it is used on.
 ///
 /// # Shape
 /// The script; behind a NUL the traffic: a first byte says which way and how the next bytes travel,
 /// a second one how many they are.
-pub fn fuzz(data: &[u8]) {
+fn fuzz(data: &[u8]) {
     let (script, traffic) = match data.iter().position(|&byte| byte == 0) {
         Some(at) => (&data[..at], &data[at + 1..]),
         None => (data, &[][..]),

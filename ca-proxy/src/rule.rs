@@ -10,7 +10,7 @@ use super::pattern::Pattern;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// From the client to the server.
     Request,
     /// From the server to the client.
@@ -18,10 +18,10 @@ pub enum Direction {
 }
 
 impl Direction {
-    pub const BOTH: [Self; 2] = [Self::Request, Self::Response];
+    pub(crate) const BOTH: [Self; 2] = [Self::Request, Self::Response];
 
     /// Place in an array with one entry per direction.
-    pub const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         match self {
             Self::Request => 0,
             Self::Response => 1,
@@ -29,7 +29,7 @@ impl Direction {
     }
 
     /// As it is drawn between client (left) and server (right).
-    pub const fn arrow(self) -> char {
+    pub(crate) const fn arrow(self) -> char {
         match self {
             Self::Request => '>',
             Self::Response => '<',
@@ -39,7 +39,7 @@ impl Direction {
 
 /// How a message travels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// In a datagram.
     Udp,
     /// On a circuit.
@@ -48,7 +48,7 @@ pub enum Transport {
 
 /// What a rule looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trigger {
+pub(crate) enum Trigger {
     /// Messages with this command.
     Command(Command),
     /// Every message.
@@ -61,7 +61,7 @@ pub enum Trigger {
 
 /// How a circuit ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum How {
+pub(crate) enum How {
     /// In order: what was sent before arrives.
     Close,
     /// By a reset, which may also destroy what was sent before.
@@ -70,7 +70,7 @@ pub enum How {
 
 /// A part of a message that is changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Field {
+pub(crate) enum Field {
     Command,
     PayloadLen,
     DataType,
@@ -83,7 +83,7 @@ pub enum Field {
 
 /// What becomes of access rights.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rights {
+pub(crate) enum Rights {
     /// Always these: bit 0 read, bit 1 write (`ACCESS_RIGHTS`).
     Set(u32),
     /// Each right the other way round.
@@ -92,7 +92,7 @@ pub enum Rights {
 
 impl Rights {
     /// The rights that the client is told.
-    pub const fn edit(self, real: u32) -> u32 {
+    pub(crate) const fn edit(self, real: u32) -> u32 {
         match self {
             Self::Set(rights) => rights,
             Self::Flip => real ^ 3,
@@ -102,7 +102,7 @@ impl Rights {
 
 /// A fault.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// The message is lost.
     Drop,
     /// The message, or the opening of the circuit, comes later.
@@ -133,7 +133,7 @@ pub enum Action {
 
 impl Action {
     /// True if nothing can happen to the message after this.
-    pub const fn is_final(&self) -> bool {
+    pub(crate) const fn is_final(&self) -> bool {
         matches!(self, Self::Drop | Self::Cut { .. } | Self::Refuse)
     }
 
@@ -148,29 +148,29 @@ impl Action {
 
 /// A rule of a script.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// Its name in the line protocol.
-    pub id: String,
-    pub on: Trigger,
-    pub request: bool,
-    pub response: bool,
-    pub transport: Option<Transport>,
-    pub name: Option<Pattern>,
-    pub action: Action,
+    pub(crate) id: String,
+    pub(crate) on: Trigger,
+    pub(crate) request: bool,
+    pub(crate) response: bool,
+    pub(crate) transport: Option<Transport>,
+    pub(crate) name: Option<Pattern>,
+    pub(crate) action: Action,
     /// Chance of each match, in 0..=1.
-    pub probability: f64,
+    pub(crate) probability: f64,
     /// Matches that go unharmed first.
-    pub after: u64,
+    pub(crate) after: u64,
     /// Faults until the rule rests.
-    pub times: Option<u64>,
+    pub(crate) times: Option<u64>,
     /// Whether the rule is on from the start.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
 }
 
 impl Rule {
     /// True if the rule can make a put of another request: a proxy that lets nothing be written
     /// does not take it.
-    pub fn may_make_puts(&self) -> bool {
+    pub(crate) fn may_make_puts(&self) -> bool {
         let corrupts = matches!(self.action, Action::Corrupt { .. });
         corrupts && self.request && self.transport != Some(Transport::Udp)
     }
@@ -178,19 +178,19 @@ impl Rule {
 
 /// A message or an event as rules see it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sight<'a> {
+pub(crate) struct Sight<'a> {
     /// The command; `None` for the opening of a circuit.
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     /// The direction; a circuit has both.
-    pub direction: Option<Direction>,
-    pub transport: Transport,
+    pub(crate) direction: Option<Direction>,
+    pub(crate) transport: Transport,
     /// Name of the channel, where one is known.
-    pub name: Option<&'a [u8]>,
+    pub(crate) name: Option<&'a [u8]>,
 }
 
 impl Rule {
     /// True if the rule has to do with this direction.
-    pub const fn covers(&self, direction: Direction) -> bool {
+    pub(crate) const fn covers(&self, direction: Direction) -> bool {
         match direction {
             Direction::Request => self.request,
             Direction::Response => self.response,
@@ -198,7 +198,7 @@ impl Rule {
     }
 
     /// True if the rule is about a message or an event.
-    pub fn matches(&self, sight: &Sight<'_>) -> bool {
+    pub(crate) fn matches(&self, sight: &Sight<'_>) -> bool {
         let trigger = match (self.on, sight.command) {
             (Trigger::Command(wanted), Some(command)) => wanted == command,
             (Trigger::Any, Some(_)) | (Trigger::Circuit, None) => true,
@@ -215,7 +215,7 @@ impl Rule {
     }
 
     /// True if the rule is about channels of this name.
-    pub fn name_matches(&self, name: Option<&[u8]>) -> bool {
+    pub(crate) fn name_matches(&self, name: Option<&[u8]>) -> bool {
         match &self.name {
             Some(pattern) => name.is_some_and(|name| pattern.matches(name)),
             None => true,

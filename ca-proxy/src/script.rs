@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::str::FromStr;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -11,7 +12,8 @@ use super::rule::{Direction, Rule, Transport, Trigger};
 use super::words::{self, Wrong};
 
 /// What is wrong with a script.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error, Debug)]
+#[error("line {line}: {what}; {remedy}")]
 pub struct ScriptError {
     /// Line of the text, counted from 1.
     pub line: usize,
@@ -19,6 +21,46 @@ pub struct ScriptError {
     pub what: String,
     /// The allowed values.
     pub remedy: String,
+}
+
+/// The rules of a script, in their order.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Script(Vec<Rule>);
+
+impl Script {
+    /// No rule.
+    pub const NONE: Self = Self(Vec::new());
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True without a rule: everything passes unharmed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_rules(self) -> Vec<Rule> {
+        self.0
+    }
+
+    /// The first rule that can make a put of another request.
+    pub(crate) fn makes_puts(&self) -> Option<&Rule> {
+        self.0.iter().find(|rule| rule.may_make_puts())
+    }
+}
+
+/// Reads a script: TOML with one `[[rule]]` per fault, as the book's page on the proxy lists them.
+///
+/// # Errors
+/// [`ScriptError`] names the line, the key and the allowed values.
+impl FromStr for Script {
+    type Err = ScriptError;
+
+    fn from_str(text: &str) -> Result<Self, ScriptError> {
+        parse(text).map(Self)
+    }
 }
 
 #[derive(Deserialize)]
@@ -69,7 +111,7 @@ pub(super) struct RawRule {
 ///
 /// # Errors
 /// [`ScriptError`] names the line, the key and the allowed values.
-pub fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
     let at = |span, what, remedy| ScriptError::at(text, span, what, remedy);
     let file: File = toml::from_str(text).map_err(|error| {
         let remedy = "see `canter proxy --help` for the form of a script";
@@ -100,7 +142,7 @@ pub fn parse(text: &str) -> Result<Vec<Rule>, ScriptError> {
 ///
 /// # Errors
 /// As of [`parse`]; the line is always 1.
-pub fn parse_line(line: &str, id: &str) -> Result<Rule, ScriptError> {
+pub(crate) fn parse_line(line: &str, id: &str) -> Result<Rule, ScriptError> {
     let text = format!("rule = {{ {line} }}");
     let at = |span, what, remedy| ScriptError::at(&text, span, what, remedy);
     let Line { rule } = toml::from_str(&text).map_err(|error| {

@@ -9,10 +9,7 @@ use std::time::Duration;
 
 use ca_net::TokioRuntime;
 use ca_proto::config::SERVER_PORT;
-use ca_proxy::driver::{Proxy, Setup};
-use ca_proxy::engine::{self, Level};
-use ca_proxy::rule::Rule;
-use ca_proxy::script;
+use ca_proxy::{Level, Proxy, ProxyConfig, Script, StartError};
 use clap::Args;
 
 use crate::console::Console;
@@ -83,46 +80,44 @@ pub(crate) struct ProxyArgs {
 /// # Errors
 /// A script that is wrong, addresses that cannot be bound, an output that cannot be written.
 pub(crate) fn run(args: &ProxyArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
-    let rules = match &args.script {
+    let script = match &args.script {
         Some(path) => read_script(path)?,
-        None => Vec::new(),
+        None => Script::NONE,
     };
-    if let Some(rule) = rules
-        .iter()
-        .find(|rule| args.read_only && rule.may_make_puts())
-    {
-        let what = format!("--read-only: rule {} corrupts requests", rule.id);
-        return Err(UsageError::new(what, engine::NO_CORRUPT).into());
-    }
-    let setup = Setup {
-        listen: args.listen,
-        server: server(&args.to)?,
-        control: args.control,
-        read_only: args.read_only,
-        rules,
-        seed: args.seed,
-        level: match (args.trace, args.quiet) {
+    let rules = script.len() as u64;
+    let server = server(&args.to)?;
+    let mut config = ProxyConfig::new(server)
+        .listen(args.listen)
+        .script(script)
+        .seed(args.seed)
+        .log(match (args.trace, args.quiet) {
             (true, _) => Level::Trace,
             (_, true) => Level::Quiet,
             _ => Level::Faults,
-        },
-    };
+        });
+    if let Some(address) = args.control {
+        config = config.control(address);
+    }
+    if args.read_only {
+        config = config.read_only();
+    }
     block_on(async {
-        let rules = setup.rules.len() as u64;
-        let server = setup.server;
         let runtime = TokioRuntime::current().expect("`block_on` runs on one");
-        let proxy = Proxy::start(Arc::new(runtime), setup).map_err(|(address, error)| {
-            UsageError::new(
-                format!("cannot listen on {address}: {error}"),
-                "choose a free port, or port 0 for any",
-            )
+        let proxy = Proxy::start(Arc::new(runtime), config).map_err(|error| {
+            let what = match error {
+                StartError::MakesPuts { .. } => format!("--read-only: {error}"),
+                _ => error.to_string(),
+            };
+            UsageError::new(what, error.remedy())
         })?;
         announce(args, console, &proxy, server, rules)?;
-        serve(args, console, &proxy).await
+        let outcome = serve(args, console, &proxy).await;
+        proxy.stop().await;
+        outcome
     })
 }
 
-fn read_script(path: &PathBuf) -> Result<Vec<Rule>, UsageError> {
+fn read_script(path: &PathBuf) -> Result<Script, UsageError> {
     let shown = path.display();
     let content = std::fs::read_to_string(path).map_err(|error| {
         UsageError::new(
@@ -130,7 +125,7 @@ fn read_script(path: &PathBuf) -> Result<Vec<Rule>, UsageError> {
             "name a readable TOML file, see `canter proxy --help`",
         )
     })?;
-    script::parse(&content).map_err(|error| {
+    content.parse::<Script>().map_err(|error| {
         UsageError::new(
             format!("{shown}, line {}: {}", error.line, error.what.trim_end()),
             error.remedy,

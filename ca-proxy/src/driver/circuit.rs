@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ca_net::{Budget, ByteStream, Timer};
 
-use super::{Proxy, STREAMS};
+use super::{Driver, STREAMS};
 use crate::engine::Output;
 use crate::rule::{Direction, How};
 
@@ -29,7 +29,7 @@ const NAMES: [&str; 2] = ["client", "server"];
 
 /// Serves a circuit to its end.
 pub(super) async fn run(
-    proxy: Proxy,
+    proxy: Driver,
     id: u64,
     mut client: Box<dyn ByteStream>,
     server: SocketAddrV4,
@@ -68,7 +68,7 @@ pub(super) async fn run(
     proxy.closed(id, &why);
 }
 
-impl Proxy {
+impl Driver {
     /// Has the task of a circuit woken when the circuit was changed by others.
     fn register(&self, id: u64, waker: &Waker) {
         let old = self.with_state(|state, _, _| state.circuits.insert(id, waker.clone()));
@@ -86,7 +86,7 @@ impl Proxy {
 
 /// Connects to the server, unless the circuit is cut before that.
 async fn dial(
-    proxy: &Proxy,
+    proxy: &Driver,
     id: u64,
     server: SocketAddrV4,
     after: Duration,
@@ -113,7 +113,7 @@ async fn dial(
 
 /// Who is in which state.
 struct Circuit {
-    proxy: Proxy,
+    proxy: Driver,
     id: u64,
     timer: Box<dyn Timer>,
     /// Sender of requests, sender of responses.

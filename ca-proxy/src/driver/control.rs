@@ -5,13 +5,13 @@ use std::io::IoSlice;
 
 use ca_net::{ByteStream, Listener};
 
-use super::Proxy;
+use super::Driver;
 
 /// Longest line of a command; a connection that sends a longer one ends.
 const MAX_LINE: usize = 4096;
 
 /// Takes commands from connections, for ever.
-pub(super) async fn serve(proxy: Proxy, mut listener: Box<dyn Listener>) {
+pub(super) async fn serve(proxy: Driver, mut listener: Box<dyn Listener>) {
     loop {
         match poll_fn(|cx| listener.poll_accept(cx)).await {
             Ok((stream, _)) => proxy.spawn(converse(proxy.clone(), stream)),
@@ -20,7 +20,7 @@ pub(super) async fn serve(proxy: Proxy, mut listener: Box<dyn Listener>) {
     }
 }
 
-async fn converse(proxy: Proxy, mut stream: Box<dyn ByteStream>) {
+async fn converse(proxy: Driver, mut stream: Box<dyn ByteStream>) {
     let mut received = Vec::new();
     while let Some(line) = next_line(&mut *stream, &mut received).await {
         let mut answer = proxy.execute(&line);

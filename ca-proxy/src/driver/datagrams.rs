@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ca_net::{Budget, DatagramSocket, TaskHandle, Timer, UdpOptions};
 use ca_proto::wire::MAX_UDP_RECV;
 
-use super::{Proxy, lock};
+use super::{Driver, lock};
 use crate::engine::To;
 use crate::rule::Direction;
 
@@ -36,7 +36,7 @@ impl Drop for Client {
 }
 
 struct Datagrams {
-    proxy: Proxy,
+    proxy: Driver,
     listen: Box<dyn DatagramSocket>,
     clients: HashMap<SocketAddrV4, Client>,
     received: u64,
@@ -47,7 +47,7 @@ struct Datagrams {
 }
 
 /// Serves datagrams for ever.
-pub(super) async fn run(proxy: Proxy, listen: Box<dyn DatagramSocket>) {
+pub(super) async fn run(proxy: Driver, listen: Box<dyn DatagramSocket>) {
     let mut datagrams = Datagrams {
         timer: proxy.0.runtime.timer(),
         proxy,
@@ -156,7 +156,7 @@ impl Datagrams {
     }
 }
 
-impl Proxy {
+impl Driver {
     /// Has the task of datagrams woken when there is something to send.
     fn register_datagrams(&self, cx: &Context<'_>) {
         let waker = cx.waker().clone();
@@ -165,7 +165,7 @@ impl Proxy {
     }
 }
 
-fn pass(proxy: &Proxy, way: Direction, client: SocketAddrV4, server: SocketAddrV4, data: &[u8]) {
+fn pass(proxy: &Driver, way: Direction, client: SocketAddrV4, server: SocketAddrV4, data: &[u8]) {
     let mut port_for = |server| proxy.port_for(server);
     proxy.with_state(|state, now, wakers| {
         (state.engine).datagram(now, way, client, server, data, &mut port_for);
@@ -176,7 +176,7 @@ fn pass(proxy: &Proxy, way: Direction, client: SocketAddrV4, server: SocketAddrV
 }
 
 /// Opens a client's socket towards the server and takes its replies.
-fn client(proxy: &Proxy, client: SocketAddrV4, last: u64) -> Option<Client> {
+fn client(proxy: &Driver, client: SocketAddrV4, last: u64) -> Option<Client> {
     let local = if proxy.0.server.ip().is_loopback() {
         Ipv4Addr::LOCALHOST
     } else {
@@ -196,7 +196,7 @@ fn client(proxy: &Proxy, client: SocketAddrV4, last: u64) -> Option<Client> {
 }
 
 /// Takes what the server sends to a client, for ever.
-async fn replies(proxy: Proxy, client: SocketAddrV4, socket: Socket) {
+async fn replies(proxy: Driver, client: SocketAddrV4, socket: Socket) {
     let mut buffer = vec![0; MAX_UDP_RECV];
     loop {
         let received = poll_fn(|cx| lock(&socket).poll_recv_from(cx, &mut buffer)).await;

@@ -18,11 +18,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use ca_net::{DatagramSocket, Listener, Runtime, StreamOptions, UdpOptions, WakerList};
+use ca_net::{DatagramSocket, Listener, Runtime, StreamOptions, TaskHandle, UdpOptions, WakerList};
 use ca_proto::Instant;
 
-use super::engine::{Engine, Level, Opening};
-use super::rule::Rule;
+use crate::config::{ProxyConfig, StartError};
+use crate::engine::{Engine, Opening};
 
 /// Servers behind the proxy, each with a port of its own; replies of further ones are lost.
 const MAX_SERVERS: usize = 64;
@@ -38,22 +38,9 @@ const STREAMS: StreamOptions = StreamOptions {
     local: std::net::Ipv4Addr::UNSPECIFIED,
 };
 
-/// What the proxy is to be.
-#[derive(Debug)]
-pub struct Setup {
-    pub listen: SocketAddrV4,
-    pub server: SocketAddrV4,
-    pub control: Option<SocketAddrV4>,
-    pub rules: Vec<Rule>,
-    /// Whether every put is refused.
-    pub read_only: bool,
-    pub seed: u64,
-    pub level: Level,
-}
-
-/// A running proxy; its tasks end with the runtime they live on.
+/// What all tasks share.
 #[derive(Clone, Debug)]
-pub struct Proxy(Arc<Shared>);
+struct Driver(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -65,6 +52,16 @@ struct Shared {
     /// Ports of the proxy by the server they lead to. Taken while `state` is held, not the other way
     /// round.
     ports: Mutex<HashMap<SocketAddrV4, u16>>,
+    tasks: Mutex<Tasks>,
+}
+
+/// Everything that runs. Each task forgets itself when it has ended.
+#[derive(Default, Debug)]
+struct Tasks {
+    handles: BTreeMap<u64, TaskHandle>,
+    started: u64,
+    /// Nothing is started any more.
+    stopped: bool,
 }
 
 /// The engine, and who is to be woken when it has changed.
@@ -85,36 +82,61 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A running proxy. It ends when it is dropped, or with [`stop`](Self::stop).
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ca_net::TokioRuntime;
+/// # use ca_proxy::{Proxy, ProxyConfig};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let runtime = Arc::new(TokioRuntime::current()?);
+/// let script = "[[rule]]\n on = 'search'\n action = 'drop'\n times = 3".parse()?;
+/// let server = "127.0.0.1:5064".parse()?;
+/// let proxy = Proxy::start(runtime, ProxyConfig::new(server).script(script))?;
+/// println!("EPICS_CA_ADDR_LIST={}", proxy.listen());
+/// assert!(proxy.execute("list").ends_with("ok"));
+/// proxy.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Proxy(Driver);
+
 impl Proxy {
     /// Opens the sockets and starts the tasks.
     ///
     /// # Errors
-    /// Addresses that cannot be bound, with the address.
-    pub fn start(
-        runtime: Arc<dyn Runtime>,
-        setup: Setup,
-    ) -> Result<Self, (SocketAddrV4, io::Error)> {
-        let (listener, udp) =
-            bind_both(&*runtime, setup.listen).map_err(|error| (setup.listen, error))?;
-        let at = |wanted| move |error| (wanted, error);
-        let listen = listener.local_addr().map_err(at(setup.listen))?;
-        let commands = match setup.control {
+    /// An address that cannot be bound; a rule that could make puts, if the proxy is read-only.
+    pub fn start(runtime: Arc<dyn Runtime>, config: ProxyConfig) -> Result<Self, StartError> {
+        if config.read_only
+            && let Some(rule) = config.script.makes_puts()
+        {
+            return Err(StartError::MakesPuts {
+                rule: rule.id.clone(),
+            });
+        }
+        let at = |address| move |source| StartError::Bind { address, source };
+        let (listener, udp) = bind_both(&*runtime, config.listen).map_err(at(config.listen))?;
+        let listen = listener.local_addr().map_err(at(config.listen))?;
+        let commands = match config.control {
             None => None,
-            Some(wanted) => Some(runtime.listen(wanted, &STREAMS).map_err(at(wanted))?),
+            Some(wanted) => {
+                let listener = runtime.listen(wanted, &STREAMS).map_err(at(wanted))?;
+                let address = listener.local_addr().map_err(at(wanted))?;
+                Some((listener, address))
+            }
         };
-        let control = match &commands {
-            None => None,
-            Some(listener) => Some(listener.local_addr().map_err(at(listen))?),
-        };
-        let mut engine = Engine::new(setup.rules, setup.seed, setup.level, listen);
-        if setup.read_only {
+        let rules = config.script.into_rules();
+        let mut engine = Engine::new(rules, config.seed, config.log, listen);
+        if config.read_only {
             engine = engine.read_only();
         }
-        let proxy = Self(Arc::new(Shared {
+        let driver = Driver(Arc::new(Shared {
             runtime,
             listen,
-            server: setup.server,
-            control,
+            server: config.server,
+            control: commands.as_ref().map(|(_, address)| *address),
             state: Mutex::new(State {
                 engine,
                 circuits: BTreeMap::new(),
@@ -122,30 +144,74 @@ impl Proxy {
                 reader: None,
                 quit: false,
             }),
-            ports: Mutex::new(HashMap::from([(setup.server, listen.port())])),
+            ports: Mutex::new(HashMap::from([(config.server, listen.port())])),
+            tasks: Mutex::default(),
         }));
-        proxy.spawn(proxy.clone().accept(listener, setup.server));
-        proxy.spawn(datagrams::run(proxy.clone(), udp));
-        if let Some(listener) = commands {
-            proxy.spawn(control::serve(proxy.clone(), listener));
+        driver.spawn(driver.clone().accept(listener, config.server));
+        driver.spawn(datagrams::run(driver.clone(), udp));
+        if let Some((listener, _)) = commands {
+            driver.spawn(control::serve(driver.clone(), listener));
         }
-        Ok(proxy)
+        Ok(Self(driver))
     }
 
-    /// Address for clients, UDP and TCP.
+    /// Address for clients, UDP and TCP, with the port that the system chose.
     pub fn listen(&self) -> SocketAddrV4 {
-        self.0.listen
+        self.0.0.listen
     }
 
-    /// Address of the line protocol.
+    /// Address of the line protocol, if there is one.
     pub fn control(&self) -> Option<SocketAddrV4> {
-        self.0.control
+        self.0.0.control
+    }
+
+    /// Executes a line of the line protocol, such as `off late`; the answer, whose last line is `ok` or
+    /// begins with `error: `. `help` lists the commands.
+    pub fn execute(&self, line: &str) -> String {
+        self.0.execute(line)
+    }
+
+    /// Waits for lines about circuits and faults, see [`ProxyConfig::log`]; `None` after the command
+    /// `quit`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn lines(&self) -> Option<Vec<String>> {
+        self.0.lines().await
+    }
+
+    /// Ends all circuits, in order, and closes the ports: when this returns, they are free.
+    ///
+    /// # Cancel safety
+    /// All of it ends even if the future is dropped, only later.
+    pub async fn stop(self) {
+        for task in self.0.end() {
+            task.await;
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Driver {
+    /// Ends all tasks, and lets none begin any more; those to wait for.
+    fn end(&self) -> Vec<TaskHandle> {
+        let mut tasks = lock(&self.0.tasks);
+        tasks.stopped = true;
+        let ended = std::mem::take(&mut tasks.handles);
+        drop(tasks);
+        ended.values().for_each(TaskHandle::abort);
+        ended.into_values().collect()
     }
 
     /// Executes a line of the line protocol; the answer.
-    pub fn execute(&self, line: &str) -> String {
+    fn execute(&self, line: &str) -> String {
         self.with_state(|state, now, wakers| {
-            let reply = super::control::execute(&mut state.engine, now, line);
+            let reply = crate::control::execute(&mut state.engine, now, line);
             if reply.changed {
                 wakers.extend(state.circuits.values().cloned());
                 wakers.extend(state.datagrams.take());
@@ -159,10 +225,7 @@ impl Proxy {
     }
 
     /// Waits for something to tell; `None` when the proxy is to end.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost when the future is dropped.
-    pub async fn lines(&self) -> Option<Vec<String>> {
+    async fn lines(&self) -> Option<Vec<String>> {
         poll_fn(|cx| {
             let mut state = lock(&self.0.state);
             let lines = state.engine.take_log();
@@ -181,7 +244,20 @@ impl Proxy {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.0.runtime.spawn(Box::pin(task)));
+        let mut tasks = lock(&self.0.tasks);
+        if tasks.stopped {
+            return;
+        }
+        let number = tasks.started;
+        tasks.started += 1;
+        let driver = self.clone();
+        // It cannot forget itself before it is known: that waits for the lock.
+        let handle = self.0.runtime.spawn(Box::pin(async move {
+            task.await;
+            let handle = lock(&driver.0.tasks).handles.remove(&number);
+            drop(handle);
+        }));
+        tasks.handles.insert(number, handle);
     }
 
     async fn sleep(&self, time: Duration) {

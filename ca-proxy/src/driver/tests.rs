@@ -13,9 +13,7 @@ use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, PvSpec};
 use ca_testkit::runtime::SimRuntime;
 
-use super::{Proxy, Setup};
-use crate::engine::Level;
-use crate::script;
+use crate::{Level, Proxy, ProxyConfig, StartError};
 
 const IOC: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const PROXY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -72,16 +70,13 @@ impl Rig {
             .udp_port(5064)
             .repeater(None);
         let ioc = SimIoc::start_on(rt.host(IOC), pvs.build().unwrap(), config).unwrap();
-        let setup = Setup {
-            listen: SocketAddrV4::new(PROXY, 6000),
-            server: SocketAddrV4::new(IOC, 5064),
-            control: Some(CONTROL),
-            rules: script::parse(script).unwrap_or_else(|error| panic!("{error:?}")),
-            read_only: false,
-            seed,
-            level: Level::Faults,
-        };
-        let proxy = Proxy::start(rt.host(PROXY), setup).unwrap();
+        let config = ProxyConfig::new(SocketAddrV4::new(IOC, 5064))
+            .listen(SocketAddrV4::new(PROXY, 6000))
+            .control(CONTROL)
+            .script(script.parse().unwrap_or_else(|error| panic!("{error}")))
+            .seed(seed)
+            .log(Level::Faults);
+        let proxy = Proxy::start(rt.host(PROXY), config).unwrap();
         let client = Client::builder()
             .isolated([proxy.listen()])
             .user("operator")
@@ -273,4 +268,34 @@ fn the_same_seed_gives_the_same_bytes_at_the_same_times() {
         assert_eq!(story(seed), story(seed));
     }
     assert_ne!(story(1), story(2));
+}
+
+/// A proxy that was stopped has ended its circuits and freed its ports; one that was dropped, too.
+#[test]
+fn what_has_stopped_can_start_again_at_the_same_ports() {
+    for seed in 0..SEEDS {
+        let rig = Rig::new(seed, SECOND, "");
+        let Rig {
+            rt, client, proxy, ..
+        } = rig;
+        let stopped = rt.block_on(async {
+            let x = client.channel("x").await.unwrap();
+            let mut updates = x.subscribe(SubSpec::time()).unwrap();
+            while !matches!(updates.next().await.unwrap(), Monitor::Update { .. }) {}
+            proxy.stop().await;
+            while updates.next().await.unwrap() != Monitor::Disconnected {}
+        });
+        stopped.unwrap_or_else(|stuck| panic!("{stuck}"));
+        let config = || {
+            ProxyConfig::new(SocketAddrV4::new(IOC, 5064))
+                .listen(SocketAddrV4::new(PROXY, 6000))
+                .control(CONTROL)
+        };
+        let again = Proxy::start(rt.host(PROXY), config()).expect("the ports are free");
+        let taken = Proxy::start(rt.host(PROXY), config());
+        assert!(matches!(taken, Err(StartError::Bind { .. })), "{taken:?}");
+        drop(again);
+        rt.run_for(SECOND);
+        Proxy::start(rt.host(PROXY), config()).expect("the ports are free");
+    }
 }

@@ -4,10 +4,14 @@ use ca_proto::Instant;
 
 use super::rules::{Fault, Rules};
 
-/// How much is written.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// Lines that wait for somebody to take them; further ones are counted only.
+pub(crate) const MAX_LINES: usize = 10_000;
+
+/// How much is told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub enum Level {
     /// Nothing.
+    #[default]
     Quiet,
     /// Circuits and faults.
     Faults,
@@ -18,8 +22,10 @@ pub enum Level {
 #[derive(Debug)]
 pub(super) struct Log {
     level: Level,
-    /// Lines since the driver took them last, which it does after each call.
+    /// Lines since somebody took them last.
     lines: Vec<String>,
+    /// Lines that found no room since then.
+    lost: u64,
 }
 
 impl Log {
@@ -27,6 +33,7 @@ impl Log {
         Self {
             level,
             lines: Vec::new(),
+            lost: 0,
         }
     }
 
@@ -55,14 +62,24 @@ impl Log {
     }
 
     fn line(&mut self, level: Level, now: Instant, text: impl FnOnce() -> String) {
-        if level <= self.level {
+        if level > self.level {
+            return;
+        }
+        if self.lines.len() >= MAX_LINES {
+            self.lost += 1;
+        } else {
             let seconds = now.as_nanos() as f64 / 1e9;
             self.lines.push(format!("{seconds:10.4} {}", text()));
         }
     }
 
     pub(super) fn take(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.lines)
+        let mut lines = std::mem::take(&mut self.lines);
+        match std::mem::take(&mut self.lost) {
+            0 => {}
+            lost => lines.push(format!("{lost} lines were not taken in time and are lost")),
+        }
+        lines
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -45,7 +45,7 @@ pub(crate) const MAX_CIRCUITS: usize = 1024;
 pub(crate) const MAX_RULES: usize = 1000;
 
 /// Why a proxy that is read-only does not take a rule.
-pub const NO_CORRUPT: &str = "a request that is corrupted can become a put, and this proxy is \
+pub(crate) const NO_CORRUPT: &str = "a request that is corrupted can become a put, and this proxy is \
                                      read-only; corrupt responses, or UDP";
 
 /// What becomes of a new circuit.

@@ -3,7 +3,7 @@
 
 use ca_proto::access::AccessRights;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
-use ca_proxy::pattern::Pattern;
+use ca_proxy::Pattern;
 use ca_server_sim::net::{ServeError, SimIoc};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
