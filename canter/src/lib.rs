@@ -38,6 +38,7 @@ mod sample;
 mod show;
 mod text;
 mod when;
+#[cfg(feature = "world")]
 mod world;
 
 use std::ffi::OsString;
@@ -98,6 +99,7 @@ enum Command {
     /// Sit between a client and a server, and harm what passes by a script
     Proxy(proxy::ProxyArgs),
     /// Run clients and IOCs on a virtual network under faults, and see whether promises are kept
+    #[cfg(feature = "world")]
     World(world::WorldArgs),
 }
 
@@ -192,6 +194,7 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Conformance(args) => conformance::run(args, console),
         Command::Repeater(args) => repeater::run(args, console),
         Command::Proxy(args) => proxy::run(args, console),
+        #[cfg(feature = "world")]
         Command::World(args) => world::run(args, console),
     }
 }
