@@ -276,8 +276,8 @@ pub(crate) fn refused(ioc: &Ioc) -> u64 {
 
 /// The last status that put-notifies were answered with.
 pub(crate) fn put_status(replies: &[Reply]) -> Option<EcaStatus> {
-    let answers = replies
+    let mut answers = replies
         .iter()
         .filter(|reply| reply.0 == Command::WRITE_NOTIFY.0);
-    answers.last().map(|reply| EcaStatus(reply.1))
+    answers.next_back().map(|reply| EcaStatus(reply.1))
 }
