@@ -9,7 +9,7 @@ use crate::conformance::layout::{
 use crate::conformance::verdict::{Verdict, ensure, skip};
 use crate::conformance::{Check, check, defect};
 
-/// Bytes of the text of one state (4.2).
+/// Bytes of the text of one state (`MAX_ENUM_STRING_SIZE`).
 const STATE: usize = 26;
 
 /// Each type by itself.
