@@ -106,7 +106,7 @@ pub(super) fn names() -> Vec<u8> {
     out
 }
 
-/// A number as an element of a base type (4.1), the way a client would convert it.
+/// A number as an element of a base type, the way a client would convert it.
 pub(super) fn element(base: u16, value: f64) -> Vec<u8> {
     match base {
         0 => {

@@ -232,7 +232,7 @@ impl Circuit {
         }
     }
 
-    /// True if every header so far had the form that its size and count demand (2.2).
+    /// True if every header so far had the form that its size and count demand.
     pub(super) const fn headers_have_the_right_form(&self) -> bool {
         self.received == self.shortest
     }

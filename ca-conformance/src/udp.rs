@@ -13,7 +13,7 @@ use super::verdict::{Verdict, fail};
 
 /// Times a datagram is sent before it counts as unanswered: datagrams may be lost.
 const ATTEMPTS: u32 = 3;
-/// Time between a datagram and the search behind it, so that their answers are not merged (6.1).
+/// Time between a datagram and the search behind it, so that their answers are not merged.
 const APART: Duration = Duration::from_millis(40);
 
 /// A datagram from the server.

@@ -104,7 +104,7 @@ mod on_read {
         assert_eq!(read::<EnumIndex>(1e9), Ok(EnumIndex(u16::MAX)));
     }
 
-    /// 4.2: -10 as a byte is 0xf6, as a byte has no sign of its own.
+    /// -10 as a byte is 0xf6, as a byte has no sign of its own.
     #[test]
     fn reals_as_bytes_have_both_ranges() {
         for (real, byte) in [
@@ -238,7 +238,7 @@ mod on_read {
         assert_eq!(read_as(&empty, Long, 2), Err(ConvertError::NotANumber));
     }
 
-    /// 4.4: at most 39 characters, and zeros behind the NUL (D7).
+    /// At most 39 characters, and zeros behind the NUL (D7).
     #[test]
     fn texts_are_terminated_and_followed_by_zeros() {
         let full = Value::from_wire(Text, vec![b'x'; 40].into());
@@ -253,7 +253,7 @@ mod on_read {
         assert_eq!(sent.payload().as_slice(), wanted);
     }
 
-    /// 4.1: types 35 and 36 are write-only, codes end at 38.
+    /// Types 35 and 36 are write-only, codes end at 38.
     #[test]
     fn types_that_cannot_be_read_fail() {
         let mut out = Vec::new();
@@ -269,7 +269,7 @@ mod on_read {
         assert_eq!(out, []);
     }
 
-    /// 4.9, read rows.
+    /// Read rows.
     #[test]
     fn counts_cut_the_value_or_fill_it_with_zeros() {
         let scalar = snapshot(42_i32, Metadata::default());
@@ -375,7 +375,7 @@ mod on_write {
         assert_eq!(put(1e300, Float), Ok(Value::from(f32::MAX)));
     }
 
-    /// 4.9, write rows: a field takes what it has room for; nothing gives an empty array.
+    /// Write rows: a field takes what it has room for; nothing gives an empty array.
     #[test]
     fn counts_of_writes_are_kept_or_cut_by_the_field() {
         let array = Value::from([1_i32, 2, 3]);
@@ -408,7 +408,6 @@ mod payloads_of_writes {
         }
     }
 
-    /// 3.5, and D10 for `TIME_STRING`.
     #[test]
     fn structures_give_their_value_and_nothing_else() {
         let meta = states("", &["Off", "On"]);
@@ -447,7 +446,7 @@ mod payloads_of_writes {
         assert!(value(6, 0, &[]).is_ok());
     }
 
-    /// 2.3: the reference client sends strlen + 1 bytes, padded to 8.
+    /// The reference client sends strlen + 1 bytes, padded to 8.
     #[test]
     fn the_last_string_may_be_short() {
         let one = value(0, 1, b"12\0\0\0\0\0\0").unwrap();
@@ -468,7 +467,6 @@ mod payloads_of_writes {
         assert_eq!(stored.as_ref().string(0), Some(&[b'x'; 39][..]));
     }
 
-    /// 4.2, "Others".
     #[test]
     fn acknowledgements_are_one_word() {
         let ackt = |word: &'static [u8]| put_value(DbrType::PUT_ACKT, 1, word);
@@ -554,7 +552,7 @@ proptest! {
         }
     }
 
-    /// 4.6: every native type is exact in a wider one.
+    /// Every native type is exact in a wider one.
     #[test]
     fn widening_and_back_changes_nothing(
         from in native(),

@@ -11,7 +11,7 @@ use crate::layout::until_nul;
 use crate::verdict::{Verdict, ensure};
 use crate::{Check, check};
 
-/// Longest payload of an `ERROR` (3.10), in bytes.
+/// Longest payload of an `ERROR`, in bytes.
 const LONGEST: usize = 512;
 
 pub(super) const COMMANDS: &[Check] = &[

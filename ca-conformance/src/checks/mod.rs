@@ -28,7 +28,7 @@ use super::lab::{Channel, Lab, Role};
 use super::layout::until_nul;
 use super::verdict::{Verdict, ensure};
 
-/// P1 of an `ERROR` that belongs to no channel (3.10).
+/// P1 of an `ERROR` that belongs to no channel.
 const NO_CHANNEL: u32 = u32::MAX;
 /// A SID that no server gives to one of the few channels of a check.
 const UNKNOWN_SID: u32 = 0xdead_beef;
@@ -111,7 +111,7 @@ pub(super) const ALL: &[(&str, &str, &[&[Check]])] = &[
     ),
 ];
 
-/// Demands an `ERROR` whose copy is the header of this request (3.10).
+/// Demands an `ERROR` whose copy is the header of this request.
 fn error_copies(error: &Reply, request: &[u8], p1: u32) -> Verdict {
     ensure!(
         error.command == Command::ERROR && error.data_type == 0 && error.count == 0,

@@ -9,7 +9,7 @@ use crate::layout::{
 use crate::verdict::{Verdict, ensure, skip};
 use crate::{Check, check, defect};
 
-/// Bytes of the text of one state (4.2).
+/// Bytes of the text of one state (`MAX_ENUM_STRING_SIZE`).
 const STATE: usize = 26;
 
 /// Each type by itself.

@@ -15,7 +15,7 @@ use crate::verdict::{Verdict, ensure};
 
 /// Silence after which the programs of these checks probe a circuit, in seconds.
 const QUIET: &str = "1";
-/// Time from there to a circuit that counts as unresponsive: 5 s (4.6), and some more.
+/// Time from there to a circuit that counts as unresponsive: 5 s (`CA_ECHO_TIMEOUT`), and some more.
 const UNRESPONSIVE: Duration = Duration::from_millis(6500);
 /// The value after an unresponsive period.
 const LATER: f64 = 4813.0;
