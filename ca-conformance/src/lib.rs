@@ -2,7 +2,31 @@
 //! project takes part, so that a server and a client with the same mistake do not agree on it.
 //!
 //! The checks are tables in `checks`; each one says what it demands, and of which section of the
-//! protocol text. A check works on circuits of its own.
+//! protocol text. A check works on circuits of its own. The program `canter conformance` is the face of
+//! this library on the command line.
+//!
+//! [`run`] blocks until every check has ended; a server in the same process needs a thread of its own:
+//!
+//! ```
+//! use ca_conformance::{Target, run};
+//! use ca_server_sim::{Ioc, NetConfig, PvSpec};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tokio = tokio::runtime::Builder::new_multi_thread()
+//!     .worker_threads(1)
+//!     .enable_all()
+//!     .build()?;
+//! let pvs = Ioc::builder().pv("x", PvSpec::double(1.5));
+//! let ioc = tokio.block_on(pvs.serve(NetConfig::new()))?;
+//! let mut target = Target::new(ioc.addr(), "x");
+//! target.udp_port = Some(ioc.udp_port());
+//!
+//! let report = run(&target, &["echo".to_owned()])?;
+//! assert_eq!(report.counts().fail, 0);
+//! report.text(&mut std::io::stdout(), true)?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod bytes;
 mod checks;

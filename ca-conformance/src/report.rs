@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use ca_proto::text::is_plain;
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::{Serialize, Serializer};
 
 use super::verdict::Outcome;
@@ -126,37 +127,21 @@ impl Report {
         writeln!(out, "\n{} in {time:.1} s", self.counts())
     }
 
-    /// Writes the report as JUnit XML: one test suite for each group.
+    /// Writes the report as JUnit XML: one test suite for each group. What differs as the reference does
+    /// counts as skipped.
     ///
     /// # Errors
     /// Those of the output.
-    pub fn junit(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-        let all = self.counts();
-        writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
-        writeln!(
-            out,
-            r#"<testsuites name="conformance of {}" tests="{}" failures="{}" time="{:.3}">"#,
-            escaped(&self.subject),
-            self.checks().count(),
-            all.fail,
-            self.elapsed.as_secs_f64()
-        )?;
+    pub fn junit(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut junit =
+            quick_junit::Report::new(visible(&format!("conformance of {}", self.subject)));
+        junit.set_time(self.elapsed);
         for group in &self.groups {
-            let counts = group.counts();
-            writeln!(
-                out,
-                r#"  <testsuite name="{}" tests="{}" failures="{}" skipped="{}">"#,
-                group.name,
-                group.checks.len(),
-                counts.fail,
-                counts.skipped + counts.differs
-            )?;
-            for check in &group.checks {
-                case(out, group.name, check)?;
-            }
-            writeln!(out, "  </testsuite>")?;
+            let mut suite = TestSuite::new(group.name);
+            suite.add_test_cases(group.checks.iter().map(|check| case(group.name, check)));
+            junit.add_test_suite(suite);
         }
-        writeln!(out, "</testsuites>")
+        junit.serialize(out).map_err(io::Error::other)
     }
 }
 
@@ -200,48 +185,39 @@ fn line(out: &mut (impl Write + ?Sized), check: &Verdicts, verbose: bool) -> io:
     Ok(())
 }
 
-fn case(out: &mut (impl Write + ?Sized), group: &str, check: &Verdicts) -> io::Result<()> {
-    let time = check.elapsed.as_secs_f64();
-    write!(
-        out,
-        r#"    <testcase classname="{group}" name="{}" time="{time:.3}""#,
-        escaped(&check.id)
-    )?;
-    let detail = escaped(check.outcome.detail());
-    match &check.outcome {
-        Outcome::Pass => return writeln!(out, "/>"),
+fn case(group: &str, check: &Verdicts) -> TestCase {
+    let detail = visible(check.outcome.detail());
+    let status = match &check.outcome {
+        Outcome::Pass => TestCaseStatus::success(),
         Outcome::Fail(_) => {
-            writeln!(
-                out,
-                r#"><failure message="{detail}">{}"#,
-                escaped(check.demands)
-            )?;
-            for line in &check.transcript {
-                writeln!(out, "{}", escaped(line))?;
-            }
-            write!(out, "</failure>")?;
+            let mut failure = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            let lines = std::iter::once(check.demands)
+                .chain(check.transcript.iter().map(String::as_str))
+                .map(visible);
+            failure
+                .set_message(detail)
+                .set_description(lines.collect::<Vec<_>>().join("\n"));
+            failure
         }
         Outcome::Differs(_) => {
             let number = check.defect.unwrap_or_default();
-            write!(out, r#"><skipped message="differs, {number}: {detail}"/>"#)?;
+            skipped(format!("differs, {number}: {detail}"))
         }
-        Outcome::Skipped(_) => write!(out, r#"><skipped message="{detail}"/>"#)?,
-    }
-    writeln!(out, "</testcase>")
+        Outcome::Skipped(_) => skipped(detail),
+    };
+    let mut case = TestCase::new(visible(&check.id), status);
+    case.set_classname(group).set_time(check.elapsed);
+    case
 }
 
-/// Text as XML may hold it: control characters are no part of it, and what is not seen helps nobody.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if !is_plain(c) => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+fn skipped(why: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(why);
+    status
+}
+
+/// Text in which what is not seen, which helps nobody, shows as a replacement.
+fn visible(text: &str) -> String {
+    let shown = |c| if is_plain(c) { c } else { '\u{fffd}' };
+    text.chars().map(shown).collect()
 }
