@@ -1,16 +1,20 @@
-//! The server that is played: sockets, and what an honest server says to whatever the check does not
-//! answer itself.
+//! The server that is played: what it hears of the client, and what it says on circuits and datagrams.
+
+mod honest;
+mod judge;
+mod threads;
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use ca_proto::wire::{Command, Deframer, Limits, MAX_UDP_RECV, datagram_frames};
+use ca_proto::wire::{Command, Deframer, Limits, datagram_frames};
+
+pub(super) use honest::{created, found, rights};
+pub(super) use threads::Event;
+use threads::{LOOK, Threads, accept_thread, read_thread, repeater_thread, search_thread, sockets};
 
 use super::program::{Program, Words};
 use super::pv::Pv;
@@ -21,28 +25,12 @@ use crate::verdict::{Verdict, ensure, fail};
 
 /// Largest message taken from a client, in bytes.
 const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
-/// How often threads look whether the check is over.
-const LOOK: Duration = Duration::from_millis(20);
 /// Longest time for a client that does not read.
 const WRITE: Duration = Duration::from_secs(2);
-/// Tries to find a port that is free for TCP and UDP.
-const PORTS: usize = 50;
 /// The SID of the first channel; further ones follow.
 pub(super) const SID: u32 = 0x51;
 /// The address that means "that of the datagram".
 pub(super) const SENDER: u32 = u32::MAX;
-
-/// What threads tell.
-#[derive(Debug)]
-pub(super) enum Event {
-    Datagram(SocketAddr, Vec<u8>),
-    Accepted(usize, TcpStream),
-    Bytes(usize, Vec<u8>),
-    Closed(usize, String),
-    Said(String),
-    Complained(String),
-    Quiet,
-}
 
 /// A search for the PV of the check.
 #[derive(Clone, Debug)]
@@ -105,22 +93,6 @@ pub(super) struct Sub {
     pub(super) count: u32,
 }
 
-/// Ends the threads when it is dropped.
-#[derive(Debug, Default)]
-struct Threads(Arc<AtomicBool>);
-
-impl Threads {
-    fn stop(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// A check's server, and the client program.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -147,20 +119,6 @@ pub(super) struct Stage {
     threads: Threads,
     started: Instant,
     deadline: Instant,
-}
-
-/// Sockets of a server: circuits and searches at the same port.
-fn sockets() -> std::io::Result<(TcpListener, UdpSocket, SocketAddrV4)> {
-    let mut last = None;
-    for _ in 0..PORTS {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = tcp.local_addr()?.port();
-        match UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(udp) => return Ok((tcp, udp, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| ErrorKind::AddrInUse.into()))
 }
 
 impl Stage {
@@ -338,26 +296,6 @@ impl Stage {
         self.channels.retain(|(of, ..)| *of != circuit);
     }
 
-    /// Sends an update with the PV's value to every subscription.
-    pub(super) fn post(&mut self, value: f64) {
-        self.pv.value = value;
-        for sub in self.subs.clone() {
-            self.update(sub);
-        }
-    }
-
-    /// Sends an update of one subscription.
-    pub(super) fn update(&mut self, sub: Sub) {
-        let count = if sub.count == 0 {
-            self.pv.count
-        } else {
-            sub.count
-        };
-        let payload = self.pv.payload(sub.ty, count);
-        let message = bytes::message(Command::EVENT_ADD, sub.ty, count, 1, sub.id, &payload);
-        self.send(sub.circuit, &message);
-    }
-
     /// Lets the client talk until its program ends or `script` has seen enough. What the script
     /// does not answer itself, an honest server does.
     ///
@@ -489,79 +427,6 @@ impl Stage {
         }
     }
 
-    /// Demands that the program has ended by itself.
-    ///
-    /// # Errors
-    /// If it was ended by a signal: it crashed.
-    pub(super) fn ended(&self) -> Verdict {
-        let exit = self.program.exit;
-        ensure!(
-            exit.is_none_or(|exit| exit.code().is_some()),
-            "the program crashed: {}",
-            exit.unwrap_or_default()
-        );
-        Ok(())
-    }
-
-    /// Demands that the program succeeded and shows a number.
-    ///
-    /// # Errors
-    /// If it did not.
-    pub(super) fn shows(&self, number: f64) -> Verdict {
-        self.ended()?;
-        ensure!(
-            self.has_shown(number),
-            "the program does not show {number}; it says {:?}",
-            self.program.lines
-        );
-        let exit = self.program.exit.unwrap_or_default();
-        ensure!(
-            exit.success(),
-            "the program shows the value and ends with {exit}"
-        );
-        Ok(())
-    }
-
-    /// Demands that the program ended by itself and shows no value.
-    ///
-    /// # Errors
-    /// If it did.
-    pub(super) fn shows_nothing(&self) -> Verdict {
-        self.ended()?;
-        for number in [Pv::FIRST, super::checks::WRONG] {
-            ensure!(!self.has_shown(number), "the program shows {number}");
-        }
-        Ok(())
-    }
-
-    /// Demands that numbers were shown in this order.
-    ///
-    /// # Errors
-    /// If they were not.
-    pub(super) fn in_order(&self, numbers: &[f64]) -> Verdict {
-        let mut lines = self.program.lines.iter();
-        for number in numbers {
-            let text = number.to_string();
-            ensure!(
-                lines.any(|line| line.contains(&text)),
-                "{number} is not shown in its turn; the program says {:?}",
-                self.program.lines
-            );
-        }
-        Ok(())
-    }
-
-    /// True if the program has ended and says that all went well.
-    pub(super) fn succeeded(&self) -> bool {
-        self.program.exit.is_some_and(|exit| exit.success())
-    }
-
-    /// True if the number is in the output.
-    pub(super) fn has_shown(&self, number: f64) -> bool {
-        let number = number.to_string();
-        self.program.lines.iter().any(|line| line.contains(&number))
-    }
-
     /// Time since the program was started.
     pub(super) fn time(&self) -> Duration {
         self.started.elapsed()
@@ -570,63 +435,6 @@ impl Stage {
     /// How many circuits were opened.
     pub(super) fn circuits(&self) -> usize {
         self.lines.len()
-    }
-
-    /// What an honest server does.
-    pub(super) fn honest(&mut self, heard: &Heard) {
-        match heard {
-            Heard::Search(search) => self.found(search, self.port(), SENDER),
-            Heard::Opened(circuit, _) => {
-                self.send(*circuit, &bytes::version(0, self.minor));
-            }
-            Heard::Request(circuit, request) => self.answer(*circuit, request),
-            Heard::Closed(circuit) => self.end(*circuit),
-            Heard::Line | Heard::Tick => {}
-        }
-    }
-
-    fn answer(&mut self, circuit: usize, request: &Reply) {
-        let (ty, count, p1, p2) = (request.data_type, request.count, request.p1, request.p2);
-        let reply = match request.command {
-            Command::CREATE_CHAN => self.created(circuit, request),
-            Command::READ_NOTIFY => {
-                let count = if count == 0 { self.pv.count } else { count };
-                let payload = self.pv.payload(ty, count);
-                bytes::message(Command::READ_NOTIFY, ty, count, 1, p2, &payload)
-            }
-            Command::WRITE_NOTIFY => bytes::bare(Command::WRITE_NOTIFY, ty, count, 1, p2),
-            Command::EVENT_ADD => {
-                let sub = Sub {
-                    circuit,
-                    id: p2,
-                    ty,
-                    count,
-                };
-                self.subs.push(sub);
-                return self.update(sub);
-            }
-            Command::EVENT_CANCEL => {
-                self.subs
-                    .retain(|sub| (sub.circuit, sub.id) != (circuit, p2));
-                bytes::bare(Command::EVENT_ADD, ty, count, p1, p2)
-            }
-            Command::CLEAR_CHANNEL => {
-                self.channels
-                    .retain(|(of, _, sid)| (*of, *sid) != (circuit, p1));
-                bytes::bare(Command::CLEAR_CHANNEL, 0, 0, p1, p2)
-            }
-            Command::ECHO => bytes::bare(Command::ECHO, ty, count, p1, p2),
-            _ => return,
-        };
-        self.send(circuit, &reply);
-    }
-
-    fn created(&mut self, circuit: usize, request: &Reply) -> Vec<u8> {
-        let sid = SID + self.channels.len() as u32;
-        self.channels.push((circuit, request.p1, sid));
-        let mut reply = rights(request.p1, self.pv.rights);
-        reply.extend(created(request.p1, sid, self.pv.native, self.pv.count));
-        reply
     }
 }
 
@@ -637,105 +445,4 @@ impl Drop for Stage {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
-}
-
-/// The answer to a search.
-pub(super) fn found(port: u16, address: u32, cid: u32) -> Vec<u8> {
-    let minor = bytes::MINOR.to_be_bytes();
-    bytes::message(Command::SEARCH, port, 0, address, cid, &minor)
-}
-
-/// `ACCESS_RIGHTS`.
-pub(super) fn rights(cid: u32, rights: u32) -> Vec<u8> {
-    bytes::bare(Command::ACCESS_RIGHTS, 0, 0, cid, rights)
-}
-
-/// The answer to `CREATE_CHAN`.
-pub(super) fn created(cid: u32, sid: u32, native: u16, count: u32) -> Vec<u8> {
-    bytes::bare(Command::CREATE_CHAN, native, count, cid, sid)
-}
-
-fn search_thread(
-    udp: UdpSocket,
-    events: Sender<Event>,
-    stop: Arc<AtomicBool>,
-) -> std::io::Result<()> {
-    udp.set_read_timeout(Some(LOOK))?;
-    thread::spawn(move || {
-        let mut buffer = vec![0; MAX_UDP_RECV];
-        while !stop.load(Ordering::Relaxed) {
-            // An error here is that of an answer nobody took.
-            if let Ok((len, from)) = udp.recv_from(&mut buffer)
-                && events
-                    .send(Event::Datagram(from, buffer[..len].to_vec()))
-                    .is_err()
-            {
-                return;
-            }
-        }
-    });
-    Ok(())
-}
-
-/// Confirms every registration (8).
-fn repeater_thread(socket: UdpSocket, stop: Arc<AtomicBool>) -> std::io::Result<()> {
-    socket.set_read_timeout(Some(LOOK))?;
-    let address = u32::from(Ipv4Addr::LOCALHOST);
-    let confirm = bytes::bare(Command::REPEATER_CONFIRM, 0, 0, 0, address);
-    thread::spawn(move || {
-        let mut buffer = vec![0; MAX_UDP_RECV];
-        while !stop.load(Ordering::Relaxed) {
-            if let Ok((_, from)) = socket.recv_from(&mut buffer) {
-                // A client that is gone needs no answer.
-                let _ = socket.send_to(&confirm, from);
-            }
-        }
-    });
-    Ok(())
-}
-
-fn accept_thread(
-    tcp: TcpListener,
-    number: usize,
-    events: Sender<Event>,
-    stop: Arc<AtomicBool>,
-) -> std::io::Result<()> {
-    tcp.set_nonblocking(true)?;
-    thread::spawn(move || {
-        while !stop.load(Ordering::Relaxed) {
-            match tcp.accept() {
-                Ok((stream, _)) => {
-                    let blocking = stream.set_nonblocking(false);
-                    if blocking.is_err() || events.send(Event::Accepted(number, stream)).is_err() {
-                        return;
-                    }
-                }
-                Err(_) => thread::sleep(Duration::from_millis(1)),
-            }
-        }
-    });
-    Ok(())
-}
-
-fn read_thread(circuit: usize, mut stream: TcpStream, events: Sender<Event>) {
-    thread::spawn(move || {
-        let mut chunk = vec![0; 64 * 1024];
-        let how = loop {
-            match stream.read(&mut chunk) {
-                Ok(0) => break "closed by the client".to_owned(),
-                Ok(n) => {
-                    if events
-                        .send(Event::Bytes(circuit, chunk[..n].to_vec()))
-                        .is_err()
-                    {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => break format!("closed by the client: {error}"),
-            }
-        };
-        // Nobody may be listening any more.
-        let _ = events.send(Event::Closed(circuit, how));
-    });
 }
