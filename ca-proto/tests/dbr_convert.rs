@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ca_proto::dbr::convert::{put_value, write};
 use ca_proto::dbr::value::EnumIndex;
 use ca_proto::dbr::{
-    Acknowledge, ConvertError, DbrType, Element, EnumStates, Family, Metadata, NativeType,
+    Acknowledge, ConvertError, DbrType, Element, EnumStates, Family, Metadata, NativeType, NoState,
     PutValue, Snapshot, Value, ValueRef,
 };
 use ca_proto::{Alarm, AlarmSeverity, Timestamp};
@@ -50,9 +50,13 @@ fn digits(precision: i16) -> Metadata {
     }
 }
 
-fn states(class: &'static str, texts: &[&str]) -> Metadata {
+/// An enum whose states without texts read as this text, from the number on.
+fn states((text, from): (&'static str, u16), texts: &[&str]) -> Metadata {
     Metadata {
-        class,
+        no_state: NoState {
+            text: text.as_bytes(),
+            from,
+        },
         states: EnumStates::new(texts),
         ..Metadata::default()
     }
@@ -187,24 +191,29 @@ mod on_read {
 
     #[test]
     fn enums_as_texts_are_the_texts_of_their_states() {
-        let text = |state, class, texts: &[&str]| read_text(EnumIndex(state), states(class, texts));
-        assert_eq!(text(1, "bo", &["Off", "On"]), "On");
-        assert_eq!(text(5, "bo", &["Off", "On"]), "Illegal_Value");
-        assert_eq!(text(5, "mbbi", &["A", "B", "C"]), "");
-        assert_eq!(text(16, "mbbi", &["A", "B", "C"]), "Illegal Value");
-        assert_eq!(text(2, "", &["A"]), "");
+        let text =
+            |state, no_state, texts: &[&str]| read_text(EnumIndex(state), states(no_state, texts));
+        let (binary, multi) = (("Illegal_Value", 0), ("Illegal Value", 16));
+        assert_eq!(text(1, binary, &["Off", "On"]), "On");
+        assert_eq!(text(5, binary, &["Off", "On"]), "Illegal_Value");
+        assert_eq!(text(15, multi, &["A", "B", "C"]), "");
+        assert_eq!(text(16, multi, &["A", "B", "C"]), "Illegal Value");
+        assert_eq!(text(2, ("", 0), &["A"]), "");
     }
 
     #[test]
     fn enum_arrays_have_no_texts() {
-        let array = snapshot([EnumIndex(0), EnumIndex(1)], states("", &["Off", "On"]));
+        let array = snapshot(
+            [EnumIndex(0), EnumIndex(1)],
+            states(("", 0), &["Off", "On"]),
+        );
         assert_eq!(read_as(&array, Text, 2), Err(ConvertError::Unsupported));
         assert_eq!(read_as(&array, Text, 1), Err(ConvertError::Unsupported));
         let mut out = Vec::new();
         let stsack = array.encode(DbrType::STSACK_STRING, 1, &mut out);
         assert_eq!(stsack, Err(ConvertError::Unsupported));
         // One element with zeros behind is no array.
-        let scalar = snapshot(EnumIndex(1), states("bi", &["Off", "On"]));
+        let scalar = snapshot(EnumIndex(1), states(("", 0), &["Off", "On"]));
         let texts = read_as(&scalar, Text, 2).unwrap();
         assert_eq!(texts.as_ref().string(0), Some(&b"On"[..]));
         assert_eq!(texts.as_ref().string(1), Some(&b""[..]));
@@ -335,7 +344,7 @@ mod on_write {
 
     #[test]
     fn texts_select_a_state_by_name_or_number() {
-        let meta = states("bo", &["Off", "On"]);
+        let meta = states(("", 0), &["Off", "On"]);
         let put = |text: &str| write(Value::from(text).as_ref(), Enum, &meta);
         assert_eq!(put("On"), Ok(Value::scalar(EnumIndex(1))));
         assert_eq!(put("0"), Ok(Value::scalar(EnumIndex(0))));
@@ -346,7 +355,7 @@ mod on_write {
 
     #[test]
     fn numbers_select_a_state_unchecked() {
-        let meta = states("bo", &["Off", "On"]);
+        let meta = states(("", 0), &["Off", "On"]);
         for value in [
             Value::from(5_i32),
             Value::from(5.9),
@@ -410,7 +419,7 @@ mod payloads_of_writes {
 
     #[test]
     fn structures_give_their_value_and_nothing_else() {
-        let meta = states("", &["Off", "On"]);
+        let meta = states(("", 0), &["Off", "On"]);
         for native in NativeType::ALL {
             let plain = write(Value::from([1_i32, 0]).as_ref(), native, &meta).unwrap();
             let stored = snapshot(plain.clone(), meta.clone());
@@ -514,9 +523,9 @@ proptest! {
         payload in texts(),
         to in native(),
         precision in any::<i16>(),
-        class in prop::sample::select(vec!["", "bi", "mbbo"]),
+        no_state in prop::sample::select(vec![("", 0), ("Illegal_Value", 0), ("Illegal Value", 16)]),
     ) {
-        let meta = Metadata { precision, ..states(class, &["Off", "On", "4"]) };
+        let meta = Metadata { precision, ..states(no_state, &["Off", "On", "4"]) };
         let Ok(PutValue::Value(value)) = put_value(DbrType(ty), count, &payload) else {
             return Ok(());
         };
@@ -534,9 +543,9 @@ proptest! {
         ty in 0u16..42,
         count in 0u32..12,
         precision in any::<i16>(),
-        class in prop::sample::select(vec!["", "bi", "mbbo"]),
+        no_state in prop::sample::select(vec![("", 0), ("Illegal_Value", 0), ("Illegal Value", 16)]),
     ) {
-        let meta = Metadata { precision, ..states(class, &["Off", "On"]) };
+        let meta = Metadata { precision, ..states(no_state, &["Off", "On"]) };
         // A value that is cut out of a payload may end within its last string.
         let count_in = data.len().div_ceil(from.size()) as u32;
         let value = ValueRef { native: from, count: count_in, data: &data }.to_value();

@@ -233,6 +233,7 @@ impl Db {
         }
         let kind = spec.kind();
         spec.meta.class = kind.name();
+        spec.meta.no_state = kind.no_state();
         if !spec.control && !kind.has_drive_limits() {
             spec.meta.limits.control = spec.meta.limits.display;
         }

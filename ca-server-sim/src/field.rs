@@ -292,6 +292,7 @@ impl Field {
         Metadata {
             states,
             class: kind.name(),
+            no_state: kind.no_state(),
             ..Metadata::default()
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::access::AccessRights;
-use ca_proto::dbr::{NativeType, Snapshot, Value};
+use ca_proto::dbr::{NativeType, NoState, Snapshot, Value};
 use ca_proto::server::{Charge, Identity, PutTicket, Subscriber};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, Instant};
@@ -58,6 +58,21 @@ impl RecordType {
         Self::StringOut,
         Self::Waveform,
     ];
+
+    /// What a state without a text reads as (`get_enum_str` of the record types of EPICS Base).
+    pub(crate) const fn no_state(self) -> NoState {
+        match self {
+            Self::Bi | Self::Bo => NoState {
+                text: b"Illegal_Value",
+                from: 0,
+            },
+            Self::MbbI | Self::MbbO => NoState {
+                text: b"Illegal Value",
+                from: 16,
+            },
+            _ => NoState { text: b"", from: 0 },
+        }
+    }
 
     /// The name that RTYP and `DBR_CLASS_NAME` report.
     pub const fn name(self) -> &'static str {

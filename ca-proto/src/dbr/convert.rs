@@ -210,13 +210,8 @@ impl Rules<'_> {
         let Self::Read(meta) = self else {
             return format_integer(state.0);
         };
-        let text = match (meta.states.get(state.0), meta.class) {
-            (Some(text), _) => text,
-            // `get_enum_str` of the record types.
-            (None, "bi" | "bo") => b"Illegal_Value",
-            (None, "mbbi" | "mbbo") if state.0 > 15 => b"Illegal Value",
-            (None, _) => b"",
-        };
+        let text = meta.states.get(state.0);
+        let text = text.unwrap_or_else(|| meta.no_state.text(state.0));
         Text40::from_bytes(text)
     }
 
