@@ -18,6 +18,7 @@ mod mutants;
 mod peers;
 mod picture;
 mod platforms;
+mod publish;
 mod steps;
 mod test;
 mod world;
@@ -57,6 +58,10 @@ enum Task {
     Soak(load::Options),
     /// Show what an honest client notices of attacks on an IOC, on real sockets (Linux).
     Siege(load::Options),
+    /// Make the packages of all crates that are published, and look at what they hold.
+    Publish(publish::Options),
+    /// Hold dependencies to deny.toml: licences, duplicates, sources, advisories.
+    Deny,
     /// Draw the picture of the README: the demo on a terminal (needs `script` of util-linux).
     Picture(picture::Options),
     /// Build for other platforms and run there what an emulator can: big-endian, 32 bits, Windows, musl.
@@ -82,6 +87,8 @@ fn main() -> ExitCode {
         Task::Mutants(options) => mutants::run(&options),
         Task::Soak(options) => load::run("canter-soak", &options),
         Task::Siege(options) => load::run("canter-siege", &options),
+        Task::Publish(options) => publish::run(&options),
+        Task::Deny => publish::deny(),
         Task::Picture(options) => picture::run(&options),
         Task::Platforms(options) => platforms::run(&options),
         Task::Instructions(options) => instructions::run(&options),
