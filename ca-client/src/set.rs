@@ -103,8 +103,8 @@ struct Member {
 /// does with a [`Subscription`](crate::Subscription) for each PV.
 ///
 /// Each subscription keeps its own depth and policy, told by its [`SubSpec`], and has its
-/// connects and disconnects among its items. The depths bound what waits in the set; what was taken
-/// with a [`SubscriptionBatch`] does not count any more. Items come in the order in which they arrived; where a
+/// connects and disconnects among its items. The depths and [`SubSpec::max_bytes`] bound what waits in
+/// the set; what was taken with a [`SubscriptionBatch`] does not count any more. Items come in the order in which they arrived; where a
 /// policy replaced one, the order holds for each subscription alone.
 ///
 /// Dropping the set cancels its subscriptions. It ends when the client is closed.
@@ -183,7 +183,10 @@ impl SubscriptionSet {
         if !Arc::ptr_eq(shared, &inner.client.shared) {
             return Err(failed(OpError::NoSuchChannel));
         }
-        let member = Sub::Member(self.key, Place::new(spec.depth, spec.overflow));
+        let member = Sub::Member(
+            self.key,
+            Place::new(spec.depth, spec.overflow, spec.max_bytes),
+        );
         let subscribed =
             shared.with(|state, now, _| state.subscribe(now, inner.cid, spec.wire, member));
         let (key, id) = subscribed.map_err(failed)?;

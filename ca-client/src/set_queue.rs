@@ -4,7 +4,7 @@ use ca_proto::client::{Item, Lifecycle, MonitorQueue, Overflow};
 use ca_proto::dbr::Brief;
 
 use crate::shared::SubKey;
-use crate::subscription::{Monitor, News};
+use crate::subscription::{Monitor, News, weight};
 
 /// Entries for which an empty log keeps its memory.
 const KEEP_CAPACITY: usize = 16 * 1024;
@@ -21,6 +21,9 @@ pub(crate) struct Place {
     /// The newest of them.
     newest: u32,
     depth: u32,
+    /// Bytes of its items in the log, at least: those of values that were replaced there count on.
+    held: u32,
+    max_bytes: u32,
     overflow: Overflow,
     /// A marker is among the items in the log.
     marked: bool,
@@ -29,7 +32,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn new(depth: usize, overflow: Overflow) -> Self {
+    pub(crate) fn new(depth: usize, overflow: Overflow, max_bytes: usize) -> Self {
         let depth = match overflow {
             Overflow::LatestOnly => 1,
             _ => depth.max(1),
@@ -39,10 +42,24 @@ impl Place {
             count: 0,
             newest: 0,
             depth: u32::try_from(depth).unwrap_or(u32::MAX),
+            held: 0,
+            max_bytes: u32::try_from(max_bytes).unwrap_or(u32::MAX),
             overflow,
             marked: false,
             own: false,
         }
+    }
+
+    /// Its items have more bytes than may lie in the log. A single one of that size goes to a queue of its
+    /// own at once, so that small values, which are not weighed here, find it there.
+    const fn is_heavy(&self) -> bool {
+        self.held > self.max_bytes
+    }
+
+    /// An own queue for items that were in the log.
+    fn queue(&self, items: impl IntoIterator<Item = Item<News>>) -> MonitorQueue<News> {
+        MonitorQueue::with_items(self.depth as usize, self.overflow, items)
+            .with_budget(self.max_bytes as usize, weight)
     }
 }
 
@@ -182,10 +199,10 @@ fn take(items: &mut [Item<News>], kept: Kept) -> Option<Item<News>> {
 
 /// Items of many subscriptions in the order in which they came, with an end to their number.
 ///
-/// As long as a member has no more items than its depth, they lie in a common log: an item costs one
+/// As long as a member has no more items than its depth, nor more bytes than it may, they lie in a common log: an item costs one
 /// store, and the reader takes all by a swap. A member whose policy needs more than the replacement
 /// of its newest value gets a queue of its own until the reader comes; its items are behind the log.
-/// So each member does what a [`MonitorQueue`] of its depth and policy does.
+/// So each member does what a [`MonitorQueue`] of its depth, budget and policy does.
 #[derive(Debug)]
 pub(crate) struct SetQueue {
     log: Log,
@@ -221,8 +238,10 @@ impl SetQueue {
     /// Adds a value to the items of a member.
     pub(crate) fn push(&mut self, key: SubKey, place: &mut Place, value: News) {
         self.begin(place);
+        let bytes = u32::try_from(weight(&value)).unwrap_or(u32::MAX);
+        place.held = place.held.saturating_add(bytes);
         let item = Item::Value { value, skipped: 0 };
-        if place.own || place.count >= place.depth {
+        if place.own || place.count >= place.depth || place.is_heavy() {
             self.overflow(key, place, item);
         } else {
             let kept = self.log.keep(item);
@@ -250,6 +269,7 @@ impl SetQueue {
         if place.turn != self.turn {
             place.turn = self.turn;
             place.count = 0;
+            place.held = 0;
             place.marked = false;
             place.own = false;
         }
@@ -266,7 +286,8 @@ impl SetQueue {
     #[cold]
     fn overflow(&mut self, key: SubKey, place: &mut Place, item: Item<News>) {
         let value = matches!(item, Item::Value { .. });
-        let replaces = value && !place.marked && place.overflow != Overflow::DropOldest;
+        let replaces =
+            value && !place.marked && !place.is_heavy() && place.overflow != Overflow::DropOldest;
         if !place.own && !replaces {
             self.move_out(key, place);
         }
@@ -297,7 +318,7 @@ impl SetQueue {
             at = before;
         }
         let items = items.into_iter().rev();
-        let queue = MonitorQueue::with_items(place.depth as usize, place.overflow, items);
+        let queue = place.queue(items);
         place.own = true;
         place.newest = self.queues.len() as u32;
         self.queues.push((key, queue));
@@ -310,14 +331,14 @@ impl SetQueue {
                 self.move_out(key, place);
             }
             if let Some((_, queue)) = self.queues.get_mut(place.newest as usize) {
-                *queue = MonitorQueue::new(place.depth as usize, place.overflow);
+                *queue = place.queue([]);
             }
         }
     }
 
     /// Takes all that has come, into a log of which nothing is left.
     pub(crate) fn take(&mut self, into: &mut Log) {
-        if self.log.is_empty() {
+        if self.log.is_empty() && self.queues.is_empty() {
             return;
         }
         into.clear();
@@ -352,7 +373,7 @@ mod tests {
 
     /// A `LONG`; where it is large, one of many elements.
     fn payload(n: u32, large: bool) -> (u32, Vec<u8>) {
-        let count = if large { 10 } else { 1 };
+        let count = if large { 100 } else { 1 };
         (count, n.to_be_bytes().repeat(count as usize))
     }
 
@@ -396,7 +417,7 @@ mod tests {
             specs in prop::collection::vec(
                 (0..4_usize, prop::sample::select(&[
                     Overflow::Squash, Overflow::DropOldest, Overflow::LatestOnly,
-                ][..])),
+                ][..]), prop::sample::select(&[0, 400, 800, 1000, usize::MAX][..])),
                 1..5,
             ),
             steps in prop::collection::vec((0..16_u8, 0..5_usize), 0..200),
@@ -405,11 +426,11 @@ mod tests {
             let mut slots: Slots<SubKey, Place> = Slots::new();
             let mut queues = Queues::new();
             let mut keys = Vec::new();
-            for &(depth, overflow) in &specs {
-                keys.push(slots.insert(Place::new(depth, overflow)).unwrap());
-                queues.push(MonitorQueue::new(depth, overflow));
+            for &(depth, overflow, bytes) in &specs {
+                keys.push(slots.insert(Place::new(depth, overflow, bytes)).unwrap());
+                queues.push(MonitorQueue::new(depth, overflow).with_budget(bytes, weight));
             }
-            let bound: usize = specs.iter().map(|(depth, _)| (*depth).max(1)).sum();
+            let bound: usize = specs.iter().map(|(depth, ..)| (*depth).max(1)).sum();
             for (n, (step, member)) in steps.into_iter().enumerate() {
                 let member = member % keys.len();
                 let (key, queue) = (keys[member], &mut queues[member]);
@@ -440,7 +461,7 @@ mod tests {
     fn items_come_in_the_order_of_arrival() {
         let mut set = SetQueue::default();
         let mut slots: Slots<SubKey, Place> = Slots::new();
-        let place = || Place::new(4, Overflow::Squash);
+        let place = || Place::new(4, Overflow::Squash, 1000);
         let keys = [(); 3].map(|()| slots.insert(place()).unwrap());
         for n in 0..9 {
             let key = keys[n % 3];
@@ -462,7 +483,8 @@ mod tests {
     fn a_reader_forgets_what_it_has_taken_of_a_member() {
         let mut set = SetQueue::default();
         let mut slots: Slots<SubKey, Place> = Slots::new();
-        let keys = [(); 2].map(|()| slots.insert(Place::new(9, Overflow::Squash)).unwrap());
+        let place = || Place::new(9, Overflow::Squash, 1000);
+        let keys = [(); 2].map(|()| slots.insert(place()).unwrap());
         for n in 0..8 {
             let key = keys[n % 2];
             push(

@@ -42,7 +42,7 @@ pub struct SubSpec {
     pub(crate) wire: proto::SubSpec,
     pub(crate) depth: usize,
     pub(crate) overflow: Overflow,
-    max_bytes: usize,
+    pub(crate) max_bytes: usize,
 }
 
 impl SubSpec {
@@ -107,8 +107,7 @@ impl SubSpec {
     }
 
     /// Bytes of updates that may wait for their reader; what is above is treated as what is above
-    /// the [depth](Self::depth). One update is kept, however large. Default: 64 MiB. In a
-    /// [`SubscriptionSet`](crate::SubscriptionSet) it has no effect.
+    /// the [depth](Self::depth). One update is kept, however large. Default: 64 MiB.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
@@ -259,7 +258,7 @@ pub(crate) enum NoValue {
 }
 
 /// Bytes that an update holds beside its place in the queue: small ones none.
-fn weight(news: &News) -> usize {
+pub(crate) fn weight(news: &News) -> usize {
     let heap = |reading: &Reading| reading.payload().shared().map_or(0, |bytes| bytes.len());
     news.as_ref().map_or(0, heap)
 }

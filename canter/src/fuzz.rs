@@ -28,6 +28,9 @@ pub const TARGETS: &[Target] = &[
     ("pv_text", pv_text, LARGE_ARRAYS),
     ("ioc_toml", ioc_toml, LARGE_ARRAYS),
     ("put_input", put_input, 4 * MIB),
+    #[cfg(feature = "world")]
+    ("ioc_control", crate::ioc::control::fuzz, 8 * MIB),
+    ("escapes", escapes, MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];
@@ -127,6 +130,24 @@ fn put_input(data: &[u8]) {
             assert!(shown.chars().all(|c| is_plain(c) || c == '\n'), "{shown:?}");
         }
     }
+}
+
+/// Names and values with escapes: they are understood or refused, in printable text, and what is shown
+/// of any bytes can be given back.
+fn escapes(data: &[u8]) {
+    let data = cut(data);
+    match text::bytes(data) {
+        Ok(bytes) => assert!(bytes.len() <= data.len()),
+        Err(error) => assert!(error.to_string().chars().all(is_plain), "{error}"),
+    }
+    let shown = text::line(data);
+    assert!(shown.chars().all(is_plain), "{shown:?}");
+    assert_eq!(text::bytes(shown.as_bytes()).as_deref(), Ok(data));
+    let lossy = String::from_utf8_lossy(data);
+    assert_eq!(
+        text::bytes(text::printable(&lossy).as_bytes()).as_deref(),
+        Ok(lossy.as_bytes())
+    );
 }
 
 /// Text that `canter dump` reads.

@@ -1,10 +1,11 @@
 //! What the conformance runner is to judge: servers with the PVs of `peers/ioc.db`, clients by the
 //! scripts in `peers`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ca_conformance::client::ClientTarget;
-use ca_conformance::{Report, Target};
+use ca_conformance::{Outcome, Report, Target};
 
 use crate::peer::Python;
 use crate::ports;
@@ -38,6 +39,19 @@ pub fn client(python: &Python, library: &str) -> ClientTarget {
     target.patience = Duration::from_secs(3);
     target.jobs = 6;
     target
+}
+
+/// How much more time the groups of checks get that did not pass: a machine with much else to do answers
+/// late, which is no fault of who is judged.
+pub const MORE: u32 = 10;
+
+/// The groups of the checks that did not pass.
+pub fn groups_to_repeat(report: &Report) -> Vec<String> {
+    let bad = report
+        .checks()
+        .filter(|check| !matches!(check.outcome, Outcome::Pass | Outcome::Skipped(_)));
+    let groups = bad.filter_map(|check| Some(check.id.split_once('.')?.0.to_owned()));
+    groups.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The report as text.

@@ -66,10 +66,15 @@ impl<T> MonitorQueue<T> {
     }
 
     /// Bounds the bytes of the values that wait, as `weigh` counts them; what is above is treated as
-    /// what is above the depth. One value is kept, however large. For a queue that is still empty.
+    /// what is above the depth, from the next value on. One value is kept, however large.
     #[must_use]
     pub fn with_budget(self, bytes: usize, weigh: fn(&T) -> usize) -> Self {
+        let weights = self.items.iter().map(|item| match item {
+            Item::Value { value, .. } => weigh(value),
+            Item::Lifecycle(_) => 0,
+        });
         Self {
+            held: weights.sum(),
             budget: bytes,
             weigh,
             ..self

@@ -166,9 +166,10 @@ fn read(ioc: &SimIoc, pv: &str) -> Result<String, String> {
 fn unknown(error: ca_server_sim::PostError) -> String {
     match error {
         ca_server_sim::PostError::UnknownPv { name } => {
+            let name = text::printable(&name);
             format!("there is no PV or field {name}; `list` shows the PVs")
         }
-        other => other.to_string(),
+        other => text::printable(&other.to_string()).into_owned(),
     }
 }
 
@@ -263,7 +264,7 @@ fn complete(ioc: &SimIoc, pv: &str, status: &str) -> Done {
         .map_err(unknown)?
     {
         true => Ok(Vec::new()),
-        false => Err(format!("{pv} is not busy with a write")),
+        false => Err(format!("{} is not busy with a write", text::printable(pv))),
     }
 }
 
@@ -293,4 +294,45 @@ fn stats(ioc: &SimIoc) -> Vec<String> {
 /// Why the IOC does not serve again.
 pub(super) fn cannot_start(error: &ServeError) -> String {
     format!("{error}; it is still stopped")
+}
+
+/// Lines of commands; each is answered by lines of printable text, the last of which says how it ended.
+#[cfg(feature = "world")]
+pub(crate) fn fuzz(data: &[u8]) {
+    use std::net::Ipv4Addr;
+
+    use ca_proto::text::is_plain;
+    use ca_server_sim::net::NetConfig;
+    use ca_server_sim::{Ioc, PvSpec};
+
+    /// Longest input looked at, in bytes.
+    const MAX_INPUT: usize = 1024;
+    let runtime = ca_testkit::runtime::SimRuntime::new(1);
+    let pvs = [
+        ("x", PvSpec::double(1.5).units("mm").alarm(-1.0, 10.0)),
+        ("note", PvSpec::string("hello")),
+        ("valve", PvSpec::enumeration(["Off", "On"], 1)),
+        ("wave", PvSpec::array(vec![1_i32, 2, 3])),
+        ("slow", PvSpec::long(0).completes_never()),
+    ];
+    let ioc = Ioc::builder().pvs(pvs).build().expect("PVs that can be");
+    let host = runtime.host(Ipv4Addr::new(10, 0, 0, 1));
+    let config = NetConfig::new().repeater(None);
+    let ioc = SimIoc::start_on(host, ioc, config).expect("a network with nobody else on it");
+    let text = String::from_utf8_lossy(&data[..data.len().min(MAX_INPUT)]);
+    for line in text.lines() {
+        let Ok(done) = execute(&ioc, line) else {
+            continue;
+        };
+        let failed = done.is_err();
+        let answer = reply(done);
+        let lines: Vec<&str> = answer.split('\n').collect();
+        assert!(
+            lines.iter().all(|line| line.chars().all(is_plain)),
+            "{line:?}: {answer:?}"
+        );
+        let last = lines.last().copied().unwrap_or_default();
+        assert_eq!(failed, last.starts_with("error: "), "{line:?}: {answer:?}");
+        assert!(failed || last == "ok", "{line:?}: {answer:?}");
+    }
 }

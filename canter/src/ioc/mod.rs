@@ -1,7 +1,7 @@
 //! `canter ioc`: a simulated IOC for other programs.
 
 mod announce;
-mod control;
+pub(crate) mod control;
 mod notify;
 mod place;
 mod plan;
@@ -68,7 +68,7 @@ SEVERITY [STATUS], rights PV RIGHTS, complete PV, stats, stop, start, reload, he
 
 The output can be pasted into a shell, so that clients there find this IOC.")]
 pub(crate) struct IocArgs {
-    /// A PV as `NAME=TYPE[:COUNT]:VALUE`; repeatable
+    /// A PV as `NAME=TYPE[:COUNT]:VALUE`, with the escapes of `canter put` (`\\`, `\n`, `\u{b0}`); repeatable
     #[arg(long = "pv", value_name = "PV")]
     pvs: Vec<String>,
     /// TOML files with PVs
@@ -162,12 +162,13 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
         let pvs = plan.pvs.into_iter().map(|pv| (pv.name, pv.spec));
         let ioc = builder.params(params).pvs(pvs).serve(config).await;
         let ioc = ioc.map_err(|error| place::refused(args, &error))?;
+        // First, so that nothing is announced that then ends because nobody can be told.
+        let told = ready::tell(args.ready.as_ref(), console, &ioc, address)?;
         if args.ready != Some(Ready::Json) && !args.quiet {
             announce::announce(console, args, &ioc, address)?;
         } else if args.port != Some(0) && ioc.addr().port() != ioc.udp_port() {
             console.complain(announce::other_port(&ioc))?;
         }
-        let told = ready::tell(args.ready.as_ref(), console, &ioc, address)?;
         notify::ready(&status(&ioc));
         let mut server = Server {
             args,

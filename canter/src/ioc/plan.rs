@@ -202,6 +202,15 @@ fn file(
 
 fn option(plan: &mut Plan, report: &mut Report, names: &mut HashMap<String, String>, pv: &str) {
     let mut found = Diagnostics::new("--pv", pv);
+    let plain = match unescaped(pv) {
+        Ok(plain) => plain,
+        Err((what, remedy)) => {
+            found.error(0..pv.len(), what, remedy);
+            return report.found.push(found);
+        }
+    };
+    let pv = plain.as_str();
+    let mut found = Diagnostics::new("--pv", pv);
     match ca_server_sim::text::parse(pv) {
         Ok((name, spec)) => match names.insert(name.to_owned(), format!("--pv {pv}")) {
             None => plan.add(name, spec, pv.to_owned()),
@@ -218,6 +227,20 @@ fn option(plan: &mut Plan, report: &mut Report, names: &mut HashMap<String, Stri
         }
     }
     report.found.push(found);
+}
+
+/// What a description stands for: its escapes are those of `canter put`. Names and texts of PVs are UTF-8.
+fn unescaped(pv: &str) -> Result<String, (String, &'static str)> {
+    let bytes = text::bytes(pv.as_bytes());
+    let bytes = bytes.map_err(|error| (error.to_string(), text::BadEscape::REMEDY))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let byte = error.as_bytes()[error.utf8_error().valid_up_to()];
+        let what = format!(r"a description is UTF-8, which \x{byte:02x} is not");
+        (
+            what,
+            r"write \u{b0} for a character; `canter put` writes other bytes",
+        )
+    })
 }
 
 enum Mistake {

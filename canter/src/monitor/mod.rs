@@ -1,6 +1,7 @@
 //! `canter monitor`: changes of PVs as they come.
 
 pub(crate) mod feed;
+mod hard_end;
 mod render;
 
 use std::io;
@@ -22,6 +23,7 @@ use crate::interrupt::{closed_output, interrupted};
 use crate::notices::Notices;
 use crate::options::{ClientArgs, block_on, seconds};
 use feed::{Feed, Item};
+use hard_end::HardEnd;
 use render::Renderer;
 
 #[derive(Args, Debug)]
@@ -59,6 +61,12 @@ pub(crate) struct MonitorArgs {
     client: ClientArgs,
 }
 
+impl MonitorArgs {
+    fn end_after(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.seconds?).ok()
+    }
+}
+
 fn mask(letters: &str) -> Result<EventMask, String> {
     let bits = letters.chars().map(|letter| match letter {
         'v' => Ok(EventMask::VALUE),
@@ -90,6 +98,7 @@ pub(crate) fn run(args: &MonitorArgs, console: &mut Console<'_>) -> Result<Outco
     if !args.json {
         crate::when::warn_of_zone(console)?;
     }
+    let _end = args.end_after().and_then(HardEnd::after);
     block_on(async {
         let client = args
             .client
@@ -152,9 +161,6 @@ impl<'a, 'c> Watch<'a, 'c> {
             }
         }
         let now = Instant::now();
-        let end_after = args
-            .seconds
-            .and_then(|s| Duration::try_from_secs_f64(s).ok());
         Ok(Self {
             renderer: Renderer::new(&args.pvs, args.json, &args.format),
             args,
@@ -162,7 +168,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             channels,
             items,
             report_at: now + timeout,
-            end_at: now + end_after.unwrap_or(A_LIFETIME),
+            end_at: now + args.end_after().unwrap_or(A_LIFETIME),
             started: now,
             updates: 0,
             outcome,

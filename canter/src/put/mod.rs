@@ -6,7 +6,7 @@ pub(crate) mod input;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use ca_client::{Channel, ConnectError, ReadSpec, TypeSpec};
+use ca_client::{Channel, ConnectError, ReadSpec, TypeSpec, WriteError};
 use ca_proto::dbr::{DbrType, EnumStates, Family, NativeType, Value};
 use clap::Args;
 use futures_util::future::join;
@@ -210,7 +210,11 @@ async fn put(
     let value = input::value(&target, mode, &input::texts(&args.values, args.literal)?)?;
     let is_text = mode == Mode::LongString;
     let started = Instant::now();
-    if let Err(error) = write(args, &channel, value.clone()).await {
+    if let Err(mut error) = write(args, &channel, value.clone()).await {
+        if let WriteError::TimedOut(context) = &mut error {
+            // Connecting and reading took a part of it, of which the user did not speak.
+            context.elapsed = timeout;
+        }
         return Ok(Err(match args.wait {
             true => (&error).into(),
             false => Failure::unanswered(&error),
@@ -235,11 +239,7 @@ async fn put(
 /// Time for reading the new value even if the time-out is used up.
 const MIN_READ_TIME: Duration = Duration::from_millis(500);
 
-async fn write(
-    args: &PutArgs,
-    channel: &Channel,
-    value: Value,
-) -> Result<(), ca_client::WriteError> {
+async fn write(args: &PutArgs, channel: &Channel, value: Value) -> Result<(), WriteError> {
     if args.wait {
         channel.write_notify(value).await
     } else {

@@ -109,11 +109,15 @@ fn pvs_of_the_command_line_are_served_in_the_printed_environment() {
         "x:gap=double:1.5",
         "--pv",
         "x:valve=enum:Closed,*Open",
+        "--pv",
+        r"x:note=string:20 \u{b0}C\tC:\\data",
     ]);
     assert!(server.banner.contains("x:gap"), "{}", server.banner);
     server
         .client(&["get", "x:gap", "x:valve"])
         .expect(0, "x:gap    1.5\nx:valve  Open\n");
+    let note = server.client(&["get", "--json", "x:note"]);
+    assert_eq!(note.json()[0]["value"], "20 \u{b0}C\tC:\\data");
     server
         .client(&["put", "--terse", "x:gap", "2"])
         .expect(0, "2\n");
@@ -162,6 +166,13 @@ fn wrong_descriptions_are_named_with_place_and_remedy() {
         .expect(2, "")
         .says("error: there is no such type\n --> --pv:1:3\n")
         .says("help: use one of double");
+    ioc(&["--pv", r"x=string:a\q"])
+        .expect(2, "")
+        .says(r"`\q` is no escape")
+        .says(r"write \\ for a backslash");
+    ioc(&["--pv", r"x=string:20 \xb0C"])
+        .expect(2, "")
+        .says(r"UTF-8, which \xb0 is not");
     ioc(&["--pv", "x=long:1", "--pv", "x=long:2"])
         .expect(2, "")
         .says("PV \"x\" exists already");

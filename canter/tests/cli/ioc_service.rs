@@ -175,6 +175,19 @@ fn it_says_when_it_serves_and_ends_with_its_standard_input() {
 }
 
 #[test]
+fn a_place_that_cannot_be_told_is_an_error_before_anything_is_announced() {
+    let dir = Dir::new("ioc-unwritable");
+    let nowhere = dir.file("file", "") + "/ready";
+    let args = [
+        "ioc", "--port", "0", "--pv", "x=long:7", "--ready", &nowhere,
+    ];
+    let run = Run::of(&command_on(0, &args).output().unwrap());
+    run.expect(2, "")
+        .says("--ready ")
+        .says("name a file that can be written");
+}
+
+#[test]
 #[cfg(unix)]
 fn it_says_when_it_serves_in_a_file_or_to_a_descriptor() {
     let dir = Dir::new("ioc-ready");

@@ -209,6 +209,22 @@ fn an_error_stream_that_nobody_reads_does_not_stop_a_monitor() {
     assert_eq!(crate::common::ended(&mut child), Some(3));
 }
 
+/// What it writes is not taken, which no look at the clock between two lines would notice.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_nobody_reads_does_not_outlast_the_time() {
+    let served = Served::zoo();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    crate::common::fill(&writer);
+    let mut command = served.command(&["monitor", "--seconds", "0.3", "t:gap"]);
+    let command = command.stdout(writer).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let errors = lines(child.stderr.take().unwrap());
+    assert_eq!(crate::common::ended(&mut child), Some(1));
+    let told = errors.recv_timeout(PATIENCE).expect("why it has ended");
+    assert_eq!(told, "error: the time is over, and the output is not taken");
+}
+
 #[test]
 fn units_and_labels_are_those_of_the_moment() {
     let served = Served::zoo();
