@@ -1007,3 +1007,21 @@ fn what_happens_while_a_large_put_is_converted_counts() {
         assert_eq!((ioc.number("w").unwrap(), logged(&log)), (0.0, [1, 0]));
     }
 }
+
+/// Its driver has not closed it yet, and nothing more is said on it.
+#[test]
+fn a_circuit_that_broke_the_protocol_leaves_no_work_when_rights_change() {
+    let mut ioc = start(Ioc::builder().pv("x", PvSpec::double(0.0)));
+    let mut peer = Peer::new(&mut ioc);
+    peer.create(&mut ioc, ["x".to_owned()]);
+    let mut bytes = Vec::new();
+    write(77, &[0; 8]).encode_into(&mut bytes);
+    let broken = ioc.handle_readable(NOW, peer.id, &mut peer.deframer, &bytes);
+    assert!(broken.is_err());
+    peer.listen(&mut ioc);
+    ioc.set_rights(NOW, "x", AccessRights::READ).unwrap();
+    for _ in 0..10 {
+        ioc.work(NOW);
+    }
+    assert!(!ioc.has_work());
+}

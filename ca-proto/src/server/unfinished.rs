@@ -149,7 +149,7 @@ impl Circuit {
             || !unfinished.conversions.is_empty()
             || !unfinished.puts.is_empty()
             || unfinished.put.is_some()
-            || (unfinished.sweep.is_some() && self.has_room())
+            || (unfinished.sweep.is_some() && self.has_room() && !self.broken)
     }
 
     /// True if nothing is left that could not be done at once, not even what waits until replies have drained.
