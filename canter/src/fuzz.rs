@@ -11,8 +11,6 @@ use ca_server_sim::{Ioc, IocBuilder};
 
 use crate::dump;
 use crate::hints;
-use crate::ioc;
-use crate::proxy;
 use crate::put::input::{self, Mode};
 use crate::{Cli, text};
 
@@ -30,9 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("pv_text", pv_text, LARGE_ARRAYS),
     ("ioc_toml", ioc_toml, LARGE_ARRAYS),
     ("put_input", put_input, 4 * MIB),
-    ("ioc_control", ioc::control::fuzz, 8 * MIB),
     ("escapes", escapes, MIB),
-    ("proxy", proxy::fuzz::fuzz, 16 * MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use ca_conformance::{Outcome, Report, Target};
 use ca_tests::conformance::{MORE, PREFIX, groups_to_repeat, server as target, text};
 use ca_tests::fixture::Fixture;
 use ca_tests::peer::Python;
-use canter::conformance::{self, Outcome, Report, Target};
 
 /// Checks that the tables have at least: none got lost.
 const LEAST: usize = 250;
@@ -26,13 +26,13 @@ fn repeated(target: &Target, report: &Report) -> Option<Report> {
     }
     let mut patient = target.clone();
     patient.patience *= MORE;
-    let report = conformance::run(&patient, &groups).expect("the server can be judged");
+    let report = ca_conformance::run(&patient, &groups).expect("the server can be judged");
     println!("{}", text(&report));
     Some(report)
 }
 
 fn judged(target: &Target) -> Report {
-    let report = conformance::run(target, &[]).expect("the server can be judged");
+    let report = ca_conformance::run(target, &[]).expect("the server can be judged");
     println!("{}", text(&report));
     report
 }

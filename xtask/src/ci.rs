@@ -16,6 +16,7 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--features=canter/world",
             "--quiet",
             "--",
             "-D",

@@ -1,20 +1,16 @@
 //! The line protocol: one command per line, any number of lines back, the last `ok` or `error: …`, as
 //! of `canter proxy`.
 
-use std::net::Ipv4Addr;
-
 use ca_proto::access::AccessRights;
-use ca_proto::text::is_plain;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
-use ca_server_sim::net::{NetConfig, ServeError, SimIoc};
-use ca_server_sim::{Ioc, PvSpec};
+use ca_proxy::Pattern;
+use ca_server_sim::net::{ServeError, SimIoc};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::json::JsonSample;
-use crate::proxy::pattern::Pattern;
 use crate::put::input::{self, Mode, Target};
 use crate::sample::Sample;
 use crate::text;
@@ -298,38 +294,4 @@ fn stats(ioc: &SimIoc) -> Vec<String> {
 /// Why the IOC does not serve again.
 pub(super) fn cannot_start(error: &ServeError) -> String {
     format!("{error}; it is still stopped")
-}
-
-/// Lines of commands; each is answered by lines of printable text, the last of which says how it ended.
-pub(crate) fn fuzz(data: &[u8]) {
-    /// Longest input looked at, in bytes.
-    const MAX_INPUT: usize = 1024;
-    let runtime = ca_testkit::runtime::SimRuntime::new(1);
-    let pvs = [
-        ("x", PvSpec::double(1.5).units("mm").alarm(-1.0, 10.0)),
-        ("note", PvSpec::string("hello")),
-        ("valve", PvSpec::enumeration(["Off", "On"], 1)),
-        ("wave", PvSpec::array(vec![1_i32, 2, 3])),
-        ("slow", PvSpec::long(0).completes_never()),
-    ];
-    let ioc = Ioc::builder().pvs(pvs).build().expect("PVs that can be");
-    let host = runtime.host(Ipv4Addr::new(10, 0, 0, 1));
-    let config = NetConfig::new().repeater(None);
-    let ioc = SimIoc::start_on(host, ioc, config).expect("a network with nobody else on it");
-    let text = String::from_utf8_lossy(&data[..data.len().min(MAX_INPUT)]);
-    for line in text.lines() {
-        let Ok(done) = execute(&ioc, line) else {
-            continue;
-        };
-        let failed = done.is_err();
-        let answer = reply(done);
-        let lines: Vec<&str> = answer.split('\n').collect();
-        assert!(
-            lines.iter().all(|line| line.chars().all(is_plain)),
-            "{line:?}: {answer:?}"
-        );
-        let last = lines.last().copied().unwrap_or_default();
-        assert_eq!(failed, last.starts_with("error: "), "{line:?}: {answer:?}");
-        assert!(failed || last == "ok", "{line:?}: {answer:?}");
-    }
 }

@@ -1,7 +1,7 @@
 //! `canter ioc`: a simulated IOC for other programs.
 
 mod announce;
-pub(crate) mod control;
+mod control;
 mod notify;
 mod place;
 mod plan;
