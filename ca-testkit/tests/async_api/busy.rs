@@ -197,7 +197,8 @@ fn a_dial_that_leads_nowhere_is_given_up() {
         let rig = Rig::busy(seed, LONGEST);
         let rt = &rig.rt;
         let answers = directory(rt, OTHER_IOC);
-        rt.net(|net| net.hold(rt.host_id(CLIENT), rt.host_id(IOC)));
+        let (near, far) = (rt.host_id(CLIENT), rt.host_id(IOC));
+        rt.net(|net| net.hold(near, far));
         rig.run(async {
             let mut events = rig.client.events();
             let x = rig.client.open("x").unwrap().with_timeout(PATIENCE);
@@ -215,7 +216,7 @@ fn a_dial_that_leads_nowhere_is_given_up() {
             assert_eq!(closed, (server, CloseReason::DialTimeout));
             let trouble = x.info().unwrap().trouble;
             assert_eq!(trouble, Some(Trouble::Circuit(CloseReason::DialTimeout)));
-            rt.net(|net| net.release(rt.host_id(CLIENT), rt.host_id(IOC)));
+            rt.net(|net| net.release(near, far));
             x.connected().await.unwrap();
             assert_eq!(x.read::<f64>().await, Ok(1.5));
         });
