@@ -105,9 +105,9 @@ fn a_refusal_that_comes_late_or_of_a_plain_write_is_an_exception() {
     let ioid = checked(&mut rig, cid, 1);
     rig.feed(c, &[read_reply(ioid), refusal(cid, 7, ioid.0)]);
     assert_eq!(rig.heard(), [Heard::Written(1)]);
-    assert_eq!(rig.events(), [exception.clone()]);
+    assert_eq!(rig.events(), std::slice::from_ref(&exception));
     rig.feed(c, &[refusal(cid, 7, cid.0)]);
-    assert_eq!(rig.events(), [exception.clone()]);
+    assert_eq!(rig.events(), std::slice::from_ref(&exception));
     // Of a server that names no channel but in the copied header.
     rig.feed(c, &[refusal(NO_CHANNEL, 7, cid.0)]);
     assert_eq!(rig.events(), [exception]);
