@@ -214,7 +214,7 @@ impl ClientBuilder {
     }
 
     /// Refuses every write before anything is sent, acknowledgements of alarms included, with
-    /// [`WriteError::ReadOnly`](crate::WriteError::ReadOnly). For programs that only watch.
+    /// [`PutError::ReadOnly`](crate::PutError::ReadOnly). For programs that only watch.
     ///
     /// # Examples
     /// ```
@@ -222,11 +222,11 @@ impl ClientBuilder {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new()).await?;
-    /// use ca_client::{Client, WriteError};
+    /// use ca_client::{Client, PutError};
     /// let client = Client::builder().isolated([ioc.udp_addr()]).read_only(true).build()?;
-    /// let motor = client.channel("m1").await?;
-    /// assert_eq!(motor.read::<f64>().await?, 1.5);
-    /// assert!(matches!(motor.write(2.0).await, Err(WriteError::ReadOnly(_))));
+    /// let motor = client.connect("m1").await?;
+    /// assert_eq!(motor.get::<f64>().await?, 1.5);
+    /// assert!(matches!(motor.put(2.0).await, Err(PutError::ReadOnly(_))));
     /// # Ok(())
     /// # }
     /// ```
@@ -277,6 +277,15 @@ impl ClientBuilder {
                 reason: error.to_string(),
             })?;
         Ok(Client::start(runtime, config, UdpIo::new(socket), local))
+    }
+
+    /// Makes a [blocking client](crate::blocking::Client), which brings its own runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    #[cfg(feature = "blocking")]
+    pub fn build_blocking(self) -> Result<crate::blocking::Client, BuildError> {
+        crate::blocking::Client::start(self)
     }
 
     fn resolve(self, runtime: &dyn Runtime) -> EffectiveConfig {
