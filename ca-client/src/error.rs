@@ -149,6 +149,12 @@ pub enum BuildError {
          the blocking client"
     )]
     NoRuntime,
+    /// Settings that cannot be meant together.
+    #[error("settings of the client contradict: {what}")]
+    Contradiction {
+        /// Which ones.
+        what: &'static str,
+    },
     /// The search socket could not be opened.
     #[error("cannot open the UDP socket for searches: {reason}")]
     Socket {

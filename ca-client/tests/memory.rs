@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 const PVS: usize = 60_000;
 /// What libca has resident per connected channel, in bytes.
 const LIBCA_CHANNEL: usize = 258;
-/// A subscription with room for one update; libca, which has no queue, needs 135.
-const SUBSCRIPTION: usize = 350;
+/// A subscription with room for one update and a queue that is bounded in bytes; libca, which has no
+/// queue, needs 135.
+const SUBSCRIPTION: usize = 370;
 
 /// Bytes per item with what an allocator adds: a header of 8 bytes, sizes rounded up to 16.
 fn per_item(held: &AllocationInfo) -> usize {
