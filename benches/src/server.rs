@@ -106,6 +106,9 @@ impl Server {
 
     /// Takes what the IOC has to send.
     pub fn drain(&mut self) {
+        while self.ioc.has_work() {
+            self.ioc.work(self.now);
+        }
         while let Some(id) = self.ioc.poll_woken() {
             while let Some(queue) = self.ioc.transmit(id) {
                 if queue.is_empty() {

@@ -100,7 +100,7 @@ async fn long_strings_pass_the_39_bytes_of_a_string() {
     assert_eq!(desc.get::<LongString>().await, Ok(LongString(text.into())));
     desc.put(LongString("short".into())).wait().await.unwrap();
     assert_eq!(ioc.read("x.DESC").unwrap().value, Value::string("short"));
-    // 7.1: a fixed count ends with NUL.
+    // A fixed count ends with NUL.
     let three = ReadSpec {
         ty: TypeSpec::Family(Family::Time),
         count: 3,

@@ -264,7 +264,7 @@ mod tests {
     use super::*;
     use crate::tokio_rt::TokioRuntime;
 
-    /// 3.6: "the sender must be local: 127.0.0.1, or an address the repeater can bind to".
+    /// "the sender must be local: 127.0.0.1, or an address the repeater can bind to".
     #[tokio::test]
     async fn only_addresses_of_this_host_can_be_bound() {
         let runtime = TokioRuntime::current().unwrap();

@@ -4,9 +4,10 @@
 //! encode a slab index and a generation, so a lookup is an index and a compare, and a late or
 //! forged identifier is told apart from a live one.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
+
+use crate::segments::Segments;
 
 /// A 32-bit identifier made of a slab index (low bits) and a generation (high bits).
 pub trait SlotKey: Copy + Eq + fmt::Debug {
@@ -94,9 +95,10 @@ id! {
 /// A slab whose keys carry a generation, with first-in first-out reuse of free slots.
 ///
 /// A freed slot rests until every slot freed before it was used again, so a small generation is
-/// enough to recognise late identifiers.
+/// enough to recognise late identifiers. The table grows in pieces: an insertion moves at most 1024
+/// entries, however many there are.
 pub struct Slots<K, T> {
-    entries: Vec<Entry<T>>,
+    entries: Segments<Entry<T>>,
     /// First and last free slot, linked through [`Slot::Free`].
     free: Option<(u32, u32)>,
     len: usize,
@@ -126,7 +128,7 @@ impl<K: SlotKey, T> Slots<K, T> {
     /// An empty table; allocates nothing.
     pub const fn new() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: Segments::new(),
             free: None,
             len: 0,
             key: PhantomData,
@@ -158,16 +160,14 @@ impl<K: SlotKey, T> Slots<K, T> {
     }
 
     /// Bytes of memory that the table has allocated. They stay as they are when entries are removed.
-    pub const fn heap(&self) -> usize {
+    pub fn heap(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<T>>()
     }
 
     /// Bytes of memory that the next [`insert`](Self::insert) allocates; mostly none.
-    pub const fn growth(&self) -> usize {
-        let capacity = self.entries.capacity();
-        match self.free.is_none() && self.entries.len() == capacity {
-            // As `Vec` grows.
-            true => size_of::<Entry<T>>() * if capacity < 4 { 4 - capacity } else { capacity },
+    pub fn growth(&self) -> usize {
+        match self.free.is_none() && self.entries.len() == self.entries.capacity() {
+            true => size_of::<Entry<T>>() * self.entries.step(),
             false => 0,
         }
     }
@@ -196,7 +196,9 @@ impl<K: SlotKey, T> Slots<K, T> {
     #[inline(always)]
     pub fn insert_with(&mut self, value: impl FnOnce(K) -> T) -> Result<K, T> {
         if let Some((head, tail)) = self.free {
-            let entry = &mut self.entries[head as usize];
+            let Some(entry) = self.entries.get_mut(head as usize) else {
+                unreachable!("the free list links only slots that exist")
+            };
             let Slot::Free { next } = entry.slot else {
                 unreachable!("the free list links only free slots")
             };
@@ -252,9 +254,11 @@ impl<K: SlotKey, T> Slots<K, T> {
     /// Takes the value out and retires the key.
     #[inline]
     pub fn remove(&mut self, key: K) -> Option<T> {
-        self.get(key)?;
         let (index, generation) = Self::split(key);
-        let entry = &mut self.entries[index];
+        let entry = self.entries.get_mut(index)?;
+        if entry.generation != generation || matches!(entry.slot, Slot::Free { .. }) {
+            return None;
+        }
         entry.generation = (generation + 1) % Self::generations();
         let Slot::Used(value) = core::mem::replace(&mut entry.slot, Slot::Free { next: None })
         else {
@@ -264,12 +268,38 @@ impl<K: SlotKey, T> Slots<K, T> {
         self.free = match self.free {
             None => Some((index, index)),
             Some((head, tail)) => {
-                self.entries[tail as usize].slot = Slot::Free { next: Some(index) };
+                if let Some(tail) = self.entries.get_mut(tail as usize) {
+                    tail.slot = Slot::Free { next: Some(index) };
+                }
                 Some((head, index))
             }
         };
         self.len -= 1;
         Some(value)
+    }
+
+    /// Slots, used and free: the indices that [`at`](Self::at) knows are below.
+    pub fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The live entry at an index: for going through a large table in several turns.
+    pub fn at(&self, index: usize) -> Option<(K, &T)> {
+        let entry = self.entries.get(index)?;
+        match &entry.slot {
+            Slot::Used(value) => Some((Self::join(index as u32, entry.generation), value)),
+            Slot::Free { .. } => None,
+        }
+    }
+
+    /// Gives back a part of the memory of an empty table that is not used any more; false if there was
+    /// none left, or the table is not empty. Identifiers begin again.
+    pub fn release_part(&mut self) -> bool {
+        if self.len > 0 {
+            return false;
+        }
+        self.free = None;
+        self.entries.drop_last()
     }
 
     /// Live entries in order of their index.
@@ -312,6 +342,7 @@ impl<K: SlotKey, T: fmt::Debug> fmt::Debug for Slots<K, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn the_next_key_is_the_one_given_out() {

@@ -13,6 +13,7 @@ pub mod env;
 pub mod ids;
 pub mod repeater;
 pub mod rng;
+mod segments;
 pub mod server;
 pub mod status;
 #[cfg(feature = "std")]

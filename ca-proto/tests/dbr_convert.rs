@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ca_proto::dbr::convert::{put_value, write};
 use ca_proto::dbr::value::EnumIndex;
 use ca_proto::dbr::{
-    Acknowledge, ConvertError, DbrType, Element, EnumStates, Family, Metadata, NativeType,
+    Acknowledge, ConvertError, DbrType, Element, EnumStates, Family, Metadata, NativeType, NoState,
     PutValue, Snapshot, Value, ValueRef,
 };
 use ca_proto::{Alarm, AlarmSeverity, Timestamp};
@@ -50,9 +50,13 @@ fn digits(precision: i16) -> Metadata {
     }
 }
 
-fn states(class: &'static str, texts: &[&str]) -> Metadata {
+/// An enum whose states without texts read as this text, from the number on.
+fn states((text, from): (&'static str, u16), texts: &[&str]) -> Metadata {
     Metadata {
-        class,
+        no_state: NoState {
+            text: text.as_bytes(),
+            from,
+        },
         states: EnumStates::new(texts),
         ..Metadata::default()
     }
@@ -104,7 +108,7 @@ mod on_read {
         assert_eq!(read::<EnumIndex>(1e9), Ok(EnumIndex(u16::MAX)));
     }
 
-    /// 4.2: -10 as a byte is 0xf6, as a byte has no sign of its own.
+    /// -10 as a byte is 0xf6, as a byte has no sign of its own.
     #[test]
     fn reals_as_bytes_have_both_ranges() {
         for (real, byte) in [
@@ -187,24 +191,29 @@ mod on_read {
 
     #[test]
     fn enums_as_texts_are_the_texts_of_their_states() {
-        let text = |state, class, texts: &[&str]| read_text(EnumIndex(state), states(class, texts));
-        assert_eq!(text(1, "bo", &["Off", "On"]), "On");
-        assert_eq!(text(5, "bo", &["Off", "On"]), "Illegal_Value");
-        assert_eq!(text(5, "mbbi", &["A", "B", "C"]), "");
-        assert_eq!(text(16, "mbbi", &["A", "B", "C"]), "Illegal Value");
-        assert_eq!(text(2, "", &["A"]), "");
+        let text =
+            |state, no_state, texts: &[&str]| read_text(EnumIndex(state), states(no_state, texts));
+        let (binary, multi) = (("Illegal_Value", 0), ("Illegal Value", 16));
+        assert_eq!(text(1, binary, &["Off", "On"]), "On");
+        assert_eq!(text(5, binary, &["Off", "On"]), "Illegal_Value");
+        assert_eq!(text(15, multi, &["A", "B", "C"]), "");
+        assert_eq!(text(16, multi, &["A", "B", "C"]), "Illegal Value");
+        assert_eq!(text(2, ("", 0), &["A"]), "");
     }
 
     #[test]
     fn enum_arrays_have_no_texts() {
-        let array = snapshot([EnumIndex(0), EnumIndex(1)], states("", &["Off", "On"]));
+        let array = snapshot(
+            [EnumIndex(0), EnumIndex(1)],
+            states(("", 0), &["Off", "On"]),
+        );
         assert_eq!(read_as(&array, Text, 2), Err(ConvertError::Unsupported));
         assert_eq!(read_as(&array, Text, 1), Err(ConvertError::Unsupported));
         let mut out = Vec::new();
         let stsack = array.encode(DbrType::STSACK_STRING, 1, &mut out);
         assert_eq!(stsack, Err(ConvertError::Unsupported));
         // One element with zeros behind is no array.
-        let scalar = snapshot(EnumIndex(1), states("bi", &["Off", "On"]));
+        let scalar = snapshot(EnumIndex(1), states(("", 0), &["Off", "On"]));
         let texts = read_as(&scalar, Text, 2).unwrap();
         assert_eq!(texts.as_ref().string(0), Some(&b"On"[..]));
         assert_eq!(texts.as_ref().string(1), Some(&b""[..]));
@@ -238,7 +247,7 @@ mod on_read {
         assert_eq!(read_as(&empty, Long, 2), Err(ConvertError::NotANumber));
     }
 
-    /// 4.4: at most 39 characters, and zeros behind the NUL (D7).
+    /// At most 39 characters, and zeros behind the NUL (D7).
     #[test]
     fn texts_are_terminated_and_followed_by_zeros() {
         let full = Value::from_wire(Text, vec![b'x'; 40].into());
@@ -253,7 +262,7 @@ mod on_read {
         assert_eq!(sent.payload().as_slice(), wanted);
     }
 
-    /// 4.1: types 35 and 36 are write-only, codes end at 38.
+    /// Types 35 and 36 are write-only, codes end at 38.
     #[test]
     fn types_that_cannot_be_read_fail() {
         let mut out = Vec::new();
@@ -269,7 +278,7 @@ mod on_read {
         assert_eq!(out, []);
     }
 
-    /// 4.9, read rows.
+    /// Read rows.
     #[test]
     fn counts_cut_the_value_or_fill_it_with_zeros() {
         let scalar = snapshot(42_i32, Metadata::default());
@@ -335,7 +344,7 @@ mod on_write {
 
     #[test]
     fn texts_select_a_state_by_name_or_number() {
-        let meta = states("bo", &["Off", "On"]);
+        let meta = states(("", 0), &["Off", "On"]);
         let put = |text: &str| write(Value::from(text).as_ref(), Enum, &meta);
         assert_eq!(put("On"), Ok(Value::scalar(EnumIndex(1))));
         assert_eq!(put("0"), Ok(Value::scalar(EnumIndex(0))));
@@ -346,7 +355,7 @@ mod on_write {
 
     #[test]
     fn numbers_select_a_state_unchecked() {
-        let meta = states("bo", &["Off", "On"]);
+        let meta = states(("", 0), &["Off", "On"]);
         for value in [
             Value::from(5_i32),
             Value::from(5.9),
@@ -375,7 +384,7 @@ mod on_write {
         assert_eq!(put(1e300, Float), Ok(Value::from(f32::MAX)));
     }
 
-    /// 4.9, write rows: a field takes what it has room for; nothing gives an empty array.
+    /// Write rows: a field takes what it has room for; nothing gives an empty array.
     #[test]
     fn counts_of_writes_are_kept_or_cut_by_the_field() {
         let array = Value::from([1_i32, 2, 3]);
@@ -408,10 +417,9 @@ mod payloads_of_writes {
         }
     }
 
-    /// 3.5, and D10 for `TIME_STRING`.
     #[test]
     fn structures_give_their_value_and_nothing_else() {
-        let meta = states("", &["Off", "On"]);
+        let meta = states(("", 0), &["Off", "On"]);
         for native in NativeType::ALL {
             let plain = write(Value::from([1_i32, 0]).as_ref(), native, &meta).unwrap();
             let stored = snapshot(plain.clone(), meta.clone());
@@ -447,7 +455,7 @@ mod payloads_of_writes {
         assert!(value(6, 0, &[]).is_ok());
     }
 
-    /// 2.3: the reference client sends strlen + 1 bytes, padded to 8.
+    /// The reference client sends strlen + 1 bytes, padded to 8.
     #[test]
     fn the_last_string_may_be_short() {
         let one = value(0, 1, b"12\0\0\0\0\0\0").unwrap();
@@ -468,7 +476,6 @@ mod payloads_of_writes {
         assert_eq!(stored.as_ref().string(0), Some(&[b'x'; 39][..]));
     }
 
-    /// 4.2, "Others".
     #[test]
     fn acknowledgements_are_one_word() {
         let ackt = |word: &'static [u8]| put_value(DbrType::PUT_ACKT, 1, word);
@@ -516,9 +523,9 @@ proptest! {
         payload in texts(),
         to in native(),
         precision in any::<i16>(),
-        class in prop::sample::select(vec!["", "bi", "mbbo"]),
+        no_state in prop::sample::select(vec![("", 0), ("Illegal_Value", 0), ("Illegal Value", 16)]),
     ) {
-        let meta = Metadata { precision, ..states(class, &["Off", "On", "4"]) };
+        let meta = Metadata { precision, ..states(no_state, &["Off", "On", "4"]) };
         let Ok(PutValue::Value(value)) = put_value(DbrType(ty), count, &payload) else {
             return Ok(());
         };
@@ -536,9 +543,9 @@ proptest! {
         ty in 0u16..42,
         count in 0u32..12,
         precision in any::<i16>(),
-        class in prop::sample::select(vec!["", "bi", "mbbo"]),
+        no_state in prop::sample::select(vec![("", 0), ("Illegal_Value", 0), ("Illegal Value", 16)]),
     ) {
-        let meta = Metadata { precision, ..states(class, &["Off", "On"]) };
+        let meta = Metadata { precision, ..states(no_state, &["Off", "On"]) };
         // A value that is cut out of a payload may end within its last string.
         let count_in = data.len().div_ceil(from.size()) as u32;
         let value = ValueRef { native: from, count: count_in, data: &data }.to_value();
@@ -554,7 +561,7 @@ proptest! {
         }
     }
 
-    /// 4.6: every native type is exact in a wider one.
+    /// Every native type is exact in a wider one.
     #[test]
     fn widening_and_back_changes_nothing(
         from in native(),

@@ -327,7 +327,7 @@ fn limits_of_integers_keep_their_low_bits() {
     assert_eq!(upper_and_lower(5.0.into()), [255, 128]);
 }
 
-/// 7.1: of a text that does not fit, one byte less is sent, and its NUL.
+/// Of a text that does not fit, one byte less is sent, and its NUL.
 #[test]
 fn a_long_string_that_is_cut_ends_with_nul() {
     let meta = Metadata {

@@ -81,7 +81,7 @@ fn check_metadata(reading: &Reading, family: Family, native: NativeType) {
     assert_eq!(reading.alarm(), alarm, "{ty}");
     let stamp = (family == Family::Time).then_some(STAMP);
     assert_eq!(reading.timestamp(), stamp, "{ty}");
-    // 4.4: cut to 7 characters.
+    // Cut to 7 characters.
     let units = described.then(|| Units::new("counts-"));
     assert_eq!(reading.units(), units, "{ty}");
     let precision = (described && native.is_real()).then_some(2);

@@ -167,8 +167,7 @@ fn clients_and_queue_are_bounded() {
     assert_eq!(drain(&mut repeater).len(), MAX_QUEUED * MAX_CLIENTS);
 }
 
-/// A host has more addresses than the loopback; from those registrations are taken, from others not
-/// (8.2).
+/// A host has more addresses than the loopback; from those registrations are taken, from others not.
 #[test]
 fn registrations_come_from_addresses_of_this_host() {
     let mut repeater = Repeater::new([]);

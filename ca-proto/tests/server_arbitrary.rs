@@ -164,7 +164,7 @@ proptest! {
         prop_assert_eq!(rig.circuit.channel_count() + rig.circuit.subscription_count(), 0);
     }
 
-    /// 6.7: however posts, reads and flow control interleave, what arrives is in order, and the last
+    /// However posts, reads and flow control interleave, what arrives is in order, and the last
     /// value always does.
     #[test]
     fn the_last_value_of_every_subscription_arrives(

@@ -241,7 +241,7 @@ fn d09_waiting_put_notify_needs_write_access_when_its_turn_comes() {
     assert_eq!(answered(&mut rig), [(1, 1), (2, 0x178)]);
 }
 
-/// 6.9: completion order across channels; other channels are not held up.
+/// Completion order across channels; other channels are not held up.
 #[test]
 fn d09_channels_complete_independently() {
     let mut rig = Rig::new();
@@ -254,7 +254,7 @@ fn d09_channels_complete_independently() {
     assert_eq!(answered(&mut rig), [(2, 1), (1, 1)]);
 }
 
-/// 3.11: no answers for a channel that is cleared, and none later.
+/// No answers for a channel that is cleared, and none later.
 #[test]
 fn d09_put_notifies_of_a_cleared_channel_are_dropped() {
     let mut rig = Rig::new();

@@ -274,7 +274,7 @@ fn an_endpoint_without_beacon_addresses_is_silent() {
     assert_eq!((reply[1].command, reply[1].ty, reply[1].p2), (6, 5064, 1));
 }
 
-/// `READ` (3.4) has no status in its reply, so what is refused comes as an `ERROR` of the channel.
+/// `READ` has no status in its reply, so what is refused comes as an `ERROR` of the channel.
 #[test]
 fn a_plain_read_that_may_not_be_is_an_error() {
     let mut rig = Rig::new();
@@ -288,7 +288,7 @@ fn a_plain_read_that_may_not_be_is_an_error() {
     assert_eq!(error.text(), "none");
 }
 
-/// 4.13: count 0 of a `DBR_CLASS_NAME` (4.6) is the length of the array, though one string is filled.
+/// Count 0 of a `DBR_CLASS_NAME` is the length of the array, though one string is filled.
 #[test]
 fn a_subscription_to_the_class_name_has_the_length_of_the_array() {
     let mut rig = Rig::new();

@@ -239,7 +239,6 @@ fn unknown_channel_cannot_be_created() {
     rig.exchange(&create(0x12, "nope"), "001a0000 00000000 00000012 00000000");
 }
 
-/// 6.5
 #[test]
 fn withdrawn_and_returned_read_access() {
     let mut rig = Rig::new();
@@ -283,7 +282,7 @@ fn a_whole_session_of_the_reference_client() {
     assert_eq!((rig.db.open, rig.circuit.channel_count()), (0, 0));
 }
 
-/// 3.0: every command that is no request, and some without a meaning.
+/// Every command that is no request, and some without a meaning.
 #[test]
 fn bad_commands_are_answered_and_close_the_circuit() {
     for command in [

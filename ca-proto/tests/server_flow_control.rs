@@ -8,7 +8,7 @@ use server_rig::*;
 const OFF: &str = "00080000 00000000 00000000 00000000";
 const ON: &str = "00090000 00000000 00000000 00000000";
 
-/// 6.8: verified on the wire with five.
+/// Verified on the wire with five.
 #[test]
 fn backlog_at_events_off_is_sent_in_full() {
     let mut rig = subscribed(1);
@@ -25,7 +25,7 @@ fn backlog_at_events_off_is_sent_in_full() {
     assert_eq!(values(&mut rig), [49]);
 }
 
-/// 6.8: with no more than one entry each, nothing is delivered after OFF.
+/// With no more than one entry each, nothing is delivered after OFF.
 #[test]
 fn single_updates_are_held_by_events_off() {
     let mut rig = subscribed(2);
@@ -63,7 +63,7 @@ fn events_off_ends_delivery_under_constant_posting() {
     assert_eq!(values(&mut rig), [999]);
 }
 
-/// 6.8: initial updates of new subscriptions are held too.
+/// Initial updates of new subscriptions are held too.
 #[test]
 fn first_update_is_held_by_events_off() {
     let mut rig = Rig::new();
@@ -74,7 +74,7 @@ fn first_update_is_held_by_events_off() {
     assert_eq!(updates(&mut rig), [(3, 42)]);
 }
 
-/// 6.8, trap 56: a flag, not a counter; replies, rights and completions pass.
+/// Trap 56: a flag, not a counter; replies, rights and completions pass.
 #[test]
 fn events_off_is_a_flag_and_stops_only_updates() {
     let mut rig = subscribed(1);

@@ -49,7 +49,7 @@ fn search(id: u32, name: &str) -> String {
     )
 }
 
-/// 3.7, traps 17 to 20.
+/// Traps 17 to 20.
 #[test]
 fn reply_has_version_with_the_sequence_then_the_answer() {
     expect(
@@ -91,7 +91,7 @@ fn old_client_gets_no_version_in_the_reply() {
     );
 }
 
-/// 6.1: minor below 4 drops the rest, in VERSION as in SEARCH.
+/// Minor below 4 drops the rest, in VERSION as in SEARCH.
 #[test]
 fn too_old_client_gets_no_answer() {
     expect(&format!("00000000 00010003 00000000 00000000 {IVAL}"), "");
@@ -117,7 +117,7 @@ fn unknown_name_is_not_answered_even_with_the_reply_flag() {
     );
 }
 
-/// 6.1: an empty name is passed over, what follows counts.
+/// An empty name is passed over, what follows counts.
 #[test]
 fn empty_name_is_passed_over() {
     for empty in [
@@ -131,7 +131,7 @@ fn empty_name_is_passed_over() {
     }
 }
 
-/// 3.7: the last byte of an unterminated name is lost.
+/// The last byte of an unterminated name is lost.
 #[test]
 fn unterminated_name_loses_its_last_byte() {
     expect(
@@ -149,7 +149,7 @@ fn name_with_a_broken_filter_is_answered() {
     );
 }
 
-/// 6.1: any other command drops the rest; replies queued before are sent.
+/// Any other command drops the rest; replies queued before are sent.
 #[test]
 fn other_commands_end_the_datagram() {
     for command in [1u16, 13, 15, 23, 24, 28, 99] {
@@ -160,7 +160,7 @@ fn other_commands_end_the_datagram() {
     }
 }
 
-/// 6.1 and trap 6: so does a misaligned size or an incomplete message.
+/// Trap 6: so does a misaligned size or an incomplete message.
 #[test]
 fn malformed_rest_is_dropped() {
     for rest in [
@@ -177,7 +177,7 @@ fn malformed_rest_is_dropped() {
     }
 }
 
-/// 6.1: a later VERSION of the datagram gives the sequence number.
+/// A later VERSION of the datagram gives the sequence number.
 #[test]
 fn sequence_is_that_of_the_last_version() {
     expect(
@@ -186,7 +186,7 @@ fn sequence_is_that_of_the_last_version() {
     );
 }
 
-/// 2.4: 60 searches in one datagram gave 1024 and 448 bytes.
+/// 60 searches in one datagram gave 1024 and 448 bytes.
 #[test]
 fn replies_are_split_at_1024_bytes() {
     let mut request = VERSION.to_string();
@@ -225,7 +225,7 @@ fn replies_that_are_not_fetched_are_bounded() {
     assert_eq!(ask(&mut endpoint, &format!("{VERSION}{IVAL}")).len(), 1);
 }
 
-/// 6.1: step 1.
+/// It is not even told that the PV is not there.
 #[test]
 fn ignored_host_gets_no_answer() {
     let params = ServerParams::default().ignore_addrs(vec![*PEER.ip()]);
@@ -254,7 +254,7 @@ fn beacons(period: Duration, until: Duration) -> Vec<(u64, String)> {
     seen
 }
 
-/// 3.12 and 6.11, traps 60 and 62: the times are those observed with a period of 2 s.
+/// Traps 60 and 62: the times are those observed with a period of 2 s.
 #[test]
 fn beacons_start_fast_and_slow_down_to_the_period() {
     let seen = beacons(Duration::from_secs(2), Duration::from_secs(7));

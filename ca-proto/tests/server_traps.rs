@@ -76,7 +76,7 @@ fn trap_29_names_count_only_before_the_first_channel() {
     assert_eq!(rig.circuit.identity().user, b"root");
 }
 
-/// 3.18: 511 bytes and a NUL are the longest.
+/// 511 bytes and a NUL are the longest.
 #[test]
 fn trap_29_bad_names_close_the_circuit() {
     for command in [0x14, 0x15] {

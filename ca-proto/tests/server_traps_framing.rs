@@ -217,7 +217,7 @@ fn trap_13_zero_is_an_ordinary_identifier() {
     );
 }
 
-/// 3.6: the same client id for several channels, the same subscription id twice.
+/// The same client id for several channels, the same subscription id twice.
 #[test]
 fn client_chosen_identifiers_need_not_be_unique() {
     let mut rig = Rig::new();

@@ -53,10 +53,10 @@ impl Db {
     fn only_subscriber(&self, pv: PvId) -> Option<Subscriber> {
         match self.nodes.get(PvHandle(pv.0))? {
             Node::Record(record) => match &record.subs {
-                Subscribers::One(sub) => Some(sub.who),
+                Subscribers::One(who, _) => Some(*who),
                 _ => None,
             },
-            Node::View(_) => None,
+            Node::View(_) | Node::Gone(_) => None,
         }
     }
 }

@@ -249,7 +249,8 @@ impl Ioc {
         Ok(())
     }
 
-    /// Changes what clients may do with a PV; they are told at once (`casAccessRightsCB` of EPICS Base).
+    /// Changes what clients may do with a PV. It counts from now on; they are told at once
+    /// (`casAccessRightsCB` of EPICS Base), if they have very many channels by and by.
     ///
     /// # Errors
     /// [`PostError::UnknownPv`]; [`PostError::NotARecord`] for the name of a field.
@@ -344,23 +345,19 @@ impl Ioc {
         self.scans.add(period, member, now);
     }
 
-    /// Removes a PV. Clients are told that its channels are gone (`SERVER_DISCONN`); those older
-    /// than 4.7 lose their circuit. Returns whether there was one.
+    /// Removes a PV. Clients are told that its channels are gone (`SERVER_DISCONN`), if they have very many
+    /// by and by; those older than 4.7 lose their circuit. Returns whether there was one.
     pub fn remove<'a>(&mut self, now: Instant, pv: impl Into<PvRef<'a>>) -> bool {
         let Ok((handle, Field::Val)) = self.db.lookup(pv.into()) else {
             return false;
         };
-        let Some(record) = self.db.record(handle) else {
-            return false;
-        };
-        if record.open > 0 {
-            let views = record.extra.iter().flat_map(|extra| &extra.views);
-            let nodes: Vec<PvHandle> = views.copied().chain([handle]).collect();
-            self.disconnect(&nodes);
+        let open = self.db.record(handle).is_some_and(|record| record.open > 0);
+        let removed = self.db.remove(handle);
+        if open {
+            self.look_again(now);
         }
-        self.db.remove(handle);
         self.settle(now);
-        true
+        removed
     }
 
     /// Removes a PV, if it exists, and adds it anew: how a PV gets another type.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::convert::PutValue;
-use ca_proto::dbr::{Metadata, NativeType, Snapshot, Value};
+use ca_proto::dbr::{ConvertError, Metadata, NativeType, Snapshot, Value, ValueRef};
 use ca_proto::server::{
     ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, Subscriber,
 };
@@ -15,8 +15,9 @@ use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 use crate::db::{Db, Node, PvHandle};
 use crate::field::Field;
 use crate::name::Modifiers;
+use crate::record::Record;
 
-/// What a subscription costs at its record, in lists that grow by doubling.
+/// What a subscription costs at its record, in a map whose nodes may be half empty.
 const SUBSCRIPTION_BYTES: usize = 64;
 
 impl Database for Db {
@@ -43,14 +44,17 @@ impl Database for Db {
             handle = view.record;
             view.open -= 1;
             if view.open == 0 {
+                let key = view.key();
                 self.nodes.remove(node);
-                if let Some(record) = self.record_mut(handle) {
-                    record.extra_mut().views.retain(|&other| other != node);
-                }
+                self.views.remove(&key);
             }
         }
-        if let Some(record) = self.record_mut(handle) {
+        if let Some(record) = self.any_record_mut(handle) {
             record.open -= 1;
+            let unused = record.open == 0;
+            if unused && matches!(self.nodes.get(handle), Some(Node::Gone(_))) {
+                self.nodes.remove(handle);
+            }
         }
     }
 
@@ -80,6 +84,10 @@ impl Database for Db {
         }
     }
 
+    fn is_gone(&self, pv: PvId) -> bool {
+        self.target(pv).is_none()
+    }
+
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights {
         let Some((_, record, view)) = self.target(pv) else {
             return AccessRights::NONE;
@@ -94,10 +102,15 @@ impl Database for Db {
         }
     }
 
+    #[inline]
     fn read(&self, pv: PvId) -> Cow<'_, Snapshot> {
+        self.read_first(pv, u32::MAX)
+    }
+
+    fn read_first(&self, pv: PvId, elements: u32) -> Cow<'_, Snapshot> {
         match self.target(pv) {
             Some((_, record, None)) => Cow::Borrowed(&record.snapshot),
-            Some((_, record, Some(view))) => Cow::Owned(view.read(record)),
+            Some((_, record, Some(view))) => Cow::Owned(view.read(record, elements)),
             None => Cow::Owned(Snapshot {
                 value: Value::empty(NativeType::Char),
                 alarm: Alarm::UNDEFINED,
@@ -125,6 +138,17 @@ impl Database for Db {
         self.logged_put(now, &put, Some(buffer))
     }
 
+    fn converts_puts(&self, pv: PvId) -> Option<(NativeType, u32)> {
+        let (_, record, view) = self.target(pv)?;
+        let value = view.is_none_or(|view| view.field == Field::Val && !view.modifiers.long);
+        (value && record.capacity > 1).then(|| (record.native(), record.capacity))
+    }
+
+    fn convert_put(&self, pv: PvId, part: ValueRef<'_>) -> Result<Value, ConvertError> {
+        let (_, record, _) = self.target(pv).ok_or(ConvertError::Unsupported)?;
+        record.convert(part, None)
+    }
+
     fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {
         self.log_refused(now, &put);
     }
@@ -133,34 +157,52 @@ impl Database for Db {
         self.log_dropped(&put);
     }
 
-    fn withdraw(&mut self, pv: PvId, put: PutTicket) {
-        let Some((handle, ..)) = self.target(pv) else {
-            return;
-        };
+    fn withdraw(&mut self, _pv: PvId, put: PutTicket) {
         // One that has begun goes on to its end.
-        let Some(busy) = self.busy_mut(handle) else {
+        let Some(&(handle, Some(number))) = self.tickets.get(&put) else {
             return;
         };
-        let before = busy.queue.len();
-        busy.queue.retain(|queued| queued.ticket != put);
-        if busy.queue.len() < before {
-            self.completed.push((put, EcaStatus::DISCONN));
+        self.tickets.remove(&put);
+        let busy = self.any_record_mut(handle).and_then(Record::busy_mut);
+        if busy.is_some_and(|busy| busy.queue.remove(&number).is_some()) {
+            self.completed.push_back((put, EcaStatus::DISCONN));
         }
     }
 
     fn subscribe(&mut self, pv: PvId, who: Subscriber, mask: EventMask) {
         match self.nodes.get_mut(PvHandle(pv.0)) {
             Some(Node::Record(record)) => record.subs.insert(who, mask),
-            Some(Node::View(view)) => view.subs.insert(who, mask),
-            None => {}
+            Some(Node::View(view)) => {
+                let first = view.subs.is_empty();
+                view.subs.insert(who, mask);
+                if first {
+                    let key = view.key();
+                    self.watched.insert(key, PvHandle(pv.0));
+                    if let Some(record) = self.any_record_mut(key.record) {
+                        record.watched += 1;
+                    }
+                }
+            }
+            Some(Node::Gone(_)) | None => {}
         }
     }
 
     fn unsubscribe(&mut self, pv: PvId, who: Subscriber) {
         match self.nodes.get_mut(PvHandle(pv.0)) {
             Some(Node::Record(record)) => record.subs.remove(who),
-            Some(Node::View(view)) => view.subs.remove(who),
-            None => {}
+            Some(Node::Gone(Some(record))) => record.subs.remove(who),
+            Some(Node::View(view)) => {
+                let had = !view.subs.is_empty();
+                view.subs.remove(who);
+                if had && view.subs.is_empty() {
+                    let key = view.key();
+                    self.watched.remove(&key);
+                    if let Some(record) = self.any_record_mut(key.record) {
+                        record.watched -= 1;
+                    }
+                }
+            }
+            Some(Node::Gone(None)) | None => {}
         }
     }
 }

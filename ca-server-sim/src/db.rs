@@ -1,12 +1,12 @@
 //! The PVs of an IOC: a slab of records and of views on them, and the names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use ca_proto::dbr::{Limits, Metadata, Range, Snapshot};
 use ca_proto::ids::Slots;
-use ca_proto::server::{PutTicket, PvId, Subscriber, Update};
+use ca_proto::server::{PutTicket, PvId};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant, Timestamp};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -15,6 +15,7 @@ use crate::access::AccessRule;
 use crate::error::BuildError;
 use crate::field::Field;
 use crate::name::{ChannelName, Dotted, Modifiers};
+use crate::publish::{Fields, Post};
 use crate::put_log::{PutLog, PutStop};
 use crate::pv::PvSpec;
 use crate::record::{Record, RecordType, Subscribers};
@@ -33,6 +34,8 @@ ca_proto::slot_key!(PvHandle, 24);
 pub(crate) enum Node {
     Record(Record),
     View(View),
+    /// A record that was removed, until its last channel is closed.
+    Gone(Option<Box<Record>>),
 }
 
 /// The records with everything that hangs on them.
@@ -52,30 +55,27 @@ pub(crate) struct Db {
     /// Nodes whose subscribers are to be told, and of what.
     pub posts: Vec<Post>,
     /// Puts that are complete.
-    pub completed: Vec<(PutTicket, EcaStatus)>,
+    pub completed: VecDeque<(PutTicket, EcaStatus)>,
+    /// Records whose next put is to begin.
+    pub next_puts: VecDeque<PvHandle>,
+    /// Puts that records are busy with, and those that wait behind, with their number there.
+    pub tickets: BTreeMap<PutTicket, (PvHandle, Option<u64>)>,
+    /// All views.
+    pub views: BTreeMap<ViewKey, PvHandle>,
+    /// The views that have subscriptions.
+    pub watched: BTreeMap<ViewKey, PvHandle>,
     /// Completions to come.
     pub due: BTreeSet<(Instant, PvHandle)>,
     /// Records with an unfinished put.
     pub busy: BTreeSet<PvHandle>,
 }
 
-/// An event to be told to the subscribers of a node.
-#[derive(Debug)]
-pub(crate) struct Post {
-    pub node: PvHandle,
-    pub mask: EventMask,
-    /// What they are to see, if that is not the state at the time when they are told.
-    pub frozen: Option<Update>,
-}
-
-impl Post {
-    pub(crate) const fn new(node: PvHandle, mask: EventMask) -> Self {
-        Self {
-            node,
-            mask,
-            frozen: None,
-        }
-    }
+/// What a view is opened for, once: channels of the same kind share it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct ViewKey {
+    pub record: PvHandle,
+    pub field: Field,
+    pub modifiers: Modifiers,
 }
 
 /// What time stamp belongs to which instant.
@@ -142,19 +142,37 @@ impl Db {
         match self.nodes.get(handle)? {
             Node::Record(record) => Some((handle, record, None)),
             Node::View(view) => Some((view.record, self.record(view.record)?, Some(view))),
+            Node::Gone(_) => None,
+        }
+    }
+
+    /// As [`target`](Self::target), also of a record that was removed.
+    pub(crate) fn any_target(&self, pv: PvId) -> Option<(PvHandle, &Record, Option<&View>)> {
+        let handle = PvHandle(pv.0);
+        let (handle, view) = match self.nodes.get(handle)? {
+            Node::View(view) => (view.record, Some(view)),
+            Node::Record(_) | Node::Gone(_) => (handle, None),
+        };
+        match self.nodes.get(handle)? {
+            Node::Record(record) => Some((handle, record, view)),
+            Node::Gone(record) => Some((handle, record.as_deref()?, view)),
+            Node::View(_) => None,
         }
     }
 
     pub(crate) fn records(&self) -> impl Iterator<Item = (PvHandle, &Record)> {
         self.nodes.iter().filter_map(|(handle, node)| match node {
             Node::Record(record) => Some((handle, record)),
-            Node::View(_) => None,
+            Node::View(_) | Node::Gone(_) => None,
         })
     }
 
     /// Whether circuits are to be told something.
     pub(crate) fn has_news(&self) -> bool {
-        !self.posts.is_empty() || !self.completed.is_empty() || self.has_dropped()
+        !self.posts.is_empty()
+            || !self.completed.is_empty()
+            || !self.next_puts.is_empty()
+            || self.has_dropped()
     }
 
     /// Number of records.
@@ -215,6 +233,7 @@ impl Db {
         }
         let kind = spec.kind();
         spec.meta.class = kind.name();
+        spec.meta.no_state = kind.no_state();
         if !spec.control && !kind.has_drive_limits() {
             spec.meta.limits.control = spec.meta.limits.display;
         }
@@ -226,6 +245,7 @@ impl Db {
             name,
             capacity,
             open: 0,
+            watched: 0,
             rights: spec.rights,
             kind,
             undefined: spec.undefined,
@@ -251,77 +271,68 @@ impl Db {
         }
     }
 
-    /// Forgets a record and its views. Their channels must be closed.
-    pub(crate) fn remove(&mut self, handle: PvHandle) -> Option<Record> {
+    /// Forgets a record. What channels have opened on it, and on its views, stays until they are closed, and
+    /// gives nothing any more.
+    pub(crate) fn remove(&mut self, handle: PvHandle) -> bool {
         let hash = hash_of(&self.nodes, &self.hasher, handle);
-        let Some(Node::Record(mut record)) = self.nodes.remove(handle) else {
-            return None;
+        let Some(record) = self.record(handle) else {
+            return false;
         };
+        let name = record.name.clone();
+        self.dotted.remove(&name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == handle) {
             entry.remove();
         }
-        self.dotted.remove(&record.name);
-        for &view in record.extra.iter().flat_map(|extra| &extra.views) {
-            self.nodes.remove(view);
-        }
         self.busy.remove(&handle);
-        self.due.retain(|&(_, pv)| pv != handle);
-        if let Some(busy) = record.extra.as_mut().and_then(|extra| extra.busy.take()) {
-            // Nobody waits for them any more, but the log tells their end.
-            let waiting = busy.queue.into_iter().map(|put| put.ticket);
-            let ended = busy.holder.into_iter().chain(waiting);
-            (self.completed).extend(ended.map(|ticket| (ticket, EcaStatus::DISCONN)));
+        if let Some(until) = self.busy_mut(handle).and_then(|busy| busy.until) {
+            self.due.remove(&(until, handle));
         }
-        Some(record)
+        // Nobody waits for it any more, but the log tells its end. Those behind it end with their channels.
+        if let Some(holder) = self.busy_mut(handle).and_then(|busy| busy.holder.take()) {
+            self.tickets.remove(&holder);
+            self.completed.push_back((holder, EcaStatus::DISCONN));
+        }
+        let Some(node) = self.nodes.get_mut(handle) else {
+            return false;
+        };
+        if let Node::Record(record) = std::mem::replace(node, Node::Gone(None)) {
+            if record.open == 0 {
+                self.nodes.remove(handle);
+            } else if let Some(node) = self.nodes.get_mut(handle) {
+                *node = Node::Gone(Some(Box::new(record)));
+            }
+        }
+        true
     }
 
-    /// The subscribers of a node with a mask that matches, and what they see.
-    pub(crate) fn audience(
-        &self,
-        node: PvHandle,
-        mask: EventMask,
-    ) -> Option<(Update, impl Iterator<Item = Subscriber>)> {
-        let (subs, update) = match self.nodes.get(node)? {
-            Node::Record(record) => (&record.subs, Update::new(&record.snapshot)),
-            Node::View(view) => {
-                let seen = view.read(self.record(view.record)?);
-                (&view.subs, Update::new(&seen))
-            }
-        };
-        Some((update, subs.matching(mask)))
+    /// A record, or one that was removed and has channels.
+    pub(crate) fn any_record_mut(&mut self, handle: PvHandle) -> Option<&mut Record> {
+        match self.nodes.get_mut(handle) {
+            Some(Node::Record(record)) => Some(record),
+            Some(Node::Gone(record)) => record.as_deref_mut(),
+            _ => None,
+        }
     }
 
     /// Announces an event on some fields of a record.
-    pub(crate) fn post_fields(
-        &mut self,
-        handle: PvHandle,
-        mask: EventMask,
-        wanted: impl Fn(Field) -> bool,
-    ) {
-        // Taken out so that the slab can be looked at; no allocation.
-        let mut posts = std::mem::take(&mut self.posts);
-        if let Some(record) = self.record(handle) {
-            if wanted(Field::Val) && !record.subs.is_empty() {
-                posts.push(Post::new(handle, mask));
-            }
-            for &view in record.extra.iter().flat_map(|extra| &extra.views) {
-                if let Some(Node::View(view_node)) = self.nodes.get(view)
-                    && wanted(view_node.field)
-                    && !view_node.subs.is_empty()
-                {
-                    posts.push(Post::new(view, mask));
-                }
-            }
+    pub(crate) fn post_fields(&mut self, handle: PvHandle, mask: EventMask, fields: Fields) {
+        let Some(record) = self.record(handle) else {
+            return;
+        };
+        let value = matches!(fields, Fields::All | Fields::Only(Field::Val));
+        if record.watched > 0 || (value && !record.subs.is_empty()) {
+            self.posts.push(Post::new(handle, fields, mask));
         }
-        self.posts = posts;
     }
 
     /// Lets the announcements from this one on show the record as it is now.
-    pub(crate) fn freeze_posts(&mut self, first: usize) {
+    pub(crate) fn freeze_posts(&mut self, first: usize, handle: PvHandle) {
+        if self.posts.len() == first {
+            return;
+        }
         let mut posts = std::mem::take(&mut self.posts);
         for post in posts.iter_mut().skip(first) {
-            let seen = self.audience(post.node, post.mask);
-            post.frozen = seen.map(|(update, _)| update);
+            post.frozen = self.record(handle).map(Record::frozen);
         }
         self.posts = posts;
     }
@@ -361,17 +372,17 @@ impl Db {
         modifiers: Modifiers,
     ) -> Option<PvHandle> {
         let record = self.record(handle)?;
-        let views = record.extra.as_ref().map_or(&[][..], |extra| &extra.views);
-        let same = views.iter().copied().find(|&view| {
-            matches!(self.nodes.get(view), Some(Node::View(view))
-                if view.field == field && view.modifiers == modifiers)
-        });
-        let found = match same {
-            Some(found) => found,
+        let key = ViewKey {
+            record: handle,
+            field,
+            modifiers,
+        };
+        let found = match self.views.get(&key) {
+            Some(&found) => found,
             None => {
                 let view = View::new(handle, record, field, modifiers)?;
                 let new = self.nodes.insert(Node::View(view)).ok()?;
-                self.record_mut(handle)?.extra_mut().views.push(new);
+                self.views.insert(key, new);
                 new
             }
         };

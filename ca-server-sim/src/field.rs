@@ -6,7 +6,7 @@ use ca_proto::dbr::{EnumStates, Metadata, NativeType};
 use crate::record::{Record, RecordType};
 
 /// A field that a channel can be opened on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Field {
     Val,
     Name,
@@ -61,6 +61,9 @@ const ELEMENT_TYPES: [&str; 12] = [
 ];
 
 impl Field {
+    /// The one that orders before all others.
+    pub(crate) const FIRST: Self = Self::Val;
+
     /// The name of the field in a record of this type.
     pub(crate) fn name(self, kind: RecordType) -> String {
         let state = |n: u8, end: &str| {
@@ -289,6 +292,7 @@ impl Field {
         Metadata {
             states,
             class: kind.name(),
+            no_state: kind.no_state(),
             ..Metadata::default()
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use ca_proto::config::ServerParams;
 use ca_proto::ids::{CircuitId, Slots};
-use ca_proto::server::{Account, Circuit, CircuitStats, Endpoint, EndpointStats, Limit, Violation};
+use ca_proto::server::{
+    Account, Circuit, CircuitStats, Endpoint, EndpointStats, Limit, Turn, Violation,
+};
 use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
 use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
@@ -15,11 +17,11 @@ use crate::ahead::MANY;
 use crate::builder::IocBuilder;
 use crate::db::{Clock, Db, Node, PvHandle};
 use crate::limits::Limits as MetLimits;
+use crate::publish::{Backlog, SLICE};
 use crate::scan::Scans;
 
-/// Updates that the bytes handed in together may cause before others have their turn: less than a
-/// millisecond's work.
-pub(crate) const UPDATES_PER_TURN: usize = 8192;
+/// Units of work ([`Turn`]) that are done before others have their turn: some tenths of a millisecond.
+pub(crate) const TURN: usize = 4096;
 
 /// A simulated IOC: PVs, name search, beacons and any number of circuits, without sockets or clock.
 ///
@@ -77,10 +79,18 @@ pub struct Ioc {
     /// The updates of some circuit fill its queue for the first time since it was transmitted, or
     /// there were as many as one turn may cause.
     pub(crate) pressed: bool,
-    /// Updates queued since the driver handed in bytes.
-    pub(crate) posted: usize,
     /// When it was last looked for idle circuits.
     pub(crate) looked: Instant,
+    /// Index of the next circuit to be looked at, if that is under way.
+    pub(crate) looking: Option<usize>,
+    /// Subscribers that are still to be told.
+    pub(crate) backlog: Backlog,
+    /// Circuits with something left to do; each at most once, see [`Connection::unsettled`].
+    pub(crate) unsettled: VecDeque<CircuitId>,
+    /// What is left of circuits that are gone. They count as circuits until nothing is.
+    pub(crate) closing: VecDeque<Box<Closing>>,
+    /// When something was last done.
+    pub(crate) last: Instant,
     pub(crate) limits: MetLimits,
 }
 
@@ -117,6 +127,23 @@ pub(crate) struct Connection {
     pub broken: bool,
     /// Until when the client may take to announce its version; `None` once it has.
     pub silent_until: Option<Instant>,
+    /// It is in the list of those with something left to do.
+    pub unsettled: bool,
+}
+
+/// What is left of a circuit that is gone: its identifier is unknown already.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    id: CircuitId,
+    circuit: Circuit,
+    pub host: Ipv4Addr,
+}
+
+impl Closing {
+    /// True if nothing is left.
+    pub(crate) fn go_on(&mut self, now: Instant, db: &mut Db, turn: &mut Turn) -> bool {
+        self.circuit.close_in_turns(turn, db) && db.forget_circuit(now, self.id, turn)
+    }
 }
 
 impl Ioc {
@@ -136,8 +163,12 @@ impl Ioc {
             hosts: HashMap::new(),
             woken: VecDeque::new(),
             pressed: false,
-            posted: 0,
             looked: Instant::ZERO,
+            looking: None,
+            backlog: Backlog::default(),
+            unsettled: VecDeque::new(),
+            closing: VecDeque::new(),
+            last: Instant::ZERO,
             limits: MetLimits::default(),
         }
     }
@@ -197,9 +228,11 @@ impl Ioc {
         self.endpoints.clear();
         self.scans.stop();
         let circuits: Vec<CircuitId> = self.circuits.keys().collect();
+        let mut turn = Turn::new(TURN);
         for circuit in circuits {
-            self.handle_closed(now, circuit);
+            self.end(now, circuit, &mut turn);
         }
+        self.settle(now);
         self.woken.clear();
         self.limits.stop();
     }
@@ -276,6 +309,7 @@ impl Ioc {
             fresh: true,
             broken: false,
             silent_until: Some(silent_until),
+            unsettled: false,
         });
         let id = id.ok()?;
         let from_host = self.hosts.entry(host).or_insert(from_host);
@@ -289,7 +323,7 @@ impl Ioc {
     fn admit(&self, host: Ipv4Addr) -> Result<(Host, Arc<Account>), Limit> {
         let known = self.hosts.get(&host);
         let circuits = known.map_or(0, |host| host.circuits);
-        if self.circuits.len() >= self.params.max_circuits {
+        if self.circuits.len() + self.closing.len() >= self.params.max_circuits {
             return Err(Limit::Circuits);
         }
         if circuits >= self.params.max_circuits_per_host {
@@ -349,11 +383,21 @@ impl Ioc {
         if connection.silent_until.is_some() || connection.circuit.has_met_limit() {
             self.check_limits(now, circuit);
         }
+        self.note_work(circuit);
         if self.db.has_news() {
             self.settle(now);
         }
+        self.last = now;
+        self.finish_long_put(now, circuit);
         self.wake(circuit);
         result
+    }
+
+    /// Carries out the write that is being converted, for those who hand in one message after the other.
+    fn finish_long_put(&mut self, now: Instant, circuit: CircuitId) {
+        while self.circuit(circuit).is_some_and(Circuit::has_long_put) {
+            self.work(now);
+        }
     }
 
     /// Handles a received chunk: every frame that is complete with it.
@@ -367,16 +411,28 @@ impl Ioc {
         deframer: &mut Deframer,
         chunk: &[u8],
     ) -> Result<(), Violation> {
-        self.handle_while(now, circuit, deframer, chunk, |_| true)
-            .map(drop)
+        let mut rest = chunk;
+        loop {
+            let mut turn = Turn::unlimited();
+            let done = self.handle_while(now, circuit, deframer, rest, &mut turn, |ioc| {
+                !ioc.circuit(circuit).is_some_and(Circuit::has_long_put)
+            })?;
+            rest = &rest[done..];
+            if rest.is_empty() || !(self.has_work() || done > 0) {
+                return Ok(());
+            }
+            // What waits for something that is done in turns.
+            self.work(now);
+            self.finish_long_put(now, circuit);
+        }
     }
 
     /// Like [`handle_chunk`](Self::handle_chunk), but stops when the replies have to drain first
     /// ([`is_readable`](Self::is_readable)), and when the updates that the chunk causes have filled the
     /// queue of a circuit, so that its driver can send them before more take their place: once until
     /// that circuit is [transmitted](Self::transmit), so a client that does not read holds nobody up.
-    /// It also stops after some thousand updates, however many subscribers a PV has, so that others
-    /// have their turn.
+    /// It also stops when a turn is over ([`work`](Self::work)), or what it asked before is not yet done:
+    /// then others have their turn.
     /// Returns the bytes of the chunk that were handled; the driver keeps the rest, lets the woken
     /// circuits send, and hands it in when the circuit is readable.
     ///
@@ -390,10 +446,14 @@ impl Ioc {
         chunk: &[u8],
     ) -> Result<usize, Violation> {
         self.pressed = false;
-        self.posted = 0;
-        self.handle_while(now, circuit, deframer, chunk, |ioc| {
+        let mut turn = Turn::new(TURN);
+        let handled = self.handle_while(now, circuit, deframer, chunk, &mut turn, |ioc| {
             ioc.is_readable(circuit) && !ioc.pressed
-        })
+        });
+        // Deleted channels: it goes on by itself.
+        self.pressed |= (self.circuit(circuit))
+            .is_some_and(|circuit| circuit.has_room() && !circuit.is_readable());
+        handled
     }
 
     fn handle_while(
@@ -402,15 +462,20 @@ impl Ioc {
         circuit: CircuitId,
         deframer: &mut Deframer,
         chunk: &[u8],
+        turn: &mut Turn,
         go_on: impl Fn(&Self) -> bool,
     ) -> Result<usize, Violation> {
-        self.limits.now = now;
+        self.last = now;
         let mut frames = deframer.frames(chunk);
         let channels = |c: &Connection| c.circuit.channel_count();
         let many = self.circuits.get(circuit).map_or(0, channels) >= MANY;
         // Requests that were looked ahead at.
         let mut ahead = if many { 0 } else { usize::MAX };
         while go_on(self) {
+            if turn.is_over() || self.must_wait(circuit, frames.rest()) {
+                self.pressed = true;
+                break;
+            }
             if ahead == 0 {
                 ahead = self.look_ahead(circuit, frames.rest()).max(1);
             }
@@ -429,9 +494,10 @@ impl Ioc {
                     break None;
                 };
                 let result = connection.circuit.handle_frame(now, frame, &mut self.db);
-                let circuit = &connection.circuit;
+                let circuit = &mut connection.circuit;
+                turn.spend(1 + circuit.take_spent());
                 let alone = !self.db.has_news() && !circuit.has_met_limit();
-                if result.is_err() || !alone || !circuit.is_readable() {
+                if result.is_err() || !alone || turn.is_over() || !circuit.is_readable() {
                     break Some(result);
                 }
             };
@@ -439,8 +505,12 @@ impl Ioc {
             if connection.silent_until.is_some() || connection.circuit.has_met_limit() {
                 self.check_limits(now, circuit);
             }
+            self.note_work(circuit);
             if self.db.has_news() {
-                self.settle(now);
+                let mut settling = Turn::new(turn.left().clamp(SLICE, TURN));
+                let before = settling.left();
+                self.settle_in(now, &mut settling);
+                turn.spend(before - settling.left());
             }
             self.wake(circuit);
             match result {
@@ -451,6 +521,18 @@ impl Ioc {
         let handled = chunk.len() - frames.remaining();
         self.hold_input(now, circuit, deframer);
         Ok(handled)
+    }
+
+    /// A put whose PV is still telling its subscribers of an earlier one waits, so that none is left out;
+    /// other requests go on.
+    fn must_wait(&self, circuit: CircuitId, rest: &[u8]) -> bool {
+        if self.backlog.is_empty() {
+            return false;
+        }
+        let record = (self.circuit(circuit))
+            .and_then(|circuit| circuit.next_write(rest))
+            .and_then(|pv| self.db.target(pv));
+        record.is_some_and(|(record, ..)| self.backlog.has(record))
     }
 
     /// False while the replies of a circuit do not drain: the driver stops reading from it.
@@ -471,13 +553,18 @@ impl Ioc {
         let connection = self.circuits.get_mut(circuit)?;
         connection.woken = false;
         connection.fresh = true;
-        connection.circuit.transmit(&self.db);
+        connection.circuit.transmit_some(&self.db);
+        connection.broken |= connection.circuit.is_broken();
+        if !connection.unsettled && !connection.circuit.is_settled() {
+            connection.unsettled = true;
+            self.unsettled.push_back(circuit);
+        }
         if connection.circuit.is_starved() {
             let (limit, peer) = connection.circuit.starved_by();
-            self.limits.starve(circuit);
-            self.limits.met(self.limits.now, limit, peer, &self.params);
+            self.limits.starve(self.last, circuit);
+            self.limits.met(self.last, limit, peer, &self.params);
         }
-        Some(connection.circuit.queue())
+        Some(connection.circuit.queue_mut())
     }
 
     /// A circuit that has got output since it was last named or [transmitted](Self::transmit).
@@ -504,27 +591,46 @@ impl Ioc {
     }
 
     /// Forgets a circuit whose connection is gone.
+    /// What is left of very many channels, subscriptions and puts is cleared away by and by; as long as
+    /// that takes, the circuit counts.
     pub fn handle_closed(&mut self, now: Instant, circuit: CircuitId) {
-        let Some(mut connection) = self.circuits.remove(circuit) else {
+        self.last = now;
+        self.end(now, circuit, &mut Turn::new(TURN / 2));
+        self.settle(now);
+    }
+
+    fn end(&mut self, now: Instant, id: CircuitId, turn: &mut Turn) {
+        let Some(connection) = self.circuits.remove(id) else {
             return;
         };
-        connection.circuit.close(&mut self.db);
-        self.limits.forget(circuit, connection.silent_until);
-        if let Some(count) = self.hosts.get_mut(&connection.host) {
+        self.limits.forget(id, connection.silent_until);
+        let Connection { circuit, host, .. } = connection;
+        let mut closing = Closing { id, circuit, host };
+        match closing.go_on(now, &mut self.db, turn) {
+            true => self.leave(host),
+            false => self.closing.push_back(Box::new(closing)),
+        }
+    }
+
+    /// A host has one circuit less.
+    pub(crate) fn leave(&mut self, host: Ipv4Addr) {
+        if let Some(count) = self.hosts.get_mut(&host) {
             count.circuits -= 1;
             if count.circuits == 0 {
-                self.hosts.remove(&connection.host);
+                self.hosts.remove(&host);
             }
         }
-        self.db.forget_circuit(now, circuit);
-        self.settle(now);
     }
 
     /// Entries in the tables that clients fill, for tests of what is given back.
     pub fn counts(&self) -> Counts {
         let of_node = |node: &Node| match node {
             Node::Record(record) => (record.open as usize, record.subs.len()),
-            Node::View(view) => (view.open as usize, view.subs.len()),
+            // Its channels are counted with those of its record.
+            Node::View(view) => (0, view.subs.len()),
+            Node::Gone(record) => record
+                .as_ref()
+                .map_or((0, 0), |record| (record.open as usize, record.subs.len())),
         };
         let nodes = self.db.nodes.iter().map(|(_, node)| of_node(node));
         let (channels, subscriptions) =

@@ -51,6 +51,7 @@ mod ioc;
 mod limits;
 mod name;
 mod process;
+mod publish;
 mod put;
 mod put_log;
 mod pv;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ca_proto::Instant;
 use ca_proto::config::ServerParams;
 use ca_proto::ids::CircuitId;
-use ca_proto::server::{EndpointStats, Limit, LimitCounts};
+use ca_proto::server::{EndpointStats, Limit, LimitCounts, Turn};
 use ca_proto::wire::{Deframer, Minor};
 
 use crate::ioc::Ioc;
@@ -56,8 +56,6 @@ pub(crate) struct Limits {
     starved: BTreeSet<CircuitId>,
     /// When those are asked again.
     retry: Option<Instant>,
-    /// The time of the last call that told it.
-    pub(crate) now: Instant,
 }
 
 /// Log lines that are written when nobody waits for it.
@@ -150,9 +148,9 @@ impl Limits {
     }
 
     /// Notes a circuit to be asked again for its updates.
-    pub(crate) fn starve(&mut self, id: CircuitId) {
+    pub(crate) fn starve(&mut self, now: Instant, id: CircuitId) {
         self.starved.insert(id);
-        self.retry.get_or_insert(self.now + RETRY);
+        self.retry.get_or_insert(now + RETRY);
     }
 }
 
@@ -273,11 +271,13 @@ impl Ioc {
         self.wake(id);
     }
 
-    /// Expels the circuits whose time without a version is over.
-    pub(crate) fn expel_silent(&mut self, now: Instant) {
+    /// Expels the circuits whose time without a version is over, until the turn is.
+    pub(crate) fn expel_silent(&mut self, now: Instant, turn: &mut Turn) {
         while let Some(&(until, id)) = self.limits.silent.first()
             && until <= now
+            && !turn.is_over()
         {
+            turn.spend(4);
             self.limits.silent.pop_first();
             let Some(connection) = self.circuits.get_mut(id) else {
                 continue;

@@ -97,7 +97,7 @@ impl Dotted {
 }
 
 /// What a channel sees of its field.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Modifiers {
     /// `$`: a string as an array of characters.
     pub long: bool,
@@ -121,7 +121,7 @@ impl Modifiers {
 }
 
 /// An array range: first and last index, from the end if negative, and the step.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Slice {
     start: i64,
     step: i64,

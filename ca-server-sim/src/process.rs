@@ -6,9 +6,10 @@ use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Instant};
 
 use crate::alarm::{check_limits, worse};
 use crate::change::number_of;
-use crate::db::{Db, Post, PvHandle};
+use crate::db::{Db, PvHandle};
 use crate::deadband::differs;
 use crate::field::Field;
+use crate::publish::{Fields, Post};
 use crate::record::{Record, RecordType};
 
 /// What a processing changed.
@@ -76,7 +77,8 @@ impl Db {
             return false;
         }
         record.snapshot.stamp = stamp;
-        if record.extra.is_some() {
+        // Fields that are watched may follow, such as the severity of a value that was undefined.
+        if record.extra.is_some() || record.watched > 0 {
             let changes = record.changed(Some(before), 1, false, Alarm::NONE);
             if record.open > 0 {
                 self.post_changes(handle, &changes);
@@ -85,19 +87,19 @@ impl Db {
         }
         let events = record.number_changed(before, after);
         if events != NOTHING && !record.subs.is_empty() {
-            self.posts.push(Post::new(handle, events));
+            self.posts
+                .push(Post::new(handle, Fields::Only(Field::Val), events));
         }
         true
     }
 
     fn post_changes(&mut self, handle: PvHandle, changes: &Changes) {
-        // Every other field is an opened view.
-        let views = |record: &Record| record.extra.as_ref().is_some_and(|e| !e.views.is_empty());
-        if self.record(handle).is_some_and(views) {
+        // Every other field is a view.
+        if self.record(handle).is_some_and(|record| record.watched > 0) {
             self.post_alarm_fields(handle, changes);
         }
         if changes.value != NOTHING {
-            self.post_fields(handle, changes.value, |field| field == Field::Val);
+            self.post_fields(handle, changes.value, Fields::Only(Field::Val));
         }
     }
 
@@ -127,7 +129,7 @@ impl Db {
         ];
         for (field, mask) in fields {
             if mask != NOTHING {
-                self.post_fields(handle, mask, |other| other == field);
+                self.post_fields(handle, mask, Fields::Only(field));
             }
         }
     }
@@ -144,12 +146,12 @@ impl Db {
         };
         let Some(done) = change(record) else { return };
         if done.transient {
-            self.post_fields(handle, EventMask::VALUE, |field| field == Field::Ackt);
+            self.post_fields(handle, EventMask::VALUE, Fields::Only(Field::Ackt));
         }
         if done.severity {
-            self.post_fields(handle, EventMask::VALUE, |field| field == Field::Acks);
+            self.post_fields(handle, EventMask::VALUE, Fields::Only(Field::Acks));
         }
-        self.post_fields(handle, EventMask::ALARM, |_| true);
+        self.post_fields(handle, EventMask::ALARM, Fields::All);
     }
 }
 

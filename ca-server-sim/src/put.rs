@@ -1,6 +1,6 @@
 //! Puts by clients: conversion, hooks, limits, and when they complete.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use ca_proto::dbr::{
     Acknowledge, ConvertError, DbrType, Family, Metadata, NativeType, Snapshot, Value, ValueRef,
     convert,
 };
-use ca_proto::server::{Identity, Put, PutOutcome, PutTicket};
+use ca_proto::ids::CircuitId;
+use ca_proto::server::{Database as _, Identity, Put, PutId, PutOutcome, PutTicket, PvId, Turn};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
 
@@ -18,9 +19,12 @@ use crate::change::{number_of, string_of};
 use crate::db::{Db, PvHandle};
 use crate::field::Field;
 use crate::hook::{PutDecision, PutRequest};
+use crate::publish::Fields;
 use crate::record::{Busy, Completion, QueuedPut, Record};
 
 const DONE: PutOutcome = PutOutcome::Done(EcaStatus::NORMAL);
+/// Units of work: a put that begins or ends.
+const PUT: usize = 16;
 const FAILED: PutOutcome = PutOutcome::Done(EcaStatus::PUTFAIL);
 
 impl Db {
@@ -74,14 +78,6 @@ impl Db {
             self.process(now, handle, None, link);
             return DONE;
         }
-        let meta = &record.snapshot.meta;
-        let array = record.capacity > 1;
-        if array && value.native == NativeType::String && record.native() != NativeType::String {
-            // Only a single number takes an empty text for 0 (`dbConvert.c` of EPICS Base).
-            if (0..value.held()).any(|at| value.string(at) == Some(&[])) {
-                return FAILED;
-            }
-        }
         // Paid for before it is converted.
         let charge = match put.notify {
             Some(_) if record.is_busy() => match put.account.hold(record.size_of(value)) {
@@ -90,13 +86,12 @@ impl Db {
             },
             _ => None,
         };
-        let converted = if long && value.native == NativeType::Char {
-            string_of(value, meta)
-        } else if array && record.native() == NativeType::String && value.native.is_real() {
-            texts_of(value.truncated(record.capacity), meta)
+        let converted = if let Some(converted) = put.converted {
+            Ok(converted.clone())
+        } else if long && value.native == NativeType::Char {
+            string_of(value, &record.snapshot.meta)
         } else {
-            let value = value.truncated(record.capacity);
-            convert::write_from(buffer, value, record.native(), meta)
+            record.convert(value, buffer)
         };
         let Ok(value) = converted else { return FAILED };
         let Some(ticket) = put.notify else {
@@ -108,12 +103,16 @@ impl Db {
         if let Some(charge) = charge
             && let Some(busy) = self.busy_mut(handle)
         {
-            busy.queue.push_back(QueuedPut {
+            let number = busy.next;
+            busy.next += 1;
+            let put = QueuedPut {
                 ticket,
                 value,
                 who: Arc::clone(put.who),
                 _charge: charge,
-            });
+            };
+            busy.queue.insert(number, put);
+            self.tickets.insert(ticket, (handle, Some(number)));
             return PutOutcome::Pending;
         }
         match self.start(now, handle, ticket, value, put.who) {
@@ -145,19 +144,21 @@ impl Db {
             Box::new(Busy {
                 holder: None,
                 until: None,
-                queue: VecDeque::new(),
+                queue: BTreeMap::new(),
+                next: 0,
             })
         });
         busy.holder = Some(ticket);
         busy.until = until;
         self.busy.insert(handle);
+        self.tickets.insert(ticket, (handle, None));
         if let Some(until) = until {
             self.due.insert((until, handle));
         }
         None
     }
 
-    /// Ends the put that a record is busy with, and begins those that wait until one stays.
+    /// Ends the put that a record is busy with; those that wait begin after it, until one stays.
     /// Returns whether there was one.
     pub(crate) fn finish_put(&mut self, now: Instant, handle: PvHandle, status: EcaStatus) -> bool {
         let Some(busy) = self.busy_mut(handle) else {
@@ -169,69 +170,103 @@ impl Db {
             self.due.remove(&(until, handle));
         }
         if let Some(ticket) = holder {
+            self.tickets.remove(&ticket);
             self.complete(now, ticket, status);
         }
-        while let Some(next) = self
-            .busy_mut(handle)
-            .and_then(|busy| busy.queue.pop_front())
-        {
-            let ticket = next.ticket;
-            match self.start_waiting(now, handle, next) {
-                Some(status) => self.complete(now, ticket, status),
-                None => return true,
-            }
-        }
-        if let Some(extra) = self.record_mut(handle).and_then(|r| r.extra.as_mut()) {
-            extra.busy = None;
-        }
-        self.busy.remove(&handle);
+        self.next_puts.push_back(handle);
         true
     }
 
     fn complete(&mut self, now: Instant, ticket: PutTicket, status: EcaStatus) {
         // Told now, before what is begun next.
         self.log_completed(now, ticket, status);
-        self.completed.push((ticket, status));
+        self.completed.push_back((ticket, status));
     }
 
-    /// Completes the puts whose time has come.
-    pub(crate) fn complete_due(&mut self, now: Instant) {
+    /// Begins the puts that wait for a record that is free, until the turn is over.
+    pub(crate) fn begin_next(&mut self, now: Instant, turn: &mut Turn) {
+        while !turn.is_over()
+            && let Some(handle) = self.next_puts.pop_front()
+        {
+            turn.spend(PUT);
+            let Some(busy) = self.busy_mut(handle) else {
+                continue;
+            };
+            if busy.holder.is_some() {
+                continue;
+            }
+            let Some((_, next)) = busy.queue.pop_first() else {
+                if let Some(extra) = self.record_mut(handle).and_then(|r| r.extra.as_mut()) {
+                    extra.busy = None;
+                }
+                self.busy.remove(&handle);
+                continue;
+            };
+            self.tickets.remove(&next.ticket);
+            // Rights may have been withdrawn while it waited.
+            let ticket = next.ticket;
+            let done = match self.rights(PvId(handle.0), &next.who).can_write() {
+                true => self.start_waiting(now, handle, next),
+                false => Some(EcaStatus::NOWTACCESS),
+            };
+            if let Some(status) = done {
+                self.complete(now, ticket, status);
+                self.next_puts.push_back(handle);
+            }
+        }
+    }
+
+    /// Completes the puts whose time has come, until the turn is over.
+    pub(crate) fn complete_due(&mut self, now: Instant, turn: &mut Turn) {
         while let Some(&(at, handle)) = self.due.first()
             && at <= now
+            && !turn.is_over()
         {
+            turn.spend(PUT);
             self.due.pop_first();
             self.finish_put(now, handle, EcaStatus::NORMAL);
         }
     }
 
     /// Drops the puts of a circuit that is gone: those that wait, and those that would never end. A
-    /// put under way goes on to its end, unheard.
-    pub(crate) fn forget_circuit(&mut self, now: Instant, circuit: ca_proto::ids::CircuitId) {
-        let busy: Vec<PvHandle> = self.busy.iter().copied().collect();
-        for handle in busy {
+    /// put under way goes on to its end, unheard. False if the turn is over before that is done.
+    pub(crate) fn forget_circuit(
+        &mut self,
+        now: Instant,
+        circuit: CircuitId,
+        turn: &mut Turn,
+    ) -> bool {
+        let first = PutTicket {
+            circuit,
+            id: PutId(0),
+        };
+        loop {
+            let next = self.tickets.range(first..).next();
+            let Some((&ticket, &(handle, number))) = next.filter(|(t, _)| t.circuit == circuit)
+            else {
+                return true;
+            };
+            if turn.is_over() {
+                return false;
+            }
+            turn.spend(PUT);
+            self.tickets.remove(&ticket);
             let Some(busy) = self.busy_mut(handle) else {
                 continue;
             };
-            let of_it = |put: &QueuedPut| put.ticket.circuit == circuit;
-            let gone: Vec<PutTicket> = (busy.queue.iter().filter(|put| of_it(put)))
-                .map(|put| put.ticket)
-                .collect();
-            busy.queue.retain(|put| !of_it(put));
-            let is_its = busy.holder.is_some_and(|ticket| ticket.circuit == circuit);
-            let ends = is_its && busy.until.is_none();
-            let holder = ends.then(|| busy.holder.take()).flatten();
-            let gone = gone.into_iter().chain(holder);
-            for ticket in gone {
+            if let Some(number) = number {
+                busy.queue.remove(&number);
                 self.complete(now, ticket, EcaStatus::DISCONN);
-            }
-            if ends {
+            } else if busy.until.is_none() {
+                busy.holder = None;
+                self.complete(now, ticket, EcaStatus::DISCONN);
                 self.finish_put(now, handle, EcaStatus::NORMAL);
             }
         }
     }
 
     pub(crate) fn busy_mut(&mut self, handle: PvHandle) -> Option<&mut Busy> {
-        self.record_mut(handle)?.extra.as_mut()?.busy.as_deref_mut()
+        self.record_mut(handle)?.busy_mut()
     }
 
     /// Hooks, drive limits, storing and processing.
@@ -266,14 +301,14 @@ impl Db {
         let changed = record.field(field) != before;
         let first = self.posts.len();
         if changed && field.is_property() {
-            self.post_fields(handle, EventMask::PROPERTY, |_| true);
+            self.post_fields(handle, EventMask::PROPERTY, Fields::All);
         }
         // Posted even if nothing has changed (`db_queue_event_log` of EPICS Base).
         let mask = EventMask::VALUE | EventMask::LOG;
-        self.post_fields(handle, mask, |other| other == field);
+        self.post_fields(handle, mask, Fields::Only(field));
         if field.processes() {
             // These updates show the record before it processes (verified on the wire).
-            self.freeze_posts(first);
+            self.freeze_posts(first, handle);
             self.process(now, handle, None, Alarm::NONE);
         }
         Ok(())
@@ -298,6 +333,28 @@ fn texts_of(value: ValueRef<'_>, meta: &Arc<Metadata>) -> Result<Value, ConvertE
 }
 
 impl Record {
+    /// A client's value in the type of the record, as many elements as there is room for.
+    pub(crate) fn convert(
+        &self,
+        value: ValueRef<'_>,
+        buffer: Option<&Bytes>,
+    ) -> Result<Value, ConvertError> {
+        let meta = &self.snapshot.meta;
+        let (from, to) = (value.native, self.native());
+        let array = self.capacity > 1;
+        let value = value.truncated(self.capacity);
+        if array && from == NativeType::String && to != NativeType::String {
+            // Only a single number takes an empty text for 0 (`dbConvert.c` of EPICS Base).
+            if (0..value.held()).any(|at| value.string(at) == Some(&[])) {
+                return Err(ConvertError::NotANumber);
+            }
+        }
+        match array && to == NativeType::String && from.is_real() {
+            true => texts_of(value, meta),
+            false => convert::write_from(buffer, value, to, meta),
+        }
+    }
+
     fn is_busy(&self) -> bool {
         (self.extra.as_ref()).is_some_and(|extra| extra.busy.is_some())
     }

@@ -350,7 +350,7 @@ impl Db {
         let Some(mut log) = self.put_log.take() else {
             return;
         };
-        if let Some((_, record, view)) = self.target(put.pv) {
+        if let Some((_, record, view)) = self.any_target(put.pv) {
             let begun = Begun {
                 id: log.next_id(),
                 now: Instant::ZERO,

@@ -1,17 +1,17 @@
 //! Record types and the state of one PV.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::access::AccessRights;
-use ca_proto::dbr::{NativeType, Snapshot, Value};
+use ca_proto::dbr::{NativeType, NoState, Snapshot, Value};
 use ca_proto::server::{Charge, Identity, PutTicket, Subscriber};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, Instant};
 
 use crate::alarm::{AlarmLimits, LimitSeverities};
-use crate::db::PvHandle;
 use crate::deadband::Deadband;
 use crate::hook::Hook;
 
@@ -58,6 +58,21 @@ impl RecordType {
         Self::StringOut,
         Self::Waveform,
     ];
+
+    /// What a state without a text reads as (`get_enum_str` of the record types of EPICS Base).
+    pub(crate) const fn no_state(self) -> NoState {
+        match self {
+            Self::Bi | Self::Bo => NoState {
+                text: b"Illegal_Value",
+                from: 0,
+            },
+            Self::MbbI | Self::MbbO => NoState {
+                text: b"Illegal Value",
+                from: 16,
+            },
+            _ => NoState { text: b"", from: 0 },
+        }
+    }
 
     /// The name that RTYP and `DBR_CLASS_NAME` report.
     pub const fn name(self) -> &'static str {
@@ -134,51 +149,38 @@ pub enum Completion {
     Never,
 }
 
-/// A subscription on a record or on one of its fields.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Subscription {
-    pub who: Subscriber,
-    pub mask: EventMask,
-}
-
 /// Subscriptions in order of circuit and key, so that the order of updates follows from what is
 /// subscribed, and not from the history. Most PVs have one at most, which stands beside the value.
 #[derive(Debug, Default)]
 pub(crate) enum Subscribers {
     #[default]
     None,
-    One(Subscription),
-    Many(Vec<Subscription>),
+    One(Subscriber, EventMask),
+    Many(BTreeMap<Subscriber, EventMask>),
 }
 
 impl Subscribers {
     pub(crate) fn insert(&mut self, who: Subscriber, mask: EventMask) {
-        let new = Subscription { who, mask };
         match self {
-            Self::None => *self = Self::One(new),
-            Self::One(sub) if sub.who == who => *sub = new,
-            Self::One(sub) => {
-                let mut both = vec![*sub, new];
-                both.sort_by_key(|sub| sub.who);
-                *self = Self::Many(both);
+            Self::None => *self = Self::One(who, mask),
+            Self::One(one, old) if *one == who => *old = mask,
+            Self::One(one, old) => *self = Self::Many([(*one, *old), (who, mask)].into()),
+            Self::Many(subs) => {
+                subs.insert(who, mask);
             }
-            Self::Many(subs) => match subs.binary_search_by_key(&who, |sub| sub.who) {
-                Ok(at) => subs[at] = new,
-                Err(at) => subs.insert(at, new),
-            },
         }
     }
 
     pub(crate) fn remove(&mut self, who: Subscriber) {
         match self {
-            Self::One(sub) if sub.who == who => *self = Self::None,
-            Self::None | Self::One(_) => {}
+            Self::One(one, _) if *one == who => *self = Self::None,
+            Self::None | Self::One(..) => {}
             Self::Many(subs) => {
-                if let Ok(at) = subs.binary_search_by_key(&who, |sub| sub.who) {
-                    subs.remove(at);
-                }
-                if let [last] = **subs {
-                    *self = Self::One(last);
+                subs.remove(&who);
+                if subs.len() == 1
+                    && let Some((who, mask)) = subs.pop_first()
+                {
+                    *self = Self::One(who, mask);
                 }
             }
         }
@@ -188,23 +190,28 @@ impl Subscribers {
         matches!(self, Self::None)
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::None => 0,
-            Self::One(_) => 1,
+            Self::One(..) => 1,
             Self::Many(subs) => subs.len(),
         }
     }
 
-    /// Those whose mask has a bit in common with `mask`.
-    pub(crate) fn matching(&self, mask: EventMask) -> impl Iterator<Item = Subscriber> {
-        let all = match self {
-            Self::None => &[],
-            Self::One(sub) => std::slice::from_ref(sub),
-            Self::Many(subs) => subs,
+    /// Those behind one, who need not be there any more.
+    pub(crate) fn after(
+        &self,
+        last: Option<Subscriber>,
+    ) -> impl Iterator<Item = (Subscriber, EventMask)> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(who, mask) => (Some((*who, *mask)), None),
+            Self::Many(subs) => (None, Some(subs.range((from, Bound::Unbounded)))),
         };
-        let wanted = move |sub: &&Subscription| sub.mask.intersects(mask);
-        all.iter().filter(wanted).map(|sub| sub.who)
+        let one = one.filter(|&(who, _)| last.is_none_or(|last| who > last));
+        let many = many.into_iter().flatten();
+        one.into_iter().chain(many.map(|(who, mask)| (*who, *mask)))
     }
 }
 
@@ -217,6 +224,8 @@ pub(crate) struct Record {
     pub capacity: u32,
     /// Channels that are open on the record and its fields.
     pub open: u32,
+    /// Views of the record that have subscriptions.
+    pub watched: u32,
     pub rights: AccessRights,
     pub kind: RecordType,
     /// The value was never set nor processed (UDF).
@@ -226,8 +235,33 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    pub(crate) fn busy_mut(&mut self) -> Option<&mut Busy> {
+        self.extra.as_mut()?.busy.as_deref_mut()
+    }
+
     pub(crate) fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// A copy that shows the same values, for subscribers that are told later.
+    pub(crate) fn frozen(&self) -> Box<Self> {
+        let extra = self.extra.as_deref().map(|extra| {
+            Box::new(Extra {
+                description: extra.description.clone(),
+                units: extra.units.clone(),
+                state_severities: extra.state_severities.clone(),
+                hooks: Vec::new(),
+                busy: None,
+                ..*extra
+            })
+        });
+        Box::new(Self {
+            name: self.name.clone(),
+            snapshot: self.snapshot.clone(),
+            subs: Subscribers::None,
+            extra,
+            ..*self
+        })
     }
 
     pub(crate) const fn native(&self) -> NativeType {
@@ -263,8 +297,6 @@ pub(crate) struct Extra {
     pub hooks: Vec<Hook>,
     pub completion: Completion,
     pub busy: Option<Box<Busy>>,
-    /// Opened fields and views of this record.
-    pub views: Vec<PvHandle>,
 }
 
 impl Extra {
@@ -294,7 +326,6 @@ impl Default for Extra {
             hooks: Vec::new(),
             completion: Completion::Now,
             busy: None,
-            views: Vec::new(),
         }
     }
 }
@@ -305,8 +336,10 @@ pub(crate) struct Busy {
     pub holder: Option<PutTicket>,
     /// When it completes; `None` for never.
     pub until: Option<Instant>,
-    /// Bounded by the pending puts of all circuits.
-    pub queue: VecDeque<QueuedPut>,
+    /// In the order in which they came. Bounded by the pending puts of all circuits.
+    pub queue: BTreeMap<u64, QueuedPut>,
+    /// The number of the next one that comes.
+    pub next: u64,
 }
 
 /// A put that waits until the one before it is complete.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ca_proto::Instant;
 use ca_proto::rng::Pcg32;
+use ca_proto::server::Turn;
 
 use crate::db::PvHandle;
 use crate::signals::BoxedSignal;
@@ -12,6 +13,9 @@ use crate::signals::BoxedSignal;
 /// program that was stopped does not flood its clients.
 const MAX_CATCH_UP: usize = 8;
 
+/// Units of work: a sample that is stored and posted.
+const SAMPLE: usize = 4;
+
 /// Signals with the same period, sampled together.
 #[derive(Debug)]
 struct ScanList {
@@ -19,6 +23,10 @@ struct ScanList {
     /// Ticks are whole periods from the start, so they do not drift.
     next: Instant,
     members: Vec<Member>,
+    /// The next member of a tick that is under way.
+    at: usize,
+    /// Members before that one that are still there.
+    kept: usize,
 }
 
 /// A signal with its PV and its random numbers.
@@ -45,6 +53,8 @@ impl Scans {
                 period,
                 next: now,
                 members: Vec::new(),
+                at: 0,
+                kept: 0,
             });
             self.lists.len() - 1
         });
@@ -56,6 +66,7 @@ impl Scans {
         self.start = Some(now);
         for list in &mut self.lists {
             list.next = now;
+            (list.at, list.kept) = (0, 0);
         }
     }
 
@@ -68,26 +79,62 @@ impl Scans {
         self.lists.iter().map(|list| list.next).min()
     }
 
-    /// Makes the ticks that are due. `tick` gets when that was, also as time since the start, and the
-    /// members of the list, and removes those that are gone.
-    pub(crate) fn run(
+    /// Makes the ticks that are due, until the turn is over. `sample` gets when a tick was due, also as time
+    /// since the start, and a member of its list; it says false if that is gone. `ticked` is called
+    /// when all members of a tick were sampled, or the turn is over.
+    pub(crate) fn run<C>(
         &mut self,
         now: Instant,
-        mut tick: impl FnMut(Instant, Duration, &mut Vec<Member>),
+        turn: &mut Turn,
+        context: &mut C,
+        sample: impl Fn(&mut C, Instant, Instant, Duration, &mut Member) -> bool,
+        ticked: impl Fn(&mut C),
     ) {
         let Some(start) = self.start else { return };
         for list in &mut self.lists {
-            let late = (now - list.next).as_nanos() / list.period.as_nanos().max(1);
-            if let Ok(skip) = u32::try_from(late.saturating_sub(MAX_CATCH_UP as u128 - 1)) {
-                list.next += list.period.saturating_mul(skip);
-            } else {
-                list.next = now;
+            if list.at == 0 {
+                list.skip(now);
             }
-            while list.next <= now {
-                tick(list.next, list.next - start, &mut list.members);
-                list.next += list.period;
+            while list.next <= now && !turn.is_over() {
+                let (due, since) = (list.next, list.next - start);
+                let sample = |member: &mut Member| sample(context, now, due, since, member);
+                if list.sample(turn, sample) {
+                    list.next += list.period;
+                }
+                ticked(context);
             }
         }
         self.lists.retain(|list| !list.members.is_empty());
+    }
+}
+
+impl ScanList {
+    /// Leaves out ticks that are too late to be made up for.
+    fn skip(&mut self, now: Instant) {
+        let late = (now - self.next).as_nanos() / self.period.as_nanos().max(1);
+        if let Ok(skip) = u32::try_from(late.saturating_sub(MAX_CATCH_UP as u128 - 1)) {
+            self.next += self.period.saturating_mul(skip);
+        } else {
+            self.next = now;
+        }
+    }
+
+    /// Samples members from where it was; true if all were sampled. Those that are gone are moved behind
+    /// the others, and dropped in the end.
+    fn sample(&mut self, turn: &mut Turn, mut sample: impl FnMut(&mut Member) -> bool) -> bool {
+        while let Some(member) = self.members.get_mut(self.at) {
+            if turn.is_over() {
+                return false;
+            }
+            turn.spend(SAMPLE);
+            if sample(member) {
+                self.members.swap(self.kept, self.at);
+                self.kept += 1;
+            }
+            self.at += 1;
+        }
+        self.members.truncate(self.kept);
+        (self.at, self.kept) = (0, 0);
+        true
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ca_proto::dbr::value::EnumIndex;
 use ca_proto::dbr::{Metadata, NativeType, STRING_LEN, Snapshot, Value};
-use ca_proto::server::ChannelInfo;
+use ca_proto::server::{ChannelInfo, Update};
 
 use crate::alarm::AlarmLimits;
-use crate::db::{Node, PvHandle};
+use crate::db::{Node, PvHandle, ViewKey};
 use crate::field::{Field, element_type};
 use crate::name::{Modifiers, Slice};
-use crate::record::{Extra, Record, Subscribers};
+use crate::record::{Record, Subscribers};
 
 /// A field of a record, perhaps as a long string or a part of an array. Channels that are opened
 /// with the same name share it.
@@ -56,13 +56,20 @@ impl View {
         })
     }
 
-    /// Bytes that it takes: its place in the slab of nodes and in the list of its record, which grow by
-    /// doubling, its metadata, and what a record has only for its views.
+    pub(crate) const fn key(&self) -> ViewKey {
+        ViewKey {
+            record: self.record,
+            field: self.field,
+            modifiers: self.modifiers,
+        }
+    }
+
+    /// Bytes that it takes: its place in the slab of nodes, those in the two maps of views, whose nodes
+    /// may be half empty, and its metadata.
     pub(crate) fn bytes(&self) -> u16 {
         let meta = self.meta.as_ref().map_or(0, |_| size_of::<Metadata>() + 16);
-        let places = 2 * (size_of::<Node>() + 8 + size_of::<PvHandle>());
-        let all = places + meta + size_of::<Extra>();
-        u16::try_from(all).unwrap_or(u16::MAX)
+        let places = 2 * (size_of::<Node>() + 8) + 4 * size_of::<(ViewKey, PvHandle)>();
+        u16::try_from(places + meta).unwrap_or(u16::MAX)
     }
 
     pub(crate) fn info(&self, record: &Record) -> ChannelInfo {
@@ -87,7 +94,17 @@ impl View {
         ChannelInfo { native, count }
     }
 
-    pub(crate) fn read(&self, record: &Record) -> Snapshot {
+    /// What its subscribers are told; an array or a text is read when it is sent.
+    pub(crate) fn update(&self, record: &Record) -> Update {
+        let info = self.info(record);
+        match info.count == 1 && info.native != NativeType::String {
+            true => Update::new(&self.read(record, 1)),
+            false => Update::by_reference(),
+        }
+    }
+
+    /// The state, with so many elements at most of a part of an array.
+    pub(crate) fn read(&self, record: &Record, most: u32) -> Snapshot {
         let mut value = if self.modifiers.long {
             long_string(&record.text(self.field))
         } else {
@@ -97,7 +114,7 @@ impl View {
             if self.modifiers.long {
                 value = cut_text(&value, range);
             } else if record.is_array() && self.field == Field::Val {
-                value = cut(&value, range);
+                value = cut(&value, range, most as usize);
             }
         }
         let meta = self.meta.as_ref().unwrap_or(&record.snapshot.meta);
@@ -117,24 +134,43 @@ fn long_string(text: &[u8]) -> Value {
 }
 
 /// A part of an array; shares its buffer when the elements are adjacent.
-fn cut(value: &Value, range: Slice) -> Value {
+fn cut(value: &Value, range: Slice, most: usize) -> Value {
     let (start, step, count) = range.of(value.count());
+    let count = count.min(most);
     let (native, size) = (value.native(), value.native().size());
     let bytes = value.payload().to_bytes();
     if step == 1 {
         let part = bytes.slice(start * size..(start + count) * size);
         return Value::from_wire(native, part);
     }
-    let mut part = Vec::with_capacity(count * size);
-    for at in (0..count).map(|n| (start + n * step) * size) {
-        part.extend_from_slice(&bytes[at..at + size]);
-    }
+    let from = &bytes[start * size..];
+    let part = match size {
+        8 => gather::<8>(from, step, count),
+        4 => gather::<4>(from, step, count),
+        2 => gather::<2>(from, step, count),
+        1 => gather::<1>(from, step, count),
+        // Texts.
+        _ => {
+            let elements = from.chunks_exact(size).step_by(step).take(count);
+            elements.flatten().copied().collect()
+        }
+    };
     Value::from_wire(native, Bytes::from(part))
+}
+
+/// Every `step`th element of `N` bytes.
+fn gather<const N: usize>(from: &[u8], step: usize, count: usize) -> Vec<u8> {
+    let mut part = Vec::with_capacity(count * N);
+    let elements = from.as_chunks::<N>().0.iter().step_by(step);
+    for element in elements.take(count) {
+        part.extend_from_slice(element);
+    }
+    part
 }
 
 /// A part of a long string; its last element becomes NUL (the filter `arr.c` of EPICS Base).
 fn cut_text(value: &Value, range: Slice) -> Value {
-    let part = cut(value, range);
+    let part = cut(value, range, usize::MAX);
     let mut bytes = part.as_ref().data.to_vec();
     if let Some(last) = bytes.last_mut() {
         *last = 0;

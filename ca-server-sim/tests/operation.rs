@@ -633,10 +633,8 @@ fn a_burst_of_writes_reaches_a_subscriber_that_reads() {
         turns += 1;
     }
     assert!(seen.iter().copied().eq((1..=10_000).map(f64::from)));
-    assert_eq!(
-        turns, 4,
-        "a turn of the reader for each 64 KiB of its 240 000 bytes"
-    );
+    // At least one for each 64 KiB of the 240 000 bytes for the reader; more for others.
+    assert!((4..=12).contains(&turns), "{turns} turns");
 }
 
 #[test]
@@ -654,10 +652,14 @@ fn a_subscriber_that_does_not_read_holds_a_writer_up_once() {
             .handle_readable(rig.now, writer.id, &mut deframer, rest);
         handled.unwrap()
     };
-    let handled = handle(&mut rig, &chunk);
-    assert!(handled < chunk.len());
-    let rest = &chunk[handled..];
-    assert_eq!(handle(&mut rig, rest), rest.len());
+    let (mut rest, mut turns) = (&chunk[..], 0);
+    while !rest.is_empty() {
+        let handled = handle(&mut rig, rest);
+        assert!(handled > 0, "others have their turn, and it goes on");
+        rest = &rest[handled..];
+        turns += 1;
+    }
+    assert!((2..=12).contains(&turns), "{turns} turns");
     assert_eq!(updates(&reader.received(&mut rig)).last(), Some(&10_000.0));
 }
 

@@ -431,7 +431,7 @@ fn a_search_is_answered_for_records_and_their_fields() {
     assert_eq!(search("x.HIHI"), Some((true, 5064, 9)));
     assert_eq!(search("y"), None);
     assert_eq!(search("x.NORD"), None);
-    // Modifiers are not looked at (6.1).
+    // Modifiers are not looked at.
     assert_eq!(search("x.VAL$"), Some((true, 5064, 9)));
 }
 

@@ -97,7 +97,8 @@ impl Checker {
                     ));
                 }
                 // A refresh may overtake updates that wait in the server: requests are answered
-                // beside its event queue (`destroy_tcp_client` of EPICS Base). They follow it, in order.
+                // beside its event queue (`PROTOCOL.md`, facts verified on the wire). They follow it, in
+                // order.
                 if !update.refresh {
                     *place = at;
                 }

@@ -11,7 +11,6 @@ use ca_server_sim::{Ioc, IocBuilder};
 
 use crate::dump;
 use crate::hints;
-use crate::proxy;
 use crate::put::input::{self, Mode};
 use crate::{Cli, text};
 
@@ -29,7 +28,6 @@ pub const TARGETS: &[Target] = &[
     ("pv_text", pv_text, LARGE_ARRAYS),
     ("ioc_toml", ioc_toml, LARGE_ARRAYS),
     ("put_input", put_input, 4 * MIB),
-    ("proxy", proxy::fuzz::fuzz, 16 * MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];

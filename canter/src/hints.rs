@@ -49,6 +49,11 @@ pub(crate) fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let name = named(ContextKind::InvalidSubcommand)?;
+            if name == "world" {
+                let how = "this program is built without it: cargo run --release --package canter \
+                           --features world -- world";
+                return Some(how.to_owned());
+            }
             Some(match reference_command(name) {
                 Some(ours) => format!("it is called `canter {ours}` here"),
                 None => format!("the command comes first, as in `canter get {name}`"),
@@ -120,6 +125,12 @@ mod tests {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let error = Cli::read(args.clone()).expect_err(line);
         hint(&error, &args).unwrap_or_else(|| panic!("no hint for {line}: {error}"))
+    }
+
+    #[cfg(not(feature = "world"))]
+    #[test]
+    fn who_asks_for_the_world_is_told_how_to_have_it() {
+        assert!(told("canter world --seeds 3").contains("--features world"));
     }
 
     /// Every option of the reference tools is taken or explained.

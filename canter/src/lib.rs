@@ -7,7 +7,7 @@
 mod argument;
 mod background;
 mod bench;
-pub mod conformance;
+mod conformance;
 mod console;
 mod demo;
 mod dump;
@@ -38,6 +38,7 @@ mod sample;
 mod show;
 mod text;
 mod when;
+#[cfg(feature = "world")]
 mod world;
 
 use std::ffi::OsString;
@@ -92,12 +93,13 @@ enum Command {
     /// Measure how fast a server of any make answers
     Bench(bench::BenchArgs),
     /// Judge a server, or with --client a client, of any make, check by check, from raw frames
-    Conformance(conformance::command::ConformanceArgs),
+    Conformance(conformance::ConformanceArgs),
     /// Copy the beacons of servers to all clients on this host
     Repeater(repeater::RepeaterArgs),
     /// Sit between a client and a server, and harm what passes by a script
     Proxy(proxy::ProxyArgs),
     /// Run clients and IOCs on a virtual network under faults, and see whether promises are kept
+    #[cfg(feature = "world")]
     World(world::WorldArgs),
 }
 
@@ -189,9 +191,10 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Demo(args) => demo::run(args, console),
         Command::Dump(args) => dump::run(args, &mut console.out),
         Command::Bench(args) => bench::run(args, console),
-        Command::Conformance(args) => conformance::command::run(args, console),
+        Command::Conformance(args) => conformance::run(args, console),
         Command::Repeater(args) => repeater::run(args, console),
         Command::Proxy(args) => proxy::run(args, console),
+        #[cfg(feature = "world")]
         Command::World(args) => world::run(args, console),
     }
 }

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use allocation_counter::measure;
-use canter::fuzz::TARGETS;
+
+/// What people write: files, arguments and scripts.
+fn targets() -> impl Iterator<Item = &'static canter::fuzz::Target> {
+    canter::fuzz::TARGETS.iter().chain(ca_proxy::fuzz::TARGETS)
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
@@ -22,7 +26,7 @@ fn entries(path: PathBuf) -> Vec<PathBuf> {
 
 #[test]
 fn every_named_input_is_handled_and_its_beginnings_are() {
-    for (name, body, limit) in TARGETS {
+    for (name, body, limit) in targets() {
         let files = entries(folder().join("corpus").join(name));
         assert!(!files.is_empty(), "{name} has no corpus");
         for file in files {
@@ -40,7 +44,7 @@ fn every_named_input_is_handled_and_its_beginnings_are() {
 
 #[test]
 fn every_folder_and_program_belongs_to_a_target() {
-    let ours = TARGETS.iter().map(|(name, ..)| *name);
+    let ours = targets().map(|(name, ..)| *name);
     let theirs = ca_testkit::fuzz::TARGETS.iter().map(|(name, ..)| *name);
     let known: BTreeSet<_> = ours.chain(theirs).map(str::to_owned).collect();
     for sub in ["corpus", "fuzz_targets"] {

@@ -31,6 +31,7 @@ fn held(attack: Attack, connections: usize, limits: &[&str]) -> String {
         repeater,
         connections,
         per_host: PER_HOST,
+        each: 2_000,
         pause: Duration::from_millis(2),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -118,4 +119,20 @@ fn a_beacon_storm() {
 #[test]
 fn a_byte_a_second() {
     held(Attack::Slow, 10, &["version_timeout=0.2"]);
+}
+
+/// Masses within the limits: nobody is refused, and everybody is answered.
+#[test]
+fn masses_of_subscriptions_views_and_puts() {
+    for attack in [
+        Attack::Subscriptions,
+        Attack::Cancels,
+        Attack::Views,
+        Attack::Puts,
+        Attack::Strides,
+        Attack::Fields,
+    ] {
+        let did = held(attack, 2, &[]);
+        assert!(!did.starts_with("0 rounds"), "{}: {did}", attack.name());
+    }
 }

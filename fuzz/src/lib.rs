@@ -5,7 +5,9 @@
 /// # Panics
 /// If there is no such target, the body panics, or it takes more memory than its bound.
 pub fn run(name: &str, data: &[u8]) {
-    let mut all = ca_testkit::fuzz::TARGETS.iter().chain(canter::fuzz::TARGETS);
+    let mut all = (ca_testkit::fuzz::TARGETS.iter())
+        .chain(ca_proxy::fuzz::TARGETS)
+        .chain(canter::fuzz::TARGETS);
     let Some((_, body, limit)) = all.find(|(known, ..)| *known == name) else {
         panic!("no target {name}");
     };

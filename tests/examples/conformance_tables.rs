@@ -4,11 +4,11 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ca_conformance::Report;
+use ca_conformance::client::{self as clients, ClientTarget};
 use ca_tests::conformance::{PREFIX, client, markdown, server, text};
 use ca_tests::fixture::Fixture;
 use ca_tests::peer::Python;
-use canter::conformance::Report;
-use canter::conformance::client::{self as clients, ClientTarget};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let python = Python::find()?;
@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn judged(target: canter::conformance::Target) -> Result<Report, String> {
-    canter::conformance::run(&target, &[]).map(shown)
+fn judged(target: ca_conformance::Target) -> Result<Report, String> {
+    ca_conformance::run(&target, &[]).map(shown)
 }
 
 fn shown(report: Report) -> Report {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use canter::conformance::client::ClientTarget;
-use canter::conformance::{Report, Target};
+use ca_conformance::client::ClientTarget;
+use ca_conformance::{Report, Target};
 
 use crate::peer::Python;
 use crate::ports;
@@ -83,7 +83,7 @@ pub fn markdown(columns: &[(&str, Report)]) -> String {
     )
 }
 
-fn cell(counts: canter::conformance::report::Counts) -> String {
+fn cell(counts: ca_conformance::report::Counts) -> String {
     let mut cell = counts.pass.to_string();
     for (number, word) in [
         (counts.fail, "fail"),

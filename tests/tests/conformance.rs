@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use ca_conformance::{Outcome, Report, Target};
 use ca_tests::conformance::{PREFIX, server as target, text};
 use ca_tests::fixture::Fixture;
 use ca_tests::peer::Python;
-use canter::conformance::{self, Outcome, Report, Target};
 
 /// Checks that the tables have at least: none got lost.
 const LEAST: usize = 250;
@@ -19,7 +19,7 @@ const REAL_IOC: &[(&str, &str)] = &[(
 )];
 
 fn judged(target: &Target) -> Report {
-    let report = conformance::run(target, &[]).expect("the server can be judged");
+    let report = ca_conformance::run(target, &[]).expect("the server can be judged");
     println!("{}", text(&report));
     report
 }

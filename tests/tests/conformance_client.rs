@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use ca_conformance::client;
+use ca_conformance::{Outcome, Report};
 use ca_tests::conformance;
 use ca_tests::peer::Python;
-use canter::conformance::client;
-use canter::conformance::{Outcome, Report};
 
 /// Checks that the tables have at least: none got lost.
 const LEAST: usize = 95;

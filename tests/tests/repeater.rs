@@ -87,7 +87,8 @@ fn libca_hears_beacons_through_our_repeater() {
         let _ioc = restarted.unwrap_or_else(|error| panic!("{error}"));
         assert!(told(&reference, "anomalies").await >= 1.0);
         heard(&client, |stats| stats.anomalies > before).await;
-        // A lost channel is held for up to 10 s, which beacons do not shorten (2.8).
+        // A lost channel is held for up to 10 s, which beacons do not shorten
+        // (`disconnectGovernorTimer::expire`).
         channel.connected().timeout(IN_TIME).await.unwrap();
     });
 }

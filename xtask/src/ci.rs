@@ -1,6 +1,6 @@
 //! All that a change must pass.
 
-use crate::{coverage, instructions, models, steps, test, world};
+use crate::{coverage, instructions, models, platforms, publish, steps, test, world};
 
 /// Runs every check and prints a summary.
 ///
@@ -16,6 +16,7 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--features=canter/world",
             "--quiet",
             "--",
             "-D",
@@ -27,6 +28,12 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
         let mut doc = steps::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
         steps::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
+    all.step("packages", || publish::run(&publish::Options::default()));
+    all.step("dependencies", publish::deny);
+    all.step(
+        "other platforms, as far as they compile here",
+        platforms::quick,
+    );
     if instructions::can() {
         all.step("instruction counts", || {
             instructions::run(&instructions::Options::default())

@@ -100,7 +100,9 @@ pub(crate) fn can() -> bool {
 fn build() -> Result<PathBuf, String> {
     let args = [
         "build",
-        "--release",
+        // The code of a release, with the symbols by which callgrind knows where to count.
+        "--profile",
+        "profiling",
         "--quiet",
         "-p",
         "ca-bench",
@@ -108,7 +110,7 @@ fn build() -> Result<PathBuf, String> {
         PROGRAM,
     ];
     steps::run(&mut steps::cargo(&args))?;
-    Ok(steps::target().join("release").join(PROGRAM))
+    Ok(steps::target().join("profiling").join(PROGRAM))
 }
 
 /// Version and host of the compiler.

@@ -16,6 +16,9 @@ mod load;
 mod models;
 mod mutants;
 mod peers;
+mod picture;
+mod platforms;
+mod publish;
 mod steps;
 mod test;
 mod world;
@@ -55,6 +58,14 @@ enum Task {
     Soak(load::Options),
     /// Show what an honest client notices of attacks on an IOC, on real sockets (Linux).
     Siege(load::Options),
+    /// Make the packages of all crates that are published, and look at what they hold.
+    Publish(publish::Options),
+    /// Hold dependencies to deny.toml: licences, duplicates, sources, advisories.
+    Deny,
+    /// Draw the picture of the README: the demo on a terminal (needs `script` of util-linux).
+    Picture(picture::Options),
+    /// Build for other platforms and run there what an emulator can: big-endian, 32 bits, Windows, musl.
+    Platforms(platforms::Options),
     /// Count instructions of fixed work and compare them with the committed counts (needs valgrind).
     Instructions(instructions::Options),
     /// Measure client and IOC beside libca, the real IOC and bare sockets.
@@ -76,6 +87,10 @@ fn main() -> ExitCode {
         Task::Mutants(options) => mutants::run(&options),
         Task::Soak(options) => load::run("canter-soak", &options),
         Task::Siege(options) => load::run("canter-siege", &options),
+        Task::Publish(options) => publish::run(&options),
+        Task::Deny => publish::deny(),
+        Task::Picture(options) => picture::run(&options),
+        Task::Platforms(options) => platforms::run(&options),
         Task::Instructions(options) => instructions::run(&options),
         #[cfg(target_os = "linux")]
         Task::Bench(options) => bench::run(&options),

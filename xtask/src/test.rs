@@ -42,7 +42,16 @@ pub(crate) fn add(all: &mut steps::Steps, options: &Options) {
     if options.under_load {
         // So that the load is beside the tests, not beside the compiler.
         all.step("building the tests", || {
-            cargo_test(&["--workspace", "--no-run", "--quiet", "--"], None)
+            cargo_test(
+                &[
+                    "--workspace",
+                    "--features=canter/world",
+                    "--no-run",
+                    "--quiet",
+                    "--",
+                ],
+                None,
+            )
         });
     }
     for time in 1..=options.times {
@@ -64,7 +73,14 @@ fn once(all: &mut steps::Steps, options: &Options, python: Option<&Path>, suffix
         load.as_mut().map_or(Ok(()), Load::check)
     };
     all.step(&format!("tests of the crates{suffix}"), || {
-        beside(&["--workspace", "--exclude", "ca-tests", "--quiet", "--"])
+        beside(&[
+            "--workspace",
+            "--exclude",
+            "ca-tests",
+            "--features=canter/world",
+            "--quiet",
+            "--",
+        ])
     });
     // One at a time and with their output: they measure loopback traffic and print tables of what
     // each peer could do.

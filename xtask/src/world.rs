@@ -40,7 +40,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         Some(minutes) => ("--for", minutes.to_string()),
         None => ("--seeds", options.seeds.unwrap_or(SEEDS).to_string()),
     };
-    let mut args = vec!["run", "--release", "--quiet", "--package", "canter", "--"];
-    args.extend(["world", "--seed", &from, flag, &number]);
+    // The code of a release, with lines in the trace of a panic; CI has it built for the instruction counts.
+    let mut args = vec!["run", "--profile", "profiling", "--quiet"];
+    args.extend(["--package", "canter"]);
+    args.extend(["--features", "world", "--", "world", "--seed", &from]);
+    args.extend([flag, &number]);
     steps::run(&mut steps::cargo(&args))
 }

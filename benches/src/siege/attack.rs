@@ -11,6 +11,8 @@ use ca_proto::wire::message::{Port, SearchFlag, Text};
 use ca_proto::wire::{Command, Header, Minor, tcp, udp};
 use socket2::{Domain, Socket, Type};
 
+use super::crowd::{Crowd, crowd};
+
 /// Names in a datagram of the search flood.
 const NAMES: u32 = 40;
 /// Datagrams between two looks at the clock.
@@ -31,6 +33,8 @@ pub struct Target {
     pub connections: usize,
     /// Connections that the IOC takes from one address.
     pub per_host: usize,
+    /// Channels, subscriptions or puts of a circuit, at most.
+    pub each: usize,
     /// Pause between two bursts of datagrams.
     pub pause: Duration,
 }
@@ -50,17 +54,35 @@ pub enum Attack {
     Beacons,
     /// Connections that send a byte a second.
     Slow,
+    /// Very many subscriptions, then a reset.
+    Subscriptions,
+    /// Very many subscriptions, cancelled one by one.
+    Cancels,
+    /// Very many views of an array, then a reset.
+    Views,
+    /// Very many channels with a put under way, then a reset.
+    Puts,
+    /// Strided views of a large array, and small puts to it.
+    Strides,
+    /// Very many channels of a field, cleared one by one.
+    Fields,
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self::Search,
         Self::Idle,
         Self::Stopped,
         Self::Giant,
         Self::Beacons,
         Self::Slow,
+        Self::Subscriptions,
+        Self::Cancels,
+        Self::Views,
+        Self::Puts,
+        Self::Strides,
+        Self::Fields,
     ];
 
     /// One word.
@@ -72,6 +94,12 @@ impl Attack {
             Self::Giant => "giant",
             Self::Beacons => "beacons",
             Self::Slow => "slow",
+            Self::Subscriptions => "subscriptions",
+            Self::Cancels => "cancels",
+            Self::Views => "views",
+            Self::Puts => "puts",
+            Self::Strides => "strides",
+            Self::Fields => "fields",
         }
     }
 
@@ -84,6 +112,12 @@ impl Attack {
             Self::Giant => "giant headers",
             Self::Beacons => "beacon storm",
             Self::Slow => "a byte a second",
+            Self::Subscriptions => "masses of subscriptions, reset",
+            Self::Cancels => "masses of subscriptions, cancelled youngest first",
+            Self::Views => "masses of views, reset",
+            Self::Puts => "masses of put-notifies under way, reset",
+            Self::Strides => "strided views of 10^6 elements, small puts",
+            Self::Fields => "masses of channels on a field, cleared",
         }
     }
 
@@ -94,8 +128,14 @@ impl Attack {
             Self::Idle => &["version_timeout", "max_circuits_per_host"],
             Self::Stopped => &["stall_timeout"],
             Self::Giant => &["max_payload"],
-            Self::Beacons => &[],
             Self::Slow => &["version_timeout"],
+            Self::Beacons
+            | Self::Subscriptions
+            | Self::Cancels
+            | Self::Views
+            | Self::Puts
+            | Self::Strides
+            | Self::Fields => &[],
         }
     }
 
@@ -120,16 +160,22 @@ impl Attack {
             Self::Stopped => stopped(target, stop, ready),
             Self::Giant => giant(target, stop, ready),
             Self::Slow => slow(target, stop, ready),
+            Self::Subscriptions => crowd(Crowd::Subscriptions, target, stop, ready),
+            Self::Cancels => crowd(Crowd::Cancels, target, stop, ready),
+            Self::Views => crowd(Crowd::Views, target, stop, ready),
+            Self::Puts => crowd(Crowd::Puts, target, stop, ready),
+            Self::Strides => crowd(Crowd::Strides, target, stop, ready),
+            Self::Fields => crowd(Crowd::Fields, target, stop, ready),
         }
     }
 }
 
 /// The nth hostile host.
-fn host(n: usize) -> Ipv4Addr {
+pub(super) fn host(n: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 1 + (n / 250) as u8, 1 + (n % 250) as u8)
 }
 
-fn dial(target: &Target, host: Ipv4Addr) -> io::Result<TcpStream> {
+pub(super) fn dial(target: &Target, host: Ipv4Addr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddrV4::new(host, 0).into())?;
     socket.connect(&target.tcp.into())?;
@@ -150,7 +196,7 @@ fn encoded(requests: &[tcp::Request<'_>]) -> Vec<u8> {
     out
 }
 
-fn version<'a>() -> tcp::Request<'a> {
+pub(super) fn version<'a>() -> tcp::Request<'a> {
     tcp::Request::Version {
         priority: 0,
         minor: Minor::CURRENT,
@@ -158,7 +204,7 @@ fn version<'a>() -> tcp::Request<'a> {
     }
 }
 
-fn create(name: &str) -> tcp::Request<'_> {
+pub(super) fn create(name: &str) -> tcp::Request<'_> {
     tcp::Request::CreateChan {
         cid: Cid(1),
         minor: Minor::CURRENT,

@@ -6,9 +6,12 @@
 //! a `canter ioc` offers to everybody.
 
 mod attack;
+mod crowd;
+mod hold;
 mod honest;
 mod server;
 
 pub use attack::{Attack, Target};
+pub use hold::{Hold, Longest, holds};
 pub use honest::{Latency, client, honest};
 pub use server::Server;

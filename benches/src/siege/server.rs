@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A running `canter ioc` with the PVs `x`, `note` and the array `big`.
+/// A running `canter ioc` with the PVs `x`, `note`, `slow`, and the arrays `big` and `huge`.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -32,6 +32,8 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["ioc", "--port", "0", "--pv", "x=double:1.5"]);
         command.args(["--pv", "note=string:hello", "--pv", "big=double:100000:0"]);
+        command.args(["--pv", "huge=double:1000000:0"]);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/siege/pvs.toml"));
         command.args(limits.iter().flat_map(|limit| ["--limit", limit]));
         command.env_clear().stdin(Stdio::null());
         let mut child = command

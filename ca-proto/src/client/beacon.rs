@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    /// 3.3 "Measured (sender period 3 s)", with defect 10.14 mended: 6 after 4 counts, so the
+    /// "Measured (sender period 3 s)", with the defect of row C10 of PROTOCOL.md mended: 6 after 4 counts, so the
     /// average stays at 3 s.
     #[test]
     fn lost_and_repeated_beacons_of_a_3_s_sender() {
@@ -234,7 +234,7 @@ mod tests {
         assert!((3.0..4.2).contains(&period), "{period}");
     }
 
-    /// Defect 10.14 and 12 (8): the first beacon of a restarted server is heard at once, from small
+    /// The first beacon of a restarted server is heard at once, from small
     /// and from large numbers.
     #[test]
     fn restart_is_seen_at_the_first_beacon() {
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    /// 3.3 step 5: 1.25 and 3.25 times the average, 0.80 times.
+    /// 1.25 and 3.25 times the average, 0.80 times.
     #[test]
     fn limits_of_the_period() {
         let after = |period: u64| {
@@ -275,7 +275,7 @@ mod tests {
         }
     }
 
-    /// 3.3 step 4: a server first heard later than one period after we began to listen is new.
+    /// A server first heard later than one period after we began to listen is new.
     #[test]
     fn a_new_server_is_an_anomaly_and_one_that_was_there_is_not() {
         let mut tracker = BeaconTracker::new(at(0));
@@ -285,7 +285,7 @@ mod tests {
         play(&mut tracker, &[(30_000, 5, First), (45_000, 6, Anomaly)]);
     }
 
-    /// 3.3: "After a circuit to the server was lost, the record is unset again".
+    /// "After a circuit to the server was lost, the record is unset again".
     #[test]
     fn a_lost_circuit_starts_the_timing_anew() {
         let mut tracker = BeaconTracker::new(at(0));

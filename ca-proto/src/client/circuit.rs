@@ -16,7 +16,7 @@ use crate::time::Instant;
 use crate::wire::message::Text;
 use crate::wire::{Minor, SendQueue, tcp};
 
-/// An orderly end that takes longer becomes an abort (4.1).
+/// An orderly end that takes longer becomes an abort.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The highest version of a server that has not announced its own on the circuit, which is what the
@@ -70,7 +70,8 @@ impl Circuit {
         self.is_ready() && !self.liveness.is_unresponsive()
     }
 
-    /// True if names may be searched over it (2.12): only after the server announced 4.12.
+    /// True if names may be searched over it: only after the server announced 4.12
+    /// (`SearchDestTCP::searchRequest`).
     pub(super) fn is_searchable(&self) -> bool {
         self.name_server && self.announced && self.minor.has_tcp_search() && self.is_live()
     }
@@ -95,7 +96,7 @@ impl Circuit {
         }
     }
 
-    /// The server's own word about its version replaces what was assumed (4.4).
+    /// The server's own word about its version replaces what was assumed (`cac::versionAction`).
     pub(super) const fn announce(&mut self, minor: Minor) {
         self.minor = minor;
         self.announced = true;

@@ -135,7 +135,7 @@ impl Client {
         }
     }
 
-    /// Answers the pending operations of a channel, then tells that it is down (5.4).
+    /// Answers the pending operations of a channel, then tells that it is down (`cac::disconnectChannel`).
     pub(super) fn went_down(
         &mut self,
         cid: Cid,
@@ -162,7 +162,8 @@ impl Client {
     }
 
     /// A created channel can be used from now on, for the first time or again: subscriptions that
-    /// the server does not know are installed, the others are refreshed (4.9, 5.3).
+    /// the server does not know are installed, the others are refreshed (`nciu::connect`,
+    /// `nciu::unresponsiveCircuitNotify`).
     pub(super) fn came_up(&mut self, now: Instant, cid: Cid, out: &mut impl Deliver) {
         let Some(channel) = self.channels.get_mut(cid) else {
             return;
@@ -237,7 +238,8 @@ impl Client {
         self.circuits.send(now, circuit, |queue| read.encode(queue));
     }
 
-    /// Takes a channel out of its circuit's list; without channels the circuit ends (4.13).
+    /// Takes a channel out of its circuit's list; without channels the circuit ends
+    /// (`tcpiiu::uninstallChan`).
     pub(super) fn leave_circuit(&mut self, now: Instant, c: CircuitId, position: u32) {
         let Some(circuit) = self.circuits.get_mut(c) else {
             return;
@@ -282,7 +284,8 @@ impl Client {
         self.leave_circuit(now, c, position);
     }
 
-    /// Pause before a name server is tried again; the reference waits EPICS_CA_CONN_TMO (2.12).
+    /// Pause before a name server is tried again; the reference waits EPICS_CA_CONN_TMO
+    /// (`SearchDestTCP::searchRequest`).
     fn name_server_pause(&self) -> Duration {
         self.params.reconnect_delay.max(Duration::from_millis(1))
     }
@@ -299,7 +302,7 @@ impl Client {
             if circuit.is_some() || retry > now {
                 continue;
             }
-            // The reference assumes 4.11 until the server says more (2.12).
+            // The reference assumes 4.11 until the server says more (`cac::cac`).
             let assumed = Minor(11);
             let found = self
                 .circuits

@@ -18,7 +18,7 @@ use crate::wire::{Minor, datagram_frames, tcp, udp};
 const CREATE_BACKLOG: usize = 16 << 20;
 /// Pause between two events about circuits that were not opened.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
-/// First version whose search replies carry the server's port and address (2.10).
+/// First version whose search replies carry the server's port and address (`udpiiu::searchRespAction`).
 const REPLY_WITH_PORT: Minor = Minor(5);
 const REPLY_WITH_ADDRESS: Minor = Minor(8);
 
@@ -130,8 +130,8 @@ impl Client {
         !self.params.search_addrs.is_empty() || self.name_servers.iter().any(ready)
     }
 
-    /// Name servers get the identical bytes (2.12); one that does not take them is left out, the
-    /// next try repeats the names.
+    /// Name servers get the identical bytes (`SearchDestTCP::searchRequest`); one that does not take
+    /// them is left out, the next try repeats the names.
     fn search_over_tcp(&mut self, now: Instant, datagram: &[u8]) {
         for i in 0..self.name_servers.len() {
             let Some(c) = self.name_servers[i].circuit else {

@@ -18,7 +18,7 @@ use crate::time::Instant;
 use crate::wire::message::{ErrorBody, NO_CHANNEL, SAME_ADDRESS};
 use crate::wire::{Command, Frame, tcp};
 
-/// Text of an exception at most (5.10).
+/// Text of an exception at most, in bytes.
 const MAX_TEXT: usize = 400;
 
 impl Client {
@@ -106,7 +106,8 @@ impl Client {
     }
 
     /// The answer to `CREATE_CHAN`. Nobody waits for it when the channel was closed, found elsewhere
-    /// or created before; the server is told to forget its channel then (4.5).
+    /// or created before; the server is told to forget its channel then
+    /// (`cac::createChannelRespAction`).
     fn created(
         &mut self,
         now: Instant,
@@ -164,7 +165,7 @@ impl Client {
         }
     }
 
-    /// A failure goes to whom the copied header of the request names (5.10), if that is on this
+    /// A failure goes to whom the copied header of the request names, if that is on this
     /// circuit.
     fn error(
         &mut self,

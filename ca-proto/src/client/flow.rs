@@ -52,7 +52,7 @@ impl Flow {
 mod tests {
     use super::*;
 
-    /// 4.11: "at `limit` the circuit is busy … Nothing waiting: counter = 0; if busy: EVENTS_ON".
+    /// "at `limit` the circuit is busy … Nothing waiting: counter = 0; if busy: EVENTS_ON".
     #[test]
     fn ten_full_reads_stop_the_updates_until_the_socket_is_empty() {
         let mut flow = Flow::default();

@@ -152,7 +152,7 @@ impl Liveness {
                 self.probe(now);
                 Step::Probe
             }
-            // The send watchdog: nothing left for as long (4.7).
+            // The send watchdog: nothing left for as long (`tcpSendWatchdog::expire`).
             _ => {
                 let late = now - (self.sent + self.timeout) > LATE;
                 self.sent = now;
@@ -206,7 +206,7 @@ mod tests {
         Liveness::new(at(0), Duration::from_secs(3), Duration::from_secs(5))
     }
 
-    /// 4.6: "With T = 3: last data at 1.32, ECHO at 4.31; data at 9.53 while the echo of 8.42 was
+    /// "With T = 3: last data at 1.32, ECHO at 4.31; data at 9.53 while the echo of 8.42 was
     /// unanswered: unresponsive at 13.42 anyway."
     #[test]
     fn only_an_echo_ends_a_probe() {
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(alive.poll_timeout(), None);
     }
 
-    /// 4.7: a machine that slept says nothing of a server that did not read: the time begins anew.
+    /// A machine that slept says nothing of a server that did not read: the time begins anew.
     #[test]
     fn a_watchdog_that_looks_much_too_late_begins_again() {
         let mut alive = alive();
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(alive.poll_timeout(), Some(at(63_000)));
     }
 
-    /// 4.9: a late reply leads to one more ECHO, whose reply completes the recovery; the answer to
+    /// A late reply leads to one more ECHO, whose reply completes the recovery; the answer to
     /// the surplus ECHO changes nothing.
     #[test]
     fn recovery_needs_two_answers() {
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(alive.poll_timeout(), Some(at(18_001)));
     }
 
-    /// 4.6, 12 (7): beacons postpone the probe, but not after an anomaly, until data arrives.
+    /// Beacons postpone the probe, but not after an anomaly, until data arrives.
     #[test]
     fn good_beacons_postpone_the_probe() {
         let mut alive = alive();
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(alive.poll_timeout(), Some(at(5_000)));
     }
 
-    /// 4.7: bytes that nobody takes make a circuit unresponsive although data still arrives.
+    /// Bytes that nobody takes make a circuit unresponsive although data still arrives.
     #[test]
     fn a_blocked_send_makes_unresponsive() {
         let mut alive = alive();
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(alive.echo(at(5_000)), Step::Responsive);
     }
 
-    /// 4.6: "send thread progress while … unacknowledged and probe: restart 5".
+    /// "send thread progress while … unacknowledged and probe: restart 5".
     #[test]
     fn a_probe_behind_other_bytes_gets_its_time() {
         let mut alive = alive();

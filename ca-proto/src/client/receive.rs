@@ -22,12 +22,12 @@ use crate::wire::{Command, Deframer, Frame, FrameError, Header, Minor, tcp};
 pub(super) struct Context {
     pub(super) c: CircuitId,
     pub(super) minor: Minor,
-    /// False while unresponsive: updates are dropped then (5.7).
+    /// False while unresponsive: updates are dropped then (`cac::eventRespAction`).
     pub(super) live: bool,
 }
 
 impl Context {
-    /// Status of a reply; below 4.1 there is none (4.4).
+    /// Status of a reply; below 4.1 there is none (`CA_V41`).
     const fn status(self, p1: u32) -> EcaStatus {
         if self.minor.has_status_in_replies() {
             EcaStatus(p1)

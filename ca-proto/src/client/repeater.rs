@@ -114,7 +114,7 @@ mod tests {
         registration
     }
 
-    /// Trap 18 and defect 10.6.
+    /// Trap 18.
     #[test]
     fn registers_until_confirmed_and_again_every_minute() {
         let mut registration = begun(5065);
@@ -138,7 +138,7 @@ mod tests {
         assert!(!registration.is_registered());
     }
 
-    /// 3.5: "After 51 unanswered attempts a three-line warning is printed once, attempts go on."
+    /// "After 51 unanswered attempts a three-line warning is printed once, attempts go on."
     #[test]
     fn tells_once_that_there_is_no_repeater() {
         let mut registration = begun(5065);

@@ -1,5 +1,5 @@
-//! What the user asks of a channel, and the checks before anything is sent (`tcpiiu::writeRequest` of EPICS Base
-//! to 5.7).
+//! What the user asks of a channel, and the checks before anything is sent (`tcpiiu::writeRequest` of
+//! EPICS Base).
 
 use alloc::vec::Vec;
 

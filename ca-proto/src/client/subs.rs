@@ -182,7 +182,7 @@ mod tests {
         count
     }
 
-    /// 5.5 "count > native count is sent with the native count"; trap 23 and 12 (11).
+    /// "count > native count is sent with the native count"; trap 23.
     #[test]
     fn count_is_clamped_to_the_channel_and_zero_is_for_4_13() {
         assert_eq!(asked(5, 3, 13), 3);

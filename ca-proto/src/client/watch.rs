@@ -80,7 +80,7 @@ impl Client {
         self.circuits.refresh(c);
     }
 
-    /// Servers below 4.3 have no `ECHO` (4.4).
+    /// Servers below 4.3 have no `ECHO` (`tcpiiu::echoRequest`).
     fn probe(&mut self, now: Instant, c: CircuitId) {
         let has_echo = self.circuits.get(c).is_some_and(|x| x.minor.has_echo());
         self.circuits.send(now, c, |queue| {

@@ -193,7 +193,7 @@ pub(super) enum Rules<'a> {
     Write(&'a Metadata),
 }
 
-/// Digits of a real number that is written to a string field (`dbConvert.c` of EPICS Base).
+/// Digits of a real number that is written to a string field (`PROTOCOL.md`, facts verified on the wire).
 const WRITE_PRECISION: i16 = 6;
 
 impl Rules<'_> {
@@ -210,13 +210,8 @@ impl Rules<'_> {
         let Self::Read(meta) = self else {
             return format_integer(state.0);
         };
-        let text = match (meta.states.get(state.0), meta.class) {
-            (Some(text), _) => text,
-            // `get_enum_str` of the record types.
-            (None, "bi" | "bo") => b"Illegal_Value",
-            (None, "mbbi" | "mbbo") if state.0 > 15 => b"Illegal Value",
-            (None, _) => b"",
-        };
+        let text = meta.states.get(state.0);
+        let text = text.unwrap_or_else(|| meta.no_state.text(state.0));
         Text40::from_bytes(text)
     }
 
@@ -370,7 +365,7 @@ numeric! {
 }
 
 /// A byte has no sign on the wire, so both -128..=-1 and 128..=255 are within its range: the
-/// reference sends a limit of -10 as 0xf6 (`db_access.h` of EPICS Base).
+/// reference sends a limit of -10 as 0xf6 (`PROTOCOL.md`, facts verified on the wire).
 fn real_to_byte(v: f64) -> u8 {
     if v < 0.0 { (v as i8) as u8 } else { v as u8 }
 }

@@ -194,6 +194,23 @@ impl fmt::Debug for EnumStates {
     }
 }
 
+/// What a state that has no text reads as, as a string (`get_enum_str` of the record types of EPICS Base,
+/// which the owner of the PV knows).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NoState {
+    /// The text; at most 39 bytes are sent.
+    pub text: &'static [u8],
+    /// The first state that reads as this text; those below, without a text of their own, are empty.
+    pub from: u16,
+}
+
+impl NoState {
+    /// What this state reads as.
+    pub const fn text(&self, state: u16) -> &'static [u8] {
+        if state < self.from { b"" } else { self.text }
+    }
+}
+
 /// What a server knows about a PV beside its value; immutable and shared, replaced as a whole.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Metadata {
@@ -205,6 +222,8 @@ pub struct Metadata {
     pub limits: Limits,
     /// State texts; for enums only.
     pub states: EnumStates,
+    /// What states without a text read as; for enums only.
+    pub no_state: NoState,
     /// Name of the record type, answer to `DBR_CLASS_NAME`.
     pub class: &'static str,
     /// The value is a text as an array of `CHAR` with its NUL (modifier `$`): cut to fewer

@@ -12,7 +12,7 @@ use core::fmt;
 
 pub use brief::Brief;
 pub use convert::{ConvertError, PutValue};
-pub use meta::{EnumStates, Limits, Metadata, Range, Units};
+pub use meta::{EnumStates, Limits, Metadata, NoState, Range, Units};
 pub use reading::{Reading, ReadingError};
 pub use snapshot::{Acknowledge, Snapshot};
 pub use value::{Element, EnumIndex, Payload, Value, ValueRef};

@@ -80,7 +80,7 @@ impl Reading {
     /// Takes a structure out of a received message.
     ///
     /// A large payload is shared if the frame owns its buffer, else copied. The last string may be
-    /// shorter than 40 bytes, as in replies to the obsolete `READ` (`CA_MESSAGE_ALIGN` of EPICS Base).
+    /// shorter than 40 bytes, as in replies to the obsolete `READ` (`read_action` of EPICS Base).
     ///
     /// # Errors
     /// [`ReadingError`] if the type is unknown or the payload too short for `count` elements.

@@ -53,7 +53,7 @@ impl Snapshot {
     /// Appends the DBR structure of type `ty` with exactly `count` elements, without padding.
     ///
     /// Elements beyond the value are zeros; with `count` 0 only the part before the value is
-    /// written (`dbChannel_put` of EPICS Base). Every byte is defined, also in pads and behind texts. The
+    /// written. Every byte is defined, also in pads and behind texts. The
     /// caller has compared [`DbrType::size`] with its limit before. Scalars do not allocate.
     ///
     /// # Errors

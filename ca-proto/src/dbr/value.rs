@@ -172,7 +172,7 @@ impl Element for EnumIndex {
 ///
 /// # Shape
 /// `data` holds `count` elements of the native type, big-endian; a string element may be shorter
-/// than 40 bytes when it is the last one (`CA_MESSAGE_ALIGN` of EPICS Base).
+/// than 40 bytes when it is the last one (`read_action` of EPICS Base).
 #[derive(Clone, Copy, PartialEq)]
 pub struct ValueRef<'a> {
     /// Type of the elements.

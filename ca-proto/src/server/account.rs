@@ -182,6 +182,16 @@ impl Charge {
         self.bytes
     }
 
+    /// Takes a part out, to be given back by itself.
+    pub(super) fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            account: Arc::clone(&self.account),
+            bytes,
+        }
+    }
+
     /// Data that are charged until the last part of them is dropped.
     pub(super) fn on<T: AsRef<[u8]> + Send + 'static>(self, data: T) -> Bytes {
         Bytes::from_owner(Charged {

@@ -32,6 +32,15 @@ impl Circuit {
         (requests, found)
     }
 
+    /// The PV that the next request in `bytes` writes to, if it is a write.
+    pub fn next_write(&self, bytes: &[u8]) -> Option<PvId> {
+        let (header, _) = Header::decode(bytes, self.limits().extended)?;
+        match header.command {
+            Command::WRITE | Command::WRITE_NOTIFY => Some(self.channels.get(Sid(header.p1))?.pv),
+            _ => None,
+        }
+    }
+
     /// Reads from the memory of a subscription; for its effect on the cache.
     pub fn touch(&self, sub: SubKey) -> u32 {
         self.subs.get(sub).map_or(0, |sub| sub.subid.0)

@@ -1,5 +1,6 @@
 //! One client connection.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -7,19 +8,26 @@ use core::net::SocketAddrV4;
 
 use super::account::Account;
 use super::channels::{Channel, Channels};
-use super::database::{Database, Identity, PvId};
+use super::database::{Database, Identity};
 use super::error::Violation;
 use super::events::EventQueue;
 use super::limit::Limit;
 use super::put_notify::Puts;
 use super::reply::{Room, put_error};
-use super::subscriptions::Subscriptions;
+use super::subscriptions::{Index, Subscriptions};
+use super::turn::Turn;
+use super::unfinished::Unfinished;
 use crate::config::ServerParams;
 use crate::dbr::DbrType;
 use crate::ids::{Cid, CircuitId, Sid};
 use crate::status::EcaStatus;
 use crate::time::Instant;
 use crate::wire::{Command, Frame, FrameError, Header, Limits, Minor, SendQueue, tcp};
+
+/// Units of work that telling of changed rights may cost with each look for output.
+const SWEEP_UNITS: usize = 1024;
+/// Entries of tables that are looked at for a unit of work.
+const LOOKED_AT: usize = 32;
 
 /// What a [`Circuit`] did so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -79,10 +87,18 @@ pub struct Circuit {
     pub(super) subs: Subscriptions,
     pub(super) events: EventQueue,
     pub(super) puts: Puts,
-    /// Some channel's `told` differs from its `rights`.
-    untold: bool,
+    /// What could not be done at once.
+    pub(super) unfinished: Option<Box<Unfinished>>,
+    /// Subscriptions of channels that have many.
+    pub(super) index: Option<Box<Index>>,
+    /// Units of work that requests have cost beyond the one for each.
+    pub(super) spent: usize,
+    /// The circuit is being taken apart.
+    pub(super) closing: bool,
+    /// Index of the next channel to be closed.
+    pub(super) closed: usize,
     /// The client broke the protocol; nothing it sends counts any more.
-    broken: bool,
+    pub(super) broken: bool,
     pub(super) out: SendQueue,
     pub(super) stats: CircuitStats,
     /// A limit that the last message met.
@@ -138,7 +154,11 @@ impl Circuit {
             starved: None,
             params,
             puts: Puts::new(),
-            untold: false,
+            unfinished: None,
+            index: None,
+            spent: 0,
+            closing: false,
+            closed: 0,
             broken: false,
             out,
             stats: CircuitStats::default(),
@@ -303,11 +323,11 @@ impl Circuit {
             }
             Ok(Request::EventsOff {}) => {
                 self.stats.flow_stops += 1;
-                self.events.off();
+                self.spent += self.events.off() / LOOKED_AT;
                 Ok(())
             }
             Ok(Request::EventsOn {}) => {
-                self.events.on();
+                self.spent += self.events.on() / LOOKED_AT;
                 Ok(())
             }
             Ok(Request::Read { .. }) => self.read(header, db),
@@ -374,100 +394,56 @@ impl Circuit {
         put_error(&mut self.out, self.minor, request, cid, status, text);
     }
 
-    /// Asks for the rights of all channels again. Changed ones are told to the client, then each
-    /// subscription of those channels gets an update (`casAccessRightsCB` of EPICS Base).
-    pub fn rights_changed(&mut self, _now: Instant, db: &mut (impl Database + ?Sized)) {
-        let mut changed = Vec::new();
-        for (sid, channel) in self.channels.iter_mut() {
-            let rights = db.rights(channel.pv, &self.identity);
-            if core::mem::replace(&mut channel.rights, rights) != rights {
-                changed.push(sid);
-            }
-        }
-        self.untold |= !changed.is_empty();
-        self.tell_rights();
-        for sid in changed {
-            self.post_rights(sid, db);
-        }
-    }
-
-    /// Sends rights that the client does not know yet, as far as the queue has room: rights that
-    /// change while the client does not read are told once.
-    fn tell_rights(&mut self) {
-        if !self.untold {
-            return;
-        }
-        self.untold = false;
-        for (_, channel) in self.channels.iter_mut() {
-            if channel.told == channel.rights {
-                continue;
-            }
-            if self.out.len() >= self.params.send_high_water {
-                self.untold = true;
-                return;
-            }
-            channel.told = channel.rights;
-            tcp::Response::AccessRights {
-                cid: channel.cid,
-                rights: channel.rights.bits(),
-            }
-            .encode(&mut self.out);
-        }
-    }
-
-    /// Deletes every channel of a PV that is gone and tells the client (`SERVER_DISCONN`).
-    ///
-    /// # Errors
-    /// [`Violation::CannotDisconnectChannel`] for a client before 4.7, whose circuit has to be
-    /// closed instead.
-    pub fn pv_gone(
-        &mut self,
-        pv: PvId,
-        db: &mut (impl Database + ?Sized),
-    ) -> Result<(), Violation> {
-        let gone: Vec<Sid> = (self.channels.iter())
-            .filter(|(_, channel)| channel.pv == pv)
-            .map(|(sid, _)| sid)
-            .collect();
-        if !gone.is_empty() && !self.minor.has_server_disconnect() {
-            self.broken = true;
-            return Err(Violation::CannotDisconnectChannel(self.minor));
-        }
-        for sid in gone {
-            if let Some(channel) = self.channels.get(sid) {
-                let cid = channel.cid;
-                self.drop_channel(sid, db);
-                self.send_late(&tcp::Response::ServerDisconn { cid });
-            }
-        }
-        self.settle();
-        Ok(())
-    }
-
     /// What is to be sent now. Updates are encoded as long as the queue is below
     /// [`ServerParams::send_high_water`]; call again when it has drained.
     pub fn transmit(&mut self, db: &(impl Database + ?Sized)) -> &mut SendQueue {
-        if !self.broken {
-            if !self.late.is_empty() {
-                self.send_rest();
-            }
-            self.tell_rights();
-            if !self.untold {
-                self.deliver(db);
-            }
+        self.convert(&mut Turn::unlimited());
+        self.transmit_some(db)
+    }
+
+    /// As [`transmit`](Self::transmit), in a turn: replies whose values take long to convert come when
+    /// [`work`](Self::work) or later calls have made them.
+    pub fn transmit_some(&mut self, db: &(impl Database + ?Sized)) -> &mut SendQueue {
+        if !self.broken && !self.late.is_empty() {
+            self.send_rest();
+        }
+        if self.unfinished.is_some() {
+            // What is left of it is told before any update.
+            let mut turn = Turn::new(SWEEP_UNITS);
+            self.convert(&mut turn);
+            self.sweep(&mut turn, db);
+            self.forget_finished();
+        }
+        if !self.broken && !self.is_held() && !self.has_sweep() {
+            self.deliver(db);
         }
         &mut self.out
     }
 
-    /// What [`transmit`](Self::transmit) has filled.
-    pub const fn queue(&mut self) -> &mut SendQueue {
+    /// What waits to be sent, without updates that [`transmit`](Self::transmit) would add.
+    pub const fn queue_mut(&mut self) -> &mut SendQueue {
         &mut self.out
     }
 
-    /// False while replies do not drain: the driver stops reading, so that a client that sends but
-    /// does not read slows itself down.
+    /// False while replies do not drain, or what requests have deleted is not yet taken apart: the driver
+    /// stops reading, so that a client that sends but does not read slows itself down.
     pub fn is_readable(&self) -> bool {
+        self.has_room() && !self.is_held()
+    }
+
+    /// Whether replies drain.
+    pub fn has_room(&self) -> bool {
         self.out.len() < self.params.send_high_water && self.late.is_empty()
+    }
+
+    /// Units of work ([`Turn`]) that requests have cost since this was asked last, beyond one for each.
+    pub const fn take_spent(&mut self) -> usize {
+        core::mem::replace(&mut self.spent, 0)
+    }
+
+    /// The client broke the protocol, or cannot be told what has to be told: the circuit is to be closed.
+    pub const fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Gives back the memory that a burst has left; for a circuit that had nothing to do for a while.
@@ -478,8 +454,9 @@ impl Circuit {
 
     /// True if [`transmit`](Self::transmit) would give bytes.
     pub fn has_output(&self) -> bool {
+        let held = self.unfinished.is_some() && (self.is_held() || self.has_sweep());
         !self.out.is_empty()
-            || (!self.broken && (self.untold || self.events.has_output() || !self.late.is_empty()))
+            || (!self.broken && (!self.late.is_empty() || (!held && self.events.has_output())))
     }
 
     /// Nothing on a server's circuit happens by time; there is no inactivity time-out
@@ -489,17 +466,5 @@ impl Circuit {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called: never.
     pub const fn poll_timeout(&self) -> Option<Instant> {
         None
-    }
-
-    /// Releases all channels and subscriptions; to be called once when the stream is gone.
-    /// Write-notifies that are with the database complete unheard.
-    pub fn close(&mut self, db: &mut (impl Database + ?Sized)) {
-        self.broken = true;
-        let sids: Vec<Sid> = self.channels.keys().collect();
-        for sid in sids {
-            self.drop_channel(sid, db);
-        }
-        self.settle();
-        self.out.clear();
     }
 }

@@ -9,8 +9,7 @@ use core::net::SocketAddrV4;
 
 use super::account::Account;
 use crate::access::AccessRights;
-use crate::dbr::PutValue;
-use crate::dbr::{NativeType, Snapshot};
+use crate::dbr::{ConvertError, NativeType, PutValue, Snapshot, Value, ValueRef};
 use crate::ids::CircuitId;
 use crate::slot_key;
 use crate::status::EcaStatus;
@@ -102,6 +101,8 @@ pub struct Put<'a> {
     /// The value in the client's type; longer than the PV is legal and means that the rest is
     /// ignored (`dbChannel_put` of EPICS Base).
     pub value: PutValue<'a>,
+    /// The value in the type of the PV, if the circuit had it [converted](Database::convert_put) before.
+    pub converted: Option<&'a Value>,
     /// Who writes; a write that waits shares it.
     pub who: &'a Arc<Identity>,
     /// Pays for a write that waits: [`Account::hold`]. One that is too large is answered with
@@ -160,11 +161,22 @@ pub trait Database {
     }
     /// Native type and element count.
     fn info(&self, pv: PvId) -> ChannelInfo;
+    /// Whether the PV was removed while channels are open on it. By default none ever is.
+    fn is_gone(&self, pv: PvId) -> bool {
+        let _ = pv;
+        false
+    }
     /// What this client may do. Read-only fields grant no write (`casAccessRightsCB` of EPICS Base).
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights;
     /// The state at this moment; valid also for a removed PV until it is closed. Borrowed where it
     /// exists as it is, as this is called for each read and each update.
     fn read(&self, pv: PvId) -> Cow<'_, Snapshot>;
+    /// The state as [`read`](Self::read) gives it, of which the caller needs this many elements at most:
+    /// a database that has to make the value need not make more of it.
+    fn read_first(&self, pv: PvId, elements: u32) -> Cow<'_, Snapshot> {
+        let _ = elements;
+        self.read(pv)
+    }
     /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome;
     /// As [`put`](Self::put), with the buffer that a large value lies in: a database may keep a
@@ -172,6 +184,22 @@ pub trait Database {
     fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
         let _ = buffer;
         self.put(now, put)
+    }
+    /// The type that large values are converted to when they are written, and the largest number of
+    /// elements that is stored. The circuit then has them converted with
+    /// [`convert_put`](Self::convert_put), piece by piece, so that nobody else waits for it. By default
+    /// `None`: [`put`](Self::put) converts.
+    fn converts_puts(&self, pv: PvId) -> Option<(NativeType, u32)> {
+        let _ = pv;
+        None
+    }
+    /// Converts some elements of a value that is to be written.
+    ///
+    /// # Errors
+    /// An element has no conversion: the write fails.
+    fn convert_put(&self, pv: PvId, part: ValueRef<'_>) -> Result<Value, ConvertError> {
+        let _ = (pv, part);
+        Err(ConvertError::Unsupported)
     }
     /// A write was refused; for those who keep account. By default nothing happens.
     fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {
@@ -184,7 +212,7 @@ pub trait Database {
         let _ = put;
     }
     /// The channel of a pending put is gone: if it has not begun it is not to be carried out any
-    /// more. By default nothing happens.
+    /// more. By default nothing happens, as for tickets that the database was never given.
     fn withdraw(&mut self, pv: PvId, put: PutTicket) {
         let _ = (pv, put);
     }

@@ -15,6 +15,7 @@ use super::scalar::Scalar;
 use super::subscriptions::{Subscription, Subscriptions};
 use crate::config::ServerParams;
 use crate::dbr::Snapshot;
+use crate::segments::Segments;
 
 /// What a queue entry holds.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,9 @@ const PAID_BYTES: usize = 2 * size_of::<Entry>();
 /// What a ring costs, with its places in the lists, which grow by doubling.
 const RING_BYTES: usize = 2 * (size_of::<Ring>() + 2 * size_of::<u32>());
 
+/// Pieces of the store that are given back at once.
+const PIECES_AT_ONCE: usize = 16;
+
 /// A subscription's place in the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -89,7 +93,9 @@ struct Entry {
 /// is not allocated before it holds it.
 #[derive(Debug)]
 struct Entries {
-    slots: Vec<Entry>,
+    slots: Segments<Entry>,
+    /// Slots in use or in the list of free ones; those behind are left from a burst.
+    begun: usize,
     /// The first free slot, linked through `next`.
     free: u32,
     used: usize,
@@ -98,7 +104,8 @@ struct Entries {
 impl Entries {
     const fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Segments::new(),
+            begun: 0,
             free: NONE,
             used: 0,
         }
@@ -108,18 +115,13 @@ impl Entries {
         self.slots.get_mut(index as usize)
     }
 
-    const fn heap(&self) -> usize {
+    fn heap(&self) -> usize {
         self.slots.capacity() * size_of::<Entry>()
     }
 
     /// True if the next entry needs more memory.
-    const fn is_full(&self) -> bool {
-        self.free == NONE && self.slots.len() == self.slots.capacity()
-    }
-
-    /// Entries by which a full store grows.
-    fn step(&self) -> usize {
-        self.slots.capacity().max(FIRST_ENTRIES)
+    fn is_full(&self) -> bool {
+        self.free == NONE && self.begun == self.slots.capacity()
     }
 
     fn insert(&mut self, entry: Entry) -> u32 {
@@ -131,30 +133,48 @@ impl Entries {
             return index;
         }
         // Below 2^32: a ring has at most 2^31 entries beyond one for each of its subscriptions.
-        self.slots.push(entry);
-        (self.slots.len() - 1) as u32
+        let index = self.begun;
+        self.begun += 1;
+        match self.slots.get_mut(index) {
+            Some(slot) => *slot = entry,
+            None => self.slots.push(entry),
+        }
+        index as u32
     }
 
-    /// Gives back the memory of an empty store.
+    /// Gives back memory of an empty store, as much as is freed in no time.
     fn release(&mut self) {
         if self.used == 0 {
-            self.slots = Vec::new();
+            self.begun = 0;
             self.free = NONE;
+            self.shrink(0);
         }
     }
 
-    /// Takes an entry out; the caller has unlinked it.
-    fn remove(&mut self, index: u32) {
+    fn shrink(&mut self, keep: usize) -> bool {
+        let before = self.slots.len();
+        for _ in 0..PIECES_AT_ONCE {
+            if self.slots.len() <= keep || !self.slots.drop_last() {
+                break;
+            }
+        }
+        self.slots.len() < before
+    }
+
+    /// Takes an entry out; the caller has unlinked it. True if memory was given back.
+    fn remove(&mut self, index: u32) -> bool {
         self.used -= 1;
         if self.used == 0 {
             // Begins again at the start of its memory, which is in the cache.
             self.free = NONE;
-            self.slots.clear();
-            self.slots.shrink_to(KEEP_ENTRIES);
-        } else if let Some(slot) = self.slots.get_mut(index as usize) {
+            self.begun = 0;
+            return self.shrink(KEEP_ENTRIES);
+        }
+        if let Some(slot) = self.slots.get_mut(index as usize) {
             slot.next = self.free;
             self.free = index;
         }
+        false
     }
 }
 
@@ -257,7 +277,7 @@ impl EventQueue {
     /// take the place of another is not to have one: false then, and no room.
     #[cold]
     fn grow(&mut self, needed: bool) -> bool {
-        let step = self.entries.step();
+        let step = self.entries.slots.step();
         let heap = self.entries.heap() + step * size_of::<Entry>();
         let more = heap.saturating_sub(self.charged);
         let affordable = self.account.afford(more).is_ok();
@@ -451,7 +471,7 @@ impl EventQueue {
                 ring.backlog -= 1;
                 self.backlog -= 1;
             }
-            self.entries.remove(at);
+            let shrunk = self.entries.remove(at);
             self.turn -= 1;
             if self.turn == 0 {
                 self.ready.rotate_left(1);
@@ -462,16 +482,19 @@ impl EventQueue {
             if sub.place.pending > 0 {
                 ring.duplicates -= 1;
             }
+            if shrunk {
+                self.settle();
+            }
             return Some((owner, sub, posted));
         }
     }
 
     /// `EVENTS_OFF`: from now on each subscription keeps what it has queued and replaces the last.
     /// Rings where some subscription has more than one entry are delivered as they stand, the others
-    /// are held.
-    pub(super) fn off(&mut self) {
+    /// are held. Returns how many rings were looked at.
+    pub(super) fn off(&mut self) -> usize {
         if core::mem::replace(&mut self.flow_control, true) {
-            return;
+            return 0;
         }
         self.backlog = 0;
         for &ring in &self.ready {
@@ -482,12 +505,13 @@ impl EventQueue {
             };
             self.backlog += ring.backlog as usize;
         }
+        self.ready.len()
     }
 
-    /// `EVENTS_ON`.
-    pub(super) fn on(&mut self) {
+    /// `EVENTS_ON`. Returns how many rings were looked at.
+    pub(super) fn on(&mut self) -> usize {
         if !core::mem::replace(&mut self.flow_control, false) {
-            return;
+            return 0;
         }
         self.backlog = 0;
         for (index, ring) in (0u32..).zip(&mut self.rings) {
@@ -497,5 +521,13 @@ impl EventQueue {
                 self.ready.push_back(index);
             }
         }
+        self.rings.len()
+    }
+
+    /// Gives back a part of the memory of a queue that nobody uses any more; false if there was none.
+    pub(super) fn release_part(&mut self) -> bool {
+        let dropped = self.entries.slots.drop_last();
+        self.settle();
+        dropped
     }
 }

@@ -4,6 +4,7 @@ use core::net::SocketAddrV4;
 
 use super::circuit::Circuit;
 use super::limit::Limit;
+use super::subscriptions::Index;
 use crate::status::EcaStatus;
 use crate::wire::{Header, tcp};
 
@@ -18,13 +19,14 @@ impl Circuit {
     }
 
     /// Bytes that the tables have allocated, and what is kept elsewhere for their entries.
-    const fn heap(&self) -> usize {
+    fn heap(&self) -> usize {
         self.channels.heap()
             + self.channel_bytes
             + self.subs.heap()
             + self.sub_bytes
             + self.puts.heap()
             + self.puts.len() * PUT_BYTES
+            + self.index.as_deref().map_or(0, Index::heap)
             + self.late.capacity()
             + self.input
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::account::Charge;
 use super::circuit::Circuit;
+use super::conversion::AT_ONCE;
 use super::database::{Database, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut};
 use super::error::Violation;
 use super::held::PUT_BYTES;
@@ -33,6 +34,16 @@ pub(super) struct PendingPut {
 }
 
 impl PendingPut {
+    const fn request(&self) -> Header {
+        Header {
+            data_type: self.ty.0,
+            count: self.count,
+            p1: self.sid.0,
+            p2: self.ioid.0,
+            ..Header::new(Command::WRITE_NOTIFY)
+        }
+    }
+
     const fn answer(&self, status: EcaStatus) -> tcp::Response<'static> {
         tcp::Response::WriteNotify {
             ty: self.ty,
@@ -65,14 +76,24 @@ impl Circuit {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return Err(self.no_channel(header, Sid(header.p1)));
         };
-        let checked = if !channel.rights.can_write() {
+        let mut checked = if !self.rights_now(channel, db).can_write() {
             Err(EcaStatus::NOWTACCESS)
         } else if !ty.is_valid() {
             Err(EcaStatus::BADTYPE)
         } else {
             put_value(ty, header.count, frame.payload()).map_err(put_status)
         };
-        let (pv, who) = (channel.pv, &self.identity);
+        let pv = channel.pv;
+        if header.count > AT_ONCE
+            && let Some(target) = self.long_target(header, frame.payload(), db)
+        {
+            let Err(limit) = self.put_later(header, None, frame.to_bytes(), target) else {
+                return Ok(());
+            };
+            self.met = Some(limit);
+            checked = Err(limit.put_status());
+        }
+        let who = &self.identity;
         let status = match checked {
             Err(status) => {
                 db.put_refused(
@@ -91,6 +112,7 @@ impl Circuit {
                 let put = Put {
                     pv,
                     value,
+                    converted: None,
                     who,
                     account: &self.put_account,
                     notify: None,
@@ -115,7 +137,7 @@ impl Circuit {
         }
     }
 
-    fn write_failed(&mut self, header: &Header, status: EcaStatus) {
+    pub(super) fn write_failed(&mut self, header: &Header, status: EcaStatus) {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return;
         };
@@ -166,9 +188,13 @@ impl Circuit {
             let limit = self.met.unwrap_or(Limit::CircuitBytes);
             return self.too_many(now, frame, &put, limit, db);
         }
-        let held = match behind {
-            None => None,
-            Some(_) => match self.put_account.hold(frame.payload().len()) {
+        let target = match behind {
+            None if header.count > AT_ONCE => self.long_target(header, frame.payload(), db),
+            _ => None,
+        };
+        let held = match (behind, target) {
+            (None, None) => None,
+            _ => match self.put_account.hold(frame.payload().len()) {
                 Ok(charge) => Some((frame.to_bytes(), charge)),
                 Err(limit) => return self.too_many(now, frame, &put, limit, db),
             },
@@ -177,7 +203,12 @@ impl Circuit {
         let Some(id) = self.puts.next_key() else {
             return Ok(());
         };
-        if behind.is_none() {
+        if let Some(target) = target
+            && let Err(limit) = self.put_later(header, Some(id), frame.to_bytes(), target)
+        {
+            return self.too_many(now, frame, &put, limit, db);
+        }
+        if behind.is_none() && target.is_none() {
             // hot: most are done at once and need no place in the table.
             let outcome = self.start_put(now, id, &put, frame.payload(), db);
             if let PutOutcome::Done(status) = outcome {
@@ -229,7 +260,8 @@ impl Circuit {
         let Some(channel) = self.channels.get(put.sid) else {
             return PutOutcome::Pending;
         };
-        if !channel.rights.can_write() {
+        // Asked when it begins: they may have been withdrawn while it waited.
+        if !self.rights_now(channel, db).can_write() {
             return self.refused(now, put, payload, EcaStatus::NOWTACCESS, db);
         }
         // Structured types are refused here though WRITE takes them, as in the reference.
@@ -244,18 +276,20 @@ impl Circuit {
             Ok(value) => value,
             Err(error) => return self.refused(now, put, payload, put_status(error), db),
         };
-        let ticket = PutTicket {
-            circuit: self.id,
-            id,
-        };
         let put = Put {
             pv: channel.pv,
             value,
+            converted: None,
             who: &self.identity,
             account: &self.put_account,
-            notify: Some(ticket),
+            notify: Some(self.ticket(id)),
         };
         db.put(now, put)
+    }
+
+    pub(super) const fn ticket(&self, id: PutId) -> PutTicket {
+        let circuit = self.id;
+        PutTicket { circuit, id }
     }
 
     /// Tells the database of a put that it will not see.
@@ -282,47 +316,78 @@ impl Circuit {
         PutOutcome::Done(status)
     }
 
-    /// Answers the first write-notify of a channel and starts those behind it until one does not
-    /// finish at once.
-    fn finish_put(
+    /// Answers the first write-notify of a channel; the one behind it is to be started.
+    fn finish_put(&mut self, id: PutId, status: EcaStatus) {
+        let Some(put) = self.puts.remove(id) else {
+            return;
+        };
+        self.send_late(&put.answer(status));
+        self.settle();
+        let Some(channel) = self.channels.get_mut(put.sid) else {
+            return;
+        };
+        channel.puts = match (put.next, channel.puts) {
+            (Some(next), Some((_, last))) => Some((next, last)),
+            _ => None,
+        };
+        if channel.puts.is_some() {
+            self.ready(put.sid);
+        }
+    }
+
+    /// Starts the first write-notify of a channel, if it waits.
+    pub(super) fn start_waiting(
         &mut self,
         now: Instant,
-        mut id: PutId,
-        mut status: EcaStatus,
+        sid: Sid,
         db: &mut (impl Database + ?Sized),
     ) {
-        loop {
-            let Some(put) = self.puts.remove(id) else {
-                return;
-            };
-            self.send_late(&put.answer(status));
-            self.settle();
-            let Some(channel) = self.channels.get_mut(put.sid) else {
-                return;
-            };
-            let Some(next) = put.next else {
-                channel.puts = None;
-                return;
-            };
-            channel.puts = channel.puts.map(|(_, last)| (next, last));
-            let Some(put) = self.puts.get_mut(next) else {
-                return;
-            };
-            // No longer charged when the record keeps it.
-            let payload = put.waiting.take().map(|(payload, _)| payload);
-            let payload = payload.unwrap_or_default();
-            let Some(put) = self.puts.get(next) else {
-                return;
-            };
-            match self.start_put(now, next, put, &payload, db) {
-                PutOutcome::Done(outcome) => {
-                    if !outcome.is_success() {
-                        self.met = self.put_account.take_refusal().or(self.met);
-                    }
-                    (id, status) = (next, outcome);
-                }
-                PutOutcome::Pending => return,
+        let Some((id, _)) = self.channels.get(sid).and_then(|channel| channel.puts) else {
+            return;
+        };
+        let Some(put) = self.puts.get(id) else {
+            return;
+        };
+        let Some((payload, _)) = &put.waiting else {
+            return;
+        };
+        let (payload, request) = (payload.clone(), put.request());
+        if put.count > AT_ONCE
+            && let Some(target) = self.long_target(&request, &payload, db)
+        {
+            if let Err(limit) = self.put_later(&request, Some(id), payload.clone(), target) {
+                let Some(put) = self.puts.get(id) else {
+                    return;
+                };
+                self.refused(now, put, &payload, limit.put_status(), db);
+                self.met = Some(limit);
+                self.finish_put(id, limit.put_status());
             }
+            return;
+        }
+        // No longer charged when the record keeps it.
+        self.stops_waiting(id);
+        let Some(put) = self.puts.get(id) else {
+            return;
+        };
+        let outcome = self.start_put(now, id, put, &payload, db);
+        self.put_begun(id, outcome);
+    }
+
+    /// The value goes to the database now.
+    pub(super) fn stops_waiting(&mut self, id: PutId) {
+        if let Some(put) = self.puts.get_mut(id) {
+            put.waiting = None;
+        }
+    }
+
+    /// What the database has said to a write-notify that waited.
+    pub(super) fn put_begun(&mut self, id: PutId, outcome: PutOutcome) {
+        if let PutOutcome::Done(status) = outcome {
+            if !status.is_success() {
+                self.met = self.put_account.take_refusal().or(self.met);
+            }
+            self.finish_put(id, status);
         }
     }
 
@@ -355,7 +420,7 @@ impl Circuit {
     }
 
     /// Ends a write for which the database has said [`PutOutcome::Pending`]. Write-notifies that
-    /// wait behind it on the same channel are started. Unknown ids are those of channels that are
+    /// wait behind it on the same channel are started, if there are many by [`work`](Self::work). Unknown ids are those of channels that are
     /// gone, and ignored.
     pub fn complete_put(
         &mut self,
@@ -366,28 +431,20 @@ impl Circuit {
     ) {
         // One that still waits was never given to the database.
         if self.puts.get(put).is_some_and(|put| put.waiting.is_none()) {
-            self.finish_put(now, put, status, db);
+            self.finish_put(put, status);
+            self.start_few(now, db);
         }
     }
 
-    /// Forgets the write-notifies of a channel that is deleted; they get no answer.
-    /// The first may already be with the database.
-    pub(super) fn drop_puts(
+    /// Forgets a write-notify of a channel that is deleted, which gets no answer: the one behind it.
+    pub(super) fn drop_put(
         &mut self,
         pv: PvId,
-        first: Option<PutId>,
+        id: PutId,
         db: &mut (impl Database + ?Sized),
-    ) {
-        if let Some(id) = first {
-            let circuit = self.id;
-            db.withdraw(pv, PutTicket { circuit, id });
-        }
-        let mut next = first;
-        while let Some(put) = next.and_then(|id| self.puts.remove(id)) {
-            next = put.next;
-            let Some((payload, _charge)) = put.waiting else {
-                continue;
-            };
+    ) -> Option<PutId> {
+        let put = self.puts.remove(id)?;
+        if let Some((payload, _charge)) = put.waiting {
             db.put_dropped(RefusedPut {
                 pv,
                 value: put_value(put.ty, put.count, &payload).ok(),
@@ -396,6 +453,7 @@ impl Circuit {
                 status: EcaStatus::DISCONN,
             });
         }
+        put.next
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::{self, Write as _};
 
-use super::account::Account;
+use super::account::{Account, Charge};
 use super::limit::Limit;
 use crate::config::ServerParams;
 use crate::dbr::{DbrType, Snapshot};
@@ -107,7 +107,7 @@ impl Room {
     }
 
     /// Completes a header whose type and count are set with the payload size.
-    fn admit(&self, header: Header, payload: u64) -> Result<Header, Refusal> {
+    pub(super) fn admit(&self, header: Header, payload: u64) -> Result<Header, Refusal> {
         // 64 bits: neither the product of element size and count nor the padding can wrap.
         let padded = payload.next_multiple_of(8);
         let too_large = Refusal::TooLarge(padded);
@@ -157,6 +157,45 @@ impl Room {
         }
         put_zeros(out, (header.payload_len as usize).saturating_sub(written));
         Ok(())
+    }
+
+    /// Completes the header of a message whose value is converted later, and charges for the value as it
+    /// is and as it will be.
+    pub(super) fn admit_large(
+        &self,
+        queued: usize,
+        header: Header,
+        snapshot: &Snapshot,
+        account: &Arc<Account>,
+    ) -> Result<(Header, Charge), Refusal> {
+        let ty = DbrType(header.data_type);
+        let header = self.admit(header, ty.size(header.count))?;
+        let count = header.count.min(available(ty, snapshot));
+        // At most what was admitted.
+        let size = ty.size(count) as usize;
+        if queued as u64 + size as u64 > self.max_queued {
+            return Err(Refusal::QueueFull);
+        }
+        let source = count as usize * snapshot.value.native().size();
+        let charge = account.hold(header.encoded_len() + size + source);
+        Ok((header, charge.map_err(Refusal::NoRoom)?))
+    }
+
+    /// Queues a message whose payload was made in pieces, each of which is charged until it has been sent.
+    pub(super) fn put_pieces(
+        &self,
+        out: &mut SendQueue,
+        header: &Header,
+        pieces: Vec<Vec<u8>>,
+        mut charge: Charge,
+    ) {
+        out.put(|flat| header.encode(flat));
+        let written: usize = pieces.iter().map(Vec::len).sum();
+        for piece in pieces {
+            let charge = charge.split(piece.capacity());
+            out.put_shared(charge.on(piece));
+        }
+        put_zeros(out, (header.payload_len as usize).saturating_sub(written));
     }
 
     /// Queues header and value in a buffer that is charged until it has been sent; a value that needs

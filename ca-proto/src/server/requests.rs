@@ -3,14 +3,15 @@
 use alloc::sync::Arc;
 use bytes::Bytes;
 
-use super::channels::{Channel, Channels};
+use super::channels::{Channel, Channels, SubList};
 use super::circuit::Circuit;
-use super::database::{Database, Subscriber};
+use super::conversion::Conversion;
+use super::database::Database;
 use super::error::Violation;
 use super::limit::Limit;
 use super::reply::{Refusal, Room};
 use super::scalar::Scalar;
-use super::subscriptions::{ChannelText, data_header, dynamic_count};
+use super::subscriptions::{ChannelText, data_header, dynamic_count, wanted};
 use crate::access::AccessRights;
 use crate::dbr::{DbrType, Family};
 use crate::ids::{Cid, Sid};
@@ -30,10 +31,17 @@ const CHANNEL_BYTES: usize = 32;
 
 impl Channel {
     /// Bytes that it costs beside its place in the table.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.name.len() + CHANNEL_BYTES + usize::from(self.bytes)
     }
 }
+
+/// Units of work: a channel that is opened, perhaps on a field that nobody has open.
+const CREATE: usize = 8;
+/// Units of work: a channel that is deleted.
+const DELETE: usize = 4;
+/// Units of work: a name that is looked up.
+const SEARCH: usize = 2;
 
 impl Circuit {
     pub(super) fn version(&mut self, priority: u16, minor: Minor) -> Result<(), Violation> {
@@ -94,6 +102,7 @@ impl Circuit {
         if name.is_empty() {
             return Ok(());
         }
+        self.spent += SEARCH;
         if db.serves(name) {
             tcp::Response::Search {
                 port: Port(self.params.tcp_port),
@@ -119,6 +128,7 @@ impl Circuit {
         db: &mut (impl Database + ?Sized),
     ) -> Result<(), Violation> {
         let cid = Cid(header.p1);
+        self.spent += CREATE;
         self.set_minor(Minor(header.p2.min(0xffff) as u16))?;
         let limit = self.params.max_channels_per_circuit;
         if self.channels.len() >= limit.min(Channels::CAPACITY) {
@@ -154,8 +164,7 @@ impl Circuit {
             cid,
             pv,
             rights,
-            told: rights,
-            subs: None,
+            subs: SubList::NONE,
             puts: None,
             bytes,
             name: name.into(),
@@ -212,29 +221,11 @@ impl Circuit {
     ) -> Result<(), Violation> {
         let sid = Sid(header.p1);
         self.channel(header, sid)?;
-        self.drop_channel(sid, db);
-        self.settle();
+        self.spent += DELETE;
+        self.delete_channel(sid);
         self.mirror(header);
+        self.clear_few(db);
         Ok(())
-    }
-
-    /// Deletes a channel with its subscriptions and unfinished write-notifies. The caller settles the
-    /// account.
-    pub(super) fn drop_channel(&mut self, sid: Sid, db: &mut (impl Database + ?Sized)) {
-        let Some(channel) = self.channels.remove(sid) else {
-            return;
-        };
-        let circuit = self.id;
-        let mut next = self.next_subscription(channel.subs, None);
-        while let Some(key) = next {
-            next = self.next_subscription(channel.subs, Some(key));
-            self.drop_subscription(key);
-            self.sub_bytes -= db.subscription_bytes();
-            db.unsubscribe(channel.pv, Subscriber { circuit, key });
-        }
-        self.drop_puts(channel.pv, channel.puts.map(|(first, _)| first), db);
-        db.close(channel.pv);
-        self.channel_bytes -= channel.bytes();
     }
 
     /// Sends a request's header back without its payload.
@@ -272,11 +263,12 @@ impl Circuit {
         let Some(channel) = self.channels.get(Sid(header.p1)) else {
             return Err(self.no_channel(header, Sid(header.p1)));
         };
-        let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
+        let (pv, cid) = (channel.pv, channel.cid);
+        let readable = self.rights_now(channel, db).can_read();
         let room = self.room;
         let reply = |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
         let result = if readable {
-            let snapshot = db.read(pv);
+            let snapshot = db.read_first(pv, wanted(header.count));
             // hot: a scalar as it is.
             if header.count <= 1
                 && room.fits_scalars()
@@ -289,12 +281,12 @@ impl Circuit {
                 0 => dynamic_count(ty, &snapshot, || db.info(pv).count),
                 count => count,
             };
-            room.put_value(
-                &mut self.out,
-                reply(count, EcaStatus::NORMAL),
-                &snapshot,
-                &self.out_account,
-            )
+            let failure = reply(header.count, EcaStatus::GETFAIL);
+            let header = reply(count, EcaStatus::NORMAL);
+            match Conversion::is_long(ty, count, &snapshot) {
+                true => self.convert_later(&failure, header, &snapshot),
+                false => room.put_value(&mut self.out, header, &snapshot, &self.out_account),
+            }
         } else {
             room.put_failure(&mut self.out, reply(header.count, EcaStatus::NORDACCESS))
         };
@@ -318,7 +310,7 @@ impl Circuit {
     ) -> Result<(), Violation> {
         let ty = DbrType(header.data_type);
         let channel = self.channel(header, Sid(header.p1))?;
-        let (pv, cid, readable) = (channel.pv, channel.cid, channel.rights.can_read());
+        let (pv, cid, rights) = (channel.pv, channel.cid, channel.rights);
         if !ty.is_valid() {
             let text = alloc::format!("{}: there is no type {}", ChannelText(channel), ty.0);
             self.error(
@@ -329,8 +321,14 @@ impl Circuit {
             );
             return self.check_type(header.command, ty);
         }
-        if !readable {
-            let text = alloc::format!("{}", ChannelText(channel));
+        let rights = match self.has_sweep() {
+            true => db.rights(pv, &self.identity),
+            false => rights,
+        };
+        if !rights.can_read() {
+            let name = self.channels.get(Sid(header.p1)).map(ChannelText);
+            let text = name.map(|name| alloc::format!("{name}"));
+            let text = text.unwrap_or_default();
             self.error(
                 header,
                 Some(cid),
@@ -344,9 +342,11 @@ impl Circuit {
             p1: cid.0,
             ..*header
         };
-        let snapshot = db.read(pv);
+        let snapshot = db.read_first(pv, wanted(header.count));
         let result = if ty == DbrType(0) && header.count == 1 {
             room.put_short_string(&mut self.out, reply, &snapshot)
+        } else if Conversion::is_long(ty, header.count, &snapshot) {
+            self.convert_later(header, reply, &snapshot)
         } else {
             room.put_value(&mut self.out, reply, &snapshot, &self.out_account)
         };
@@ -356,7 +356,7 @@ impl Circuit {
         Ok(())
     }
 
-    fn read_refused(&mut self, header: &Header, cid: Cid, refusal: Refusal) {
+    pub(super) fn read_refused(&mut self, header: &Header, cid: Cid, refusal: Refusal) {
         self.met = refusal.limit();
         let channel = self.channels.get(Sid(header.p1));
         let name = channel.map(|channel| alloc::format!("{}", ChannelText(channel)));

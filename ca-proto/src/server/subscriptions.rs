@@ -1,10 +1,13 @@
 //! Subscriptions and their updates.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use super::account::Account;
 use super::channels::Channel;
 use super::circuit::Circuit;
+use super::conversion::Conversion;
 use super::database::{Database, PvId, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Place, Posted, Queued};
@@ -35,6 +38,45 @@ pub(super) struct Subscription {
     pub place: Place,
     /// The next younger subscription of the channel; the youngest has the oldest.
     pub next: SubKey,
+    /// The next older one; the oldest has the youngest.
+    pub before: SubKey,
+}
+
+/// The subscriptions of channels that have so many that one is not found by walking along them.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// By channel, the client's identifier, and age: that identifier is not unique.
+    keys: BTreeMap<(Sid, SubId, u64), SubKey>,
+    next_age: u64,
+}
+
+/// What a subscription costs in the index, whose nodes may be half empty.
+const INDEX_BYTES: usize = 2 * size_of::<((Sid, SubId, u64), SubKey)>();
+
+impl Index {
+    pub(super) fn heap(&self) -> usize {
+        self.keys.len() * INDEX_BYTES
+    }
+
+    fn insert(&mut self, sid: Sid, subid: SubId, key: SubKey) {
+        self.keys.insert((sid, subid, self.next_age), key);
+        self.next_age += 1;
+    }
+
+    /// Takes out the oldest subscription with this identifier.
+    fn take(&mut self, sid: Sid, subid: SubId) -> Option<SubKey> {
+        let all = (sid, subid, 0)..=(sid, subid, u64::MAX);
+        let at = *self.keys.range(all).next()?.0;
+        self.keys.remove(&at)
+    }
+
+    /// Takes out any subscription of a channel.
+    fn take_any(&mut self, sid: Sid) {
+        let all = (sid, SubId(0), 0)..=(sid, SubId(u32::MAX), u64::MAX);
+        if let Some((&at, _)) = self.keys.range(all).next() {
+            self.keys.remove(&at);
+        }
+    }
 }
 
 impl Subscription {
@@ -51,7 +93,7 @@ impl Subscription {
     }
 
     /// What to queue of an update.
-    const fn posted(&self, update: Posted) -> Posted {
+    pub(super) const fn posted(&self, update: Posted) -> Posted {
         if self.by_copy {
             update
         } else {
@@ -68,6 +110,12 @@ impl Update {
     /// From the state that the subscribers are to see.
     pub fn new(snapshot: &Snapshot) -> Self {
         Self(Posted::copy_of(snapshot))
+    }
+
+    /// Of a PV with more than one element, or none, or of texts: each subscription gets the state at the
+    /// time when the update is sent.
+    pub const fn by_reference() -> Self {
+        Self(Posted::Reference)
     }
 }
 
@@ -101,6 +149,17 @@ pub(super) fn dynamic_count(
     }
 }
 
+/// Elements that a request needs at most; count 0 asks for all.
+pub(super) const fn wanted(count: u32) -> u32 {
+    match count {
+        0 => u32::MAX,
+        count => count,
+    }
+}
+
+/// Units of work: a subscription that is installed or cancelled.
+const SUBSCRIBE: usize = 4;
+
 impl Circuit {
     pub(super) fn event_add(
         &mut self,
@@ -112,6 +171,7 @@ impl Circuit {
         self.check_type(header.command, ty)?;
         let channel = self.channel(header, sid)?;
         let (cid, pv, readable) = (channel.cid, channel.pv, channel.rights.can_read());
+        self.spent += SUBSCRIBE;
         let Ok(tcp::Request::EventAdd { mask, .. }) = tcp::Request::parse(frame) else {
             let len = header.payload_len;
             let text = format_args!("EVENT_ADD needs 16 bytes of payload, has {len}");
@@ -133,7 +193,8 @@ impl Circuit {
             self.error(header, Some(cid), EcaStatus::ALLOCMEM, text);
             return Ok(());
         }
-        let more = self.subs.growth() + self.events.growth() + db.subscription_bytes();
+        let more =
+            self.subs.growth() + self.events.growth() + db.subscription_bytes() + INDEX_BYTES;
         if !self.affords(more) {
             if let Some(limit) = self.met {
                 self.error(
@@ -156,25 +217,22 @@ impl Circuit {
             by_copy: info.count == 1 && info.native != NativeType::String,
             place: self.events.join(),
             next: SubKey(0),
+            before: SubKey(0),
         };
         // The first update tells how things stand, readable or not, whatever the mask says.
-        let first = sub.posted(Posted::copy_of(&db.read(pv)));
+        let first = match sub.by_copy {
+            true => Posted::copy_of(&db.read(pv)),
+            false => Posted::Reference,
+        };
         let events = &mut self.events;
         let key = self.subs.insert_with(|key| {
             events.post(key, &mut sub.place, first);
-            sub.next = key;
+            (sub.next, sub.before) = (key, key);
             sub
         });
         // Below the capacity of the table, as checked above.
-        if let (Ok(key), Some(channel)) = (key, self.channels.get_mut(sid)) {
-            if let Some(youngest) = channel.subs.replace(key)
-                && let Some(youngest) = self.subs.get_mut(youngest)
-            {
-                let oldest = core::mem::replace(&mut youngest.next, key);
-                if let Some(sub) = self.subs.get_mut(key) {
-                    sub.next = oldest;
-                }
-            }
+        if let Ok(key) = key {
+            self.link(sid, key);
             self.stats.updates_posted += 1;
             let circuit = self.id;
             db.subscribe(pv, Subscriber { circuit, key }, mask);
@@ -182,6 +240,66 @@ impl Circuit {
             self.settle();
         }
         Ok(())
+    }
+
+    /// Puts a subscription behind the youngest of its channel.
+    fn link(&mut self, sid: Sid, key: SubKey) {
+        let Some(channel) = self.channels.get_mut(sid) else {
+            return;
+        };
+        if let Some(youngest) = channel.subs.youngest() {
+            let oldest = self.subs.get(youngest).map_or(key, |sub| sub.next);
+            self.set_links(youngest, None, Some(key));
+            self.set_links(oldest, Some(key), None);
+            self.set_links(key, Some(youngest), Some(oldest));
+        }
+        let Some(channel) = self.channels.get_mut(sid) else {
+            return;
+        };
+        let begins = channel.subs.add(key);
+        let (youngest, indexed) = (channel.subs.youngest(), channel.subs.is_indexed());
+        if begins {
+            let mut last = None;
+            while let Some(next) = self.next_subscription(youngest, last) {
+                self.remember(sid, next);
+                last = Some(next);
+            }
+        } else if indexed {
+            self.remember(sid, key);
+        }
+    }
+
+    fn set_links(&mut self, key: SubKey, before: Option<SubKey>, next: Option<SubKey>) {
+        if let Some(sub) = self.subs.get_mut(key) {
+            sub.before = before.unwrap_or(sub.before);
+            sub.next = next.unwrap_or(sub.next);
+        }
+    }
+
+    fn remember(&mut self, sid: Sid, key: SubKey) {
+        if let Some(sub) = self.subs.get(key) {
+            let index = self.index.get_or_insert_with(Box::default);
+            index.insert(sid, sub.subid, key);
+        }
+    }
+
+    /// Forgets some subscription of a channel that is being taken apart.
+    pub(super) fn forget_one(&mut self, sid: Sid) {
+        if let Some(index) = &mut self.index {
+            index.take_any(sid);
+        }
+    }
+
+    /// Takes a subscription out of the circle: the one that was before it, unless it was alone.
+    pub(super) fn unlink(&mut self, key: SubKey) -> Option<SubKey> {
+        let sub = self.subs.get(key)?;
+        let (before, next) = (sub.before, sub.next);
+        if before == key {
+            return None;
+        }
+        self.set_links(before, None, Some(next));
+        self.set_links(next, Some(before), None);
+        Some(before)
     }
 
     pub(super) fn event_cancel(
@@ -193,6 +311,7 @@ impl Circuit {
         let (sid, subid) = (Sid(header.p1), SubId(header.p2));
         let channel = self.channel(header, sid)?;
         let (cid, pv) = (channel.cid, channel.pv);
+        self.spent += SUBSCRIBE;
         let Some(key) = self.take_subscription(sid, subid) else {
             let text = format_args!("there is no subscription {subid}");
             self.error(header, Some(cid), EcaStatus::BADMONID, text);
@@ -217,25 +336,29 @@ impl Circuit {
 
     /// Takes the oldest subscription with this identifier off its channel.
     fn take_subscription(&mut self, sid: Sid, subid: SubId) -> Option<SubKey> {
+        let list = self.channels.get(sid)?.subs;
+        let key = match list.is_indexed() {
+            true => self.index.as_mut()?.take(sid, subid)?,
+            false => self.find_subscription(list.youngest(), subid)?,
+        };
+        let before = self.unlink(key).unwrap_or(key);
+        let youngest = list.youngest()?;
         let channel = self.channels.get_mut(sid)?;
-        let youngest = channel.subs?;
-        let mut before = youngest;
-        loop {
-            let key = self.subs.get(before)?.next;
-            let sub = self.subs.get(key)?;
-            if sub.subid == subid {
-                let next = sub.next;
-                self.subs.get_mut(before)?.next = next;
-                if key == youngest {
-                    channel.subs = (before != key).then_some(before);
-                }
+        channel
+            .subs
+            .remove(if youngest == key { before } else { youngest });
+        Some(key)
+    }
+
+    fn find_subscription(&self, youngest: Option<SubKey>, subid: SubId) -> Option<SubKey> {
+        let mut last = None;
+        while let Some(key) = self.next_subscription(youngest, last) {
+            if self.subs.get(key)?.subid == subid {
                 return Some(key);
             }
-            if key == youngest {
-                return None;
-            }
-            before = key;
+            last = Some(key);
         }
+        None
     }
 
     /// The subscription of a channel after `last`, oldest first; `youngest` is the channel's.
@@ -269,6 +392,9 @@ impl Circuit {
         if !subscription.readable {
             return;
         }
+        if self.unfinished.is_some() && !self.channels.contains(subscription.sid) {
+            return;
+        }
         let posted = subscription.posted(update.0);
         self.stats.updates_posted += 1;
         if self.events.post(sub, &mut subscription.place, posted) == Queued::Replaced {
@@ -283,39 +409,12 @@ impl Circuit {
         let Some(subscription) = self.subs.get_mut(sub) else {
             return;
         };
-        if self.events.is_crowded(&subscription.place) && self.is_readable() {
-            self.transmit(db);
+        if self.events.is_crowded(&subscription.place) && self.has_room() {
+            let before = self.stats.updates_sent;
+            self.transmit_some(db);
+            self.spent += (self.stats.updates_sent - before) as usize;
         }
         self.post_update(sub, update);
-    }
-
-    /// Queues the update that every subscription of a channel gets when its rights have changed.
-    pub(super) fn post_rights(&mut self, sid: Sid, db: &(impl Database + ?Sized)) {
-        let Some(channel) = self.channels.get(sid) else {
-            return;
-        };
-        let readable = channel.rights.can_read();
-        let youngest = channel.subs;
-        let state = readable.then(|| Posted::copy_of(&db.read(channel.pv)));
-        let mut last = None;
-        while let Some(key) = self.next_subscription(youngest, last) {
-            last = Some(key);
-            let Some(sub) = self.subs.get_mut(key) else {
-                continue;
-            };
-            if core::mem::replace(&mut sub.readable, readable) != readable {
-                // What is queued may not be seen any more, or says that nothing may be seen.
-                self.events.purge(key, &mut self.subs);
-            }
-            let Some(sub) = self.subs.get_mut(key) else {
-                continue;
-            };
-            let posted = state.map_or(Posted::Reference, |state| sub.posted(state));
-            self.stats.updates_posted += 1;
-            if self.events.post(key, &mut sub.place, posted) == Queued::Replaced {
-                self.stats.updates_replaced += 1;
-            }
-        }
     }
 
     /// Encodes queued updates as long as the send queue is below its high-water mark.
@@ -337,8 +436,21 @@ impl Circuit {
             {
                 continue;
             }
-            let sent = send_update(&room, &mut self.out, sub, posted, &self.out_account, db);
+            let sid = sub.sid;
+            let sent = match long_update(sub, posted, db) {
+                Some((request, reply, snapshot)) => {
+                    match self.convert_later(&request, reply, &snapshot) {
+                        // The updates behind it come later.
+                        Ok(()) => break,
+                        refused => refused,
+                    }
+                }
+                None => send_update(&room, &mut self.out, sub, posted, &self.out_account, db),
+            };
             if let Err(refusal) = sent {
+                let Some(sub) = self.subs.get_mut(key) else {
+                    continue;
+                };
                 // It waits while something that is being sent, or another circuit of the address,
                 // takes the room.
                 if let Refusal::NoRoom(limit) = refusal
@@ -349,23 +461,41 @@ impl Circuit {
                     self.starved = Some(limit);
                     break;
                 }
-                let Some(channel) = self.channels.get(sub.sid) else {
+                let request = sub.request();
+                let Some(channel) = self.channels.get(sid) else {
                     continue;
                 };
                 let text = format_args!("{}{refusal}", ChannelText(channel));
                 let (minor, cid) = (self.minor, Some(channel.cid));
-                put_error(
-                    &mut self.out,
-                    minor,
-                    &sub.request(),
-                    cid,
-                    refusal.status(),
-                    text,
-                );
+                put_error(&mut self.out, minor, &request, cid, refusal.status(), text);
                 self.stats.errors += 1;
             }
         }
     }
+}
+
+/// An update whose value is converted in turns: what to repeat if it cannot be, its header and the state.
+fn long_update(
+    sub: &Subscription,
+    posted: Posted,
+    db: &(impl Database + ?Sized),
+) -> Option<(Header, Header, Snapshot)> {
+    if sub.by_copy || !sub.readable {
+        return None;
+    }
+    let snapshot = posted.apply(db.read_first(sub.pv, wanted(sub.count)));
+    if !Conversion::is_long(sub.ty, wanted(sub.count), &snapshot) {
+        return None;
+    }
+    let header = |count| {
+        let (ty, status) = (sub.ty, EcaStatus::NORMAL);
+        data_header(Command::EVENT_ADD, ty, count, status, sub.subid.0)
+    };
+    let count = match sub.count {
+        0 => snapshot.value.count(),
+        count => count,
+    };
+    Some((header(sub.count), header(count), snapshot.into_owned()))
 }
 
 fn send_update(
@@ -381,7 +511,7 @@ fn send_update(
     if !sub.readable {
         return room.put_failure(out, header(sub.count, EcaStatus::NORDACCESS));
     }
-    let snapshot = posted.apply(db.read(sub.pv));
+    let snapshot = posted.apply(db.read_first(sub.pv, wanted(sub.count)));
     let count = match sub.count {
         0 => dynamic_count(sub.ty, &snapshot, || db.info(sub.pv).count),
         count => count,

@@ -12,7 +12,8 @@ pub use plain::{Plain, is_plain, write_plain};
 
 /// Text of one `DBR_STRING` element: at most 39 bytes, padded with NUL to 40.
 ///
-/// No character set is defined for Channel Access; the bytes are kept as they are (`db_access.h` of EPICS Base).
+/// No character set is defined for Channel Access; the bytes are kept as they are (`PROTOCOL.md`, facts
+/// verified on the wire).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Text40([u8; Self::SIZE]);
 

@@ -377,7 +377,7 @@ fn texts_are_those_of_the_ioc() {
     assert_eq!(got.acknowledge(), Some(state));
 }
 
-/// 3.14: a failed read carries its status and zeros.
+/// A failed read carries its status and zeros.
 #[test]
 fn failed_reads_carry_a_status_and_zeros() {
     let mut failed = 0;

@@ -9,7 +9,7 @@ use ca_proto::dbr::NativeType;
 use ca_proto::ids::Cid;
 use ca_proto::wire::{Minor, tcp};
 
-/// 2.1 and 4.3, the captured bytes with our first channel identifier 0. Traps 21 and 22: `VERSION`
+/// The captured bytes with our first channel identifier 0. Traps 21 and 22: `VERSION`
 /// is first, and nothing waits for the server's.
 #[test]
 fn first_bytes_are_those_of_the_reference() {
@@ -34,7 +34,7 @@ fn first_bytes_are_those_of_the_reference() {
     );
 }
 
-/// 5.4: access rights are known when the channel is; trap 30.
+/// Access rights are known when the channel is; trap 30.
 #[test]
 fn trap_30_rights_come_before_the_connection_and_at_any_time() {
     let mut rig = Rig::new();
@@ -89,7 +89,7 @@ fn trap_39_each_priority_has_its_circuit() {
     assert_eq!(refused, Err(OpenError::BadPriority(100)));
 }
 
-/// 4.2 and 12 (5): "0.03, 10.0, 20.0 s pattern". Trap 8.
+/// "0.03, 10.0, 20.0 s pattern". Trap 8.
 #[test]
 fn trap_8_a_refused_connection_is_tried_again_with_the_governor() {
     let mut rig = Rig::new();
@@ -144,7 +144,7 @@ fn trap_9_a_dead_host_delays_nobody() {
     assert!(rig.client.channel(good).unwrap().connection().is_some());
 }
 
-/// Trap 46: no answer to CREATE_CHAN; an answer that comes after all is cleared (4.5).
+/// Trap 46: no answer to CREATE_CHAN; an answer that comes after all is cleared.
 #[test]
 fn trap_46_a_creation_that_is_never_answered_times_out() {
     let mut rig = Rig::with(params().connection_timeout(secs(300)));
@@ -167,7 +167,7 @@ fn trap_46_a_creation_that_is_never_answered_times_out() {
     );
 }
 
-/// 5.9: closed before the answer.
+/// Closed before the answer.
 #[test]
 fn trap_31_a_channel_created_after_its_close_is_cleared() {
     let mut rig = Rig::new();
@@ -186,7 +186,7 @@ fn trap_31_a_channel_created_after_its_close_is_cleared() {
     assert_eq!(rig.events(), []);
 }
 
-/// 4.5: a second answer is ignored when it is the same, cleared when it names another channel.
+/// A second answer is ignored when it is the same, cleared when it names another channel.
 #[test]
 fn a_second_create_answer_changes_nothing() {
     let mut rig = Rig::new();
@@ -203,7 +203,7 @@ fn a_second_create_answer_changes_nothing() {
     assert_eq!(rig.events(), []);
 }
 
-/// 4.13: CLEAR_CHANNEL is flushed, then the circuit ends; meanwhile a new circuit can be made.
+/// CLEAR_CHANNEL is flushed, then the circuit ends; meanwhile a new circuit can be made.
 #[test]
 fn the_last_channel_ends_its_circuit_in_order() {
     let mut rig = Rig::new();
@@ -233,7 +233,7 @@ fn the_last_channel_ends_its_circuit_in_order() {
     assert!(!rig.events().iter().any(closed));
 }
 
-/// 4.10: CREATE_CH_FAIL and SERVER_DISCONN.
+/// CREATE_CH_FAIL and SERVER_DISCONN.
 #[test]
 fn trap_8_refused_and_deleted_channels_wait_for_the_governor() {
     let mut rig = Rig::new();
@@ -293,7 +293,7 @@ fn trap_7_a_lost_channel_is_searched_quickly_again() {
     assert_eq!(rig.client.channel(cid).unwrap().search_attempts, 5);
 }
 
-/// 2.8: "search reply for a channel in the governor list: accepted, connects at once".
+/// "search reply for a channel in the governor list: accepted, connects at once".
 #[test]
 fn a_held_channel_takes_a_late_reply() {
     let mut rig = Rig::new();
@@ -387,7 +387,7 @@ fn a_circuit_knows_its_channels_after_some_left() {
     assert_eq!(rig.actions(), [hang_up(c, Hangup::Orderly)]);
 }
 
-/// 4.13: an answer that comes while the circuit ends needs no CLEAR_CHANNEL.
+/// An answer that comes while the circuit ends needs no CLEAR_CHANNEL.
 #[test]
 fn an_ending_circuit_sends_nothing_more() {
     let mut rig = Rig::new();

@@ -171,7 +171,7 @@ fn an_answer_above_the_limit_fails_its_request() {
     assert_eq!(what.status(), EcaStatus::TOLARGE);
 }
 
-/// 4.5: what makes a circuit end. The driver closes, then the channels are lost as usual.
+/// What makes a circuit end. The driver closes, then the channels are lost as usual.
 #[test]
 fn peers_that_break_the_protocol_lose_their_circuit() {
     let error = |len: u8| {

@@ -59,7 +59,7 @@ fn identifiers_of_cancelled_subscriptions_are_free_when_the_circuit_ends() {
     assert_eq!(rig.client.counts().subscriptions, 0);
 }
 
-/// 4.4: below 4.1 a reply has no status; what stands in its place, the channel's identifier, is no error.
+/// Below 4.1 a reply has no status; what stands in its place, the channel's identifier, is no error.
 #[test]
 fn replies_of_a_4_0_server_have_no_status() {
     let mut rig = Rig::new();
@@ -174,7 +174,7 @@ fn a_datagram_is_believed_up_to_what_makes_no_sense() {
     rig.dialled();
 }
 
-/// 2.10: before 4.1 a search reply had no payload, and before 4.5 no port: such a server is on the port
+/// Before 4.1 a search reply had no payload, and before 4.5 no port: such a server is on the port
 /// that was asked for, at the address that the reply came from.
 #[test]
 fn a_search_reply_without_a_version_is_that_of_the_oldest() {

@@ -41,7 +41,7 @@ fn silence(rig: &mut Rig, c: CircuitId) {
     assert_eq!(rig.sent(c), [ECHO], "one more, 4.8");
 }
 
-/// 12 (6), 4.8, 4.9: traps 24, 25, 26, 28 and defect 10.2.
+/// Traps 24, 25, 26, 28.
 #[test]
 fn trap_26_unresponsive_and_back_on_the_same_circuit() {
     let mut rig = Rig::with(three_seconds());
@@ -122,7 +122,7 @@ fn trap_26_unresponsive_and_back_on_the_same_circuit() {
     );
 }
 
-/// 4.8: "peer closed; no second DOWN"; the subscription comes back on the next circuit.
+/// "peer closed; no second DOWN"; the subscription comes back on the next circuit.
 #[test]
 fn an_unresponsive_circuit_that_ends_tells_nothing_twice() {
     let mut rig = Rig::with(three_seconds());
@@ -182,7 +182,7 @@ fn a_channel_created_in_bad_times_connects_with_the_recovery() {
     assert_eq!(rig.heard(), [Heard::Life(1, Lifecycle::Connected)]);
 }
 
-/// 4.4: READ_SYNC to servers below 4.3.
+/// READ_SYNC to servers below 4.3.
 #[test]
 fn very_old_servers_are_probed_with_read_sync() {
     let mut rig = Rig::with(three_seconds());
@@ -203,7 +203,7 @@ fn very_old_servers_are_probed_with_read_sync() {
     assert_eq!(rig.events(), []);
 }
 
-/// 12 (7): "beacons every 15 s suppress ECHO"; 4.6: with T = 30 the first two beacons are not
+/// "beacons every 15 s suppress ECHO"; with T = 30 the first two beacons are not
 /// trusted. Traps 17 and 24.
 #[test]
 fn trap_24_beacons_suppress_the_echo() {
@@ -223,7 +223,7 @@ fn trap_24_beacons_suppress_the_echo() {
     assert_eq!(echoes, [30]);
 }
 
-/// 4.7: the send watchdog.
+/// The send watchdog.
 #[test]
 fn a_server_that_does_not_read_is_unresponsive() {
     let mut rig = Rig::with(three_seconds());
@@ -243,7 +243,6 @@ fn a_server_that_does_not_read_is_unresponsive() {
     assert_eq!(rig.events()[0], unresponsive);
 }
 
-/// 4.11 and 12 (12).
 #[test]
 fn trap_42_flow_control() {
     let mut rig = Rig::new();
@@ -285,7 +284,7 @@ fn trap_42_flow_control() {
     assert_eq!(rig.sent(c), [""; 0]);
 }
 
-/// The `ioid` of the read that refreshes subscription 1 once the server answers again (4.9).
+/// The `ioid` of the read that refreshes subscription 1 once the server answers again.
 fn refreshed(rig: &mut Rig, c: CircuitId) -> u32 {
     silence(rig, c);
     rig.feed(c, &[echo()]);

@@ -23,7 +23,7 @@ fn confirmation(subid: SubId, sid: u32) -> tcp::Response<'static> {
     }
 }
 
-/// 5.5, the bytes of EVENT_ADD; 5.3: after the connection, in order of creation.
+/// The bytes of EVENT_ADD; after the connection, in order of creation.
 #[test]
 fn subscriptions_of_a_channel_that_is_not_there_yet_are_installed_at_connect() {
     let mut rig = Rig::new();
@@ -45,7 +45,7 @@ fn subscriptions_of_a_channel_that_is_not_there_yet_are_installed_at_connect() {
     );
 }
 
-/// Trap 27 and 12 (4): once per connection, with the same identifiers.
+/// Trap 27: once per connection, with the same identifiers.
 #[test]
 fn trap_27_subscriptions_come_back_once_after_a_reconnect() {
     let mut rig = Rig::new();
@@ -181,7 +181,7 @@ fn trap_33_an_empty_array_with_meta_data_is_a_value() {
     );
 }
 
-/// 5.7: a status instead of a value, and updates whose length contradicts their count.
+/// A status instead of a value, and updates whose length contradicts their count.
 #[test]
 fn updates_without_value_carry_a_status() {
     let mut rig = Rig::new();
@@ -221,7 +221,7 @@ fn updates_without_value_carry_a_status() {
     );
 }
 
-/// 12 (13): counts of 65535 and more use the extended header.
+/// Counts of 65535 and more use the extended header.
 #[test]
 fn large_subscriptions_use_the_extended_header() {
     let mut rig = Rig::new();
@@ -245,7 +245,7 @@ fn large_subscriptions_use_the_extended_header() {
     );
 }
 
-/// 5.9: cancels in order, then the channel; updates still on their way find nobody.
+/// Cancels in order, then the channel; updates still on their way find nobody.
 #[test]
 fn closing_a_channel_cancels_its_subscriptions() {
     let mut rig = Rig::new();

@@ -10,7 +10,7 @@ use ca_proto::wire::{Minor, datagram_frames, tcp, udp};
 
 use crate::rig::*;
 
-/// 2.10: what the version of a reply means for address and port. Traps 2 and 3.
+/// What the version of a reply means for address and port. Traps 2 and 3.
 #[test]
 fn trap_2_replies_say_where_the_server_is() {
     let from: SocketAddrV4 = "10.0.0.9:40000".parse().unwrap();
@@ -69,7 +69,6 @@ fn trap_1_reflected_requests_and_mad_addresses_are_dropped() {
     );
 }
 
-/// 2.11 and 12 (9).
 #[test]
 fn trap_4_duplicate_replies() {
     let mut rig = Rig::new();
@@ -110,7 +109,7 @@ fn trap_31_a_reply_for_a_closed_channel_is_ignored() {
     assert_eq!(rig.actions(), []);
 }
 
-/// 12 (3): prompt answers; 2000 names of 20 characters need 80 datagrams and one circuit.
+/// Prompt answers; 2000 names of 20 characters need 80 datagrams and one circuit.
 #[test]
 fn two_thousand_channels_of_a_prompt_server_connect_without_a_pause() {
     let mut rig = Rig::new();
@@ -142,7 +141,7 @@ fn name_server_only() -> ClientParams {
     params().search_addrs(vec![]).name_servers(vec![OTHER])
 }
 
-/// 2.12 and 12 (10): names are sent only to servers that announced 4.12; until then they do not
+/// Names are sent only to servers that announced 4.12; until then they do not
 /// back off.
 #[test]
 fn name_servers_alone_find_names() {
@@ -193,7 +192,7 @@ fn name_servers_alone_find_names() {
     );
 }
 
-/// Defect 10.7, and a name server that was away gets the open questions at once.
+/// A name server that was away gets the open questions at once.
 #[test]
 fn a_name_server_that_comes_back_is_asked_with_names() {
     let mut rig = Rig::with(name_server_only().connection_timeout(secs(1_000)));
@@ -221,7 +220,7 @@ fn a_name_server_that_comes_back_is_asked_with_names() {
     assert_eq!(rig.sent(ns).len(), 2);
 }
 
-/// 2.12: UDP and name servers get the same bytes; only name servers may answer on a circuit.
+/// UDP and name servers get the same bytes; only name servers may answer on a circuit.
 #[test]
 fn name_servers_get_the_datagrams_of_udp() {
     let mut rig = Rig::with(params().name_servers(vec![OTHER]));
@@ -251,7 +250,7 @@ fn name_servers_get_the_datagrams_of_udp() {
     );
 }
 
-/// 3.5, trap 16: a datagram of length zero to the repeater of this host, from the search socket.
+/// Trap 16: a datagram of length zero to the repeater of this host, from the search socket.
 #[test]
 fn trap_16_registers_with_the_local_repeater() {
     let mut rig = Rig::with(params().repeater_port(5065));
@@ -309,7 +308,7 @@ fn shutdown_leaves_nothing_open() {
     assert_eq!(refused, Err(OpenError::ShutDown));
 }
 
-/// Trap 6 and 12 (8): a beacon anomaly hurries what is searched slowly.
+/// Trap 6: a beacon anomaly hurries what is searched slowly.
 #[test]
 fn beacon_anomaly_brings_slow_channels_back() {
     let mut rig = Rig::new();
@@ -324,7 +323,7 @@ fn beacon_anomaly_brings_slow_channels_back() {
     assert_eq!(rig.search_times_until(330_000), [303_104, 311_296, 327_680]);
 }
 
-/// 3.3: "After a circuit to the server was lost, the record is unset again": the beacon that comes
+/// "After a circuit to the server was lost, the record is unset again": the beacon that comes
 /// out of time afterwards hurries nobody.
 #[test]
 fn a_lost_server_starts_its_beacons_anew() {

@@ -29,7 +29,7 @@ fn channel(ty: u16, count: u32, minor: u16) -> (Rig, Cid, CircuitId) {
     (rig, cid, c)
 }
 
-/// 5.5: `000f ffff 0014 0000 <sid> <ioid> 00000000 00030d40`; trap 35, 12 (13).
+/// `000f ffff 0014 0000 <sid> <ioid> 00000000 00030d40`; trap 35.
 #[test]
 fn trap_35_a_large_count_needs_the_extended_header() {
     let (mut rig, cid, c) = channel(6, 200_000, 13);
@@ -51,7 +51,7 @@ fn trap_35_a_large_count_needs_the_extended_header() {
     assert_eq!(rig.bytes(c).len(), 16);
 }
 
-/// 4.4 and 12 (11): count 0 only to servers from 4.13 on.
+/// Count 0 only to servers from 4.13 on.
 #[test]
 fn trap_23_count_zero_is_replaced_for_old_servers() {
     for (minor, expected) in [(13, 0), (12, 3), (11, 3)] {
@@ -169,7 +169,7 @@ fn trap_37_short_strings() {
     assert_eq!(none, hex("0004 0000 0000 0000 00000014 00000000"));
 }
 
-/// 5.5: other scalars in natural size, padded to 8.
+/// Other scalars in natural size, padded to 8.
 #[test]
 fn scalars_are_padded_with_zeros() {
     let (mut rig, cid, c) = channel(1, 1, 13);
@@ -214,7 +214,7 @@ fn large_values_are_shared() {
     assert_eq!(rig.bytes(c).len(), 16 + 5_008);
 }
 
-/// 5.6, in its order.
+/// What is refused first is told: the connection, then access, then what is asked.
 #[test]
 fn requests_that_cannot_work_are_refused_here() {
     let mut rig = Rig::new();
@@ -260,7 +260,7 @@ fn requests_that_cannot_work_are_refused_here() {
     assert_eq!(rig.heard(), []);
 }
 
-/// 4.4: servers below 4.9 have no large messages.
+/// Servers below 4.9 have no large messages.
 #[test]
 fn old_servers_get_no_large_requests() {
     let (mut rig, cid, c) = channel(4, 70_000, 8);
@@ -396,7 +396,7 @@ fn trap_11_a_late_answer_never_reaches_the_next_operation() {
     assert!(places.contains(&slow.0), "{places:?}");
 }
 
-/// 5.4, 5.8: pending operations first, in order of issue, then the news. Traps 28 and 29.
+/// Pending operations first, in order of issue, then the news. Traps 28 and 29.
 #[test]
 fn trap_28_a_lost_circuit_answers_what_is_pending() {
     let mut rig = Rig::new();
@@ -421,7 +421,6 @@ fn trap_28_a_lost_circuit_answers_what_is_pending() {
     assert_eq!(rig.heard(), []);
 }
 
-/// 5.8, last column.
 #[test]
 fn closing_a_channel_drops_its_operations_silently() {
     let mut rig = Rig::new();

@@ -9,9 +9,11 @@ mod sync;
 mod udp;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ca_proto::Instant;
 use ca_proto::dbr::{Snapshot, Value};
@@ -233,6 +235,15 @@ impl SimIoc {
         for task in self.handle.0.halt() {
             task.await;
         }
+        // What very many channels have left.
+        poll_fn(|cx| {
+            if !self.handle.0.clear() {
+                return Poll::Ready(());
+            }
+            self.handle.0.runtime().yield_now(cx);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Serves again after [`stop`](Self::stop), on the same ports; does nothing while it serves.

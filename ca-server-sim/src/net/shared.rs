@@ -37,6 +37,9 @@ struct State {
     synced: Option<Instant>,
 }
 
+/// The IOC has more to do at once.
+pub(super) struct Busy;
+
 /// How long the wall clock is taken to go like the monotonic one: a look costs as much as a put.
 const WALL_PERIOD: Duration = Duration::from_millis(100);
 
@@ -107,8 +110,9 @@ impl Shared {
         drop(old);
     }
 
-    /// Does what is due, and says until when the timer task sleeps.
-    pub(super) fn arm(&self, waker: &Waker) -> Option<Instant> {
+    /// Does what is due, and a turn of what is left to do. Says until when the timer task sleeps; an error is
+    /// that it is to come back as soon as others had their turn.
+    pub(super) fn arm(&self, waker: &Waker) -> Result<Option<Instant>, Busy> {
         let mut wakers = WakerList::new();
         let (mut state, now) = self.lock();
         if state.ioc.poll_timeout().is_some_and(|at| at <= now) {
@@ -116,7 +120,10 @@ impl Shared {
         }
         state.armed = state.ioc.poll_timeout();
         state.timer = Some(waker.clone());
-        let armed = state.armed;
+        let armed = match state.ioc.has_work() || state.armed.is_some_and(|at| at <= now) {
+            true => Err(Busy),
+            false => Ok(state.armed),
+        };
         let expelled = state.expelled();
         state.collect(&mut wakers);
         let log = state.ioc.limits.take_lines();
@@ -162,6 +169,7 @@ impl Shared {
         let (mut state, now) = self.lock();
         state.ioc.stop(now);
         state.timer = None;
+        state.armed = None;
         let circuits = std::mem::take(&mut state.circuits);
         let mut tasks = std::mem::take(&mut state.tasks);
         drop(state);
@@ -170,6 +178,14 @@ impl Shared {
             task.abort();
         }
         tasks
+    }
+
+    /// Does a turn of what is left to do; true if there is more.
+    pub(super) fn clear(&self) -> bool {
+        self.with(|ioc, now| {
+            ioc.work(now);
+            ioc.has_work()
+        })
     }
 
     /// Makes room for the task of a circuit, before it is started.

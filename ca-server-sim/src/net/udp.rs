@@ -34,8 +34,9 @@ impl UdpTask {
             // Clock, not timer, decides what is due.
             let deadline = self.shared.arm(cx.waker());
             self.send(cx);
-            self.timer.reset(deadline);
-            if exhausted {
+            let busy = deadline.is_err();
+            self.timer.reset(deadline.unwrap_or(None));
+            if exhausted || busy {
                 self.shared.runtime().yield_now(cx);
                 return Poll::Pending;
             }

@@ -95,10 +95,14 @@ impl Peer {
 
     /// Takes over what there is to send; true if there is nothing.
     pub(crate) fn take(&mut self, ioc: &mut Ioc) -> bool {
-        if self.unsent.is_empty()
-            && let Some(queue) = ioc.transmit(self.circuit)
-        {
-            std::mem::swap(queue, &mut self.unsent);
+        // Twice: replies that take long to make begin with the first look.
+        for _ in 0..2 {
+            work(ioc);
+            if self.unsent.is_empty()
+                && let Some(queue) = ioc.transmit(self.circuit)
+            {
+                std::mem::swap(queue, &mut self.unsent);
+            }
         }
         self.unsent.is_empty()
     }
@@ -261,7 +265,15 @@ impl Peer {
         let circuit = self.circuit;
         drop(self);
         ioc.handle_closed(at(0), circuit);
+        work(ioc);
         while ioc.poll_woken().is_some() {}
+    }
+}
+
+/// Has everything done that is left for later turns.
+pub(crate) fn work(ioc: &mut Ioc) {
+    while ioc.has_work() {
+        ioc.work(at(0));
     }
 }
 
@@ -276,8 +288,8 @@ pub(crate) fn refused(ioc: &Ioc) -> u64 {
 
 /// The last status that put-notifies were answered with.
 pub(crate) fn put_status(replies: &[Reply]) -> Option<EcaStatus> {
-    let answers = replies
+    let mut answers = replies
         .iter()
         .filter(|reply| reply.0 == Command::WRITE_NOTIFY.0);
-    answers.last().map(|reply| EcaStatus(reply.1))
+    answers.next_back().map(|reply| EcaStatus(reply.1))
 }

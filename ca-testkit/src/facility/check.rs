@@ -392,7 +392,7 @@ impl Context<'_> {
         }
         let place = self.find(sub.pv, reading, sub.spec.count, sub.place)?;
         // A refresh may overtake updates that wait in the server: requests are answered beside its
-        // event queue (`destroy_tcp_client` of EPICS Base). They follow it, in order.
+        // event queue (`PROTOCOL.md`, facts verified on the wire). They follow it, in order.
         if !update.refresh {
             sub.place = place;
         }

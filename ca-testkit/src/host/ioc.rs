@@ -296,6 +296,10 @@ impl Host for IocHost {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.ioc.handle_timeout(now);
+        // Turns are for those that wait meanwhile; here nobody does.
+        while self.ioc.poll_timeout().is_some_and(|at| at <= now) {
+            self.ioc.handle_timeout(now);
+        }
         self.watch();
         while let Some(circuit) = self.ioc.poll_expelled() {
             if let Some(&conn) = self.by_circuit.get(&circuit) {
@@ -309,6 +313,9 @@ impl Host for IocHost {
         loop {
             if let Some(output) = self.output.pop_front() {
                 return Some(output);
+            }
+            while self.ioc.has_work() {
+                self.ioc.work(now);
             }
             while let Some(circuit) = self.ioc.poll_woken() {
                 self.ready.extend(self.by_circuit.get(&circuit).copied());

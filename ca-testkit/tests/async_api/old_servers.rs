@@ -118,7 +118,7 @@ fn a_silent_server_is_asked_for_an_echo_whatever_the_version() {
     });
 }
 
-/// 4.7: `SERVER_DISCONN`; older servers end the circuit.
+/// `SERVER_DISCONN`; older servers end the circuit.
 #[test]
 fn a_pv_that_ends_is_found_again_whatever_the_version() {
     with_each(async |rt, server, client, minor| {
@@ -136,7 +136,7 @@ fn a_pv_that_ends_is_found_again_whatever_the_version() {
     });
 }
 
-/// 4.6: `CREATE_CH_FAIL`; older servers answer with `ERROR`.
+/// `CREATE_CH_FAIL`; older servers answer with `ERROR`.
 #[test]
 fn a_name_that_is_found_and_cannot_be_created_times_out_whatever_the_version() {
     with_each(async |_, server, client, minor| {

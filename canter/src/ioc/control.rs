@@ -3,6 +3,7 @@
 
 use ca_proto::access::AccessRights;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
+use ca_proxy::Pattern;
 use ca_server_sim::net::{ServeError, SimIoc};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -10,7 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::json::JsonSample;
-use crate::proxy::pattern::Pattern;
 use crate::put::input::{self, Mode, Target};
 use crate::sample::Sample;
 use crate::text;

@@ -78,8 +78,10 @@ fn json_and_junit_hold_every_check() {
     let checks = report["groups"][0]["checks"].as_array().unwrap();
     let skipped = checks.iter().filter(|check| check["outcome"] == "skipped");
     assert_eq!((checks.len(), skipped.count()), (19, 15));
-    assert!(junit.contains(r#"<testsuite name="string" tests="19" failures="0" skipped="15">"#));
+    let suite = r#"<testsuite name="string" tests="19" skipped="15" errors="0" failures="0">"#;
+    assert!(junit.contains(suite), "{junit}");
     assert_eq!(junit.matches("<testcase ").count(), 19);
+    assert_eq!(junit.matches("<skipped ").count(), 15);
 }
 
 #[test]

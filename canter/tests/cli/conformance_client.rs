@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use canter::conformance::Outcome;
-use canter::conformance::client::{self, ClientTarget};
+use ca_conformance::Outcome;
+use ca_conformance::client::{self, ClientTarget};
 
 use crate::common::{Run, command_on};
 

@@ -72,7 +72,7 @@ async fn as_string<A: Api>(bench: Bench<'_, A>) -> Check {
     converts(bench, "string", "text", "text").await
 }
 
-/// PROTOCOL.md, "Facts seen on the wire".
+/// PROTOCOL.md, "Facts verified on the wire".
 async fn base_prefix<A: Api>(bench: Bench<'_, A>) -> Check {
     converts(bench, "long", "0x10", 16).await?;
     converts(bench, "long", "010", 8).await?;

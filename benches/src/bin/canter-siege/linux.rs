@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ca_bench::siege::{Attack, Latency, Server, Target, client, honest};
+use ca_bench::siege::{Attack, Latency, Server, Target, client, holds, honest};
 use clap::{Parser, Subcommand};
 use hdrhistogram::Histogram;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -40,6 +40,15 @@ struct Args {
     /// Repeats of everything; the table shows the least and the largest of each figure
     #[arg(long, default_value = "3")]
     repeats: u32,
+    /// Channels, subscriptions or puts of each circuit of an attack by masses, at most
+    #[arg(long, default_value = "400000")]
+    each: usize,
+    /// With the limits that the book names for networks with hosts that are not trusted
+    #[arg(long)]
+    hardened: bool,
+    /// How long a call holds the IOC under attacks by masses, in memory and without sockets, instead
+    #[arg(long)]
+    holds: bool,
     /// These attacks only
     #[arg(long, value_name = "NAME", value_parser = attack)]
     only: Vec<Attack>,
@@ -56,6 +65,8 @@ enum Role {
         tcp: SocketAddrV4,
         repeater: u16,
         connections: usize,
+        per_host: usize,
+        each: usize,
     },
 }
 
@@ -76,17 +87,21 @@ pub(super) fn main() -> ExitCode {
             tcp,
             repeater,
             connections,
+            per_host,
+            each,
         }) => {
             let target = Target {
                 udp,
                 tcp,
                 repeater,
                 connections,
-                per_host: PER_HOST,
+                per_host,
+                each,
                 pause: Duration::ZERO,
             };
             attacker(attack, &target).map(|()| true)
         }
+        None if args.holds => show_holds(&args),
         None => siege(&args),
     };
     match result {
@@ -123,16 +138,12 @@ struct Attacker {
 }
 
 impl Attacker {
-    fn start(
-        attack: Attack,
-        server: &Server,
-        repeater: u16,
-        connections: usize,
-    ) -> Result<Self, Failure> {
+    fn start(args: &Args, attack: Attack, server: &Server, repeater: u16) -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         let (udp, tcp) = (server.udp.to_string(), server.tcp.to_string());
         command.args(["attack", attack.name(), &udp, &tcp]);
-        command.args([repeater.to_string(), connections.to_string()]);
+        command.args([repeater.to_string(), connections(args, attack).to_string()]);
+        command.args([per_host(args).to_string(), each(args).to_string()]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -164,26 +175,69 @@ struct Run {
     refused: bool,
 }
 
-fn limits(attack: Attack) -> Vec<String> {
+/// Connections that the IOC takes from one address.
+const fn per_host(args: &Args) -> usize {
+    if args.hardened { 32 } else { PER_HOST }
+}
+
+/// Channels or subscriptions that it takes from a circuit, as far as an attack has so many.
+fn each(args: &Args) -> usize {
+    if args.hardened {
+        args.each.min(10_000)
+    } else {
+        args.each
+    }
+}
+
+/// Circuits of an attack. A host that may have few subscriptions in each takes all the circuits that it
+/// may have.
+fn connections(args: &Args, attack: Attack) -> usize {
+    let held = if args.hardened {
+        args.connections.min(800)
+    } else {
+        args.connections
+    };
+    match attack {
+        Attack::Idle => held,
+        Attack::Slow => SLOW.min(held),
+        Attack::Search | Attack::Stopped | Attack::Giant | Attack::Beacons => BUSY,
+        Attack::Strides => 1,
+        _ if args.hardened => 32,
+        _ => 1,
+    }
+}
+
+/// Those of the chapter about configuration.
+const HARDENED: [&str; 8] = [
+    "max_circuits=1000",
+    "max_circuits_per_host=32",
+    "max_channels_per_circuit=10000",
+    "max_subscriptions_per_circuit=10000",
+    "max_payload=1048576",
+    "max_waiting_put_bytes=1048576",
+    "version_timeout=5",
+    "stall_timeout=20",
+];
+
+fn limits(args: &Args, attack: Attack) -> Vec<String> {
     let text: &[&str] = match attack {
         // So that what is closed is closed while we look.
         Attack::Idle => &["version_timeout=2"],
         Attack::Stopped => &["stall_timeout=1"],
         Attack::Slow => &["version_timeout=3"],
-        Attack::Search | Attack::Giant | Attack::Beacons => &[],
+        _ => &[],
     };
-    let mut limits: Vec<String> = text.iter().map(|&limit| limit.to_owned()).collect();
-    limits.push(format!("max_circuits_per_host={PER_HOST}"));
+    let hardened: &[&str] = if args.hardened { &HARDENED } else { &[] };
+    let all = hardened.iter().chain(text);
+    let mut limits: Vec<String> = all.map(|&limit| limit.to_owned()).collect();
+    if !args.hardened {
+        limits.push(format!("max_circuits_per_host={PER_HOST}"));
+    }
     limits
 }
 
 fn run_once(args: &Args, attack: Attack) -> Result<Run, Failure> {
-    let mut server = Server::start(&args.canter, &limits(attack))?;
-    let connections = match attack {
-        Attack::Idle => args.connections,
-        Attack::Slow => SLOW.min(args.connections),
-        _ => BUSY,
-    };
+    let mut server = Server::start(&args.canter, &limits(args, attack))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -201,7 +255,7 @@ fn run_once(args: &Args, attack: Attack) -> Result<Run, Failure> {
         let registered = tokio::time::timeout(PATIENCE, registered).await;
         registered.map_err(|_| "the client's repeater has not answered in time")?;
         let alone = honest(&client, args.rounds, PAUSE).await?;
-        let attacker = Attacker::start(attack, &server, repeater, connections)?;
+        let attacker = Attacker::start(args, attack, &server, repeater)?;
         let beside = honest(&client, args.rounds, PAUSE).await?;
         for setting in attack.limits() {
             server.logs(setting, PATIENCE);
@@ -241,6 +295,21 @@ fn run_once(args: &Args, attack: Attack) -> Result<Run, Failure> {
 fn free_port() -> io::Result<u16> {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
     Ok(socket.local_addr()?.port())
+}
+
+/// Fails if a call takes longer than a millisecond of the processor.
+fn show_holds(args: &Args) -> Result<bool, Failure> {
+    println!("processor time of the longest call in microseconds, of how many\n");
+    println!("| attack | a chunk | output | a turn of what is left | closing, or the program |");
+    println!("|---|---|---|---|---|");
+    let mut good = true;
+    for hold in holds(args.each)? {
+        let all = [hold.chunk, hold.output, hold.turn, hold.end];
+        let text = all.map(|one| format!("{} of {}", one.most.as_micros(), one.calls));
+        println!("| {} | {} |", hold.name, text.join(" | "));
+        good &= all.iter().all(|one| one.long == 0);
+    }
+    Ok(good)
 }
 
 fn siege(args: &Args) -> Result<bool, Failure> {

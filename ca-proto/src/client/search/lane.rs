@@ -62,7 +62,7 @@ impl Lane {
     }
 }
 
-/// Mean and deviation of the round trip, in seconds (2.6).
+/// Mean and deviation of the round trip, in seconds (`udpiiu::updateRTTE`).
 #[derive(Debug)]
 pub(super) struct RoundTrip {
     mean: f64,

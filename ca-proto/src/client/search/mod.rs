@@ -287,7 +287,8 @@ impl SearchScheduler {
         now + Duration::from_nanos(period - since % period)
     }
 
-    /// Every name of the last try was answered and more are waiting: no pause (2.7).
+    /// Every name of the last try was answered and more are waiting: no pause
+    /// (`searchTimer::uninstallChanDueToSuccessfulSearchResponse`).
     fn continue_at_once(&mut self, now: Instant, i: usize) {
         let more = self.queues.head(Place::Pending(i as u8)).is_some();
         let lane = &mut self.lanes[i];

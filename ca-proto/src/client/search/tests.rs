@@ -62,7 +62,7 @@ impl Bench {
     }
 }
 
-/// 2.9 and 12 (1), without the wait of lane 0.
+/// Without the wait of lane 0.
 #[test]
 fn lone_unanswered_channel_backs_off_as_measured() {
     let mut bench = Bench::new(1);
@@ -78,7 +78,7 @@ fn lone_unanswered_channel_backs_off_as_measured() {
     assert_eq!(bench.search.attempts(Cid(0)), 15);
 }
 
-/// 2.3: lanes for each maximum period.
+/// Lanes for each maximum period.
 #[test]
 fn lanes_follow_the_maximum_period() {
     for (secs, lanes) in [
@@ -94,7 +94,7 @@ fn lanes_follow_the_maximum_period() {
     }
 }
 
-/// 2.2: "20-character names give 40-byte messages, 25 names, 1016 bytes"; everything opened before
+/// "20-character names give 40-byte messages, 25 names, 1016 bytes"; everything opened before
 /// the poll shares datagrams.
 #[test]
 fn new_channels_share_full_datagrams_at_once() {
@@ -113,7 +113,7 @@ fn new_channels_share_full_datagrams_at_once() {
     assert_eq!(sizes[..3], [(5, 25), (37, 25), (37, 25)]);
 }
 
-/// 12 (2): "500 unanswered names: <= 1 datagram per lane firing".
+/// "500 unanswered names: <= 1 datagram per lane firing".
 #[test]
 fn unanswered_names_cost_one_datagram_per_lane_and_firing() {
     let mut bench = Bench::new(500);
@@ -131,7 +131,7 @@ fn unanswered_names_cost_one_datagram_per_lane_and_firing() {
     assert!(in_lane_0.windows(2).all(|w| w[1] - w[0] == 32));
 }
 
-/// 2.7 and 12 (3): with prompt answers there is no pause, and the bursts double up to 64.
+/// With prompt answers there is no pause, and the bursts double up to 64.
 #[test]
 fn answered_names_are_followed_at_once_by_doubling_bursts() {
     let mut bench = Bench::new(5_000);
@@ -155,7 +155,7 @@ fn answered_names_are_followed_at_once_by_doubling_bursts() {
     assert_eq!(bench.search.poll_timeout(), None);
 }
 
-/// 2.5 step 4: a miss halves the threshold and starts over with one datagram.
+/// A miss halves the threshold and starts over with one datagram.
 #[test]
 fn a_missing_answer_slows_down() {
     let mut bench = Bench::new(2_000);
@@ -186,7 +186,7 @@ fn a_missing_answer_slows_down() {
     assert_eq!(bursts[5..8], [2, 4, 4]);
 }
 
-/// 2.6: sequence numbers outside the last try change nothing but the channel itself.
+/// Sequence numbers outside the last try change nothing but the channel itself.
 #[test]
 fn a_late_answer_does_not_count() {
     let mut bench = Bench::new(3);
@@ -202,7 +202,7 @@ fn a_late_answer_does_not_count() {
     assert!((0.33..0.34).contains(&estimate), "{estimate}");
 }
 
-/// 2.8: the governor's ticks are those of a timer that runs since the start.
+/// The governor's ticks are those of a timer that runs since the start.
 #[test]
 fn lost_channels_wait_for_the_governor() {
     let mut bench = Bench::new(2);
@@ -218,7 +218,7 @@ fn lost_channels_wait_for_the_governor() {
     assert_eq!(bench.search.attempts(Cid(0)), 2);
 }
 
-/// 2.8, 12 (8): an anomaly moves slow channels to the boost lane, tried within 8.192 s.
+/// An anomaly moves slow channels to the boost lane, tried within 8.192 s.
 #[test]
 fn an_anomaly_brings_slow_channels_back_within_8_seconds() {
     let mut bench = Bench::new(1);
@@ -244,7 +244,6 @@ fn a_new_channel_leaves_the_others_alone() {
     assert_eq!(bench.times_of(Cid(1))[..4], [9_000, 9_032, 9_096, 9_224]);
 }
 
-/// Defect 10.1.
 #[test]
 fn a_name_that_cannot_be_sent_blocks_nobody() {
     let mut bench = Bench::new(2);
@@ -277,7 +276,7 @@ fn closing_a_searched_channel_does_not_slow_the_rest() {
     assert_eq!(bench.search.lanes[0].frames.to_string(), "2");
 }
 
-/// 2.7: connected channels are in no list.
+/// Connected channels are in no list.
 #[test]
 fn found_channels_need_no_timer() {
     let mut bench = Bench::new(1);

@@ -63,120 +63,133 @@ impl Story<'_> {
         self.site.w.with(host, |ioc, now| act(ioc, now, &name))
     }
 
+    /// Carries an operation out, and looks at the host that has acted; what it came to.
     pub(super) fn act(&mut self, op: Op) -> Result<String, String> {
-        let mut touched = None;
-        let what = match op {
-            Op::Open { client, name } => {
-                let (host, pv) = (self.client(client), self.name(name));
-                touched = Some(host);
-                let name = self.site.names[pv].text.clone();
-                self.with_client(host, |c, now| c.open(now, &name));
-                name
-            }
-            Op::Close { client, name } => {
-                let (host, pv) = (self.client(client), self.name(name));
-                touched = Some(host);
-                let name = self.site.names[pv].text.clone();
-                self.checker.closed(host, pv);
-                self.with_client(host, |c, now| c.close(now, &name));
-                name
-            }
-            Op::Subscribe {
-                client,
-                name,
-                family,
-                count,
-                mask,
-            } => {
-                let (host, pv) = (self.client(client), self.name(name));
-                touched = Some(host);
-                let spec = SubSpec {
-                    ty: TypeSpec::Family(Family::ALL[usize::from(family) % 5]),
-                    count: count.into(),
-                    mask: EventMask((mask % 16).max(1).into()),
-                };
-                self.subscribe(host, pv, spec)
-            }
-            Op::Cancel { client, nth } => {
+        let (acted, what) = match op {
+            Op::Open { client, .. }
+            | Op::Close { client, .. }
+            | Op::Subscribe { client, .. }
+            | Op::Cancel { client, .. }
+            | Op::Read { client, .. }
+            | Op::Put { client, .. }
+            | Op::PutNotify { client, .. }
+            | Op::GiveUp { client } => {
                 let host = self.client(client);
-                touched = Some(host);
-                self.cancel(host, nth.into())
+                (Some(host), self.user_acts(host, op))
             }
-            Op::Read {
-                client,
-                name,
-                family,
-            } => {
-                let (host, pv) = (self.client(client), self.name(name));
-                touched = Some(host);
-                self.read(host, pv, family)
-            }
-            Op::Put { client, name } => {
-                let (host, pv) = (self.client(client), self.name(name));
-                touched = Some(host);
-                // The gateway passes all puts on as puts with completion.
-                self.put(host, pv, self.site.names[pv].behind.is_some())
-            }
-            Op::PutNotify {
-                client,
-                name,
-                times,
-            } => {
-                let (host, pv) = (self.client(client), self.name(name));
-                touched = Some(host);
-                let puts = (0..times.max(1)).map(|_| self.put(host, pv, true));
-                puts.collect::<Vec<_>>().join(", ")
-            }
-            Op::GiveUp { client } => {
-                let host = self.client(client);
-                touched = Some(host);
-                let first = self.site.client(host).unanswered().next();
-                match first.map(|(token, _)| token) {
-                    Some(token) => {
-                        self.checker.gave_up(host, token);
-                        self.with_client(host, |c, _| c.cancel(token));
-                        format!("{token:?}")
-                    }
-                    None => "nothing".to_owned(),
-                }
+            Op::Post { name, .. }
+            | Op::Finish { name }
+            | Op::Rights { name, .. }
+            | Op::Delete { name } => {
+                let pv = self.pv(name);
+                let host = self.site.iocs[self.site.names[pv].ioc].host;
+                (Some(host), self.owner_acts(pv, op))
             }
             Op::Busy { client, busy } => {
                 let host = self.client(client);
                 self.with_client(host, |c, _| c.set_reading(!busy));
-                String::new()
-            }
-            Op::Post { name, times } => {
-                let pv = self.pv(name);
-                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
-                self.post(pv, times)
-            }
-            Op::Finish { name } => {
-                let pv = self.pv(name);
-                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
-                // Those that end by themselves are left alone, to see when they do.
-                if self.site.is_endless(pv) {
-                    self.finish(pv);
-                }
-                self.site.names[pv].text.clone()
-            }
-            Op::Rights { name, rights } => {
-                let pv = self.pv(name);
-                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
-                self.set_rights(pv, AccessRights::from_bits((rights & 3).into()));
-                self.site.names[pv].text.clone()
-            }
-            Op::Delete { name } => {
-                let pv = self.pv(name);
-                touched = Some(self.site.iocs[self.site.names[pv].ioc].host);
-                self.delete(pv, !self.site.names[pv].deleted);
-                self.site.names[pv].text.clone()
+                (None, String::new())
             }
             Op::Reset { .. }
             | Op::ResetAfter { .. }
             | Op::Link { .. }
             | Op::Cut { .. }
             | Op::ClockJump { .. }
-            | Op::Attack { .. } => self.harm(op),
+            | Op::Attack { .. } => (None, self.harm(op)),
+            Op::Stop { .. }
+            | Op::PowerOff { .. }
+            | Op::Start { .. }
+            | Op::Move { .. }
+            | Op::Replace { .. }
+            | Op::Restart { .. } => (None, self.machine_acts(op)),
+            Op::Heal => {
+                self.heal();
+                (None, String::new())
+            }
+        };
+        if let Some(host) = acted {
+            self.look_at(host)?;
+        }
+        Ok(what)
+    }
+
+    /// The user of a client; nothing for what users do not do.
+    fn user_acts(&mut self, host: HostId, op: Op) -> String {
+        match op {
+            Op::Open { name, .. } => {
+                let name = self.site.names[self.name(name)].text.clone();
+                self.with_client(host, |c, now| c.open(now, &name));
+                name
+            }
+            Op::Close { name, .. } => {
+                let pv = self.name(name);
+                let name = self.site.names[pv].text.clone();
+                self.checker.closed(host, pv);
+                self.with_client(host, |c, now| c.close(now, &name));
+                name
+            }
+            Op::Subscribe {
+                name,
+                family,
+                count,
+                mask,
+                ..
+            } => {
+                let spec = SubSpec {
+                    ty: TypeSpec::Family(Family::ALL[usize::from(family) % 5]),
+                    count: count.into(),
+                    mask: EventMask((mask % 16).max(1).into()),
+                };
+                self.subscribe(host, self.name(name), spec)
+            }
+            Op::Cancel { nth, .. } => self.cancel(host, nth.into()),
+            Op::Read { name, family, .. } => self.read(host, self.name(name), family),
+            Op::Put { name, .. } => {
+                let pv = self.name(name);
+                // The gateway passes all puts on as puts with completion.
+                self.put(host, pv, self.site.names[pv].behind.is_some())
+            }
+            Op::PutNotify { name, times, .. } => {
+                let pv = self.name(name);
+                let puts = (0..times.max(1)).map(|_| self.put(host, pv, true));
+                puts.collect::<Vec<_>>().join(", ")
+            }
+            Op::GiveUp { .. } => self.give_up(host),
+            _ => String::new(),
+        }
+    }
+
+    /// Cancels the oldest operation that waits for its answer.
+    fn give_up(&mut self, host: HostId) -> String {
+        let first = self.site.client(host).unanswered().next();
+        let Some((token, _)) = first else {
+            return "nothing".to_owned();
+        };
+        self.checker.gave_up(host, token);
+        self.with_client(host, |c, _| c.cancel(token));
+        format!("{token:?}")
+    }
+
+    /// The program that owns a PV; nothing for what such programs do not do.
+    fn owner_acts(&mut self, pv: PvIndex, op: Op) -> String {
+        match op {
+            Op::Post { times, .. } => return self.post(pv, times),
+            // Those that end by themselves are left alone, to see when they do.
+            Op::Finish { .. } if self.site.is_endless(pv) => {
+                self.finish(pv);
+            }
+            Op::Rights { rights, .. } => {
+                self.set_rights(pv, AccessRights::from_bits((rights & 3).into()));
+            }
+            Op::Delete { .. } => self.delete(pv, !self.site.names[pv].deleted),
+            _ => {}
+        }
+        self.site.names[pv].text.clone()
+    }
+
+    /// Programs and machines that end, begin and move; nothing for other operations.
+    fn machine_acts(&mut self, op: Op) -> String {
+        match op {
             Op::Stop { ioc } => {
                 let host = self.site.iocs[self.ioc(ioc)].host;
                 if self.site.w.is_up(host) {
@@ -213,15 +226,8 @@ impl Story<'_> {
                 self.who(host)
             }
             Op::Restart { which } => self.restart(which),
-            Op::Heal => {
-                self.heal();
-                String::new()
-            }
-        };
-        if let Some(host) = touched {
-            self.look_at(host)?;
+            _ => String::new(),
         }
-        Ok(what)
     }
 
     pub(super) fn who(&self, host: HostId) -> String {
