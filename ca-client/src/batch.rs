@@ -13,6 +13,7 @@ use ca_proto::dbr::{DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, Ioid};
 
 use crate::ops::{Answer, Failure};
+use crate::put::Done;
 use crate::shared::{BatchKey, NO_ANSWER, Shared, State, take_reply};
 use crate::waits::{Until, WaitKey, Waiter};
 
@@ -43,13 +44,12 @@ impl Requests for ReadSpec {
 
 /// A value for each channel.
 #[derive(Debug)]
-pub(crate) struct Writes {
+pub(crate) struct Puts {
     pub(crate) values: Vec<(DbrType, Value)>,
-    /// Whether completion is waited for.
-    pub(crate) notify: bool,
+    pub(crate) done: Done,
 }
 
-impl Requests for Writes {
+impl Requests for Puts {
     fn send(
         &self,
         n: usize,
@@ -60,12 +60,16 @@ impl Requests for Writes {
         let Some((ty, value)) = self.values.get(n) else {
             return Err(OpError::NoSuchChannel);
         };
-        if self.notify {
-            let deadline = Some(deadline);
-            let sent = core.write_notify(now, cid, *ty, value, token, deadline);
-            return sent.map(Some);
+        let deadline = Some(deadline);
+        match self.done {
+            Done::Sent => core.write(now, cid, *ty, value).map(|()| None),
+            Done::Checked => core
+                .write_checked(now, cid, *ty, value, token, deadline)
+                .map(Some),
+            Done::Completed => core
+                .write_notify(now, cid, *ty, value, token, deadline)
+                .map(Some),
         }
-        core.write(now, cid, *ty, value).map(|()| None)
     }
 }
 

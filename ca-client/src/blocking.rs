@@ -3,11 +3,12 @@
 //! The [async client](crate::Client) runs on the thread of the call that waits: it sends and
 //! receives itself, so an answer needs no switch of threads. A background thread does so while
 //! nobody calls, so that circuits, echoes and monitors live on; it takes over two milliseconds after
-//! the last call. A [`write`](Channel::write), which waits for nothing, is sent after that time at
-//! the latest.
+//! the last call. A [`put`](Channel::put) that waits for nothing is sent after that time at the latest.
+//!
+//! The words are those of the async client; what is awaited there is [called](Call::call) here.
 //!
 //! ```
-//! use ca_client::{SubSpec, blocking::Client};
+//! use ca_client::blocking::Client;
 //! # use ca_server_sim::{Ioc, NetConfig, PvSpec};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,13 +18,13 @@
 //! # let builder = ca_client::Client::builder().isolated([ioc.udp_addr()]);
 //! # /*
 //! let client = Client::from_env()?;
-//! # */ let client = Client::build(builder)?;
-//! let current = client.channel("ring:current")?;
-//! println!("{} mA", current.read::<f64>()?);
-//! current.write_notify(250.0)?;
-//! for item in current.subscribe(SubSpec::time())? {
-//!     println!("{:?}", item.value::<f64>());
-//! #   assert_eq!(item.value(), Some(250.0));
+//! # */ let client = builder.build_blocking()?;
+//! let current = client.connect("ring:current").call()?;
+//! println!("{} mA", current.get::<f64>().call()?);
+//! current.put(250.0).wait().call()?;
+//! for event in current.monitor::<f64>().start()? {
+//!     println!("{:?}", event.value());
+//! #   assert_eq!(event.value(), Some(&250.0));
 //! #   break;
 //! }
 //! client.close();
@@ -31,24 +32,30 @@
 //! # }
 //! ```
 
+mod call;
 mod driver;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ca_proto::client::{ChannelState, ReadSpec};
-use ca_proto::dbr::{DbrType, Reading};
+use ca_proto::client::ChannelState;
+use ca_proto::dbr::Reading;
 
+pub use self::call::Call;
 use self::driver::Driver;
 use crate::channel::ChannelInfo;
 use crate::client::ClientStats;
 use crate::config::{ClientBuilder, EffectiveConfig};
-use crate::convert::{EnumState, FromReading, IntoValue};
-use crate::error::{BuildError, ConnectError, ReadError, SubscribeError, WriteError};
+use crate::convert::{FromReading, IntoValue};
+use crate::error::{BuildError, ConnectError, MonitorError};
 use crate::events::ClientEvent;
-use crate::set::{SubscriptionBatch, SubscriptionKey};
-use crate::subscription::{Monitor, SubSpec};
+use crate::many::Pv;
+use crate::monitor::{MonitorEvent, MonitorSpec};
+use crate::monitor_set::{MonitorBatch, MonitorKey};
+use crate::{
+    Connect, ConnectMany, Connected, Get, GetMany, GetOnce, MonitorBuilder, Put, PutMany, PutOnce,
+};
 
 /// A client with a thread of its own; see [`Client`](crate::Client) for what the methods do.
 /// Dropping it shuts it down and waits for the thread.
@@ -63,19 +70,21 @@ pub struct Client {
 }
 
 impl Client {
+    /// Configures a client, starting from the environment; it is made by
+    /// [`build_blocking`](ClientBuilder::build_blocking).
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
     /// A client as the environment says.
     ///
     /// # Errors
     /// [`BuildError`].
     pub fn from_env() -> Result<Self, BuildError> {
-        Self::build(ClientBuilder::new())
+        Self::builder().build_blocking()
     }
 
-    /// Makes a client from a configuration; its runtime is replaced by the background thread.
-    ///
-    /// # Errors
-    /// [`BuildError`].
-    pub fn build(builder: ClientBuilder) -> Result<Self, BuildError> {
+    pub(crate) fn start(builder: ClientBuilder) -> Result<Self, BuildError> {
         let failed = |error: std::io::Error| BuildError::Thread {
             reason: error.to_string(),
         };
@@ -102,22 +111,19 @@ impl Client {
         self.inner().effective_config()
     }
 
-    /// Opens a channel and waits until it is connected.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub fn channel(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
-        self.driver
-            .block_on(self.inner().channel(name))
-            .map(|it| self.wrap(it))
+    /// Opens a channel and waits until it is connected; see
+    /// [`connect`](crate::Client::connect) of the async client.
+    pub fn connect(&self, name: impl AsRef<[u8]>) -> Call<Connect<'_>> {
+        Call::new(self.inner().connect(name), &self.driver)
     }
 
     /// Opens many channels and waits until all of them are connected: each gives its channel or its
     /// own error.
-    pub fn channels(&self, names: &[impl AsRef<[u8]>]) -> Vec<Result<Channel, ConnectError>> {
-        let channels = self.driver.block_on(self.inner().channels(names));
-        let wrap = |channel: Result<_, _>| channel.map(|it| self.wrap(it));
-        channels.into_iter().map(wrap).collect()
+    pub fn connect_many<'a, N: AsRef<[u8]> + Sync>(
+        &'a self,
+        names: &'a [N],
+    ) -> Call<ConnectMany<'a, N>> {
+        Call::new(self.inner().connect_many(names), &self.driver)
     }
 
     /// Opens a channel and returns at once.
@@ -132,9 +138,13 @@ impl Client {
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub fn open_with(&self, name: impl AsRef<[u8]>, priority: u8) -> Result<Channel, ConnectError> {
+    pub fn open_with_priority(
+        &self,
+        name: impl AsRef<[u8]>,
+        priority: u8,
+    ) -> Result<Channel, ConnectError> {
         self.inner()
-            .open_with(name, priority)
+            .open_with_priority(name, priority)
             .map(|it| self.wrap(it))
     }
 
@@ -149,84 +159,44 @@ impl Client {
         self.inner().stats()
     }
 
-    /// Reads many PVs at once under one deadline: each gives its value or its own error.
-    pub fn get_many<T: FromReading>(
-        &self,
-        names: &[impl AsRef<[u8]>],
-        timeout: Duration,
-    ) -> Vec<Result<T, ReadError>> {
-        self.driver.block_on(self.inner().get_many(names, timeout))
+    /// Gets the value of a PV once; see [`get`](crate::Client::get) of the async client.
+    pub fn get<T: FromReading>(&self, pv: impl AsRef<[u8]>) -> Call<GetOnce<'_, T>> {
+        Call::new(self.inner().get(pv), &self.driver)
     }
 
-    /// Writes many PVs at once under one deadline: each gives its own result.
-    pub fn put_many<V: IntoValue>(
-        &self,
-        values: impl IntoIterator<Item = (impl AsRef<[u8]>, V)>,
-        timeout: Duration,
-    ) -> Vec<Result<(), WriteError>> {
-        self.driver.block_on(self.inner().put_many(values, timeout))
+    /// Puts a value to a PV once; see [`put`](crate::Client::put) of the async client.
+    pub fn put<V: IntoValue>(&self, pv: impl AsRef<[u8]>, value: V) -> Call<PutOnce<'_>> {
+        Call::new(self.inner().put(pv, value), &self.driver)
     }
 
-    /// Reads many channels at once under one deadline: each gives its value or its own error.
-    pub fn read_many<'a, T: FromReading>(
-        &self,
-        channels: impl IntoIterator<Item = &'a Channel>,
-        timeout: Duration,
-    ) -> Vec<Result<T, ReadError>> {
-        let channels = channels.into_iter().map(|channel| &channel.0);
-        self.driver
-            .block_on(self.inner().read_many(channels, timeout))
+    /// Gets many PVs, channels or names, at once under one deadline: each gives its value or its own
+    /// error. See [`get_many`](crate::Client::get_many) of the async client.
+    pub fn get_many<'a, T: FromReading>(
+        &'a self,
+        pvs: impl IntoIterator<Item = impl Into<Pv<'a>>>,
+    ) -> Call<GetMany<'a, T>> {
+        Call::new(self.inner().get_many(pvs), &self.driver)
     }
 
-    /// As [`Client::read_many_with`](crate::Client::read_many_with).
-    pub fn read_many_with<'a>(
-        &self,
-        channels: impl IntoIterator<Item = &'a Channel>,
-        spec: ReadSpec,
-        timeout: Duration,
-    ) -> Vec<Result<Reading, ReadError>> {
-        let channels = channels.into_iter().map(|channel| &channel.0);
-        let reads = self.inner().read_many_with(channels, spec, timeout);
-        self.driver.block_on(reads)
-    }
-
-    /// Writes to many channels at once and does not wait for the servers.
-    pub fn write_many<'a, V: IntoValue>(
-        &self,
-        values: impl IntoIterator<Item = (&'a Channel, V)>,
-        timeout: Duration,
-    ) -> Vec<Result<(), WriteError>> {
-        let writes = self.inner().write_many(unwrapped(values), timeout);
-        self.driver.try_block_on(writes)
-    }
-
-    /// Writes to many channels at once under one deadline and waits for completion.
-    pub fn write_notify_many<'a, V: IntoValue>(
-        &self,
-        values: impl IntoIterator<Item = (&'a Channel, V)>,
-        timeout: Duration,
-    ) -> Vec<Result<(), WriteError>> {
-        let writes = self.inner().write_notify_many(unwrapped(values), timeout);
-        self.driver.block_on(writes)
+    /// Puts values to many PVs, channels or names, at once under one deadline: each has its own
+    /// result. See [`put_many`](crate::Client::put_many) of the async client.
+    pub fn put_many<'a, V: IntoValue>(
+        &'a self,
+        values: impl IntoIterator<Item = (impl Into<Pv<'a>>, V)>,
+    ) -> Call<PutMany<'a>> {
+        Call::new(self.inner().put_many(values), &self.driver)
     }
 
     /// An empty set of subscriptions to channels of this client.
     ///
     /// # Panics
-    /// As [`Client::subscription_set`](crate::Client::subscription_set).
-    pub fn subscription_set(&self) -> SubscriptionSet {
-        SubscriptionSet(self.inner().subscription_set(), self.driver.clone())
+    /// As [`Client::monitor_set`](crate::Client::monitor_set).
+    pub fn monitor_set(&self) -> MonitorSet {
+        MonitorSet(self.inner().monitor_set(), self.driver.clone())
     }
 
     /// Shuts the client down in order and waits for its thread, as dropping does.
     pub fn close(self) {}
-}
-
-fn unwrapped<'a, V>(
-    values: impl IntoIterator<Item = (&'a Channel, V)>,
-) -> impl Iterator<Item = (&'a crate::Channel, V)> {
-    let pairs = values.into_iter();
-    pairs.map(|(channel, value)| (&channel.0, value))
 }
 
 impl Drop for Client {
@@ -246,12 +216,6 @@ impl Drop for Client {
 pub struct Channel(crate::Channel, Driver);
 
 impl Channel {
-    /// A handle whose operations have another time-out.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self(self.0.with_timeout(timeout), self.1.clone())
-    }
-
     /// Name of the PV.
     pub fn name(&self) -> String {
         self.0.name()
@@ -295,140 +259,78 @@ impl Channel {
     }
 
     /// Waits until the channel can be used.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub fn connected(&self) -> Result<(), ConnectError> {
-        self.1.block_on(self.0.connected())
+    pub fn connected(&self) -> Call<Connected<'_>> {
+        Call::new(self.0.connected(), &self.1)
     }
 
-    /// Reads the value as a `T`; the server converts.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn read<T: FromReading>(&self) -> Result<T, ReadError> {
-        self.1.block_on(self.0.read())
+    /// Gets the value as a `T`; the server converts. See [`get`](crate::Channel::get) of the async
+    /// client.
+    pub fn get<T: FromReading>(&self) -> Call<Get<'_, T>> {
+        Call::new(self.0.get(), &self.1)
     }
 
-    /// Reads in any DBR type or family, with any element count.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
-        self.1.block_on(self.0.read_with(spec))
+    /// Gets units, precision, limits and state texts.
+    pub fn metadata(&self) -> Call<Get<'_, Reading>> {
+        Call::new(self.0.metadata(), &self.1)
     }
 
-    /// Reads the whole value in the PV's native type, with alarm and time stamp.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn reading(&self) -> Result<Reading, ReadError> {
-        self.1.block_on(self.0.reading())
+    /// Puts a value; unless told otherwise it does not wait for the server. See
+    /// [`put`](crate::Channel::put) of the async client.
+    pub fn put<V: IntoValue>(&self, value: V) -> Call<Put<'_, V>> {
+        Call::new(self.0.put(value), &self.1)
     }
 
-    /// Reads units, precision, limits and state texts.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn metadata(&self) -> Result<Reading, ReadError> {
-        self.1.block_on(self.0.metadata())
-    }
-
-    /// Reads the state of an enum: index and text.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn read_enum(&self) -> Result<EnumState, ReadError> {
-        self.1.block_on(self.0.read_enum())
-    }
-
-    /// Writes a value and does not wait for the server.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub fn write(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        self.1.try_block_on(self.0.write(value))
-    }
-
-    /// Writes a value and waits until the server has looked at it.
-    ///
-    /// # Errors
-    /// [`WriteError`], with the server's status and text.
-    pub fn write_checked(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        self.1.block_on(self.0.write_checked(value))
-    }
-
-    /// As [`write`](Self::write), in a given type.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub fn write_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
-        self.1.try_block_on(self.0.write_as(ty, value))
-    }
-
-    /// Writes a value and waits for completion.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub fn write_notify(&self, value: impl IntoValue) -> Result<(), WriteError> {
-        self.1.block_on(self.0.write_notify(value))
-    }
-
-    /// As [`write_notify`](Self::write_notify), in a given type.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub fn write_notify_as(&self, ty: DbrType, value: impl IntoValue) -> Result<(), WriteError> {
-        self.1.block_on(self.0.write_notify_as(ty, value))
-    }
-
-    /// Subscribes to changes.
-    ///
-    /// # Errors
-    /// [`SubscribeError`].
-    pub fn subscribe(&self, spec: SubSpec) -> Result<Subscription, SubscribeError> {
-        let subscription = self.0.subscribe(spec)?;
-        Ok(Subscription(subscription, self.1.clone()))
+    /// Monitors the PV. See [`monitor`](crate::Channel::monitor) of the async client.
+    pub fn monitor<T: FromReading>(&self) -> Call<MonitorBuilder<'_, T>> {
+        Call::new(self.0.monitor(), &self.1)
     }
 }
 
-/// Changes of a PV, as an iterator that waits; see [`Subscription`](crate::Subscription). It ends
+impl<'a> From<&'a Channel> for Pv<'a> {
+    fn from(channel: &'a Channel) -> Self {
+        Self::Channel(&channel.0)
+    }
+}
+
+/// Changes of a PV, as an iterator that waits; see [`Monitor`](crate::Monitor). It ends
 /// when the client is closed.
 #[derive(Debug)]
-pub struct Subscription(crate::Subscription, Driver);
+pub struct Monitor<T = Reading>(crate::Monitor<T>, Driver);
 
-impl Subscription {
+impl<T> Monitor<T> {
     /// The channel, as a handle of its own.
     pub fn channel(&self) -> Channel {
         Channel(self.0.channel(), self.1.clone())
     }
+}
 
-    /// Waits for the next item, at most this long; `None` when the time is up or the client was
+impl<T: FromReading> Monitor<T> {
+    /// Waits for the next event, at most this long; `None` when the time is up or the client was
     /// closed.
-    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Monitor> {
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<MonitorEvent<T>> {
         let deadline = Instant::now().checked_add(timeout);
         self.1.block_until(self.0.next(), deadline).flatten()
     }
 
-    /// The next item, if one is waiting.
-    pub fn try_next(&mut self) -> Option<Monitor> {
+    /// The next event, if one is waiting.
+    pub fn try_next(&mut self) -> Option<MonitorEvent<T>> {
         self.0.try_next()
     }
 
-    /// The newest of the waiting items; the older ones are dropped.
-    pub fn latest(&mut self) -> Option<Monitor> {
+    /// The newest of the waiting events; the older ones are dropped.
+    pub fn latest(&mut self) -> Option<MonitorEvent<T>> {
         self.0.latest()
     }
 }
 
-impl Iterator for Subscription {
-    type Item = Monitor;
-    fn next(&mut self) -> Option<Monitor> {
+impl<T: FromReading> Iterator for Monitor<T> {
+    type Item = MonitorEvent<T>;
+    fn next(&mut self) -> Option<MonitorEvent<T>> {
         self.1.try_block_on(self.0.next())
     }
 }
 
-/// Many subscriptions with one reader; see [`SubscriptionSet`](crate::SubscriptionSet).
+/// Many subscriptions with one reader; see [`MonitorSet`](crate::MonitorSet).
 ///
 /// # Examples
 /// ```
@@ -438,19 +340,19 @@ impl Iterator for Subscription {
 /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::double(2.5)).serve(NetConfig::new());
 /// # let ioc = runtime.block_on(ioc)?;
 /// # let builder = ca_client::Client::builder().isolated([ioc.udp_addr()]);
-/// use ca_client::{SubSpec, blocking::Client};
+/// use ca_client::{MonitorSpec, blocking::Client};
 /// # /*
 /// let client = Client::from_env()?;
-/// # */ let client = Client::build(builder)?;
-/// let mut set = client.subscription_set();
+/// # */ let client = builder.build_blocking()?;
+/// let mut set = client.monitor_set();
 /// for name in ["m1", "m2"] {
-///     set.add(&client.open(name)?, SubSpec::time())?;
+///     set.add(&client.open(name)?, MonitorSpec::time())?;
 /// }
 /// # let mut seen = 0;
 /// while let Some(batch) = set.next_batch() {
 ///     for (key, item) in batch {
-///         println!("{} {:?}", key.index(), item.value::<f64>());
-/// #       seen += usize::from(item.reading().is_some());
+///         println!("{} {:?}", key.index(), item.value_as::<f64>());
+/// #       seen += usize::from(item.value().is_some());
 ///     }
 /// #   if seen == 2 { break }
 /// }
@@ -458,34 +360,34 @@ impl Iterator for Subscription {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct SubscriptionSet(crate::SubscriptionSet, Driver);
+pub struct MonitorSet(crate::MonitorSet, Driver);
 
-impl SubscriptionSet {
+impl MonitorSet {
     /// Subscribes to a channel, connected or not. The set keeps the channel open.
     ///
     /// # Errors
-    /// As [`crate::SubscriptionSet::add`].
+    /// As [`crate::MonitorSet::add`].
     pub fn add(
         &mut self,
         channel: &Channel,
-        spec: SubSpec,
-    ) -> Result<SubscriptionKey, SubscribeError> {
+        spec: MonitorSpec,
+    ) -> Result<MonitorKey, MonitorError> {
         self.0.add(&channel.0, spec)
     }
 
     /// Cancels a subscription, and takes away what waits for it; false if it is not in the set.
-    pub fn remove(&mut self, key: SubscriptionKey) -> bool {
+    pub fn remove(&mut self, key: MonitorKey) -> bool {
         self.0.remove(key)
     }
 
     /// The channel of a subscription, as a handle of its own.
-    pub fn channel(&self, key: SubscriptionKey) -> Option<Channel> {
+    pub fn channel(&self, key: MonitorKey) -> Option<Channel> {
         let channel = self.0.channel(key)?;
         Some(Channel(channel, self.1.clone()))
     }
 
     /// The subscriptions of the set.
-    pub fn keys(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
+    pub fn keys(&self) -> impl Iterator<Item = MonitorKey> + '_ {
         self.0.keys()
     }
 
@@ -501,27 +403,27 @@ impl SubscriptionSet {
 
     /// Waits until there is something, and gives all that has come; `None` after the client was
     /// closed.
-    pub fn next_batch(&mut self) -> Option<SubscriptionBatch<'_>> {
+    pub fn next_batch(&mut self) -> Option<MonitorBatch<'_>> {
         self.1.try_block_on(self.0.next_batch())
     }
 
     /// As [`next_batch`](Self::next_batch), at most this long; `None` when the time is up or the
     /// client was closed.
-    pub fn next_batch_timeout(&mut self, timeout: Duration) -> Option<SubscriptionBatch<'_>> {
+    pub fn next_batch_timeout(&mut self, timeout: Duration) -> Option<MonitorBatch<'_>> {
         let deadline = Instant::now().checked_add(timeout);
         let batch = self.1.block_until(self.0.next_batch(), deadline);
         batch.flatten()
     }
 
     /// The next item, if one is waiting, and whose it is.
-    pub fn try_next(&mut self) -> Option<(SubscriptionKey, Monitor)> {
+    pub fn try_next(&mut self) -> Option<(MonitorKey, MonitorEvent)> {
         self.0.try_next()
     }
 }
 
 /// Waits for each item; ends when the client is closed.
-impl Iterator for SubscriptionSet {
-    type Item = (SubscriptionKey, Monitor);
+impl Iterator for MonitorSet {
+    type Item = (MonitorKey, MonitorEvent);
     fn next(&mut self) -> Option<Self::Item> {
         self.1.try_block_on(self.0.next())
     }

@@ -68,8 +68,8 @@ impl Drop for Guard {
 /// let client = Client::builder()
 /// #   .isolated([ioc.udp_addr()])
 ///     .build()?;
-/// let current = client.channel("ring:current").await?;
-/// let milliamperes: f64 = current.read().await?;
+/// let current = client.connect("ring:current").await?;
+/// let milliamperes: f64 = current.get().await?;
 /// println!("{milliamperes} mA");
 /// client.close().await;
 /// # Ok(())
@@ -113,48 +113,12 @@ impl Client {
         &self.handle.shared.config
     }
 
-    /// Opens a channel and waits until it is connected, at most the client's
-    /// [time-out](ClientBuilder::timeout).
-    ///
-    /// # Errors
-    /// [`ConnectError`], which says how far it came; at once if there is
-    /// [nowhere to search](ConnectError::NowhereToSearch).
-    ///
-    /// # Examples
-    /// ```
-    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
-    /// use ca_client::{Client, ConnectError};
-    /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let motor = client.channel("m1").await?;
-    /// assert_eq!(motor.info().unwrap().connection().unwrap().count, 1);
-    ///
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).timeout(Duration::from_millis(50)).build()?;
-    /// match client.channel("no:such:pv").await {
-    ///     Err(error @ ConnectError::TimedOut(_)) => println!("{error}"),
-    ///     other => panic!("{other:?}"),
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Cancel safety
-    /// Safe: the channel is closed again.
-    pub async fn channel(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
-        let channel = self.open(name)?;
-        channel.connected().await?;
-        Ok(channel)
-    }
-
     /// Opens a channel and returns at once; it connects in the background.
     ///
     /// # Errors
     /// [`ConnectError`] for names that cannot be one, and for a closed client.
     pub fn open(&self, name: impl AsRef<[u8]>) -> Result<Channel, ConnectError> {
-        self.open_with(name, self.effective_config().params().priority)
+        self.open_with_priority(name, self.effective_config().params().priority)
     }
 
     /// As [`open`](Self::open), on a circuit of this priority, 0 to 99.
@@ -171,14 +135,18 @@ impl Client {
     /// use ca_client::Client;
     /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
     /// let motor = client.open("m1")?; // connects in the background
-    /// let urgent = client.open_with("m1", 99)?; // on a circuit of its own
+    /// let urgent = client.open_with_priority("m1", 99)?; // on a circuit of its own
     /// motor.connected().await?;
     /// urgent.wait_for(|info| info.is_connected()).await;
     /// assert_eq!(urgent.info().unwrap().priority, 99);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn open_with(&self, name: impl AsRef<[u8]>, priority: u8) -> Result<Channel, ConnectError> {
+    pub fn open_with_priority(
+        &self,
+        name: impl AsRef<[u8]>,
+        priority: u8,
+    ) -> Result<Channel, ConnectError> {
         let name = name.as_ref();
         let valid = PvName::new(name).map_err(|reason| {
             let pv = text(name);
@@ -189,7 +157,7 @@ impl Client {
         let cid = opened.map_err(|reason| refused(text(name), reason))?;
         let client = self.handle.clone();
         let inner = Arc::new(ChannelInner { client, cid });
-        Ok(Channel::new(inner, shared.config.timeout()))
+        Ok(Channel::new(inner))
     }
 
     /// What the client holds at this moment.
@@ -213,9 +181,9 @@ impl Client {
     /// use ca_client::{Client, ClientEvent};
     /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
     /// let mut events = client.events();
-    /// let motor = client.channel("m1").await?;
+    /// let motor = client.connect("m1").await?;
     /// assert_eq!(events.next().await, Some(ClientEvent::Connected { pv: "m1".into() }));
-    /// motor.write("no number").await?; // nobody waits for the answer
+    /// motor.put("no number").await?; // nobody waits for the answer
     /// let event = events.next().await.unwrap();
     /// println!("{event}"); // 10.0.0.5:5064 reports for "m1" ECA_PUTFAIL ...
     /// # assert!(matches!(event, ClientEvent::Exception { .. }));
@@ -236,15 +204,6 @@ impl Client {
     /// What was heard of servers' beacons, through the repeater of this host.
     pub fn beacon_stats(&self) -> BeaconStats {
         self.handle.shared.peek(|state| state.core.beacon_stats())
-    }
-
-    /// Times a server was found and not connected to, because there were as many circuits as
-    /// [`ClientParams::max_circuits`](ca_proto::config::ClientParams::max_circuits) and `max_dials`
-    /// allow.
-    pub fn refused_circuits(&self) -> u64 {
-        self.handle
-            .shared
-            .peek(|state| state.core.refused_circuits())
     }
 
     /// Average period of the beacons of a server, by the address its circuits go to; `None` if too
@@ -285,6 +244,10 @@ pub struct ClientStats {
     pub waiting_for_change: usize,
     /// Tasks: one for searches and one per circuit.
     pub tasks: usize,
+    /// Times a server was found and not connected to, because there were as many circuits as
+    /// [`ClientParams::max_circuits`](ca_proto::config::ClientParams::max_circuits) and `max_dials`
+    /// allow.
+    pub refused_circuits: u64,
 }
 
 struct WaitClosed<'a> {

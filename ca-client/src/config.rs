@@ -44,13 +44,29 @@ const SEARCH_BUFFER: usize = 1 << 20;
 /// ```
 #[must_use]
 pub struct ClientBuilder {
+    /// What the environment says.
     env: EnvClient,
+    without_env: bool,
+    /// For tests: only these servers.
+    isolated: Option<Vec<SocketAddrV4>>,
+    addr_list: Option<String>,
+    search_addrs: Option<Vec<SocketAddrV4>>,
+    auto_addr_list: Option<bool>,
+    name_servers: Option<Vec<SocketAddrV4>>,
+    server_port: Option<u16>,
+    repeater_port: Option<u16>,
+    own_repeater: Option<bool>,
+    connection_timeout: Option<Duration>,
+    max_search_period: Option<Duration>,
+    max_array_bytes: Option<Option<u32>>,
+    multicast_ttl: Option<u8>,
+    priority: Option<u8>,
+    read_only: Option<bool>,
     timeout: Duration,
     runtime: Option<Arc<dyn Runtime>>,
     user: Option<String>,
     host: Option<String>,
     local: Ipv4Addr,
-    own_repeater: bool,
     tweaks: Vec<Box<dyn FnOnce(ClientParams) -> ClientParams + Send>>,
 }
 
@@ -63,6 +79,8 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
+/// The order of the setters does not matter; of one that is called twice the last call holds, and
+/// [`params`](Self::params) come last. What contradicts is an error of [`build`](Self::build).
 impl ClientBuilder {
     /// Starts from the environment of this process.
     pub fn new() -> Self {
@@ -74,68 +92,78 @@ impl ClientBuilder {
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             env: EnvClient::read(env),
+            without_env: false,
+            isolated: None,
+            addr_list: None,
+            search_addrs: None,
+            auto_addr_list: None,
+            name_servers: None,
+            server_port: None,
+            repeater_port: None,
+            own_repeater: None,
+            connection_timeout: None,
+            max_search_period: None,
+            max_array_bytes: None,
+            multicast_ttl: None,
+            priority: None,
+            read_only: None,
             timeout: DEFAULT_TIMEOUT,
             runtime: None,
             user: None,
             host: None,
             local: Ipv4Addr::UNSPECIFIED,
-            own_repeater: true,
             tweaks: Vec::new(),
         }
     }
 
-    /// Forgets what the environment says, and what was set so far: call it first.
-    pub fn without_env(self) -> Self {
-        let mut fresh = Self::from_env(|_| None);
-        fresh.runtime = self.runtime;
-        fresh
+    /// Ignores what the environment says.
+    pub fn without_env(mut self) -> Self {
+        self.without_env = true;
+        self
     }
 
     /// For tests: no environment, searches go to these addresses only, nothing is registered with
-    /// a repeater.
-    pub fn isolated(self, servers: impl IntoIterator<Item = SocketAddrV4>) -> Self {
-        self.without_env()
-            .auto_addr_list(false)
-            .repeater_port(0)
-            .search_addrs(servers)
+    /// a repeater unless its [port](Self::repeater_port) is told.
+    pub fn isolated(mut self, servers: impl IntoIterator<Item = SocketAddrV4>) -> Self {
+        self.isolated = Some(servers.into_iter().collect());
+        self
     }
 
     /// Where searches go, in the syntax of `EPICS_CA_ADDR_LIST`; entries without a port get the
-    /// [server port](Self::server_port) set before.
+    /// [server port](Self::server_port).
     pub fn addr_list(mut self, list: &str) -> Self {
-        let list = AddrList::parse(list, self.env.server_port.value);
-        self.env.addr_list.set(list);
+        self.addr_list = Some(list.to_owned());
         self
     }
 
     /// Where searches go, as addresses.
     pub fn search_addrs(mut self, servers: impl IntoIterator<Item = SocketAddrV4>) -> Self {
-        self.env.addr_list.set(addresses(servers));
+        self.search_addrs = Some(servers.into_iter().collect());
         self
     }
 
     /// Whether searches also go to all interfaces of this host (`EPICS_CA_AUTO_ADDR_LIST`).
     pub fn auto_addr_list(mut self, auto: bool) -> Self {
-        self.env.auto_addr_list.set(auto);
+        self.auto_addr_list = Some(auto);
         self
     }
 
     /// Servers to be asked for names over TCP (`EPICS_CA_NAME_SERVERS`).
     pub fn name_servers(mut self, servers: impl IntoIterator<Item = SocketAddrV4>) -> Self {
-        self.env.name_servers.set(addresses(servers));
+        self.name_servers = Some(servers.into_iter().collect());
         self
     }
 
     /// Port of searches (`EPICS_CA_SERVER_PORT`).
     pub fn server_port(mut self, port: u16) -> Self {
-        self.env.server_port.set(port);
+        self.server_port = Some(port);
         self
     }
 
     /// Port of the repeater (`EPICS_CA_REPEATER_PORT`); 0: do not register with one, beacons are
     /// not heard.
     pub fn repeater_port(mut self, port: u16) -> Self {
-        self.env.repeater_port.set(port);
+        self.repeater_port = Some(port);
         self
     }
 
@@ -151,35 +179,32 @@ impl ClientBuilder {
     ///
     /// With a [local address](Self::local_address) on loopback the repeater stays there too.
     pub fn own_repeater(mut self, own: bool) -> Self {
-        self.own_repeater = own;
+        self.own_repeater = Some(own);
         self
     }
 
     /// Silence on a circuit after which the server is asked whether it is alive
     /// (`EPICS_CA_CONN_TMO`).
     pub fn connection_timeout(mut self, silence: Duration) -> Self {
-        self.env.connection_timeout.set(silence);
+        self.connection_timeout = Some(silence);
         self
     }
 
     /// Longest pause between searches for a name (`EPICS_CA_MAX_SEARCH_PERIOD`); at least 60 s.
     pub fn max_search_period(mut self, period: Duration) -> Self {
-        self.env.max_search_period.set(period);
+        self.max_search_period = Some(period);
         self
     }
 
     /// Largest array in bytes (`EPICS_CA_MAX_ARRAY_BYTES`); `None` for automatic sizes.
     pub fn max_array_bytes(mut self, bytes: Option<u32>) -> Self {
-        self.env.auto_array_bytes.set(bytes.is_none());
-        if let Some(bytes) = bytes {
-            self.env.max_array_bytes.set(bytes);
-        }
+        self.max_array_bytes = Some(bytes);
         self
     }
 
     /// Hops that multicast searches may make (`EPICS_CA_MCAST_TTL`).
     pub fn multicast_ttl(mut self, hops: u8) -> Self {
-        self.env.mcast_ttl.set(hops);
+        self.multicast_ttl = Some(hops);
         self
     }
 
@@ -209,12 +234,13 @@ impl ClientBuilder {
     }
 
     /// Circuit priority of channels, 0 to 99.
-    pub fn priority(self, priority: u8) -> Self {
-        self.params(move |params| params.priority(priority))
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = Some(priority);
+        self
     }
 
     /// Refuses every write before anything is sent, acknowledgements of alarms included, with
-    /// [`WriteError::ReadOnly`](crate::WriteError::ReadOnly). For programs that only watch.
+    /// [`PutError::ReadOnly`](crate::PutError::ReadOnly). For programs that only watch.
     ///
     /// # Examples
     /// ```
@@ -222,16 +248,17 @@ impl ClientBuilder {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new()).await?;
-    /// use ca_client::{Client, WriteError};
+    /// use ca_client::{Client, PutError};
     /// let client = Client::builder().isolated([ioc.udp_addr()]).read_only(true).build()?;
-    /// let motor = client.channel("m1").await?;
-    /// assert_eq!(motor.read::<f64>().await?, 1.5);
-    /// assert!(matches!(motor.write(2.0).await, Err(WriteError::ReadOnly(_))));
+    /// let motor = client.connect("m1").await?;
+    /// assert_eq!(motor.get::<f64>().await?, 1.5);
+    /// assert!(matches!(motor.put(2.0).await, Err(PutError::ReadOnly(_))));
     /// # Ok(())
     /// # }
     /// ```
-    pub fn read_only(self, read_only: bool) -> Self {
-        self.params(move |params| params.read_only(read_only))
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = Some(read_only);
+        self
     }
 
     /// Changes parameters of the state machine that have no setter here.
@@ -252,10 +279,14 @@ impl ClientBuilder {
     /// Makes the client. Host names in lists are looked up here, which may block.
     ///
     /// # Errors
-    /// [`BuildError`]: outside of a tokio runtime, or without a UDP socket. Values of the
+    /// [`BuildError`]: settings that contradict, outside of a tokio runtime, or without a UDP socket. Values of the
     /// environment that make no sense are warnings, in
     /// [`effective_config`](Client::effective_config) and in the log.
-    pub fn build(self) -> Result<Client, BuildError> {
+    pub fn build(mut self) -> Result<Client, BuildError> {
+        if let Some(what) = self.contradiction() {
+            return Err(BuildError::Contradiction { what });
+        }
+        self.apply();
         let runtime = match self.runtime {
             Some(ref runtime) => runtime.clone(),
             None => Arc::new(TokioRuntime::current().map_err(|_| BuildError::NoRuntime)?),
@@ -277,6 +308,88 @@ impl ClientBuilder {
                 reason: error.to_string(),
             })?;
         Ok(Client::start(runtime, config, UdpIo::new(socket), local))
+    }
+
+    /// Makes a [blocking client](crate::blocking::Client), which brings its own runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    #[cfg(feature = "blocking")]
+    pub fn build_blocking(self) -> Result<crate::blocking::Client, BuildError> {
+        if self.runtime.is_some() {
+            let what = "a runtime and build_blocking, which brings its own";
+            return Err(BuildError::Contradiction { what });
+        }
+        crate::blocking::Client::start(self)
+    }
+
+    /// What cannot be meant together.
+    fn contradiction(&self) -> Option<&'static str> {
+        let isolated = self.isolated.is_some();
+        let repeater = self.repeater_port.unwrap_or(if isolated { 0 } else { 1 });
+        if self.addr_list.is_some() && self.search_addrs.is_some() {
+            return Some("addr_list and search_addrs, which both say where searches go");
+        }
+        if isolated && (self.addr_list.is_some() || self.search_addrs.is_some()) {
+            return Some("isolated and another list of where searches go");
+        }
+        if isolated && self.auto_addr_list == Some(true) {
+            return Some("isolated and auto_addr_list(true)");
+        }
+        if self.own_repeater == Some(true) && repeater == 0 {
+            return Some("own_repeater(true) and a repeater port of 0");
+        }
+        if self.priority.is_some_and(|priority| priority > 99) {
+            return Some("a priority above 99");
+        }
+        None
+    }
+
+    /// Puts what was set over what the environment says.
+    fn apply(&mut self) {
+        if self.without_env || self.isolated.is_some() {
+            self.env = EnvClient::read(|_| None);
+        }
+        let env = &mut self.env;
+        if let Some(servers) = self.isolated.take() {
+            env.auto_addr_list.set(false);
+            env.repeater_port.set(0);
+            env.addr_list.set(addresses(servers));
+        }
+        if let Some(port) = self.server_port {
+            env.server_port.set(port);
+        }
+        if let Some(list) = &self.addr_list {
+            let list = AddrList::parse(list, env.server_port.value);
+            env.addr_list.set(list);
+        }
+        if let Some(servers) = self.search_addrs.take() {
+            env.addr_list.set(addresses(servers));
+        }
+        if let Some(auto) = self.auto_addr_list {
+            env.auto_addr_list.set(auto);
+        }
+        if let Some(servers) = self.name_servers.take() {
+            env.name_servers.set(addresses(servers));
+        }
+        if let Some(port) = self.repeater_port {
+            env.repeater_port.set(port);
+        }
+        if let Some(silence) = self.connection_timeout {
+            env.connection_timeout.set(silence);
+        }
+        if let Some(period) = self.max_search_period {
+            env.max_search_period.set(period);
+        }
+        if let Some(bytes) = self.max_array_bytes {
+            env.auto_array_bytes.set(bytes.is_none());
+            if let Some(bytes) = bytes {
+                env.max_array_bytes.set(bytes);
+            }
+        }
+        if let Some(hops) = self.multicast_ttl {
+            env.mcast_ttl.set(hops);
+        }
     }
 
     fn resolve(self, runtime: &dyn Runtime) -> EffectiveConfig {
@@ -309,6 +422,12 @@ impl ClientBuilder {
             .user(self.user.unwrap_or_else(identity::user_name))
             .host(self.host.unwrap_or_else(identity::host_name))
             .rng_seed(runtime.entropy());
+        if let Some(priority) = self.priority {
+            params = params.priority(priority);
+        }
+        if let Some(read_only) = self.read_only {
+            params = params.read_only(read_only);
+        }
         for tweak in self.tweaks {
             params = tweak(params);
         }
@@ -316,7 +435,7 @@ impl ClientBuilder {
             lines: env.lines(),
             params: Arc::new(params),
             timeout: self.timeout,
-            own_repeater: self.own_repeater,
+            own_repeater: self.own_repeater.unwrap_or(true),
             warnings,
         }
     }

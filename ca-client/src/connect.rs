@@ -1,10 +1,12 @@
-//! Many channels opened and connected together.
+//! Channels opened and connected, one or many together.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
+use ca_proto::Instant;
 use ca_proto::client::OpenError;
 use ca_proto::ids::Cid;
 use ca_proto::wire::PvName;
@@ -12,6 +14,7 @@ use ca_proto::wire::PvName;
 use crate::channel::{Channel, ChannelInner, is_connected};
 use crate::client::Client;
 use crate::error::{ConnectError, Context, Phase};
+use crate::running::Running;
 
 /// Channels handled in one turn of the lock, so that circuits and searches get theirs.
 const AT_ONCE: usize = 1024;
@@ -19,10 +22,51 @@ const AT_ONCE: usize = 1024;
 type Opened = Result<Channel, ConnectError>;
 
 impl Client {
-    /// Opens many channels and waits until all of them are connected, at most the client's
-    /// [time-out](crate::ClientBuilder::timeout): each gives its channel or its own error, in the
-    /// order of the names. It costs much less than a future for each of them.
+    /// Opens a channel and waits until it is connected, at most the client's
+    /// [time-out](crate::ClientBuilder::timeout) or [another](Connect::timeout).
     ///
+    /// # Errors
+    /// [`ConnectError`], which says how far it came; at once if there is
+    /// [nowhere to search](ConnectError::NowhereToSearch).
+    ///
+    /// # Cancel safety
+    /// Safe: the channel is closed again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, ConnectError};
+    /// use std::time::Duration;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.connect("m1").await?;
+    /// assert_eq!(motor.info().unwrap().connection().unwrap().count, 1);
+    ///
+    /// match client.connect("no:such:pv").timeout(Duration::from_millis(50)).await {
+    ///     Err(error @ ConnectError::TimedOut(_)) => println!("{error}"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect(&self, name: impl AsRef<[u8]>) -> Connect<'_> {
+        Connect {
+            client: self,
+            name: name.as_ref().into(),
+            priority: self.effective_config().params().priority,
+            timeout: self.effective_config().timeout(),
+            running: Running::new(),
+        }
+    }
+
+    /// Opens many channels and waits until all of them are connected, at most the client's
+    /// [time-out](crate::ClientBuilder::timeout) or [another](ConnectMany::timeout): each gives its
+    /// channel or its own error, in the order of the names. It costs much less than a future for
+    /// each of them.
+    ///
+    /// # Errors
     /// When the time is up, channels that are not connected at that moment give
     /// [`ConnectError::TimedOut`] and are closed.
     ///
@@ -37,8 +81,9 @@ impl Client {
     /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
     /// use ca_client::Client;
     /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).timeout(Duration::from_millis(200)).build()?;
-    /// let channels = client.channels(&["m1", "m2", "no:such:pv"]).await;
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let names = ["m1", "m2", "no:such:pv"];
+    /// let channels = client.connect_many(&names).timeout(Duration::from_millis(200)).await;
     /// assert!(channels[0].is_ok() && channels[1].is_ok());
     /// for error in channels.iter().filter_map(|channel| channel.as_ref().err()) {
     ///     println!("{error}");
@@ -47,10 +92,25 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn channels(&self, names: &[impl AsRef<[u8]>]) -> Vec<Opened> {
+    pub fn connect_many<'a, N: AsRef<[u8]> + Sync>(&'a self, names: &'a [N]) -> ConnectMany<'a, N> {
+        ConnectMany {
+            client: self,
+            names,
+            priority: self.effective_config().params().priority,
+            timeout: self.effective_config().timeout(),
+            running: Running::new(),
+        }
+    }
+
+    async fn connect_all(
+        &self,
+        names: &[impl AsRef<[u8]>],
+        priority: u8,
+        timeout: Duration,
+    ) -> Vec<Opened> {
         let started = self.now();
-        let mut opened = self.open_many(names).await;
-        if !self.all_connected(&opened).await {
+        let mut opened = self.open_many(names, priority).await;
+        if !self.all_connected(&opened, started + timeout).await {
             for channel in &mut opened {
                 if let Ok(one) = channel
                     && !one.is_connected()
@@ -63,21 +123,20 @@ impl Client {
     }
 
     /// Opens many channels; the first ones are searched while the others are opened.
-    pub(crate) async fn open_many(&self, names: &[impl AsRef<[u8]>]) -> Vec<Opened> {
+    pub(crate) async fn open_many(&self, names: &[impl AsRef<[u8]>], priority: u8) -> Vec<Opened> {
         let mut opened = Vec::with_capacity(names.len());
         for names in names.chunks(AT_ONCE) {
             if !opened.is_empty() {
                 yield_now().await;
             }
-            self.open_into(names, &mut opened);
+            self.open_into(names, priority, &mut opened);
         }
         opened
     }
 
     /// Opens channels in one turn of the lock.
-    fn open_into(&self, names: &[impl AsRef<[u8]>], opened: &mut Vec<Opened>) {
+    fn open_into(&self, names: &[impl AsRef<[u8]>], priority: u8, opened: &mut Vec<Opened>) {
         let shared = &self.handle.shared;
-        let priority = shared.config.params().priority;
         let checked: Vec<_> = names.iter().map(PvName::new).collect();
         let cids: Vec<Result<Cid, ConnectError>> = shared.with(|state, now, _| {
             let open = |(name, checked): (&_, Result<PvName, _>)| {
@@ -88,11 +147,10 @@ impl Client {
             };
             names.iter().zip(checked).map(open).collect()
         });
-        let timeout = shared.config.timeout();
         opened.extend(cids.into_iter().map(|cid| {
             let client = self.handle.clone();
             let inner = Arc::new(ChannelInner { client, cid: cid? });
-            Ok(Channel::new(inner, timeout))
+            Ok(Channel::new(inner))
         }));
     }
 
@@ -101,9 +159,8 @@ impl Client {
     ///
     /// It waits for the first one that is not connected, and when that is, passes over all that
     /// are: servers answer in the order in which they were asked, so that little is left then.
-    async fn all_connected(&self, opened: &[Opened]) -> bool {
+    async fn all_connected(&self, opened: &[Opened], deadline: Instant) -> bool {
         let shared = &self.handle.shared;
-        let deadline = self.now() + shared.config.timeout();
         let mut rest = opened;
         loop {
             let (some, _) = rest.split_at(rest.len().min(AT_ONCE));
@@ -125,6 +182,88 @@ impl Client {
                 return false;
             }
         }
+    }
+}
+
+/// Opens a channel and waits for its connection: [`Client::connect`]. It begins when it is first
+/// polled.
+#[derive(Debug)]
+#[must_use = "nothing is opened before it is awaited"]
+pub struct Connect<'a> {
+    client: &'a Client,
+    name: Box<[u8]>,
+    priority: u8,
+    timeout: Duration,
+    running: Running<'a, Opened>,
+}
+
+impl Connect<'_> {
+    /// Time for the connection, counted from the first poll.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Priority of its circuit, 0 to 99. Default: [that of the client](crate::ClientBuilder::priority).
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+impl Future for Connect<'_> {
+    type Output = Result<Channel, ConnectError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let (client, priority, timeout) = (this.client, this.priority, this.timeout);
+        let name = &mut this.name;
+        this.running.poll(cx, || {
+            let name = std::mem::take(name);
+            async move {
+                let channel = client.open_with_priority(name, priority)?;
+                channel.connected_within(timeout).await?;
+                Ok(channel)
+            }
+        })
+    }
+}
+
+/// Opens many channels and waits for their connections: [`Client::connect_many`]. It begins when it
+/// is first polled.
+#[derive(Debug)]
+#[must_use = "nothing is opened before it is awaited"]
+pub struct ConnectMany<'a, N> {
+    client: &'a Client,
+    names: &'a [N],
+    priority: u8,
+    timeout: Duration,
+    running: Running<'a, Vec<Opened>>,
+}
+
+impl<N> ConnectMany<'_, N> {
+    /// Time for all connections together, counted from the first poll.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Priority of the circuits, 0 to 99. Default: [that of the client](crate::ClientBuilder::priority).
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+impl<N: AsRef<[u8]> + Sync> Future for ConnectMany<'_, N> {
+    type Output = Vec<Result<Channel, ConnectError>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let (client, names) = (this.client, this.names);
+        let (priority, timeout) = (this.priority, this.timeout);
+        this.running
+            .poll(cx, || client.connect_all(names, priority, timeout))
     }
 }
 

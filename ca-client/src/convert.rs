@@ -62,6 +62,7 @@ pub enum ValueError {
 /// | [`Value`] | the native type, the whole array, arrays without copy |
 /// | [`Stamped<T>`] | as `T`, with alarm and time stamp |
 /// | [`EnumState`] | `ENUM` with its texts |
+/// | [`Reading`] | the native type with alarm and time stamp, the whole array, as it came |
 pub trait FromReading: Sized {
     /// The native type to ask for; `None` for the PV's own.
     const NATIVE: Option<NativeType>;
@@ -77,6 +78,15 @@ pub trait FromReading: Sized {
     /// # Errors
     /// [`ValueError`] when there is no element, or no conversion.
     fn from_reading(reading: &Reading) -> Result<Self, ValueError>;
+
+    /// As [`from_reading`](Self::from_reading), of a reading that nobody else needs.
+    ///
+    /// # Errors
+    /// As [`from_reading`](Self::from_reading).
+    #[inline]
+    fn from_owned(reading: Reading) -> Result<Self, ValueError> {
+        Self::from_reading(&reading)
+    }
 }
 
 /// What reading a `T` asks the server for.
@@ -87,6 +97,25 @@ pub(crate) const fn read_spec<T: FromReading>() -> ReadSpec {
             None => TypeSpec::Family(T::FAMILY),
         },
         count: T::COUNT,
+    }
+}
+
+/// The same with something else coming along.
+pub(crate) const fn with_family(spec: ReadSpec, family: Family) -> ReadSpec {
+    let ty = match spec.ty {
+        TypeSpec::Exact(ty) => match ty.native() {
+            Some(native) => TypeSpec::Exact(DbrType::new(family, native)),
+            None => TypeSpec::Family(family),
+        },
+        TypeSpec::Family(_) => TypeSpec::Family(family),
+    };
+    ReadSpec { ty, ..spec }
+}
+
+pub(crate) const fn with_type(spec: ReadSpec, ty: DbrType) -> ReadSpec {
+    ReadSpec {
+        ty: TypeSpec::Exact(ty),
+        ..spec
     }
 }
 
@@ -253,6 +282,20 @@ impl FromReading for LongString {
         };
         let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
         Ok(Self(lossy(bytes.get(..end).unwrap_or_default())))
+    }
+}
+
+/// What came, as it is: the native type with alarm and time stamp, all elements.
+impl FromReading for Reading {
+    const NATIVE: Option<NativeType> = None;
+    const COUNT: u32 = 0;
+    const FAMILY: Family = Family::Time;
+    fn from_reading(reading: &Reading) -> Result<Self, ValueError> {
+        Ok(reading.clone())
+    }
+    #[inline]
+    fn from_owned(reading: Reading) -> Result<Self, ValueError> {
+        Ok(reading)
     }
 }
 

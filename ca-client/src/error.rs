@@ -149,6 +149,12 @@ pub enum BuildError {
          the blocking client"
     )]
     NoRuntime,
+    /// Settings that cannot be meant together.
+    #[error("settings of the client contradict: {what}")]
+    Contradiction {
+        /// Which ones.
+        what: &'static str,
+    },
     /// The search socket could not be opened.
     #[error("cannot open the UDP socket for searches: {reason}")]
     Socket {
@@ -202,7 +208,7 @@ fn and_text(text: &Option<String>) -> String {
 /// Why a value could not be read.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
-pub enum ReadError {
+pub enum GetError {
     /// The channel was not connected, and did not connect in time.
     #[error("cannot read {0}: {phase}", phase = .0.phase)]
     NotConnected(Box<Context>),
@@ -260,7 +266,7 @@ pub enum ReadError {
 /// Why a value could not be written.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
-pub enum WriteError {
+pub enum PutError {
     /// The channel was not connected, and did not connect in time; nothing was sent.
     #[error("cannot write {0}: {phase}; nothing was sent", phase = .0.phase)]
     NotConnected(Box<Context>),
@@ -317,7 +323,7 @@ pub enum WriteError {
 /// Why a subscription could not be made.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
-pub enum SubscribeError {
+pub enum MonitorError {
     /// The request is wrong: type, element count, or a mask that selects nothing.
     #[error("cannot subscribe to {context}: {reason}")]
     BadRequest {

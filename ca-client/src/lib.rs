@@ -1,7 +1,7 @@
 //! EPICS Channel Access client.
 //!
 //! ```
-//! use ca_client::{Client, Monitor, SubSpec};
+//! use ca_client::{Client, MonitorEvent, Stamped};
 //!
 //! # use ca_server_sim::{Ioc, NetConfig, PvSpec};
 //! # #[tokio::main(flavor = "current_thread")]
@@ -12,16 +12,16 @@
 //! # /*
 //! let client = Client::from_env()?;
 //! # */ let client = builder.build()?;
-//! let motor = client.channel("m1").await?;
+//! let motor = client.connect("m1").await?;
 //!
-//! let position: f64 = motor.read().await?; // the server converts
-//! motor.write_notify(position + 1.0).await?; // returns when the motor has arrived
+//! let position: f64 = motor.get().await?; // the server converts
+//! motor.put(position + 1.0).wait().await?; // returns when the motor has arrived
 //!
-//! let mut monitor = motor.subscribe(SubSpec::time())?;
-//! while let Some(item) = monitor.next().await {
-//!     match item {
-//!         Monitor::Update { reading, skipped } => {
-//!             println!("{:?} {:?}, {skipped} skipped", reading.timestamp(), reading.get_f64(0));
+//! let mut monitor = motor.monitor::<Stamped<f64>>().start()?;
+//! while let Some(event) = monitor.next().await {
+//!     match event {
+//!         MonitorEvent::Update { value, skipped } => {
+//!             println!("{} {}, {skipped} skipped", value.timestamp, value.value);
 //!         }
 //!         other => println!("{other:?}"),
 //!     }
@@ -51,13 +51,17 @@ mod convert;
 mod endpoint;
 mod error;
 mod events;
+mod get;
 mod many;
+mod monitor;
+mod monitor_set;
 mod ops;
+mod put;
+mod remedy;
+mod running;
 pub mod runtime;
-mod set;
 mod set_queue;
 mod shared;
-mod subscription;
 mod sync;
 mod waits;
 
@@ -80,11 +84,16 @@ pub use ca_proto::wire::message::EventMask;
 pub use ca_proto::wire::{PvName, PvNameError};
 pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
 
-pub use channel::{Channel, ChannelInfo};
+pub use channel::{Channel, ChannelInfo, Connected};
 pub use client::{Client, ClientStats};
 pub use config::{ClientBuilder, EffectiveConfig};
+pub use connect::{Connect, ConnectMany};
 pub use convert::{EnumState, FromReading, IntoValue, LongString, Stamped, Strings, ValueError};
-pub use error::{BuildError, ConnectError, Context, Phase, ReadError, SubscribeError, WriteError};
+pub use error::{BuildError, ConnectError, Context, GetError, MonitorError, Phase, PutError};
 pub use events::{ClientEvent, Events};
-pub use set::{SubscriptionBatch, SubscriptionKey, SubscriptionSet};
-pub use subscription::{Monitor, SubSpec, Subscription};
+pub use get::{Get, GetOnce};
+pub use many::{GetMany, PutMany, Pv};
+pub use monitor::{Monitor, MonitorBuilder, MonitorEvent, MonitorSpec};
+pub use monitor_set::{MonitorBatch, MonitorKey, MonitorSet};
+pub use put::{Put, PutOnce};
+pub use remedy::Remedy;

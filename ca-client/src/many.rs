@@ -1,64 +1,68 @@
 //! Many PVs at once: one future, one deadline, and for each PV its own result.
 
+use std::borrow::Cow;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use ca_proto::Instant;
 use ca_proto::client::ReadSpec;
-use ca_proto::dbr::Reading;
+use ca_proto::dbr::{DbrType, Family, Reading, Value};
 use ca_proto::wire::message::NO_CHANNEL;
 
-use crate::batch::{Item, Many, Requests, Writes};
+use crate::batch::{Item, Many, Puts, Requests};
 use crate::channel::Channel;
 use crate::client::Client;
-use crate::convert::{FromReading, IntoValue, read_spec};
-use crate::error::{ConnectError, ReadError, WriteError};
+use crate::convert::{FromReading, IntoValue, ValueError, read_spec, with_family, with_type};
+use crate::error::{ConnectError, GetError, PutError};
 use crate::ops::Failure;
+use crate::put::Done;
+use crate::running::Running;
+
+/// A PV of an operation with many: an open channel, or a name, for which a channel is opened and
+/// closed again. Strings, bytes and channels become one by `into`.
+#[derive(Clone, Debug)]
+pub enum Pv<'a> {
+    /// An open channel, connected or not.
+    Channel(&'a Channel),
+    /// The name of a PV.
+    Name(Cow<'a, [u8]>),
+}
+
+impl<'a> From<&'a Channel> for Pv<'a> {
+    fn from(channel: &'a Channel) -> Self {
+        Self::Channel(channel)
+    }
+}
+
+impl<'a, S: AsRef<[u8]> + ?Sized> From<&'a S> for Pv<'a> {
+    fn from(name: &'a S) -> Self {
+        Self::Name(Cow::Borrowed(name.as_ref()))
+    }
+}
+
+impl From<String> for Pv<'_> {
+    fn from(name: String) -> Self {
+        Self::Name(Cow::Owned(name.into_bytes()))
+    }
+}
+
+type Opened = Result<Channel, ConnectError>;
 
 impl Client {
-    /// Reads many channels at once under one deadline: each gives its value or its own error, in
-    /// the order of the channels. The requests travel together, and the task is woken once, so this
-    /// costs a small part of what as many single reads do.
+    /// Gets many PVs at once under one deadline: each gives its value or its own error, in the order
+    /// of the PVs, which are [channels](Channel) or names. The requests travel together, and the task
+    /// is woken once, so this costs a small part of what as many single gets do.
     ///
-    /// Channels that are not connected are waited for. A channel of another client gives
-    /// [`ReadError::Closed`].
+    /// Channels that are not connected are waited for. For names channels are opened and closed again:
+    /// to get the same PVs again and again, keep the channels.
     ///
-    /// # Cancel safety
-    /// Safe.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
-    /// use ca_client::Client;
-    /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let motors = [client.open("m1")?, client.open("m2")?];
-    /// loop {
-    ///     let values = client.read_many::<f64>(&motors, Duration::from_secs(1)).await;
-    ///     for (motor, value) in motors.iter().zip(&values) {
-    ///         println!("{} {value:?}", motor.name());
-    ///     }
-    /// #   assert_eq!(values, [Ok(1.5), Ok(2.0)]);
-    /// #   break;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn read_many<'a, T: FromReading>(
-        &self,
-        channels: impl IntoIterator<Item = &'a Channel>,
-        timeout: Duration,
-    ) -> Vec<Result<T, ReadError>> {
-        let channels: Vec<&Channel> = channels.into_iter().collect();
-        let (spec, times) = (read_spec::<T>(), self.times(timeout));
-        self.read_all(&channels, spec, times, Channel::decode).await
-    }
-
-    /// As [`read_many`](Self::read_many), with a chosen type and element count; gives the answers as they
-    /// are. A channel with fewer elements than are asked for gives [`ReadError::BadRequest`].
+    /// # Errors
+    /// A channel of another client gives [`GetError::Closed`]; one with fewer elements than are asked
+    /// for gives [`GetError::BadRequest`].
     ///
     /// # Cancel safety
     /// Safe.
@@ -69,88 +73,54 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
-    /// use ca_client::{Client, Family, ReadSpec, TypeSpec};
+    /// use ca_client::{Client, Family, Reading};
     /// use std::time::Duration;
     /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
     /// let motors = [client.open("m1")?, client.open("m2")?];
-    /// // What describes the values comes along; 0 asks for all elements.
-    /// let all = ReadSpec { ty: TypeSpec::Family(Family::Ctrl), count: 0 };
-    /// for reading in client.read_many_with(&motors, all, Duration::from_secs(1)).await {
-    ///     let reading = reading?;
-    ///     println!("{:?} {:?}", reading.value(), reading.units());
+    /// loop {
+    ///     let values = client.get_many::<f64>(&motors).timeout(Duration::from_secs(1)).await;
+    ///     for (motor, value) in motors.iter().zip(&values) {
+    ///         println!("{} {value:?}", motor.name());
+    ///     }
+    /// #   assert_eq!(values, [Ok(1.5), Ok(2.0)]);
+    /// #   break;
+    /// }
+    ///
+    /// // By their names, with what describes them; 0 asks for all elements.
+    /// let names = ["m1", "m2", "no:such:pv"];
+    /// let readings = client.get_many::<Reading>(names).family(Family::Ctrl).count(0);
+    /// for reading in readings.timeout(Duration::from_millis(200)).await {
+    ///     match reading {
+    ///         Ok(reading) => println!("{:?} {:?}", reading.value(), reading.units()),
+    ///         Err(error) => println!("{error}"),
+    ///     }
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn read_many_with<'a>(
-        &self,
-        channels: impl IntoIterator<Item = &'a Channel>,
-        spec: ReadSpec,
-        timeout: Duration,
-    ) -> Vec<Result<Reading, ReadError>> {
-        let channels: Vec<&Channel> = channels.into_iter().collect();
-        let take = |_: &Channel, reading: &Reading, _| Ok(reading.clone());
-        self.read_all(&channels, spec, self.times(timeout), take)
-            .await
+    pub fn get_many<'a, T: FromReading>(
+        &'a self,
+        pvs: impl IntoIterator<Item = impl Into<Pv<'a>>>,
+    ) -> GetMany<'a, T> {
+        GetMany {
+            client: self,
+            pvs: pvs.into_iter().map(Into::into).collect(),
+            spec: read_spec::<T>(),
+            timeout: self.effective_config().timeout(),
+            running: Running::new(),
+            wanted: PhantomData,
+        }
     }
 
-    async fn read_all<T>(
-        &self,
-        channels: &[&Channel],
-        spec: ReadSpec,
-        (started, deadline): (Instant, Instant),
-        take: impl Fn(&Channel, &Reading, Instant) -> Result<T, ReadError>,
-    ) -> Vec<Result<T, ReadError>> {
-        let items = self.ask(channels, spec, deadline).await;
-        let results = channels.iter().zip(&items);
-        // hot: looked at where they are, as they are large.
-        let value = |(channel, item): (&&Channel, &Item)| match item.answer() {
-            Ok(Some(reading)) => take(channel, reading, started),
-            // Reads are answered with readings.
-            Ok(None) => Err(channel.read_error(Failure::Disconnected, started)),
-            Err(failure) => Err(channel.read_error(failure.clone(), started)),
-        };
-        results.map(value).collect()
-    }
-
-    /// Writes to many channels at once and does not wait for the servers: when this returns, all
-    /// requests are on their way. Each channel has its own result, in the order of the pairs;
-    /// refusals by a server only appear in the log, as with [`Channel::write`]. A channel may
-    /// occur several times; it gets its values in their order.
+    /// Puts values to many PVs at once under one deadline; each has its own result, in the order of
+    /// the pairs. As with [`Channel::put`] nothing is waited for but that all requests are on their
+    /// way, unless [`check`](PutMany::check) or [`wait`](PutMany::wait) say so. A channel may occur
+    /// several times; it gets its values in their order.
     ///
-    /// Channels that are not connected are waited for. A channel of another client gives
-    /// [`WriteError::Closed`].
+    /// Channels that are not connected are waited for. For names channels are opened and closed again.
     ///
-    /// # Cancel safety
-    /// Dropped before it returns, some values may be on their way.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new()).await?;
-    /// use ca_client::Client;
-    /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let ramp = client.channel("m1").await?;
-    /// let steps = (1..=1000).map(|step| (&ramp, f64::from(step)));
-    /// let results = client.write_many(steps, Duration::from_secs(5)).await;
-    /// assert!(results.iter().all(Result::is_ok));
-    /// assert_eq!(ramp.read::<f64>().await?, 1000.0);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn write_many<'a, V: IntoValue>(
-        &self,
-        values: impl IntoIterator<Item = (&'a Channel, V)>,
-        timeout: Duration,
-    ) -> Vec<Result<(), WriteError>> {
-        self.write_all(values, false, self.times(timeout)).await
-    }
-
-    /// As [`write_many`](Self::write_many), but waits until the servers have completed what
-    /// follows from the values (put-notify).
+    /// # Errors
+    /// A channel of another client gives [`PutError::Closed`].
     ///
     /// # Cancel safety
     /// Dropped before it returns, each value may or may not be written.
@@ -164,140 +134,108 @@ impl Client {
     /// use ca_client::Client;
     /// use std::time::Duration;
     /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let motors = [client.open("m1")?, client.open("m2")?];
-    /// let home = motors.iter().map(|motor| (motor, 0.0));
-    /// for result in client.write_notify_many(home, Duration::from_secs(60)).await {
+    /// let ramp = client.connect("m1").await?;
+    /// let steps = (1..=1000).map(|step| (&ramp, f64::from(step)));
+    /// let results = client.put_many(steps).await;
+    /// assert!(results.iter().all(Result::is_ok));
+    /// assert_eq!(ramp.get::<f64>().await?, 1000.0);
+    ///
+    /// let home = client.put_many([("m1", 0.0), ("m2", 0.0)]);
+    /// for result in home.wait().timeout(Duration::from_secs(60)).await {
     ///     result?; // this motor has arrived
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn write_notify_many<'a, V: IntoValue>(
-        &self,
-        values: impl IntoIterator<Item = (&'a Channel, V)>,
-        timeout: Duration,
-    ) -> Vec<Result<(), WriteError>> {
-        self.write_all(values, true, self.times(timeout)).await
+    pub fn put_many<'a, V: IntoValue>(
+        &'a self,
+        values: impl IntoIterator<Item = (impl Into<Pv<'a>>, V)>,
+    ) -> PutMany<'a> {
+        let pairs = values.into_iter();
+        let pairs = pairs.map(|(pv, value)| (pv.into(), value.into_value()));
+        let (pvs, values) = pairs.unzip();
+        PutMany {
+            client: self,
+            pvs,
+            values,
+            ty: None,
+            done: Done::Sent,
+            timeout: self.effective_config().timeout(),
+            running: Running::new(),
+        }
     }
 
-    async fn write_all<'a, V: IntoValue>(
+    /// Opens channels for the PVs that are names, in their order.
+    async fn open_named(&self, pvs: &[Pv<'_>]) -> Vec<Opened> {
+        let name = |pv: &Pv<'_>| match pv {
+            Pv::Name(name) => Some(name.to_vec()),
+            Pv::Channel(_) => None,
+        };
+        let names: Vec<Vec<u8>> = pvs.iter().filter_map(name).collect();
+        let priority = self.effective_config().params().priority;
+        self.open_many(&names, priority).await
+    }
+
+    async fn get_all<T: FromReading>(
         &self,
-        pairs: impl IntoIterator<Item = (&'a Channel, V)>,
-        notify: bool,
-        (started, deadline): (Instant, Instant),
-    ) -> Vec<Result<(), WriteError>> {
+        pvs: Vec<Pv<'_>>,
+        spec: ReadSpec,
+        timeout: Duration,
+    ) -> Vec<Result<T, GetError>> {
+        let started = self.now();
+        let opened = self.open_named(&pvs).await;
+        let resolved = resolve(&pvs, &opened);
+        let channels: Vec<&Channel> = resolved.iter().filter_map(|it| it.ok()).collect();
+        let items = self.ask(&channels, spec, started + timeout).await;
+        let mut answers = items.iter();
+        let result = |resolved: Result<&Channel, &ConnectError>| {
+            let channel = resolved.map_err(|error| GetError::from(error.clone()))?;
+            // hot: looked at where they are, as they are large.
+            let failure = match answers.next().map_or(Err(&Failure::Closed), Item::answer) {
+                Ok(Some(reading)) => return channel.decode_ref(reading, started),
+                // Reads are answered with readings.
+                Ok(None) => Failure::Disconnected,
+                Err(failure) => failure.clone(),
+            };
+            Err(channel.get_error(failure, started))
+        };
+        resolved.into_iter().map(result).collect()
+    }
+
+    async fn put_all(
+        &self,
+        pvs: Vec<Pv<'_>>,
+        made: Vec<Result<Value, ValueError>>,
+        (ty, done): (Option<DbrType>, Done),
+        timeout: Duration,
+    ) -> Vec<Result<(), PutError>> {
+        let started = self.now();
+        let opened = self.open_named(&pvs).await;
         let (mut channels, mut values) = (Vec::new(), Vec::new());
-        let pairs = pairs.into_iter();
-        let encoded: Vec<Result<(), WriteError>> = pairs
-            .map(|(channel, value)| {
-                values.push(channel.encode(value.into_value())?);
+        let pairs = resolve(&pvs, &opened).into_iter().zip(made);
+        let encoded: Vec<Result<(), PutError>> = pairs
+            .map(|(resolved, made)| {
+                let channel = resolved.map_err(|error| PutError::from(error.clone()))?;
+                let (plain, value) = channel.encode(made)?;
+                values.push((ty.unwrap_or(plain), value));
                 channels.push(channel);
                 Ok(())
             })
             .collect();
-        let writes = Writes { values, notify };
-        let items = self.ask(&channels, writes, deadline).await;
+        let puts = Puts { values, done };
+        let items = self.ask(&channels, puts, started + timeout).await;
         let mut items = channels.into_iter().zip(items);
-        let result = |encoded: Result<(), WriteError>| {
+        let result = |encoded: Result<(), PutError>| {
             encoded?;
             match items.next() {
                 Some((channel, item)) => match item.answer() {
-                    Err(failure) => Err(channel.write_error(failure.clone(), started)),
+                    Err(failure) => Err(channel.put_error(failure.clone(), started)),
                     Ok(_) => Ok(()),
                 },
                 None => Ok(()),
             }
         };
         encoded.into_iter().map(result).collect()
-    }
-
-    /// Reads many PVs at once under one deadline: each gives its value or its own error, in the
-    /// order of the names. It opens the channels and closes them again; to read the same PVs
-    /// again and again, keep the channels and use [`read_many`](Self::read_many).
-    ///
-    /// # Cancel safety
-    /// Safe.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
-    /// use ca_client::Client;
-    /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let names = ["m1", "m2", "no:such:pv"];
-    /// let values = client.get_many::<f64>(&names, Duration::from_millis(200)).await;
-    /// assert_eq!(values[0], Ok(1.5));
-    /// for (name, value) in names.iter().zip(&values) {
-    ///     match value {
-    ///         Ok(value) => println!("{name} {value}"),
-    ///         Err(error) => println!("{error}"),
-    ///     }
-    /// }
-    /// # assert!(values[2].is_err());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn get_many<T: FromReading>(
-        &self,
-        names: &[impl AsRef<[u8]>],
-        timeout: Duration,
-    ) -> Vec<Result<T, ReadError>> {
-        let times = self.times(timeout);
-        let opened = self.open_many(names).await;
-        let channels: Vec<&Channel> = opened.iter().flatten().collect();
-        let spec = read_spec::<T>();
-        let values = self.read_all(&channels, spec, times, Channel::decode).await;
-        let mut values = values.into_iter();
-        let result = |opened: Result<Channel, _>| match (opened, values.next()) {
-            (Err(error), _) => Err(ReadError::from(error)),
-            (Ok(_), Some(value)) => value,
-            (Ok(channel), None) => Err(channel.read_error(Failure::Closed, times.0)),
-        };
-        opened.into_iter().map(result).collect()
-    }
-
-    /// Writes many PVs at once under one deadline and waits for their completion: each gives its
-    /// own result, in the order of the pairs. It opens the channels and closes them again; see
-    /// [`write_notify_many`](Self::write_notify_many) for channels that are open.
-    ///
-    /// # Cancel safety
-    /// Dropped before it returns, each value may or may not be written.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::long(2)).serve(NetConfig::new()).await?;
-    /// use ca_client::Client;
-    /// use std::time::Duration;
-    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-    /// let results = client.put_many([("m1", 2.5), ("m2", 3.0)], Duration::from_secs(5)).await;
-    /// assert_eq!(results, [Ok(()), Ok(())]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn put_many<V: IntoValue>(
-        &self,
-        values: impl IntoIterator<Item = (impl AsRef<[u8]>, V)>,
-        timeout: Duration,
-    ) -> Vec<Result<(), WriteError>> {
-        let times = self.times(timeout);
-        let values = values.into_iter();
-        // Opened before the first one is waited for, so that searches share datagrams.
-        let (opened, values): (Vec<_>, Vec<_>) =
-            values.map(|(name, value)| (self.open(name), value)).unzip();
-        let pairs = opened.iter().zip(values);
-        let pairs = pairs.filter_map(|(opened, value)| Some((opened.as_ref().ok()?, value)));
-        let mut results = self.write_all(pairs, true, times).await.into_iter();
-        let result = |opened: &Result<Channel, ConnectError>| match opened {
-            Err(error) => Err(error.clone().into()),
-            Ok(_) => results.next().unwrap_or(Ok(())),
-        };
-        opened.iter().map(result).collect()
     }
 
     async fn ask(
@@ -314,9 +252,144 @@ impl Client {
         let cids = channels.iter().map(cid).collect();
         Many::new(shared, cids, requests, deadline).await
     }
+}
 
-    fn times(&self, timeout: Duration) -> (Instant, Instant) {
-        let now = self.now();
-        (now, now + timeout)
+impl Channel {
+    fn decode_ref<T: FromReading>(
+        &self,
+        reading: &Reading,
+        started: Instant,
+    ) -> Result<T, GetError> {
+        T::from_reading(reading).map_err(|reason| GetError::Value {
+            context: self.context(started),
+            reason,
+        })
+    }
+}
+
+/// The channels of the PVs, those that were opened for names among them.
+fn resolve<'a>(pvs: &[Pv<'a>], opened: &'a [Opened]) -> Vec<Result<&'a Channel, &'a ConnectError>> {
+    let mut opened = opened.iter();
+    let channel = |pv: &Pv<'a>| match pv {
+        Pv::Channel(channel) => Some(Ok(*channel)),
+        Pv::Name(_) => opened.next().map(Result::as_ref),
+    };
+    pvs.iter().filter_map(channel).collect()
+}
+
+/// A get of many PVs: [`Client::get_many`]. It begins when it is first polled.
+#[derive(Debug)]
+#[must_use = "nothing is asked before it is awaited"]
+pub struct GetMany<'a, T> {
+    client: &'a Client,
+    pvs: Vec<Pv<'a>>,
+    spec: ReadSpec,
+    timeout: Duration,
+    running: Running<'a, Vec<Result<T, GetError>>>,
+    wanted: PhantomData<fn() -> T>,
+}
+
+impl<T> GetMany<'_, T> {
+    /// As [`Get::count`](crate::Get::count), for each of them.
+    pub fn count(mut self, count: u32) -> Self {
+        self.spec.count = count;
+        self
+    }
+
+    /// As [`Get::family`](crate::Get::family).
+    pub fn family(mut self, family: Family) -> Self {
+        self.spec = with_family(self.spec, family);
+        self
+    }
+
+    /// As [`Get::ty`](crate::Get::ty).
+    pub fn ty(mut self, ty: DbrType) -> Self {
+        self.spec = with_type(self.spec, ty);
+        self
+    }
+
+    /// As [`Get::spec`](crate::Get::spec).
+    pub fn spec(mut self, spec: ReadSpec) -> Self {
+        self.spec = spec;
+        self
+    }
+
+    /// Time for all connections and answers together, counted from the first poll. Default:
+    /// [that of the client](crate::ClientBuilder::timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl<'a, T: FromReading + 'a> Future for GetMany<'a, T> {
+    type Output = Vec<Result<T, GetError>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let (client, spec, timeout) = (this.client, this.spec, this.timeout);
+        let pvs = &mut this.pvs;
+        this.running
+            .poll(cx, || client.get_all(std::mem::take(pvs), spec, timeout))
+    }
+}
+
+/// A put to many PVs: [`Client::put_many`]. It begins when it is first polled.
+#[derive(Debug)]
+#[must_use = "nothing is put before it is awaited"]
+pub struct PutMany<'a> {
+    client: &'a Client,
+    pvs: Vec<Pv<'a>>,
+    values: Vec<Result<Value, ValueError>>,
+    ty: Option<DbrType>,
+    done: Done,
+    timeout: Duration,
+    running: Running<'a, Vec<Result<(), PutError>>>,
+}
+
+impl PutMany<'_> {
+    /// As [`Put::wait`](crate::Put::wait): until all are completed.
+    pub fn wait(mut self) -> Self {
+        self.done = Done::Completed;
+        self
+    }
+
+    /// As [`Put::check`](crate::Put::check): until the servers have looked at all.
+    pub fn check(mut self) -> Self {
+        self.done = Done::Checked;
+        self
+    }
+
+    /// As [`Put::ty`](crate::Put::ty).
+    pub fn ty(mut self, ty: DbrType) -> Self {
+        self.ty = Some(ty);
+        self
+    }
+
+    /// Time for all connections and what is waited for together, counted from the first poll.
+    /// Default: [that of the client](crate::ClientBuilder::timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// True if it waits for the servers.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn waits(&self) -> bool {
+        self.done != Done::Sent
+    }
+}
+
+impl Future for PutMany<'_> {
+    type Output = Vec<Result<(), PutError>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let (client, how, timeout) = (this.client, (this.ty, this.done), this.timeout);
+        let (pvs, values) = (&mut this.pvs, &mut this.values);
+        this.running.poll(cx, || {
+            let (pvs, values) = (std::mem::take(pvs), std::mem::take(values));
+            client.put_all(pvs, values, how, timeout)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Reads and writes as futures over the shared state; no allocation per operation.
+//! Gets and puts as futures over the shared state; no allocation per operation.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,18 +11,15 @@ use ca_proto::ids::Ioid;
 use ca_proto::{EcaStatus, Instant};
 
 use crate::channel::ChannelInner;
+use crate::put::Done;
 use crate::shared::{Op, OpKey, Results, State};
 use crate::waits::{Until, WaitKey, Waiter};
 
 /// What is asked of the server.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Read(ReadSpec),
-    /// Without an answer: done when it is queued.
-    Write(DbrType, Value),
-    /// Done when the server has looked at it.
-    WriteChecked(DbrType, Value),
-    WriteNotify(DbrType, Value),
+    Get(ReadSpec),
+    Put(Done, DbrType, Value),
 }
 
 /// Why it did not work, before the words are found for it.
@@ -47,7 +44,7 @@ enum Step {
     Done,
 }
 
-/// One read or write on its way. Dropping it takes it back, as far as it was not sent.
+/// One get or put on its way. Dropping it takes it back, as far as it was not sent.
 #[derive(Debug)]
 pub(crate) struct Operation<'a> {
     channel: &'a ChannelInner,
@@ -56,7 +53,7 @@ pub(crate) struct Operation<'a> {
     step: Step,
 }
 
-/// A reading for reads, nothing for writes.
+/// A reading for gets, nothing for puts.
 pub(crate) type Answer = Result<Option<Reading>, Failure>;
 
 impl<'a> Operation<'a> {
@@ -100,7 +97,7 @@ impl<'a> Operation<'a> {
         waker: &Waker,
     ) -> Result<Option<(OpKey, Ioid)>, OpError> {
         let (cid, deadline) = (self.channel.cid, Some(self.deadline));
-        if let Request::Write(ty, value) = &self.request {
+        if let Request::Put(Done::Sent, ty, value) = &self.request {
             return state.core.write(now, cid, *ty, value).map(|()| None);
         }
         let waiting = Op::Waiting(waker.clone());
@@ -110,13 +107,11 @@ impl<'a> Operation<'a> {
         let token = key.token();
         let core = &mut state.core;
         let sent = match &self.request {
-            Request::Read(spec) => core.read(now, cid, *spec, token, deadline),
-            Request::WriteChecked(ty, value) => {
+            Request::Get(spec) => core.read(now, cid, *spec, token, deadline),
+            Request::Put(Done::Checked, ty, value) => {
                 core.write_checked(now, cid, *ty, value, token, deadline)
             }
-            Request::Write(ty, value) | Request::WriteNotify(ty, value) => {
-                core.write_notify(now, cid, *ty, value, token, deadline)
-            }
+            Request::Put(_, ty, value) => core.write_notify(now, cid, *ty, value, token, deadline),
         };
         if sent.is_err() {
             state.results.ops.remove(key);
@@ -176,7 +171,9 @@ impl Future for Operation<'_> {
             Step::Sent(key, _) => {
                 shared.collect(|results| Self::poll_answer(results, key, waker, &mut old))
             }
-            _ => shared
+            // It would be sent again.
+            Step::Done => return Poll::Pending,
+            Step::Start | Step::Wait(_) => shared
                 .with(|state, now, wakers| this.advance((state, now, wakers), waker, &mut old)),
         };
         drop(old);

@@ -3,8 +3,8 @@
 use ca_proto::client::{Item, Lifecycle, MonitorQueue, Overflow};
 use ca_proto::dbr::Brief;
 
+use crate::monitor::{MonitorEvent, News, weight};
 use crate::shared::SubKey;
-use crate::subscription::{Monitor, News, weight};
 
 /// Entries for which an empty log keeps its memory.
 const KEEP_CAPACITY: usize = 16 * 1024;
@@ -108,15 +108,15 @@ impl Log {
     /// Takes the oldest item.
     // hot: every update that is read.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<(SubKey, Monitor)> {
+    pub(crate) fn pop(&mut self) -> Option<(SubKey, MonitorEvent)> {
         let entry = self.entries.get(self.read)?;
         self.read += 1;
         let monitor = match entry.kept {
-            Kept::Brief(brief) => Monitor::Update {
-                reading: brief.into(),
+            Kept::Brief(brief) => MonitorEvent::Update {
+                value: brief.into(),
                 skipped: 0,
             },
-            kept => Monitor::new(take(&mut self.items, kept)?),
+            kept => MonitorEvent::new(take(&mut self.items, kept)?),
         };
         Some((entry.key, monitor))
     }
@@ -369,7 +369,7 @@ mod tests {
     use super::*;
 
     type Queues = Vec<MonitorQueue<News>>;
-    type Monitors = BTreeMap<u32, Vec<Monitor>>;
+    type Monitors = BTreeMap<u32, Vec<MonitorEvent>>;
 
     /// A `LONG`; where it is large, one of many elements.
     fn payload(n: u32, large: bool) -> (u32, Vec<u8>) {
@@ -404,7 +404,7 @@ mod tests {
 
     fn drained(queues: &mut Queues) -> Monitors {
         let drain = |queue: &mut MonitorQueue<News>| {
-            std::iter::from_fn(|| queue.pop().map(Monitor::new)).collect()
+            std::iter::from_fn(|| queue.pop().map(MonitorEvent::new)).collect()
         };
         let items = queues.iter_mut().map(drain).enumerate();
         let items = items.map(|(n, list): (usize, Vec<_>)| (n as u32, list));
@@ -475,7 +475,7 @@ mod tests {
         }
         let mut log = Log::default();
         set.take(&mut log);
-        let values = std::iter::from_fn(|| log.pop()).map(|(_, item)| item.value::<i32>());
+        let values = std::iter::from_fn(|| log.pop()).map(|(_, item)| item.value_as::<i32>());
         assert!(values.eq((0..9).map(Some)));
     }
 
@@ -500,7 +500,7 @@ mod tests {
         log.pop();
         log.forget(keys[0]);
         assert_eq!(log.len(), 4);
-        let values = std::iter::from_fn(|| log.pop()).map(|(_, item)| item.value::<i32>());
+        let values = std::iter::from_fn(|| log.pop()).map(|(_, item)| item.value_as::<i32>());
         assert!(values.eq([1, 3, 5, 7].map(Some)));
         assert!(log.items[2..].iter().all(|item| *item == TAKEN));
     }

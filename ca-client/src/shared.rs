@@ -19,10 +19,10 @@ use crate::batch::Batch;
 use crate::client::ClientStats;
 use crate::config::EffectiveConfig;
 use crate::events::{self, Events, Listeners};
+use crate::monitor::SubSlot;
+use crate::monitor_set::Set;
 use crate::ops::{Answer, Failure};
-use crate::set::Set;
 use crate::set_queue::Place;
-use crate::subscription::SubSlot;
 use crate::sync::{Mutex, MutexGuard};
 use crate::waits::{Until, Waits};
 
@@ -471,6 +471,7 @@ impl State {
             waiting_for_answer: self.results.ops.len() + self.results.batches.len(),
             waiting_for_change: self.waits.len(),
             tasks: self.tasks,
+            refused_circuits: self.core.refused_circuits(),
         }
     }
 

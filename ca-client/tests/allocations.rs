@@ -5,7 +5,7 @@ mod support;
 use std::sync::mpsc;
 
 use allocation_counter::measure;
-use ca_client::{Client, SubSpec};
+use ca_client::{Client, Reading};
 use support::{Server, pvs};
 use tokio::sync::oneshot;
 
@@ -30,15 +30,15 @@ fn reads_writes_and_updates_allocate_nothing_in_the_long_run() {
     let context = runtime.enter();
     let client = Client::builder().isolated([udp]).build().unwrap();
     drop(context);
-    let analog = runtime.block_on(client.channel("t:analog")).unwrap();
-    let mut monitor = analog.subscribe(SubSpec::time()).unwrap();
+    let analog = runtime.block_on(client.connect("t:analog")).unwrap();
+    let mut monitor = analog.monitor::<Reading>().start().unwrap();
     let mut round = |count: i32| {
         runtime.block_on(async {
             for n in 0..count {
-                analog.write(n).await.unwrap();
-                analog.write_notify(f64::from(n)).await.unwrap();
-                assert_eq!(analog.read::<f64>().await, Ok(f64::from(n)));
-                assert!(monitor.next().await.unwrap().reading().is_some());
+                analog.put(n).await.unwrap();
+                analog.put(f64::from(n)).wait().await.unwrap();
+                assert_eq!(analog.get::<f64>().await, Ok(f64::from(n)));
+                assert!(monitor.next().await.unwrap().value().is_some());
             }
         });
     };

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use allocation_counter::{AllocationInfo, measure};
 use bytes::buf::Limit;
 use bytes::{Bytes, BytesMut};
-use ca_client::{Client, Monitor, Overflow, SubSpec, Value};
+use ca_client::{Client, MonitorEvent, MonitorSpec, Overflow, Reading, Value};
 use ca_net::stream::CHUNK_LEN;
 use ca_net::{
     BoxFuture, ByteStream, DatagramSocket, Dial, Listener, Runtime, StreamOptions, TaskHandle,
@@ -275,10 +275,10 @@ fn assert_read_in_place(log: &Log, side: Side, value: &Range<usize>) {
 #[test]
 fn a_read_array_is_sent_from_the_pv_and_received_where_the_user_finds_it() {
     let rig = Rig::new();
-    let channel = rig.runtime.block_on(rig.client.channel("array")).unwrap();
+    let channel = rig.runtime.block_on(rig.client.connect("array")).unwrap();
     // The first array of a circuit makes its buffer grow.
-    rig.runtime.block_on(channel.reading()).unwrap();
-    let (reading, counted) = rig.counted(channel.reading());
+    rig.runtime.block_on(channel.get::<Reading>()).unwrap();
+    let (reading, counted) = rig.counted(channel.get::<Reading>());
     let reading = reading.unwrap();
     assert_eq!(
         reading.get::<f64>(ELEMENTS as u32 - 1),
@@ -297,19 +297,19 @@ fn a_read_array_is_sent_from_the_pv_and_received_where_the_user_finds_it() {
 #[test]
 fn a_frame_is_never_copied_between_its_writer_and_its_reader() {
     let rig = Rig::new();
-    let channel = rig.runtime.block_on(rig.client.channel("image")).unwrap();
-    let spec = SubSpec::time().overflow(Overflow::LatestOnly);
-    let mut monitor = channel.subscribe(spec).unwrap();
+    let channel = rig.runtime.block_on(rig.client.connect("image")).unwrap();
+    let spec = MonitorSpec::time().overflow(Overflow::LatestOnly);
+    let mut monitor = channel.monitor::<Reading>().spec(spec).start().unwrap();
     let mut next = |marked: u8| {
         let monitor = &mut monitor;
         let frame = Value::array(&vec![marked; FRAME]);
         let written = memory(frame.payload().as_slice());
         let channel = channel.clone();
         let (reading, counted) = rig.counted(async move {
-            channel.write(frame).await.unwrap();
+            channel.put(frame).await.unwrap();
             loop {
                 let item = monitor.next().await.unwrap();
-                if let Monitor::Update { reading, .. } = item
+                if let MonitorEvent::Update { value: reading, .. } = item
                     && reading.get::<u8>(0) == Some(marked)
                 {
                     return reading;

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use ca_client::{
-    Client, CloseReason, ConnectError, Context, EcaStatus, Monitor, NameServerState, Phase,
-    SubSpec, Trouble,
+    Client, CloseReason, ConnectError, Context, EcaStatus, MonitorEvent, NameServerState, Phase,
+    Reading, Trouble,
 };
 use ca_proto::wire::message::{ErrorBody, NO_CHANNEL};
 use ca_proto::wire::{Command, Header, tcp};
@@ -138,7 +138,7 @@ async fn a_name_server_that_refuses_is_named_as_such() {
     drop(closed);
     let builder = Client::builder().isolated([]).name_servers([address]);
     let client = builder.timeout(SECOND / 3).build().unwrap();
-    let error = client.channel("t:analog").await.unwrap_err();
+    let error = client.connect("t:analog").await.unwrap_err();
     let lost = NameServerState::Lost(CloseReason::Refused);
     assert_eq!(client.name_servers(), [(address, lost)]);
     let text = error.to_string();
@@ -184,19 +184,19 @@ async fn garbage_ends_the_circuit_and_nothing_else() {
 async fn reads_are_answered_beside_a_stream_of_large_arrays() {
     let server = Server::start(pvs());
     let client = server.client();
-    let large = client.channel("t:large").await.unwrap();
-    let analog = client.channel("t:analog").await.unwrap();
+    let large = client.connect("t:large").await.unwrap();
+    let analog = client.connect("t:analog").await.unwrap();
     let mut frames = 0;
     let flood = async {
         // 8 MB each, on the same circuit.
         for _ in 0..10 {
-            large.reading().await.unwrap();
+            large.get::<Reading>().await.unwrap();
             frames += 1;
         }
     };
     let reads = async {
         for _ in 0..20 {
-            analog.read::<f64>().await.unwrap();
+            analog.get::<f64>().await.unwrap();
         }
     };
     tokio::join!(flood, reads);
@@ -216,10 +216,10 @@ async fn connecting_and_leaving_again_and_again_leaks_no_descriptor() {
     let mut peak = 0;
     let before = open_files();
     for _ in 0..100 {
-        let analog = client.channel("t:analog").await.unwrap();
-        let mut monitor = analog.subscribe(SubSpec::time()).unwrap();
+        let analog = client.connect("t:analog").await.unwrap();
+        let mut monitor = analog.monitor::<Reading>().start().unwrap();
         let first = monitor.next().await.unwrap();
-        assert!(matches!(first, Monitor::Update { .. }));
+        assert!(matches!(first, MonitorEvent::Update { .. }));
         drop((analog, monitor));
         server.reaches((0, 0, 0)).await;
         peak = peak.max(open_files());
@@ -241,16 +241,16 @@ async fn many_tasks_on_several_threads_share_a_client() {
         tokio::spawn(async move {
             for round in 0..40 {
                 let channel = client
-                    .channel(names[(n + round) % names.len()])
+                    .connect(names[(n + round) % names.len()])
                     .await
                     .unwrap();
-                let mut monitor = channel.subscribe(SubSpec::time()).unwrap();
-                let reads = (0..5).map(|_| channel.reading());
+                let mut monitor = channel.monitor::<Reading>().start().unwrap();
+                let reads = (0..5).map(|_| channel.get::<Reading>());
                 for reading in join_all(reads).await {
                     assert!(reading.unwrap().count() > 0);
                 }
                 let first = monitor.next().await.unwrap();
-                assert!(first.reading().is_some(), "{first:?}");
+                assert!(first.value().is_some(), "{first:?}");
             }
         })
     });

@@ -28,7 +28,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let client = Client::builder().isolated([proxy.listen()]).build()?;
     println!(
         "demo:gap is {}",
-        client.channel("demo:gap").await?.read::<f64>().await?
+        client.connect("demo:gap").await?.get::<f64>().await?
     );
     for line in proxy.lines().await.unwrap_or_default() {
         println!("{line}");

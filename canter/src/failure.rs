@@ -5,8 +5,7 @@ use std::fmt;
 use std::net::SocketAddrV4;
 
 use ca_client::{
-    CloseReason, ConnectError, Context, EcaStatus, Malformed, NameServerState, Phase, ReadError,
-    SubscribeError, Trouble, WriteError,
+    ConnectError, Context, GetError, MonitorError, NameServerState, Phase, PutError, Remedy,
 };
 
 use crate::exit::Outcome;
@@ -28,23 +27,6 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn refused(phase: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            phase,
-            message: message.into(),
-            remedy: remedy.into(),
-            timed_out: false,
-            server: None,
-        }
-    }
-
-    fn late(phase: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            timed_out: true,
-            ..Self::refused(phase, message, remedy)
-        }
-    }
-
     /// How the command ends because of this.
     pub(crate) const fn outcome(&self) -> Outcome {
         if self.timed_out {
@@ -58,88 +40,88 @@ impl Failure {
     pub(crate) fn lines(&self, pv: &str) -> String {
         format!("error: {pv}: {}\n hint: {}", self.message, self.remedy)
     }
-
-    /// With the server of an error.
-    fn at(self, context: &Context) -> Self {
-        Self {
-            server: context.peer,
-            ..self
-        }
-    }
-
-    fn not_connected(context: &Context) -> Self {
-        Self::why_not_connected(context).at(context)
-    }
-
-    fn why_not_connected(context: &Context) -> Self {
-        let after = Seconds(context);
-        let server = Peer(context);
-        match &context.phase {
-            Phase::Searching {
-                trouble: Some(trouble),
-                ..
-            } => Self::late(
-                "connect",
-                format!("not connected after {after}: {server}: {trouble}"),
-                remedy(*trouble),
-            ),
-            Phase::Searching {
-                udp,
-                name_servers,
-                attempts,
-                ..
-            } => not_found(udp, name_servers, *attempts, after),
-            Phase::Connecting => Self::late(
-                "connect",
-                format!("{server} has it, but the connection to it is not made after {after}"),
-                "check that its TCP port is not blocked by a firewall",
-            ),
-            Phase::Silent => Self::late(
-                "connect",
-                format!("{server} accepts the connection and says nothing, for {after}"),
-                "look whether an IOC listens there, and whether it hangs; what else listens may be no \
-                 server of Channel Access",
-            ),
-            Phase::Creating => Self::late(
-                "create",
-                format!("{server} does not answer the request for the channel after {after}"),
-                "look at the load of the IOC, or raise --timeout",
-            ),
-            Phase::Unresponsive => Self::late(
-                "connect",
-                format!("{server} does not answer any more"),
-                "look at the IOC and the network between",
-            ),
-            Phase::Closed => Self::refused("connect", "the client was closed", "run it again"),
-            phase => Self::late(
-                "connect",
-                format!("not ready after {after}: {phase}"),
-                "raise --timeout",
-            ),
-        }
-    }
 }
 
-/// What helps against what keeps a PV that was found from being connected.
-const fn remedy(trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::Circuit(CloseReason::Refused) => {
-            "look whether its IOC still runs, which TCP port it has, and at firewalls between"
+/// The words of the tools for what helps: with their options, where they have some.
+fn hint(remedy: Remedy) -> String {
+    let words = match remedy {
+        Remedy::SetAddresses => {
+            "set EPICS_CA_ADDR_LIST or EPICS_CA_NAME_SERVERS, or give --addr-list HOST"
         }
-        Trouble::Circuit(CloseReason::Unreachable | CloseReason::DialTimeout) => {
-            "look at the network to that host, and whether a firewall drops TCP to that port"
+        Remedy::CheckSearch => return format!("{remedy}; `canter info` tells more"),
+        Remedy::CheckWarnings => "look at the warnings above, and which program listens there",
+        Remedy::SearchLonger => {
+            "look whether its IOC runs; it is searched again with a longer --timeout"
         }
-        Trouble::Circuit(CloseReason::Said(EcaStatus::MAXIOC)) => {
-            "the IOC has as many clients as it takes: end some, or raise its limit"
+        Remedy::RaiseTimeout => "raise --timeout, or look at the load of the IOC",
+        Remedy::MakeClient => "run it again",
+        Remedy::CheckAccess => return format!("{remedy}; `canter info` shows the rights"),
+        Remedy::OtherRequest => "ask for another type or fewer elements, see --type and --count",
+        Remedy::LargerArrays => {
+            "ask for fewer elements with --count, or raise EPICS_CA_MAX_ARRAY_BYTES"
         }
-        Trouble::Circuit(CloseReason::NotChannelAccess) => {
-            "look which program listens there: who answered the search names a wrong port, or the port \
-             is not that of an IOC"
+        Remedy::OtherType => "get it in another --type",
+        Remedy::AwaitRecord => "the record may still be busy: raise --timeout",
+        Remedy::AllowPuts => "unset CANTER_READ_ONLY where values may be written",
+        Remedy::CheckValue => {
+            "check the value against the limits of the PV with `canter get --long`, and whether the \
+             record takes puts (its field DISP)"
         }
-        Trouble::Circuit(CloseReason::Violation) => {
-            "look at the warnings above, and which program listens there"
+        Remedy::CheckMonitor => "check --mask and --elements",
+        remedy => remedy.text(),
+    };
+    words.to_owned()
+}
+
+/// What an error of the client says for itself, with its phase and message in the words of the tools.
+macro_rules! failure {
+    ($error:expr, $told:expr) => {{
+        let (phase, message) = $told;
+        Failure {
+            phase,
+            message,
+            remedy: hint($error.remedy()),
+            timed_out: $error.is_timeout(),
+            server: $error.server(),
         }
-        _ => "look whether its IOC runs; it is searched again with a longer --timeout",
+    }};
+}
+
+/// A phase and a message.
+type Told = (&'static str, String);
+
+fn not_connected(context: &Context) -> Told {
+    let after = Seconds(context);
+    let server = Peer(context);
+    match &context.phase {
+        Phase::Searching {
+            trouble: Some(trouble),
+            ..
+        } => (
+            "connect",
+            format!("not connected after {after}: {server}: {trouble}"),
+        ),
+        Phase::Searching {
+            udp,
+            name_servers,
+            attempts,
+            ..
+        } => ("search", not_found(udp, name_servers, *attempts, after)),
+        Phase::Connecting => (
+            "connect",
+            format!("{server} has it, but the connection to it is not made after {after}"),
+        ),
+        Phase::Silent => (
+            "connect",
+            format!("{server} accepts the connection and says nothing, for {after}"),
+        ),
+        Phase::Creating => (
+            "create",
+            format!("{server} does not answer the request for the channel after {after}"),
+        ),
+        Phase::Unresponsive => ("connect", format!("{server} does not answer any more")),
+        Phase::Closed => ("connect", "the client was closed".to_owned()),
+        phase => ("connect", format!("not ready after {after}: {phase}")),
     }
 }
 
@@ -148,40 +130,20 @@ fn not_found(
     states: &[(SocketAddrV4, NameServerState)],
     attempts: u32,
     after: Seconds<'_>,
-) -> Failure {
+) -> String {
     let name_servers: &Vec<_> = &states.iter().map(|(address, _)| *address).collect();
     if udp.is_empty() && name_servers.is_empty() {
-        return Failure::refused(
-            "search",
-            "there is nowhere to search: no address list, no name server",
-            "set EPICS_CA_ADDR_LIST or EPICS_CA_NAME_SERVERS, or give --addr-list HOST",
-        );
+        return "there is nowhere to search: no address list, no name server".to_owned();
     }
+    let (to, mute) = (destinations(udp, name_servers), not_asked(states));
     if attempts == 0 && udp.is_empty() {
-        return Failure::late(
-            "search",
-            format!(
-                "not found after {after}: no name server reached of {}{}",
-                destinations(udp, name_servers),
-                not_asked(states),
-            ),
-            "check EPICS_CA_NAME_SERVERS and that the name server accepts TCP connections there",
-        );
+        return format!("not found after {after}: no name server reached of {to}{mute}");
     }
-    Failure::late(
-        "search",
-        format!(
-            "not found after {after}: no answer to {} at {}{}",
-            if attempts == 1 {
-                "1 search".to_owned()
-            } else {
-                format!("{attempts} searches")
-            },
-            destinations(udp, name_servers),
-            not_asked(states),
-        ),
-        "check the name, that its IOC runs, and EPICS_CA_ADDR_LIST; `canter info` tells more",
-    )
+    let searches = match attempts {
+        1 => "1 search".to_owned(),
+        _ => format!("{attempts} searches"),
+    };
+    format!("not found after {after}: no answer to {searches} at {to}{mute}")
 }
 
 /// The name servers that cannot be asked, and why.
@@ -219,10 +181,6 @@ impl fmt::Display for Seconds<'_> {
     }
 }
 
-/// What helps against a refusal.
-const REFUSED: &str = "check the value against the limits of the PV with `canter get --long`, and whether \
-     the record takes puts (its field DISP)";
-
 /// A server's text, behind its status.
 struct Text<'a>(&'a Option<String>);
 
@@ -249,115 +207,113 @@ impl fmt::Display for Peer<'_> {
 
 impl From<&ConnectError> for Failure {
     fn from(error: &ConnectError) -> Self {
-        match error {
-            ConnectError::BadName { reason, .. } => Self::refused(
-                "name",
-                format!("no name of a PV: {reason}"),
-                "check how the name is spelled",
-            ),
-            ConnectError::TimedOut(context)
-            | ConnectError::NowhereToSearch(context)
-            | ConnectError::Closed(context) => Self::not_connected(context),
-            other => Self::refused("name", other.to_string(), "ask for fewer PVs at once"),
-        }
+        failure!(error, not_open(error))
     }
 }
 
-impl From<&ReadError> for Failure {
-    fn from(error: &ReadError) -> Self {
-        let failure = Self::of_read(error);
-        match error {
-            ReadError::TimedOut(context)
-            | ReadError::Disconnected(context)
-            | ReadError::NoAccess(context)
-            | ReadError::Failed { context, .. }
-            | ReadError::Malformed { context, .. }
-            | ReadError::BadRequest { context, .. } => failure.at(context),
-            _ => failure,
-        }
+fn not_open(error: &ConnectError) -> Told {
+    match error {
+        ConnectError::BadName { reason, .. } => ("name", format!("no name of a PV: {reason}")),
+        ConnectError::TimedOut(context)
+        | ConnectError::NowhereToSearch(context)
+        | ConnectError::Closed(context) => not_connected(context),
+        other => ("name", other.to_string()),
     }
 }
 
-impl Failure {
-    fn of_read(error: &ReadError) -> Self {
-        match error {
-            ReadError::NotConnected(context) => Self::not_connected(context),
-            ReadError::TimedOut(context) => Self::late(
-                "read",
-                format!(
-                    "{} did not answer the read within {}",
-                    Peer(context),
-                    Seconds(context)
-                ),
-                "raise --timeout, or look at the load of the IOC",
-            ),
-            ReadError::Disconnected(context) => Self::refused(
-                "read",
-                format!(
-                    "the circuit to {} was lost before the answer",
-                    Peer(context)
-                ),
-                "read again; look at the IOC if it happens often",
-            ),
-            ReadError::NoAccess(context) => Self::refused(
-                "read",
-                format!(
-                    "{} does not allow this user and host to read",
-                    Peer(context)
-                ),
-                "see the access security of the IOC; `canter info` shows the rights",
-            ),
-            ReadError::Failed {
-                context,
-                status,
-                text,
-            } => Self::refused(
-                "read",
-                format!("{} says {status}{}", Peer(context), Text(text)),
-                "ask for another type or fewer elements, see --type and --count",
-            ),
-            ReadError::Malformed { context, reason } => Self::refused(
-                "read",
-                format!("the answer of {} is malformed: {reason}", Peer(context)),
-                match reason {
-                    Malformed::TooLarge { .. } => {
-                        "ask for fewer elements with --count, or raise EPICS_CA_MAX_ARRAY_BYTES"
-                    }
-                    _ => {
-                        "ask for another type or fewer elements, and report it to whoever looks after \
-                         the server"
-                    }
-                },
-            ),
-            ReadError::BadRequest { reason, .. } => Self::refused(
-                "read",
-                reason.to_string(),
-                "ask for another type or fewer elements, see --type and --count",
-            ),
-            ReadError::Open(error) => error.into(),
-            other => Self::refused("read", other.to_string(), "read it in another --type"),
-        }
+impl From<&GetError> for Failure {
+    fn from(error: &GetError) -> Self {
+        failure!(error, not_got(error))
     }
 }
 
-impl From<&WriteError> for Failure {
-    fn from(error: &WriteError) -> Self {
-        let failure = Self::of_write(error);
-        match error {
-            WriteError::TimedOut(context)
-            | WriteError::Disconnected(context)
-            | WriteError::NoAccess(context)
-            | WriteError::Failed { context, .. }
-            | WriteError::BadRequest { context, .. } => failure.at(context),
-            _ => failure,
+fn not_got(error: &GetError) -> Told {
+    let message = match error {
+        GetError::NotConnected(context) => return not_connected(context),
+        GetError::Open(error) => return not_open(error),
+        GetError::TimedOut(context) => format!(
+            "{} did not answer the read within {}",
+            Peer(context),
+            Seconds(context)
+        ),
+        GetError::Disconnected(context) => format!(
+            "the circuit to {} was lost before the answer",
+            Peer(context)
+        ),
+        GetError::NoAccess(context) => format!(
+            "{} does not allow this user and host to read",
+            Peer(context)
+        ),
+        GetError::Failed {
+            context,
+            status,
+            text,
+        } => format!("{} says {status}{}", Peer(context), Text(text)),
+        GetError::Malformed { context, reason } => {
+            format!("the answer of {} is malformed: {reason}", Peer(context))
         }
+        GetError::BadRequest { reason, .. } => reason.to_string(),
+        other => other.to_string(),
+    };
+    ("read", message)
+}
+
+impl From<&PutError> for Failure {
+    fn from(error: &PutError) -> Self {
+        failure!(error, not_put(error))
+    }
+}
+
+fn not_put(error: &PutError) -> Told {
+    match error {
+        PutError::NotConnected(context) => not_connected(context),
+        PutError::Open(error) => not_open(error),
+        PutError::TimedOut(context) => (
+            "complete",
+            format!(
+                "sent, but not reported as complete within {}",
+                Seconds(context)
+            ),
+        ),
+        PutError::Disconnected(context) => (
+            "complete",
+            format!(
+                "sent, but the circuit to {} was lost before completion",
+                Peer(context)
+            ),
+        ),
+        PutError::ReadOnly(_) => (
+            "write",
+            "nothing is written: CANTER_READ_ONLY is set".to_owned(),
+        ),
+        PutError::NoAccess(context) => (
+            "write",
+            format!(
+                "{} does not allow this user and host to write",
+                Peer(context)
+            ),
+        ),
+        PutError::Failed {
+            context,
+            status,
+            text,
+        } => (
+            "write",
+            format!(
+                "{} refused the value: {status}{}",
+                Peer(context),
+                Text(text)
+            ),
+        ),
+        PutError::BadRequest { reason, .. } => ("write", reason.to_string()),
+        other => ("write", other.to_string()),
     }
 }
 
 impl Failure {
     /// A put without completion whose server has not said whether it took the value.
-    pub(crate) fn unanswered(error: &WriteError) -> Self {
-        let WriteError::TimedOut(context) = error else {
+    pub(crate) fn unanswered(error: &PutError) -> Self {
+        let PutError::TimedOut(context) = error else {
             return error.into();
         };
         let message = format!(
@@ -365,82 +321,33 @@ impl Failure {
             Peer(context),
             Seconds(context)
         );
-        let remedy = "read the PV, raise --timeout, or look at the load of the IOC";
-        Self::late("write", message, remedy).at(context)
+        Self {
+            phase: "write",
+            message,
+            remedy: "read the PV, raise --timeout, or look at the load of the IOC".to_owned(),
+            ..error.into()
+        }
     }
 
     /// A put that a server complained of behind its answer.
     pub(crate) fn complained(server: SocketAddrV4, message: String) -> Self {
         Self {
+            phase: "write",
+            message,
+            remedy: hint(Remedy::CheckValue),
+            timed_out: false,
             server: Some(server),
-            ..Self::refused("write", message, REFUSED)
-        }
-    }
-
-    fn of_write(error: &WriteError) -> Self {
-        match error {
-            WriteError::NotConnected(context) => Self::not_connected(context),
-            WriteError::TimedOut(context) => Self::late(
-                "complete",
-                format!(
-                    "sent, but not reported as complete within {}",
-                    Seconds(context)
-                ),
-                "the record may still be busy: raise --timeout",
-            ),
-            WriteError::Disconnected(context) => Self::refused(
-                "complete",
-                format!(
-                    "sent, but the circuit to {} was lost before completion",
-                    Peer(context)
-                ),
-                "read the PV to see whether the value arrived",
-            ),
-            WriteError::ReadOnly(_) => Self::refused(
-                "write",
-                "nothing is written: CANTER_READ_ONLY is set",
-                "unset CANTER_READ_ONLY where values may be written",
-            ),
-            WriteError::NoAccess(context) => Self::refused(
-                "write",
-                format!(
-                    "{} does not allow this user and host to write",
-                    Peer(context)
-                ),
-                "see the access security of the IOC; `canter info` shows the rights",
-            ),
-            WriteError::Failed {
-                context,
-                status,
-                text,
-            } => Self::refused(
-                "write",
-                format!(
-                    "{} refused the value: {status}{}",
-                    Peer(context),
-                    Text(text)
-                ),
-                REFUSED,
-            ),
-            WriteError::BadRequest { reason, .. } => {
-                Self::refused("write", reason.to_string(), "give another value")
-            }
-            WriteError::Open(error) => error.into(),
-            other => Self::refused("write", other.to_string(), "give another value"),
         }
     }
 }
 
-impl From<&SubscribeError> for Failure {
-    fn from(error: &SubscribeError) -> Self {
-        match error {
-            SubscribeError::Open(error) => error.into(),
-            other => Self::refused(
-                "subscribe",
-                other.to_string(),
-                "check --mask and --elements",
-            ),
-        }
+impl From<&MonitorError> for Failure {
+    fn from(error: &MonitorError) -> Self {
+        let told = match error {
+            MonitorError::Open(error) => not_open(error),
+            other => ("subscribe", other.to_string()),
+        };
+        failure!(error, told)
     }
 }
 

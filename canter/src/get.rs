@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use ca_client::{Channel, Client, ConnectError, OpError, ReadError, ReadSpec, TypeSpec};
+use ca_client::{Channel, Client, ConnectError, GetError, OpError, ReadSpec, TypeSpec};
 use ca_proto::dbr::{DbrType, Family, NativeType, Reading};
 use clap::Args;
 use futures_util::future::{join, join_all};
@@ -174,7 +174,12 @@ async fn get_all(
     let deadline = Instant::now() + timeout;
     let open: Vec<&Channel> = channels.iter().flatten().collect();
     let (spec, described) = specs(args);
-    let read = |spec| client.read_many_with(open.iter().copied(), spec, timeout);
+    let read = |spec| {
+        client
+            .get_many::<Reading>(open.iter().copied())
+            .spec(spec)
+            .timeout(timeout)
+    };
     // Both go out together.
     let (mut values, meta) = join(read(spec), async {
         match described {
@@ -191,7 +196,10 @@ async fn get_all(
         let left = deadline.saturating_duration_since(Instant::now());
         let all = ReadSpec { count: 0, ..spec };
         let again = short.iter().map(|&n| open[n]);
-        let again = client.read_many_with(again, all, left.max(MIN_READ_TIME));
+        let again = client
+            .get_many::<Reading>(again)
+            .spec(all)
+            .timeout(left.max(MIN_READ_TIME));
         for (n, value) in short.iter().zip(again.await) {
             values[*n] = value;
         }
@@ -223,8 +231,8 @@ async fn get_all(
     results
 }
 
-fn is_short(value: &Result<Reading, ReadError>) -> bool {
-    let Err(ReadError::BadRequest { reason, .. }) = value else {
+fn is_short(value: &Result<Reading, GetError>) -> bool {
+    let Err(GetError::BadRequest { reason, .. }) = value else {
         return false;
     };
     matches!(reason, OpError::BadCount { .. })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ca_client::{Channel, ChannelInfo, ConnectError, EffectiveConfig, ReadSpec, TypeSpec};
+use ca_client::{Channel, ChannelInfo, ConnectError, EffectiveConfig, ReadSpec, Reading, TypeSpec};
 use ca_proto::access::AccessRights;
 use ca_proto::client::Connection;
 use ca_proto::dbr::DbrType;
@@ -96,19 +96,19 @@ async fn ask(
         failure: None,
     };
     let channel = match channel {
-        Ok(channel) => channel.with_timeout(timeout),
+        Ok(channel) => channel,
         Err(error) => {
             report.failure = Some(error.into());
             return report;
         }
     };
-    let connected = channel.connected().await;
+    let connected = channel.connected().timeout(timeout).await;
     report.connect_time = started.elapsed();
     report.info = channel.info();
     match connected {
         Ok(()) => {
             report.record_type =
-                record_type(&channel, timeout - report.connect_time.min(timeout)).await
+                record_type(channel, timeout - report.connect_time.min(timeout)).await
         }
         Err(error) => report.failure = Some((&error).into()),
     }
@@ -121,7 +121,12 @@ async fn record_type(channel: &Channel, timeout: Duration) -> Option<String> {
         ty: TypeSpec::Exact(DbrType::CLASS_NAME),
         count: 1,
     };
-    let reading = channel.with_timeout(timeout).read_with(spec).await.ok()?;
+    let reading = channel
+        .get::<Reading>()
+        .spec(spec)
+        .timeout(timeout)
+        .await
+        .ok()?;
     let name = text::line(reading.value().string(0)?);
     (!name.is_empty()).then_some(name)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ca_client::{Channel, ReadSpec, TypeSpec};
+use ca_client::{Channel, ReadSpec, Reading, TypeSpec};
 use ca_proto::dbr::{DbrType, EnumIndex, Family, NativeType};
 use futures_util::future::join;
 
@@ -19,10 +19,9 @@ pub(crate) async fn complete(channel: &Channel, sample: &mut Sample, timeout: Du
         ty: TypeSpec::Exact(DbrType::new(Family::Plain, native)),
         count: sample.count(),
     };
-    let channel = channel.with_timeout(timeout);
     // In this order: what the value still is behind the texts, it was when they were made.
-    let texts = channel.read_with(spec(NativeType::String));
-    let again = channel.read_with(spec(NativeType::Enum));
+    let get = |native| channel.get::<Reading>().spec(spec(native)).timeout(timeout);
+    let (texts, again) = (get(NativeType::String), get(NativeType::Enum));
     let (Ok(texts), Ok(again)) = join(texts, again).await else {
         return;
     };

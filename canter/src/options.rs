@@ -124,7 +124,7 @@ impl ClientArgs {
             builder = builder.server_port(port);
             // The entries of the environment have the port of the environment.
             let [addrs, servers] = lists;
-            if let Some(list) = addrs {
+            if let Some(list) = addrs.filter(|_| self.addr_list.is_none()) {
                 builder = builder.addr_list(&list);
             }
             if let Some(list) = servers {

@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ca_client::{
-    BuildError, ChannelInfo, Client, ClientBuilder, ConnectError, DbrType, Family, Monitor,
-    NativeType, ReadError, ReadSpec, Reading, SubSpec, SubscribeError, Value, WriteError, blocking,
+    BuildError, ChannelInfo, Client, ClientBuilder, ConnectError, DbrType, Family, GetError,
+    MonitorError, MonitorEvent, MonitorSpec, NativeType, PutError, ReadSpec, Reading, Value,
+    blocking,
 };
 use futures_util::future::join;
 
@@ -43,38 +44,48 @@ pub trait Api: Sized {
         channel: &Self::Channel,
         first: f64,
         second: f64,
-    ) -> Result<[Duration; 2], WriteError>;
+    ) -> Result<[Duration; 2], PutError>;
 }
 
 /// A channel; see `ca_client::Channel`.
 pub trait Channel: Clone + fmt::Debug {
     /// What it calls a subscription.
-    type Subscription: Subscription;
+    type Monitor: Monitor;
 
-    /// A handle with another time-out.
-    #[must_use]
-    fn with_timeout(&self, timeout: Duration) -> Self;
     /// What is known about it.
     fn info(&self) -> Option<ChannelInfo>;
-    /// Waits for the connection.
-    async fn connected(&self) -> Result<(), ConnectError>;
-    /// Reads.
-    async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError>;
-    /// Writes without waiting for the server.
-    async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
-    /// Writes and waits for completion.
-    async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError>;
-    /// Subscribes.
+    /// Waits for the connection, at most this long.
+    async fn connected(&self, timeout: Duration) -> Result<(), ConnectError>;
+    /// Gets.
+    async fn get(&self, spec: ReadSpec) -> Result<Reading, GetError> {
+        self.get_within(TIMEOUT, spec).await
+    }
+    /// Gets, within this time.
+    async fn get_within(&self, timeout: Duration, spec: ReadSpec) -> Result<Reading, GetError>;
+    /// Puts without waiting for the server.
+    async fn put(&self, ty: DbrType, value: Value) -> Result<(), PutError>;
+    /// Puts and waits for completion.
+    async fn put_wait(&self, ty: DbrType, value: Value) -> Result<(), PutError> {
+        self.put_within(TIMEOUT, ty, value).await
+    }
+    /// Puts and waits for completion, within this time.
+    async fn put_within(
+        &self,
+        timeout: Duration,
+        ty: DbrType,
+        value: Value,
+    ) -> Result<(), PutError>;
+    /// Monitors.
     ///
     /// # Errors
     /// If the request makes no sense.
-    fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError>;
+    fn monitor(&self, spec: MonitorSpec) -> Result<Self::Monitor, MonitorError>;
 }
 
 /// A subscription.
-pub trait Subscription {
+pub trait Monitor {
     /// The next item, if one comes in time.
-    async fn next(&mut self, timeout: Duration) -> Option<Monitor>;
+    async fn next(&mut self, timeout: Duration) -> Option<MonitorEvent>;
 }
 
 /// Pause before a lost server is searched again: the default of 10 s is patience, not function.
@@ -103,11 +114,11 @@ impl Api for Client {
         channel: &Self::Channel,
         first: f64,
         second: f64,
-    ) -> Result<[Duration; 2], WriteError> {
+    ) -> Result<[Duration; 2], PutError> {
         let start = Instant::now();
         let put = |value: f64| async move {
-            channel.write_notify_as(DOUBLE, value).await?;
-            Ok::<_, WriteError>(start.elapsed())
+            channel.put(value).ty(DOUBLE).wait().await?;
+            Ok::<_, PutError>(start.elapsed())
         };
         let (first, second) = join(put(first), put(second)).await;
         Ok([first?, second?])
@@ -115,33 +126,36 @@ impl Api for Client {
 }
 
 impl Channel for ca_client::Channel {
-    type Subscription = ca_client::Subscription;
+    type Monitor = ca_client::Monitor;
 
-    fn with_timeout(&self, timeout: Duration) -> Self {
-        self.with_timeout(timeout)
-    }
     fn info(&self) -> Option<ChannelInfo> {
         self.info()
     }
-    async fn connected(&self) -> Result<(), ConnectError> {
-        self.connected().await
+    async fn connected(&self, timeout: Duration) -> Result<(), ConnectError> {
+        self.connected().timeout(timeout).await
     }
-    async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
-        self.read_with(spec).await
+    async fn get_within(&self, timeout: Duration, spec: ReadSpec) -> Result<Reading, GetError> {
+        self.get().spec(spec).timeout(timeout).await
     }
-    async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
-        self.write_as(ty, value).await
+    async fn put(&self, ty: DbrType, value: Value) -> Result<(), PutError> {
+        self.put(value).ty(ty).await
     }
-    async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
-        self.write_notify_as(ty, value).await
+    async fn put_within(
+        &self,
+        timeout: Duration,
+        ty: DbrType,
+        value: Value,
+    ) -> Result<(), PutError> {
+        let put = self.put(value).ty(ty).wait();
+        put.timeout(timeout).await
     }
-    fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
-        self.subscribe(spec)
+    fn monitor(&self, spec: MonitorSpec) -> Result<Self::Monitor, MonitorError> {
+        self.monitor().spec(spec).start()
     }
 }
 
-impl Subscription for ca_client::Subscription {
-    async fn next(&mut self, timeout: Duration) -> Option<Monitor> {
+impl Monitor for ca_client::Monitor {
+    async fn next(&mut self, timeout: Duration) -> Option<MonitorEvent> {
         tokio::time::timeout(timeout, self.next()).await.ok()?
     }
 }
@@ -150,7 +164,7 @@ impl Api for blocking::Client {
     type Channel = blocking::Channel;
 
     fn connect_to(server: SocketAddrV4) -> Result<Self, BuildError> {
-        Self::build(builder(server))
+        builder(server).build_blocking()
     }
 
     fn open(&self, name: &[u8]) -> Result<Self::Channel, ConnectError> {
@@ -162,11 +176,11 @@ impl Api for blocking::Client {
         channel: &Self::Channel,
         first: f64,
         second: f64,
-    ) -> Result<[Duration; 2], WriteError> {
+    ) -> Result<[Duration; 2], PutError> {
         let start = Instant::now();
         let put = |value: f64| {
-            channel.write_notify_as(DOUBLE, value)?;
-            Ok::<_, WriteError>(start.elapsed())
+            channel.put(value).ty(DOUBLE).wait().call()?;
+            Ok::<_, PutError>(start.elapsed())
         };
         let waiting = || self.stats().waiting_for_answer;
         let before = waiting();
@@ -184,33 +198,36 @@ impl Api for blocking::Client {
 }
 
 impl Channel for blocking::Channel {
-    type Subscription = blocking::Subscription;
+    type Monitor = blocking::Monitor;
 
-    fn with_timeout(&self, timeout: Duration) -> Self {
-        self.with_timeout(timeout)
-    }
     fn info(&self) -> Option<ChannelInfo> {
         self.info()
     }
-    async fn connected(&self) -> Result<(), ConnectError> {
-        self.connected()
+    async fn connected(&self, timeout: Duration) -> Result<(), ConnectError> {
+        self.connected().timeout(timeout).call()
     }
-    async fn read_with(&self, spec: ReadSpec) -> Result<Reading, ReadError> {
-        self.read_with(spec)
+    async fn get_within(&self, timeout: Duration, spec: ReadSpec) -> Result<Reading, GetError> {
+        self.get().spec(spec).timeout(timeout).call()
     }
-    async fn write_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
-        self.write_as(ty, value)
+    async fn put(&self, ty: DbrType, value: Value) -> Result<(), PutError> {
+        self.put(value).ty(ty).call()
     }
-    async fn write_notify_as(&self, ty: DbrType, value: Value) -> Result<(), WriteError> {
-        self.write_notify_as(ty, value)
+    async fn put_within(
+        &self,
+        timeout: Duration,
+        ty: DbrType,
+        value: Value,
+    ) -> Result<(), PutError> {
+        let put = self.put(value).ty(ty).wait();
+        put.timeout(timeout).call()
     }
-    fn subscribe(&self, spec: SubSpec) -> Result<Self::Subscription, SubscribeError> {
-        self.subscribe(spec)
+    fn monitor(&self, spec: MonitorSpec) -> Result<Self::Monitor, MonitorError> {
+        self.monitor().spec(spec).start()
     }
 }
 
-impl Subscription for blocking::Subscription {
-    async fn next(&mut self, timeout: Duration) -> Option<Monitor> {
+impl Monitor for blocking::Monitor {
+    async fn next(&mut self, timeout: Duration) -> Option<MonitorEvent> {
         self.next_timeout(timeout)
     }
 }

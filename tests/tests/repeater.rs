@@ -73,7 +73,7 @@ fn libca_hears_beacons_through_our_repeater() {
         let mut ioc = serve(python, IOC, &PERIOD);
         let port = ioc.port();
         let client = client(port, true);
-        let channel = client.channel(format!("{PREFIX}:double")).await.unwrap();
+        let channel = client.connect(format!("{PREFIX}:double")).await.unwrap();
         heard(&client, |stats| stats.registered && stats.received > 2).await;
         let reference = python.start("libca_beacons.py", port, PREFIX, &[]).unwrap();
         let period = told(&reference, "period").await;
@@ -89,8 +89,7 @@ fn libca_hears_beacons_through_our_repeater() {
         heard(&client, |stats| stats.anomalies > before).await;
         // A lost channel is held for up to 10 s, which beacons do not shorten
         // (`disconnectGovernorTimer::expire`).
-        let patient = channel.with_timeout(IN_TIME);
-        patient.connected().await.unwrap();
+        channel.connected().timeout(IN_TIME).await.unwrap();
     });
 }
 

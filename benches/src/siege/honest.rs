@@ -54,16 +54,16 @@ pub async fn honest(
         put: micros()?,
         failed: 0,
     };
-    let x = client.channel("x").await?;
+    let x = client.connect("x").await?;
     for round in 0..rounds {
         tokio::time::sleep(pause).await;
         let start = Instant::now();
         let note = async {
             client
-                .channel("note")
+                .connect("note")
                 .await
                 .ok()?
-                .read::<String>()
+                .get::<String>()
                 .await
                 .ok()
         };
@@ -71,11 +71,11 @@ pub async fn honest(
         note_time(&mut seen.connect, start);
         seen.failed += u64::from(note.as_deref() != Some("hello"));
         let start = Instant::now();
-        let put = x.write_notify(f64::from(round)).await;
+        let put = x.put(f64::from(round)).wait().await;
         note_time(&mut seen.put, start);
         seen.failed += u64::from(put.is_err());
         let start = Instant::now();
-        let read = x.read::<f64>().await;
+        let read = x.get::<f64>().await;
         note_time(&mut seen.read, start);
         seen.failed += u64::from(read.ok() != Some(f64::from(round)));
     }

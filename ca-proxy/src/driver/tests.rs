@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use ca_client::{Channel, Client, Monitor, SubSpec};
+use ca_client::{Channel, Client, MonitorEvent, Reading};
 use ca_net::{ByteStream, StreamOptions};
 use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, PvSpec};
@@ -102,7 +102,7 @@ impl Rig {
     }
 
     async fn channel(&self, name: &str) -> Channel {
-        self.client.channel(name).await.unwrap()
+        self.client.connect(name).await.unwrap()
     }
 
     /// What a future gives, for which nobody may be idle for longer than this.
@@ -122,18 +122,17 @@ fn every_operation_ends_in_its_time_whatever_delays_there_are() {
         rig.run(async {
             // Of ten searches one is not dropped.
             let x = rig.within(10 * SECOND, rig.channel("x")).await;
-            let mut updates = x.subscribe(SubSpec::of::<f64>()).unwrap();
+            let mut updates = x.monitor::<Reading>().start().unwrap();
             for n in 0..20 {
                 // What is late, each way: 2 ms at most.
                 let limit = 2 * TRIP;
-                rig.within(limit, x.write_notify(f64::from(n)))
-                    .await
-                    .unwrap();
-                assert_eq!(rig.within(limit, x.read::<f64>()).await, Ok(f64::from(n)));
+                rig.within(limit, x.put(f64::from(n)).wait()).await.unwrap();
+                assert_eq!(rig.within(limit, x.get::<f64>()).await, Ok(f64::from(n)));
                 rig.ioc.post("x", f64::from(n) + 0.5).unwrap();
                 let newest = async {
-                    while updates.next().await.unwrap().value::<f64>() != Some(f64::from(n) + 0.5) {
-                    }
+                    while updates.next().await.unwrap().value_as::<f64>()
+                        != Some(f64::from(n) + 0.5)
+                    {}
                 };
                 rig.within(limit, newest).await;
             }
@@ -180,11 +179,11 @@ direction = 'response'
             let connecting = 3 * SECOND;
             let x = rig.within(connecting, rig.channel("x")).await;
             for _ in 0..3 {
-                let read = rig.within(3 * SECOND + 2 * TRIP, x.read::<f64>()).await;
+                let read = rig.within(3 * SECOND + 2 * TRIP, x.get::<f64>()).await;
                 assert_eq!(read, Ok(1.5));
             }
             let big = rig.within(connecting, rig.channel("big")).await;
-            let read = rig.within(2 * SECOND, big.read::<Vec<f64>>()).await;
+            let read = rig.within(2 * SECOND, big.get::<Vec<f64>>()).await;
             assert_eq!(read.unwrap().len(), 20_000, "160 000 bytes");
         });
     }
@@ -211,21 +210,22 @@ enabled = false
         let rig = Rig::new(seed, SECOND, script);
         rig.run(async {
             let x = rig.channel("x").await;
-            let mut updates = x.subscribe(SubSpec::time()).unwrap();
+            let mut updates = x.monitor::<Reading>().start().unwrap();
             let host = rig.rt.host(CLIENT);
             let control = host.dial(CONTROL, &StreamOptions::default());
             let mut control = control.await.unwrap();
             assert_eq!(say(&mut *control, "on hole\n").await, "ok\n");
-            let read = x.read::<f64>();
+            let read = x.get::<f64>();
             let mut read = std::pin::pin!(read);
             assert!(rig.rt.timeout(SECOND, &mut read).await.is_none());
             assert_eq!(say(&mut *control, "off hole\n").await, "ok\n");
             assert_eq!(rig.within(2 * TRIP, read).await, Ok(1.5));
             assert_eq!(say(&mut *control, "on ro\n").await, "ok\n");
-            let refused = async { while x.write_notify(2.0).await.is_ok() {} };
+            let refused = async { while x.put(2.0).wait().await.is_ok() {} };
             rig.within(2 * TRIP, refused).await;
             assert_eq!(say(&mut *control, "cut 1 reset\n").await, "ok\n");
-            let lost = async { while updates.next().await.unwrap() != Monitor::Disconnected {} };
+            let lost =
+                async { while updates.next().await.unwrap() != MonitorEvent::Disconnected {} };
             rig.within(2 * TRIP, lost).await;
         });
         let lines = rig.run(rig.proxy.lines()).unwrap();
@@ -259,7 +259,7 @@ fn the_same_seed_gives_the_same_bytes_at_the_same_times() {
     let story = |seed| {
         let rig = Rig::new(seed, SECOND, GENTLE);
         rig.run(async {
-            rig.channel("x").await.write_notify(1.0).await.unwrap();
+            rig.channel("x").await.put(1.0).wait().await.unwrap();
             rig.client.close().await;
         });
         (rig.rt.now(), rig.rt.trace(|trace| trace.hash()))
@@ -279,11 +279,11 @@ fn what_has_stopped_can_start_again_at_the_same_ports() {
             rt, client, proxy, ..
         } = rig;
         let stopped = rt.block_on(async {
-            let x = client.channel("x").await.unwrap();
-            let mut updates = x.subscribe(SubSpec::time()).unwrap();
-            while !matches!(updates.next().await.unwrap(), Monitor::Update { .. }) {}
+            let x = client.connect("x").await.unwrap();
+            let mut updates = x.monitor::<Reading>().start().unwrap();
+            while !matches!(updates.next().await.unwrap(), MonitorEvent::Update { .. }) {}
             proxy.stop().await;
-            while updates.next().await.unwrap() != Monitor::Disconnected {}
+            while updates.next().await.unwrap() != MonitorEvent::Disconnected {}
         });
         stopped.unwrap_or_else(|stuck| panic!("{stuck}"));
         let config = || {

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use ca_client::{
-    ClientEvent, CloseReason, ConnectError, Monitor, ReadError, SubSpec, Trouble, WriteError,
+    ClientEvent, CloseReason, ConnectError, GetError, MonitorEvent, PutError, Reading, Trouble,
 };
 use ca_net::StreamOptions;
 use ca_proto::config::ServerParams;
@@ -16,14 +16,14 @@ use ca_server_sim::PvSpec;
 use ca_testkit::runtime::SimRuntime;
 use futures_util::future::{join, join_all};
 
-use crate::rig::{CLIENT, IOC, MILLI, OTHER_IOC, Rig, SECOND, client, next, run, serve, usual};
+use crate::rig::{
+    CLIENT, IOC, MILLI, OTHER_IOC, PATIENCE, Rig, SECOND, builder, next, run, serve, usual,
+};
 
 /// Machines of a story, each with other pauses.
 const SEEDS: u64 = 100;
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(3);
-/// For operations that are to succeed, however much time passes meanwhile.
-const PATIENCE: Duration = Duration::from_secs(3000);
 /// There and back, a few times.
 const TRIPS: Duration = Duration::from_millis(20);
 
@@ -48,30 +48,31 @@ fn operations_end_when_their_time_is_over() {
         let (rt, client) = (&rig.rt, &rig.client);
         let limit = |n| some(seed + n, 5 * SECOND);
         rig.run(async {
-            let open = |name| client.open(name).unwrap().with_timeout(PATIENCE);
+            let open = |name| client.open(name).unwrap();
             let [never, x] = ["never", "x"].map(open);
             let (ready, also) = within(rt, TRIPS, join(never.connected(), x.connected())).await;
             ready.and(also).unwrap();
             let put = async {
-                let never = never.with_timeout(limit(0));
-                let ended = within(rt, limit(0), never.write_notify(1.0)).await;
-                assert!(matches!(ended, Err(WriteError::TimedOut(_))), "{ended:?}");
+                let put = never.put(1.0).wait().timeout(limit(0));
+                let ended = within(rt, limit(0), put).await;
+                assert!(matches!(ended, Err(PutError::TimedOut(_))), "{ended:?}");
             };
             let connect = async {
-                let nobody = client.open("nobody").unwrap().with_timeout(limit(1));
-                let ended = within(rt, limit(1), nobody.connected()).await;
+                let nobody = client.open("nobody").unwrap();
+                let connected = nobody.connected().timeout(limit(1));
+                let ended = within(rt, limit(1), connected).await;
                 assert!(matches!(ended, Err(ConnectError::TimedOut(_))), "{ended:?}");
             };
             let many = async {
                 let names = ["x", "nobody:else", "wave"];
-                let read = client.get_many::<f64>(&names, limit(2));
+                let read = client.get_many::<f64>(&names).timeout(limit(2));
                 assert!(within(rt, limit(2), read).await[1].is_err());
             };
             join(join(put, connect), many).await;
             rt.partition(IOC, CLIENT, true);
-            let x = x.with_timeout(limit(3));
-            let ended = within(rt, limit(3), x.read::<f64>()).await;
-            assert!(matches!(ended, Err(ReadError::TimedOut(_))), "{ended:?}");
+            let get = x.get::<f64>().timeout(limit(3));
+            let ended = within(rt, limit(3), get).await;
+            assert!(matches!(ended, Err(GetError::TimedOut(_))), "{ended:?}");
             // Its end is not answered.
             within(rt, SECOND, client.close()).await;
         });
@@ -86,20 +87,19 @@ fn a_full_udp_socket_keeps_nobody_beyond_his_deadline() {
         let rig = Rig::busy(seed, 20 * MILLI);
         let (rt, client) = (&rig.rt, &rig.client);
         rig.run(async {
-            let never = client.open("never").unwrap().with_timeout(PATIENCE);
+            let never = client.open("never").unwrap();
             never.connected().await.unwrap();
             rt.fill_udp(CLIENT, 60 * SECOND);
             let nobody = (0..30).map(|n| async move {
                 let limit = some(seed + n, 5 * SECOND);
                 let nobody = client.open(format!("nobody:{n}")).unwrap();
-                let nobody = nobody.with_timeout(limit);
-                assert!(within(rt, limit, nobody.connected()).await.is_err());
+                let connected = nobody.connected().timeout(limit);
+                assert!(within(rt, limit, connected).await.is_err());
             });
             let puts = (0..30).map(|n| {
                 let limit = some(seed + n, 7 * SECOND);
-                let never = never.with_timeout(limit);
+                let put = never.put(1.0).wait().timeout(limit);
                 async move {
-                    let put = never.write_notify(1.0);
                     assert!(within(rt, limit, put).await.is_err());
                 }
             });
@@ -114,21 +114,21 @@ fn what_is_answered_needs_no_deadline_and_puts_end_with_their_records() {
         let rig = Rig::busy(seed, LONGEST);
         let rt = &rig.rt;
         rig.run(async {
-            let open = |name| rig.client.open(name).unwrap().with_timeout(PATIENCE);
+            let open = |name| rig.client.open(name).unwrap();
             let [x, slow, big] = ["x", "slow", "big"].map(open);
             within(rt, TRIPS, x.connected()).await.unwrap();
-            assert_eq!(within(rt, TRIPS, x.read::<f64>()).await, Ok(1.5));
-            let big = within(rt, TRIPS, big.read::<Vec<f64>>()).await;
+            assert_eq!(within(rt, TRIPS, x.get::<f64>()).await, Ok(1.5));
+            let big = within(rt, TRIPS, big.get::<Vec<f64>>()).await;
             assert_eq!(big.unwrap().len(), 20_000);
-            let mut updates = x.subscribe(SubSpec::of::<f64>()).unwrap();
+            let mut updates = x.monitor::<Reading>().start().unwrap();
             let first = within(rt, TRIPS, updates.next()).await;
-            assert_eq!(first.unwrap().value::<f64>(), Some(1.5));
+            assert_eq!(first.unwrap().value_as::<f64>(), Some(1.5));
             for n in 0..5 {
-                let put = slow.write_notify(f64::from(n));
+                let put = slow.put(f64::from(n)).wait();
                 within(rt, 2 * SECOND + TRIPS, put).await.unwrap();
                 rig.post(f64::from(n));
                 let update = within(rt, TRIPS, updates.next()).await.unwrap();
-                assert_eq!(update.value::<f64>(), Some(f64::from(n)));
+                assert_eq!(update.value_as::<f64>(), Some(f64::from(n)));
             }
         });
     }
@@ -142,7 +142,7 @@ fn a_dead_server_is_noticed() {
         let rig = Rig::busy(seed, LONGEST);
         let rt = &rig.rt;
         rig.run(async {
-            let x = rig.client.open("x").unwrap().with_timeout(PATIENCE);
+            let x = rig.client.open("x").unwrap();
             x.connected().await.unwrap();
             let mut events = rig.client.events();
             rt.partition(IOC, CLIENT, true);
@@ -151,7 +151,7 @@ fn a_dead_server_is_noticed() {
             };
             within(rt, 40 * SECOND, silence).await;
             rt.partition(IOC, CLIENT, false);
-            let value = within(rt, 2 * SECOND, x.read::<f64>()).await;
+            let value = within(rt, 2 * SECOND, x.get::<f64>()).await;
             assert_eq!(value, Ok(1.5));
         });
     }
@@ -217,21 +217,26 @@ fn samples_come_with_their_period_and_beacons_tell_of_a_restart() {
         let pvs = usual().params(params).pv("sine", signal(period));
         let mut ioc = serve(&rt, IOC, pvs);
         let builder = ca_client::Client::builder().without_env();
-        let client = builder.runtime(rt.host(CLIENT)).build().unwrap();
+        let client = builder
+            .timeout(PATIENCE)
+            .runtime(rt.host(CLIENT))
+            .build()
+            .unwrap();
         run(&rt, async {
-            let sine = client.open("sine").unwrap().with_timeout(PATIENCE);
+            let sine = client.open("sine").unwrap();
             sine.connected().await.unwrap();
-            let mut updates = sine.subscribe(SubSpec::time()).unwrap();
+            let mut updates = sine.monitor::<Reading>().start().unwrap();
             for _ in 0..20 {
                 within(&rt, period + TRIPS, next_of(&mut updates)).await;
             }
             // Long enough for a steady beacon.
             rt.sleep(60 * SECOND).await;
             ioc.stop().await;
-            while next(&rt, &mut updates).await != Monitor::Disconnected {}
+            while next(&rt, &mut updates).await != MonitorEvent::Disconnected {}
             rt.sleep(290 * SECOND).await;
             ioc.start().await.unwrap();
-            let connected = async { while next(&rt, &mut updates).await != Monitor::Connected {} };
+            let connected =
+                async { while next(&rt, &mut updates).await != MonitorEvent::Connected {} };
             // Without beacons it would be five minutes.
             within(&rt, 20 * SECOND, connected).await;
             within(&rt, 2 * SECOND, client.close()).await;
@@ -239,7 +244,7 @@ fn samples_come_with_their_period_and_beacons_tell_of_a_restart() {
     }
 }
 
-async fn next_of(updates: &mut ca_client::Subscription) -> Monitor {
+async fn next_of(updates: &mut ca_client::Monitor) -> MonitorEvent {
     updates.next().await.expect("the client is open")
 }
 
@@ -252,11 +257,12 @@ fn the_same_seed_gives_the_same_pauses() {
     let story = |seed| {
         let rt = SimRuntime::busy(seed, LONGEST);
         let _ioc = serve(&rt, IOC, usual());
-        let client = client(&rt, Ipv4Addr::new(10, 0, 0, 30));
+        let client = builder(&rt, Ipv4Addr::new(10, 0, 0, 30));
+        let client = client.timeout(PATIENCE).build().unwrap();
         run(&rt, async {
-            let x = client.open("x").unwrap().with_timeout(PATIENCE);
+            let x = client.open("x").unwrap();
             x.connected().await.unwrap();
-            x.write_notify(1.0).await.unwrap();
+            x.put(1.0).wait().await.unwrap();
             rt.sleep(100 * SECOND).await;
         });
         (rt.now(), rt.idle(), rt.trace(|trace| trace.hash()))

@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use std::future::Future;
 
 use ca_client::{
-    Channel, ClientEvent, ClientStats, DbrType, Family, NativeType, ReadSpec, SubSpec, TypeSpec,
+    Channel, ClientEvent, ClientStats, DbrType, EnumState, Family, MonitorSpec, NativeType,
+    ReadSpec, Reading, TypeSpec,
 };
 
 use crate::dropped::{Dropped, Moment, drop_at_every_poll, moments};
@@ -27,8 +28,8 @@ where
 {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
-            let connected = rig.client.channel(pv).await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
+            let connected = rig.client.connect(pv).await.unwrap();
             let warm = drop_tests(&rig, &x, || make(connected.clone())).await;
             let fresh = || make(rig.client.open(pv).unwrap());
             let cold = drop_tests(&rig, &x, fresh).await;
@@ -49,7 +50,7 @@ where
 {
     let before = rig.client.stats();
     drop_at_every_poll(make, |moment, _| async move {
-        let value = x.read::<f64>().await;
+        let value = x.get::<f64>().await;
         assert!(value.is_ok(), "{value:?} after a drop at {moment:?}");
         gives_back(&rig.rt, &rig.client, before).await;
     })
@@ -82,12 +83,12 @@ fn ends(rig: Rig) {
 fn channel() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
             let client = &rig.client;
-            let polls = drop_tests(&rig, &x, || client.channel("wave")).await;
+            let polls = drop_tests(&rig, &x, || client.connect("wave")).await;
             assert!(polls >= 2, "nothing was waited for");
             let short = rig.client.clone();
-            drop_tests(&rig, &x, || async { short.channel("nobody").await }).await;
+            drop_tests(&rig, &x, || async { short.connect("nobody").await }).await;
         });
         ends(rig);
     }
@@ -97,11 +98,11 @@ fn channel() {
 fn channels() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
             let client = &rig.client;
-            let polls = drop_tests(&rig, &x, || client.channels(&["wave", "x", "state"])).await;
+            let polls = drop_tests(&rig, &x, || client.connect_many(&["wave", "x", "state"])).await;
             assert!(polls >= 2, "nothing was waited for");
-            drop_tests(&rig, &x, || client.channels(&["x", "nobody", "wave"])).await;
+            drop_tests(&rig, &x, || client.connect_many(&["x", "nobody", "wave"])).await;
         });
         ends(rig);
     }
@@ -121,9 +122,9 @@ fn wait_for() {
 
 #[test]
 fn read() {
-    survives("x", |channel| async move { channel.read::<f64>().await });
+    survives("x", |channel| async move { channel.get::<f64>().await });
     survives("big", |channel| async move {
-        channel.read::<Vec<f64>>().await.map(|v| v.len())
+        channel.get::<Vec<f64>>().await.map(|v| v.len())
     });
 }
 
@@ -134,33 +135,35 @@ fn read_with() {
         count: 2,
     };
     survives("wave", move |channel| async move {
-        channel.read_with(spec).await
+        channel.get::<Reading>().spec(spec).await
     });
 }
 
 #[test]
 fn reading_and_metadata() {
-    survives("x", |channel| async move { channel.reading().await });
+    survives("x", |channel| async move { channel.get::<Reading>().await });
     survives("x", |channel| async move { channel.metadata().await });
 }
 
 #[test]
 fn read_enum() {
-    survives("state", |channel| async move { channel.read_enum().await });
+    survives("state", |channel| async move {
+        channel.get::<EnumState>().await
+    });
 }
 
 #[test]
 fn write_dropped_before_its_end_writes_nothing() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
             let before = rig.client.stats();
             let value = std::cell::Cell::new(100.0);
             let (rig, x, value) = (&rig, &x, &value);
             let make = || {
                 value.set(value.get() + 1.0);
                 let fresh = rig.client.open("x").unwrap();
-                async move { fresh.write(value.get()).await }
+                async move { fresh.put(value.get()).await }
             };
             drop_at_every_poll(make, |moment, output| async move {
                 let written = match output {
@@ -170,7 +173,7 @@ fn write_dropped_before_its_end_writes_nothing() {
                     }
                     None => false,
                 };
-                let now = x.read::<f64>().await.unwrap();
+                let now = x.get::<f64>().await.unwrap();
                 assert_eq!(
                     now == value.get(),
                     written,
@@ -187,20 +190,18 @@ fn write_dropped_before_its_end_writes_nothing() {
 #[test]
 fn write_as() {
     let ty = DbrType::new(Family::Plain, NativeType::Long);
-    survives("wave", move |channel| async move {
-        channel.write_as(ty, 5).await
-    });
+    survives(
+        "wave",
+        move |channel| async move { channel.put(5).ty(ty).await },
+    );
 }
 
 #[test]
 fn write_notify() {
-    survives(
-        "x",
-        |channel| async move { channel.write_notify(4.0).await },
-    );
+    survives("x", |channel| async move { channel.put(4.0).wait().await });
     survives(
         "slow",
-        |channel| async move { channel.write_notify(4.0).await },
+        |channel| async move { channel.put(4.0).wait().await },
     );
 }
 
@@ -209,10 +210,10 @@ fn write_notify() {
 fn write_notify_that_times_out() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
             let make = || {
-                let never = rig.client.open("never").unwrap().with_timeout(SECOND);
-                async move { never.write_notify(4.0).await }
+                let never = rig.client.open("never").unwrap();
+                async move { never.put(4.0).wait().timeout(SECOND).await }
             };
             drop_tests(&rig, &x, make).await;
         });
@@ -224,7 +225,7 @@ fn write_notify_that_times_out() {
 fn write_notify_as() {
     let ty = DbrType::new(Family::Plain, NativeType::Float);
     survives("wave", move |channel| async move {
-        channel.write_notify_as(ty, 5).await
+        channel.put(5).ty(ty).wait().await
     });
 }
 
@@ -232,9 +233,12 @@ fn write_notify_as() {
 fn get_many() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
             let names = ["x", "wave", "nobody", "state"];
-            let polls = drop_tests(&rig, &x, || rig.client.get_many::<f64>(&names, SECOND)).await;
+            let polls = drop_tests(&rig, &x, || {
+                rig.client.get_many::<f64>(&names).timeout(SECOND)
+            })
+            .await;
             assert!(polls >= 3, "{polls} polls");
         });
         ends(rig);
@@ -245,9 +249,12 @@ fn get_many() {
 fn put_many() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
             let values = [("x", 1.0), ("slow", 2.0), ("nobody", 3.0)];
-            let polls = drop_tests(&rig, &x, || rig.client.put_many(values, 3 * SECOND)).await;
+            let polls = drop_tests(&rig, &x, || {
+                rig.client.put_many(values).wait().timeout(3 * SECOND)
+            })
+            .await;
             assert!(polls >= 3, "{polls} polls");
         });
         ends(rig);
@@ -258,16 +265,16 @@ fn put_many() {
 fn read_many() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
-            let wave = rig.client.channel("wave").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
+            let wave = rig.client.connect("wave").await.unwrap();
             let connected = [&x, &wave, &x];
-            let make = || rig.client.read_many::<f64>(connected, SECOND);
+            let make = || rig.client.get_many::<f64>(connected).timeout(SECOND);
             let warm = drop_tests(&rig, &x, make).await;
             assert!(warm >= 2, "{warm} polls");
             let make = || async {
                 let open = |name| rig.client.open(name).unwrap();
                 let cold = ["x", "nobody", "state", "wave"].map(open);
-                rig.client.read_many::<f64>(&cold, SECOND).await
+                rig.client.get_many::<f64>(&cold).timeout(SECOND).await
             };
             let cold = drop_tests(&rig, &x, make).await;
             assert!(cold >= 3, "{cold} polls");
@@ -280,7 +287,7 @@ fn read_many() {
 fn write_many_and_write_notify_many() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
+            let x = rig.client.connect("x").await.unwrap();
             for notify in [false, true] {
                 let make = || async {
                     let open = |name| rig.client.open(name).unwrap();
@@ -288,8 +295,8 @@ fn write_many_and_write_notify_many() {
                     let values = [(&fresh[0], 1.0), (&fresh[1], 2.0), (&fresh[2], 3.0)];
                     let time = 3 * SECOND;
                     match notify {
-                        false => rig.client.write_many(values, time).await,
-                        true => rig.client.write_notify_many(values, time).await,
+                        false => rig.client.put_many(values).timeout(time).await,
+                        true => rig.client.put_many(values).wait().timeout(time).await,
                     }
                 };
                 let polls = drop_tests(&rig, &x, make).await;
@@ -304,8 +311,8 @@ fn write_many_and_write_notify_many() {
 fn the_next_item_of_a_subscription_is_never_lost() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
-            let mut updates = x.subscribe(SubSpec::time().depth(100)).unwrap();
+            let x = rig.client.connect("x").await.unwrap();
+            let mut updates = x.monitor::<Reading>().depth(100).start().unwrap();
             rig.next(&mut updates).await;
             let (mut posted, mut received) = (Vec::new(), Vec::new());
             for moment in moments().take(4).flatten() {
@@ -313,10 +320,10 @@ fn the_next_item_of_a_subscription_is_never_lost() {
                 posted.push(value);
                 rig.post(value);
                 let item = Dropped::new(moment, updates.next()).await;
-                received.extend(item.flatten().and_then(|item| item.value::<f64>()));
+                received.extend(item.flatten().and_then(|item| item.value_as::<f64>()));
                 rig.rt.sleep(10 * MILLI).await;
                 let left = std::iter::from_fn(|| updates.try_next());
-                received.extend(left.filter_map(|item| item.value::<f64>()));
+                received.extend(left.filter_map(|item| item.value_as::<f64>()));
                 assert_eq!(received, posted, "after a drop at {moment:?}");
             }
             // A reader that waits is woken although another wait for the same was dropped.
@@ -332,9 +339,9 @@ fn the_next_item_of_a_subscription_is_never_lost() {
 fn what_comes_for_a_set_is_never_lost() {
     for rig in rigs() {
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
-            let mut set = rig.client.subscription_set();
-            set.add(&x, SubSpec::time().depth(100)).unwrap();
+            let x = rig.client.connect("x").await.unwrap();
+            let mut set = rig.client.monitor_set();
+            set.add(&x, MonitorSpec::time().depth(100)).unwrap();
             set.next().await.unwrap();
             let (mut posted, mut received) = (Vec::new(), Vec::new());
             for (n, moment) in moments().take(4).flatten().enumerate() {
@@ -346,16 +353,16 @@ fn what_comes_for_a_set_is_never_lost() {
                     // Nothing is taken from the batch.
                     _ => Dropped::new(moment, set.next_batch()).await.and(None),
                 };
-                received.extend(taken.and_then(|(_, item)| item.value::<f64>()));
+                received.extend(taken.and_then(|(_, item)| item.value_as::<f64>()));
                 rig.rt.sleep(10 * MILLI).await;
                 let left = std::iter::from_fn(|| set.try_next());
-                received.extend(left.filter_map(|(_, item)| item.value::<f64>()));
+                received.extend(left.filter_map(|(_, item)| item.value_as::<f64>()));
                 assert_eq!(received, posted, "after a drop at {moment:?}");
             }
             let _ = Dropped::new(moments().nth(1).unwrap()[0], set.next_batch()).await;
             rig.post(99.0);
             let (_, item) = set.next().await.unwrap();
-            assert_eq!(item.value(), Some(99.0));
+            assert_eq!(item.value_as(), Some(99.0));
         });
         ends(rig);
     }
@@ -396,9 +403,9 @@ fn close_goes_on_without_the_waiting() {
             let mut kept = Vec::new();
             for moment in moments().take(6).flatten() {
                 let client = client(&rt, CLIENT);
-                let x = client.channel("x").await.unwrap();
-                let slow = client.channel("slow").await.unwrap();
-                let put = slow.write_notify(1.0);
+                let x = client.connect("x").await.unwrap();
+                let slow = client.connect("slow").await.unwrap();
+                let put = slow.put(1.0).wait();
                 let mut put = Box::pin(put);
                 assert!(rt.timeout(MILLI, &mut put).await.is_none());
                 let closed = Dropped::new(moment, client.close()).await;
@@ -409,7 +416,7 @@ fn close_goes_on_without_the_waiting() {
                 rt.sleep(2 * SECOND).await;
                 assert_eq!(rt.live_tasks(CLIENT), 0, "after a drop at {moment:?}");
                 assert!(put.await.is_err());
-                assert!(x.read::<f64>().await.is_err());
+                assert!(x.get::<f64>().await.is_err());
                 drop(slow);
                 kept.push((client, x));
             }
@@ -426,26 +433,25 @@ fn waits_for_room_in_a_full_circuit() {
     for rig in rigs() {
         let (near, far) = (rig.rt.host_id(CLIENT), rig.rt.host_id(IOC));
         rig.run(async {
-            let big = rig.client.channel("big").await.unwrap();
+            let big = rig.client.connect("big").await.unwrap();
             let before = rig.client.stats();
             rig.rt.net(|net| net.hold(near, far));
-            let full = big.with_timeout(MILLI);
-            let array = || vec![1.0; 20_000];
-            while full.write(array()).await.is_ok() {}
+            let put = || big.put(vec![1.0; 20_000]).timeout(MILLI);
+            while put().await.is_ok() {}
             let stats = rig.client.stats();
             for pair in moments().take(3) {
                 for moment in pair {
-                    drop(Dropped::new(moment, full.write(array())).await);
-                    drop(Dropped::new(moment, full.write_notify(array())).await);
-                    drop(Dropped::new(moment, full.read::<f64>()).await);
+                    drop(Dropped::new(moment, put()).await);
+                    drop(Dropped::new(moment, put().wait()).await);
+                    drop(Dropped::new(moment, big.get::<f64>().timeout(MILLI)).await);
                     assert_eq!(rig.client.stats(), stats, "after a drop at {moment:?}");
                 }
             }
-            let mut write = Box::pin(big.write(vec![2.0; 20_000]));
+            let mut write = Box::pin(big.put(vec![2.0; 20_000]));
             assert!(rig.rt.timeout(MILLI, &mut write).await.is_none());
             rig.rt.net(|net| net.release(near, far));
             write.await.unwrap();
-            assert_eq!(big.read::<Vec<f64>>().await.unwrap()[0], 2.0);
+            assert_eq!(big.get::<Vec<f64>>().await.unwrap()[0], 2.0);
             gives_back(&rig.rt, &rig.client, before).await;
         });
         ends(rig);

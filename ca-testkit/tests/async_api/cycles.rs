@@ -1,6 +1,6 @@
 //! A long life: everything that comes goes again, and nothing grows.
 
-use ca_client::{Monitor, SubSpec};
+use ca_client::{MonitorEvent, Reading};
 
 use crate::rig::{CLIENT, IOC, Rig, SECOND};
 
@@ -17,13 +17,13 @@ fn ten_thousand_cycles_of_connect_subscribe_lose_reconnect_drop() {
         for cycle in 0..CYCLES {
             let value = cycle as f64;
             rig.post(value);
-            let x = rig.client.channel("x").await.unwrap();
-            let mut updates = x.subscribe(SubSpec::of::<f64>()).unwrap();
-            assert_eq!(rig.next(&mut updates).await.value(), Some(value));
+            let x = rig.client.connect("x").await.unwrap();
+            let mut updates = x.monitor::<Reading>().start().unwrap();
+            assert_eq!(rig.next(&mut updates).await.value_as(), Some(value));
             rig.rt.net(|net| net.reset(near, far));
-            assert_eq!(rig.next(&mut updates).await, Monitor::Disconnected);
-            assert_eq!(rig.next(&mut updates).await, Monitor::Connected);
-            assert_eq!(rig.next(&mut updates).await.value(), Some(value));
+            assert_eq!(rig.next(&mut updates).await, MonitorEvent::Disconnected);
+            assert_eq!(rig.next(&mut updates).await, MonitorEvent::Connected);
+            assert_eq!(rig.next(&mut updates).await.value_as(), Some(value));
             drop((updates, x));
             // The last channel ends its circuit, which takes both sides a moment.
             rig.rt.sleep(SECOND).await;

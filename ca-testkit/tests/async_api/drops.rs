@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use ca_client::{
-    Channel, ChannelState, ConnectError, Monitor, Phase, ReadError, SubSpec, WriteError,
+    Channel, ChannelState, ConnectError, GetError, MonitorEvent, Phase, PutError, Reading,
 };
 use futures_util::future::join_all;
 
@@ -63,10 +63,10 @@ fn poll_with<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
 fn a_subscription_is_dropped_in_its_own_wake() {
     within_a_minute(|| {
         let rig = Rig::new(1);
-        let x = rig.run(rig.client.channel("x")).unwrap();
+        let x = rig.run(rig.client.connect("x")).unwrap();
         let before = rig.client.stats();
         let owner = Owner::empty();
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
         rig.run(rig.next(&mut updates));
         assert!(poll_with(pin!(updates.next()), &owner.clone().into()).is_pending());
         owner.give(updates);
@@ -81,9 +81,9 @@ fn a_subscription_is_dropped_in_its_own_wake() {
 fn the_client_is_dropped_in_the_wake_of_its_subscription() {
     within_a_minute(|| {
         let rig = Rig::new(1);
-        let x = rig.run(rig.client.channel("x")).unwrap();
+        let x = rig.run(rig.client.connect("x")).unwrap();
         let owner = Owner::empty();
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
         rig.run(rig.next(&mut updates));
         assert!(poll_with(pin!(updates.next()), &owner.clone().into()).is_pending());
         let Rig { rt, ioc, client } = rig;
@@ -100,11 +100,11 @@ fn the_last_handle_is_dropped_in_the_wake_of_a_future() {
     within_a_minute(|| {
         let rig = Rig::new(1);
         let before = rig.client.stats();
-        let x = rig.run(rig.client.channel("x")).unwrap();
-        let wave = rig.run(rig.client.channel("wave")).unwrap();
+        let x = rig.run(rig.client.connect("x")).unwrap();
+        let wave = rig.run(rig.client.connect("wave")).unwrap();
         let owner = Owner::empty();
         owner.give(wave);
-        let mut read = Box::pin(x.read::<f64>());
+        let mut read = Box::pin(x.get::<f64>());
         assert!(poll_with(read.as_mut(), &owner.clone().into()).is_pending());
         rig.rt.run_for(SECOND);
         assert!(owner.has_dropped());
@@ -121,7 +121,7 @@ fn the_last_handle_is_dropped_in_the_wake_of_a_future() {
 fn a_replaced_waker_may_own_a_channel() {
     within_a_minute(|| {
         let rig = Rig::new(1);
-        let x = rig.run(rig.client.channel("x")).unwrap();
+        let x = rig.run(rig.client.connect("x")).unwrap();
         let nobody = rig.client.open("nobody").unwrap();
         let owner = || Owner::of(rig.client.open("other").unwrap());
         fn twice<F: Future>(future: F, owner: impl Fn() -> Waker) {
@@ -129,15 +129,18 @@ fn a_replaced_waker_may_own_a_channel() {
             assert!(poll_with(future.as_mut(), &owner()).is_pending());
             assert!(poll_with(future.as_mut(), &owner()).is_pending());
         }
-        twice(x.read::<f64>(), owner);
-        twice(x.write_notify(1.0), owner);
-        twice(nobody.read::<f64>(), owner);
-        twice(nobody.write(1.0), owner);
+        twice(x.get::<f64>(), owner);
+        twice(x.put(1.0).wait(), owner);
+        twice(nobody.get::<f64>(), owner);
+        twice(nobody.put(1.0), owner);
         twice(nobody.connected(), owner);
         twice(nobody.wait_for(|info| info.is_connected()), owner);
-        twice(rig.client.get_many::<f64>(&["x", "nobody"], SECOND), owner);
-        twice(rig.client.channels(&["x", "nobody"]), owner);
-        let mut updates = nobody.subscribe(SubSpec::time()).unwrap();
+        twice(
+            rig.client.get_many::<f64>(&["x", "nobody"]).timeout(SECOND),
+            owner,
+        );
+        twice(rig.client.connect_many(&["x", "nobody"]), owner);
+        let mut updates = nobody.monitor::<Reading>().start().unwrap();
         twice(updates.next(), owner);
         let mut events = rig.client.events();
         twice(events.next(), owner);
@@ -158,26 +161,26 @@ fn a_replaced_waker_may_own_a_channel() {
 fn close_ends_what_is_pending_with_an_error() {
     let rig = Rig::new(1);
     rig.run(async {
-        let x = rig.client.channel("x").await.unwrap();
-        let slow = rig.client.channel("slow").await.unwrap();
+        let x = rig.client.connect("x").await.unwrap();
+        let slow = rig.client.connect("slow").await.unwrap();
         let nobody = rig.client.open("nobody").unwrap();
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
         rig.next(&mut updates).await;
         let mut events = rig.client.events();
         let mut pending: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = vec![
             Box::pin(async {
                 assert!(matches!(
-                    slow.write_notify(1.0).await,
-                    Err(WriteError::Closed(_))
+                    slow.put(1.0).wait().await,
+                    Err(PutError::Closed(_))
                 ));
             }),
             Box::pin(async {
-                assert!(matches!(x.read::<f64>().await, Err(ReadError::Closed(_))));
+                assert!(matches!(x.get::<f64>().await, Err(GetError::Closed(_))));
             }),
             Box::pin(async {
                 assert!(matches!(
-                    nobody.read::<f64>().await,
-                    Err(ReadError::Closed(_))
+                    nobody.get::<f64>().await,
+                    Err(GetError::Closed(_))
                 ));
             }),
             Box::pin(async {
@@ -203,10 +206,10 @@ fn close_ends_what_is_pending_with_an_error() {
         assert_eq!((held.waiting_for_answer, held.waiting_for_change), (0, 0));
         assert_eq!(rig.rt.live_tasks(CLIENT), 0);
         assert!(matches!(
-            rig.client.channel("x").await,
+            rig.client.connect("x").await,
             Err(ConnectError::Closed(_))
         ));
-        assert!(x.subscribe(SubSpec::time()).is_err());
+        assert!(x.monitor::<Reading>().start().is_err());
     });
 }
 
@@ -216,15 +219,15 @@ fn what_was_written_before_close_arrives() {
         let rig = Rig::shuffled(window);
         rig.rt.net(|net| net.send_buffer = window as usize);
         rig.run(async {
-            let wave = rig.client.channel("wave").await.unwrap();
-            let big = rig.client.channel("big").await.unwrap();
-            big.write(vec![1.0; 1000]).await.unwrap();
+            let wave = rig.client.connect("wave").await.unwrap();
+            let big = rig.client.connect("big").await.unwrap();
+            big.put(vec![1.0; 1000]).await.unwrap();
             // The first write is on its way, and fills the window, when the others are queued.
             rig.rt
                 .timeout(MILLI / 2, std::future::pending::<()>())
                 .await;
-            big.write(vec![2.0; 1000]).await.unwrap();
-            wave.write(vec![7.0]).await.unwrap();
+            big.put(vec![2.0; 1000]).await.unwrap();
+            wave.put(vec![7.0]).await.unwrap();
             rig.client.close().await;
             rig.rt.sleep(SECOND).await;
         });
@@ -264,8 +267,8 @@ fn close_gives_a_dial_up() {
 #[test]
 fn a_dial_without_an_answer_ends_with_its_channel() {
     let (rig, x) = dialling();
-    let error = rig.run(x.with_timeout(SECOND).read::<f64>()).unwrap_err();
-    let ReadError::NotConnected(context) = error else {
+    let error = rig.run(x.get::<f64>().timeout(SECOND)).unwrap_err();
+    let GetError::NotConnected(context) = error else {
         panic!("{error}");
     };
     assert_eq!(
@@ -283,11 +286,11 @@ fn a_dial_without_an_answer_ends_with_its_channel() {
 fn the_last_handle_ends_the_client_although_the_server_is_silent() {
     let Rig { rt, ioc, client } = Rig::new(1);
     crate::rig::run(&rt, async {
-        let x = client.channel("x").await.unwrap();
+        let x = client.connect("x").await.unwrap();
         drop(client);
-        assert_eq!(x.read::<f64>().await, Ok(1.5), "a channel keeps the client");
+        assert_eq!(x.get::<f64>().await, Ok(1.5), "a channel keeps the client");
         rt.partition(IOC, CLIENT, true);
-        x.write(3.0).await.unwrap();
+        x.put(3.0).await.unwrap();
         drop(x);
         rt.sleep(SECOND).await;
         assert_eq!(rt.live_tasks(CLIENT), 0);
@@ -301,15 +304,15 @@ fn an_ioc_stops_while_puts_are_pending() {
     let before = rig.client.stats();
     let (rt, ioc, client) = (&rig.rt, &mut rig.ioc, &rig.client);
     crate::rig::run(rt, async {
-        let slow = client.channel("slow").await.unwrap();
-        let never = client.channel("never").await.unwrap();
+        let slow = client.connect("slow").await.unwrap();
+        let never = client.connect("never").await.unwrap();
         let waiting = {
             let (slow, never) = (slow.clone(), never.clone());
             async move {
                 futures_util::join!(
-                    slow.write_notify(1.0),
-                    slow.write_notify(2.0),
-                    never.write_notify(3.0)
+                    slow.put(1.0).wait(),
+                    slow.put(2.0).wait(),
+                    never.put(3.0).wait()
                 )
             }
         };
@@ -320,17 +323,15 @@ fn an_ioc_stops_while_puts_are_pending() {
         let (a, b, c) = waiting.await;
         for result in [a, b, c] {
             assert!(
-                matches!(result, Err(WriteError::Disconnected(_))),
+                matches!(result, Err(PutError::Disconnected(_))),
                 "{result:?}"
             );
         }
         assert_eq!(rt.now(), start + MILLI, "as soon as the end arrives");
         assert_eq!(rt.live_tasks(IOC), 0);
         ioc.start().await.unwrap();
-        slow.with_timeout(60 * SECOND)
-            .write_notify(5.0)
-            .await
-            .unwrap();
+        let put = slow.put(5.0).wait().timeout(60 * SECOND);
+        put.await.unwrap();
         drop((slow, never));
         gives_back(rt, client, before).await;
     });
@@ -340,13 +341,13 @@ fn an_ioc_stops_while_puts_are_pending() {
 fn a_dropped_ioc_leaves_nothing_behind() {
     let Rig { rt, ioc, client } = Rig::new(1);
     crate::rig::run(&rt, async {
-        let x = client.channel("x").await.unwrap();
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
+        let x = client.connect("x").await.unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
         crate::rig::next(&rt, &mut updates).await;
         drop(ioc);
         assert_eq!(
             crate::rig::next(&rt, &mut updates).await,
-            Monitor::Disconnected
+            MonitorEvent::Disconnected
         );
     });
     assert_eq!((rt.live_tasks(IOC), rt.stats().listeners), (0, 0));
@@ -355,15 +356,15 @@ fn a_dropped_ioc_leaves_nothing_behind() {
 #[test]
 fn nobody_waits_for_a_runtime_that_is_gone() {
     let Rig { rt, ioc, client } = Rig::new(1);
-    let x = crate::rig::run(&rt, client.channel("x")).unwrap();
-    let mut read = Box::pin(x.read::<f64>());
-    let mut updates = x.subscribe(SubSpec::time()).unwrap();
+    let x = crate::rig::run(&rt, client.connect("x")).unwrap();
+    let mut read = Box::pin(x.get::<f64>());
+    let mut updates = x.monitor::<Reading>().start().unwrap();
     assert!(poll_with(read.as_mut(), Waker::noop()).is_pending());
     assert!(poll_with(pin!(updates.next()), Waker::noop()).is_pending());
     drop(rt);
     let answer = poll_with(read.as_mut(), Waker::noop());
     assert!(
-        matches!(answer, Poll::Ready(Err(ReadError::Closed(_)))),
+        matches!(answer, Poll::Ready(Err(GetError::Closed(_)))),
         "{answer:?}"
     );
     assert!(poll_with(pin!(updates.next()), Waker::noop()).is_ready());

@@ -55,19 +55,19 @@ impl Scene {
             read: Duration::ZERO,
             put: Duration::ZERO,
         };
-        let x = client.channel("x").await.unwrap();
+        let x = client.connect("x").await.unwrap();
         for round in 0..ROUNDS {
             rt.sleep(100 * MILLI).await;
             let start = rt.now();
-            let note = client.channel("note").await.unwrap();
-            note.read::<String>().await.unwrap();
+            let note = client.connect("note").await.unwrap();
+            note.get::<String>().await.unwrap();
             slowest.connect = slowest.connect.max(rt.now() - start);
             drop(note);
             let start = rt.now();
-            x.read::<f64>().await.unwrap();
+            x.get::<f64>().await.unwrap();
             slowest.read = slowest.read.max(rt.now() - start);
             let start = rt.now();
-            x.write_notify(round as f64).await.unwrap();
+            x.put(round as f64).wait().await.unwrap();
             slowest.put = slowest.put.max(rt.now() - start);
         }
         slowest

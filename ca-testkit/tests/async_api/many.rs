@@ -1,6 +1,6 @@
 //! Many channels at once: each has its own result, in time, whatever the others do.
 
-use ca_client::{AccessRights, ReadError, WriteError};
+use ca_client::{AccessRights, GetError, PutError};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::rig::{CLIENT, IOC, MILLI, OTHER_IOC, Rig, SECOND, client, run, serve, usual};
@@ -15,15 +15,15 @@ fn each_channel_has_its_own_result() {
         let open = |name: &str| client.open(name).unwrap();
         let channels = ["x", "nobody", "note", "wave", "x"].map(open);
         let start = rig.now();
-        let values = client.read_many::<f64>(&channels, SECOND).await;
+        let values = client.get_many::<f64>(&channels).timeout(SECOND).await;
         assert_eq!(rig.now() - start, SECOND, "nobody is waited for");
         assert_eq!(values[0], Ok(1.5));
         assert!(
-            matches!(values[1], Err(ReadError::NotConnected(_))),
+            matches!(values[1], Err(GetError::NotConnected(_))),
             "{values:?}"
         );
         assert!(
-            matches!(values[2], Err(ReadError::Failed { .. })),
+            matches!(values[2], Err(GetError::Failed { .. })),
             "{values:?}"
         );
         assert_eq!((&values[3], &values[4]), (&Ok(1.0), &Ok(1.5)));
@@ -34,11 +34,11 @@ fn each_channel_has_its_own_result() {
         let connected = [&channels[0], &channels[3]];
         let start = rig.now();
         assert_eq!(
-            client.read_many(connected, SECOND).await,
+            client.get_many(connected).timeout(SECOND).await,
             [Ok(1.5), Ok(1.0)]
         );
         assert!(rig.now() - start < 100 * MILLI);
-        assert_eq!(client.read_many::<f64>([], SECOND).await, []);
+        assert_eq!(client.get_many::<f64>([""; 0]).timeout(SECOND).await, []);
     });
 }
 
@@ -57,21 +57,24 @@ fn writes_keep_their_order_and_have_their_own_results() {
             (&nobody, 0.0),
             (&x, 3.0),
         ];
-        let results = client.write_many(values, SECOND).await;
+        let results = client.put_many(values).timeout(SECOND).await;
         let ok: Vec<bool> = results.iter().map(Result::is_ok).collect();
         assert_eq!(ok, [true, true, true, false, true]);
-        let now = client.read_many::<f64>([&x, &wave], SECOND).await;
+        let now = client.get_many::<f64>([&x, &wave]).timeout(SECOND).await;
         assert_eq!(now, [Ok(3.0), Ok(7.0)]);
 
         let long = "a text that is longer than what a DBR_STRING can hold";
-        let results = client.write_notify_many([(&x, "4"), (&x, long), (&wave, "5")], SECOND);
+        let results = client
+            .put_many([(&x, "4"), (&x, long), (&wave, "5")])
+            .wait()
+            .timeout(SECOND);
         let results = results.await;
         assert_eq!((&results[0], &results[2]), (&Ok(()), &Ok(())));
         assert!(
-            matches!(results[1], Err(WriteError::Value { .. })),
+            matches!(results[1], Err(PutError::Value { .. })),
             "{results:?}"
         );
-        assert_eq!(x.read::<f64>().await, Ok(4.0));
+        assert_eq!(x.get::<f64>().await, Ok(4.0));
     });
 }
 
@@ -84,10 +87,10 @@ fn completion_is_waited_for_within_the_deadline() {
         let channels = ["x", "slow", "never"].map(open);
         let start = rig.now();
         let values = channels.iter().map(|channel| (channel, 3.0));
-        let results = client.write_notify_many(values, 5 * SECOND).await;
+        let results = client.put_many(values).wait().timeout(5 * SECOND).await;
         assert_eq!((&results[0], &results[1]), (&Ok(()), &Ok(())));
         assert!(
-            matches!(results[2], Err(WriteError::TimedOut(_))),
+            matches!(results[2], Err(PutError::TimedOut(_))),
             "{results:?}"
         );
         assert!(rig.now() - start < 6 * SECOND);
@@ -100,8 +103,8 @@ fn access_and_counts_are_judged_per_channel() {
     rig.run(async {
         let client = &rig.client;
         let [x, wave] = [
-            client.channel("x").await.unwrap(),
-            client.channel("wave").await.unwrap(),
+            client.connect("x").await.unwrap(),
+            client.connect("wave").await.unwrap(),
         ];
         rig.ioc
             .with(|ioc, now| ioc.set_rights(now, "x", AccessRights::READ))
@@ -112,13 +115,13 @@ fn access_and_counts_are_judged_per_channel() {
             (&wave, vec![0.0; 6]),
             (&wave, vec![9.0; 2]),
         ];
-        let results = client.write_notify_many(values, SECOND).await;
+        let results = client.put_many(values).wait().timeout(SECOND).await;
         assert!(
-            matches!(results[0], Err(WriteError::NoAccess(_))),
+            matches!(results[0], Err(PutError::NoAccess(_))),
             "{results:?}"
         );
         assert!(
-            matches!(results[1], Err(WriteError::BadRequest { .. })),
+            matches!(results[1], Err(PutError::BadRequest { .. })),
             "{results:?}"
         );
         assert_eq!(results[2], Ok(()));
@@ -136,13 +139,13 @@ fn a_lost_circuit_ends_what_was_sent_over_it() {
             channel.connected().await.unwrap();
         }
         let values = channels.iter().map(|channel| (channel, 1.0));
-        let mut results = Box::pin(client.write_notify_many(values, 60 * SECOND));
+        let mut results = Box::pin(client.put_many(values).wait().timeout(60 * SECOND));
         assert!(rig.rt.timeout(SECOND, &mut results).await.is_none());
         let (near, far) = (rig.rt.host_id(CLIENT), rig.rt.host_id(IOC));
         rig.rt.net(|net| net.reset(near, far));
         for result in results.await {
             assert!(
-                matches!(result, Err(WriteError::Disconnected(_))),
+                matches!(result, Err(PutError::Disconnected(_))),
                 "{result:?}"
             );
         }
@@ -160,25 +163,26 @@ fn a_full_queue_does_not_hold_up_other_servers() {
     );
     rig.run(async {
         let client = &rig.client;
-        let big = client.channel("big").await.unwrap();
-        let other = client.channel("other").await.unwrap();
+        let big = client.connect("big").await.unwrap();
+        let other = client.connect("other").await.unwrap();
         let before = client.stats();
         let (near, far) = (rig.rt.host_id(CLIENT), rig.rt.host_id(IOC));
         rig.rt.net(|net| net.hold(near, far));
-        let full = big.with_timeout(MILLI);
-        while full.write(vec![1.0; 20_000]).await.is_ok() {}
+        let fill = || big.put(vec![1.0; 20_000]).timeout(MILLI);
+        while fill().await.is_ok() {}
         let values = client
-            .read_many::<f64>([&big, &other, &big], 100 * MILLI)
+            .get_many::<f64>([&big, &other, &big])
+            .timeout(100 * MILLI)
             .await;
         assert_eq!(values[1], Ok(8.0));
         assert!(values[0].is_err() && values[2].is_err(), "{values:?}");
 
         let writes = (0..100).map(|n| (&big, vec![f64::from(n); 20_000]));
-        let mut writes = Box::pin(client.write_many(writes, 60 * SECOND));
+        let mut writes = Box::pin(client.put_many(writes).timeout(60 * SECOND));
         assert!(rig.rt.timeout(SECOND, &mut writes).await.is_none());
         rig.rt.net(|net| net.release(near, far));
         assert!(writes.await.iter().all(Result::is_ok));
-        assert_eq!(big.read::<f64>().await, Ok(99.0));
+        assert_eq!(big.get::<f64>().await, Ok(99.0));
         crate::rig::gives_back(&rig.rt, client, before).await;
     });
 }
@@ -187,14 +191,14 @@ fn a_full_queue_does_not_hold_up_other_servers() {
 fn the_end_of_the_client_ends_them() {
     let rig = Rig::new(0);
     rig.run(async {
-        let never = rig.client.channel("never").await.unwrap();
+        let never = rig.client.connect("never").await.unwrap();
         let nobody = rig.client.open("nobody").unwrap();
         let pairs = [(&never, 1.0), (&nobody, 1.0)];
-        let mut results = Box::pin(rig.client.write_notify_many(pairs, 60 * SECOND));
+        let mut results = Box::pin(rig.client.put_many(pairs).wait().timeout(60 * SECOND));
         assert!(rig.rt.timeout(SECOND, &mut results).await.is_none());
         rig.client.close().await;
         for result in results.await {
-            assert!(matches!(result, Err(WriteError::Closed(_))), "{result:?}");
+            assert!(matches!(result, Err(PutError::Closed(_))), "{result:?}");
         }
     });
 }
@@ -205,11 +209,11 @@ fn a_channel_of_another_client_is_refused() {
     let _ioc = serve(&rt, IOC, usual());
     let (one, two) = (client(&rt, CLIENT), client(&rt, OTHER_IOC));
     run(&rt, async {
-        let own = one.channel("x").await.unwrap();
-        let foreign = two.channel("x").await.unwrap();
-        let values = one.read_many::<f64>([&own, &foreign], SECOND).await;
+        let own = one.connect("x").await.unwrap();
+        let foreign = two.connect("x").await.unwrap();
+        let values = one.get_many::<f64>([&own, &foreign]).timeout(SECOND).await;
         assert_eq!(values[0], Ok(1.5));
-        assert!(matches!(values[1], Err(ReadError::Closed(_))), "{values:?}");
+        assert!(matches!(values[1], Err(GetError::Closed(_))), "{values:?}");
     });
 }
 
@@ -223,7 +227,11 @@ fn many_batches_at_once() {
             let open = |name: &str| client.open(name).unwrap();
             let channels = ["x", "wave", "state"].map(open);
             let all: Vec<_> = channels.iter().cycle().take(10_000).collect();
-            let batch = || client.read_many::<f64>(all.iter().copied(), 60 * SECOND);
+            let batch = || {
+                client
+                    .get_many::<f64>(all.iter().copied())
+                    .timeout(60 * SECOND)
+            };
             let mut batches: FuturesUnordered<_> = std::iter::repeat_with(batch).take(5).collect();
             while let Some(values) = batches.next().await {
                 let expected = [Ok(1.5), Ok(1.0), Ok(1.0)];

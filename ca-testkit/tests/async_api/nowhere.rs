@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use ca_client::{Client, ClientBuilder, ConnectError, ReadError, WriteError};
+use ca_client::{Client, ClientBuilder, ConnectError, GetError, PutError};
 
 use crate::rig::{CLIENT, IOC, SECOND, run, serve, usual};
 use ca_testkit::runtime::SimRuntime;
@@ -22,7 +22,7 @@ fn nowhere_to_search_fails_at_once() {
         let client = client.unwrap();
         let begin = rt.now();
         run(&rt, async {
-            let refused = client.channel("x").await.unwrap_err();
+            let refused = client.connect("x").await.unwrap_err();
             assert!(
                 matches!(refused, ConnectError::NowhereToSearch(_)),
                 "{refused:?}"
@@ -30,7 +30,7 @@ fn nowhere_to_search_fails_at_once() {
             for part in ["\"x\"", "nowhere", "EPICS_CA_ADDR_LIST", "addr_list"] {
                 assert!(refused.to_string().contains(part), "{refused}");
             }
-            for refused in client.channels(&["x", "y"]).await {
+            for refused in client.connect_many(&["x", "y"]).await {
                 let refused = refused.unwrap_err();
                 assert!(
                     matches!(refused, ConnectError::NowhereToSearch(_)),
@@ -41,22 +41,22 @@ fn nowhere_to_search_fails_at_once() {
             let x = client.open("x").unwrap();
             let refused = x.connected().await.unwrap_err();
             assert!(matches!(refused, ConnectError::NowhereToSearch(_)));
-            let refused = x.read::<f64>().await.unwrap_err();
-            assert!(matches!(refused, ReadError::NotConnected(_)), "{refused:?}");
+            let refused = x.get::<f64>().await.unwrap_err();
+            assert!(matches!(refused, GetError::NotConnected(_)), "{refused:?}");
             assert!(refused.to_string().contains("nowhere"), "{refused}");
-            let refused = x.write(1.0).await.unwrap_err();
-            assert!(matches!(refused, WriteError::NotConnected(_)));
-            let refused = x.write_notify(1.0).await.unwrap_err();
-            assert!(matches!(refused, WriteError::NotConnected(_)));
-            for refused in client.read_many::<f64>([&x, &x], SECOND).await {
-                assert!(matches!(refused, Err(ReadError::NotConnected(_))));
+            let refused = x.put(1.0).await.unwrap_err();
+            assert!(matches!(refused, PutError::NotConnected(_)));
+            let refused = x.put(1.0).wait().await.unwrap_err();
+            assert!(matches!(refused, PutError::NotConnected(_)));
+            for refused in client.get_many::<f64>([&x, &x]).timeout(SECOND).await {
+                assert!(matches!(refused, Err(GetError::NotConnected(_))));
             }
-            for refused in client.get_many::<f64>(&["x", "y"], SECOND).await {
+            for refused in client.get_many::<f64>(&["x", "y"]).timeout(SECOND).await {
                 let told = refused.unwrap_err().to_string();
                 assert!(told.contains("nowhere"), "{told}");
             }
-            for refused in client.write_notify_many([(&x, 1.0)], SECOND).await {
-                assert!(matches!(refused, Err(WriteError::NotConnected(_))));
+            for refused in client.put_many([(&x, 1.0)]).wait().timeout(SECOND).await {
+                assert!(matches!(refused, Err(PutError::NotConnected(_))));
             }
         });
         assert_eq!(rt.now(), begin, "nothing was waited for");
@@ -73,14 +73,14 @@ fn a_name_server_is_waited_for() {
         .timeout(Duration::from_secs(60));
     let client = client.build().unwrap();
     run(&rt, async {
-        let refused = client.open("x").unwrap().with_timeout(SECOND);
-        let refused = refused.connected().await.unwrap_err();
+        let refused = client.open("x").unwrap();
+        let refused = refused.connected().timeout(SECOND).await.unwrap_err();
         assert!(matches!(refused, ConnectError::TimedOut(_)), "{refused:?}");
     });
     assert!(rt.now() - ca_client::Instant::ZERO >= SECOND);
     let _ioc = serve(&rt, IOC, usual());
     run(&rt, async {
-        let x = client.channel("x").await.unwrap();
-        assert_eq!(x.read::<f64>().await, Ok(1.5));
+        let x = client.connect("x").await.unwrap();
+        assert_eq!(x.get::<f64>().await, Ok(1.5));
     });
 }

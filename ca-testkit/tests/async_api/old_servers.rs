@@ -2,8 +2,8 @@
 //! by: 4.4 to 4.13 (`caProto.h` of EPICS Base).
 
 use ca_client::{
-    ChannelState, Client, ClientEvent, ConnectError, EcaStatus, Monitor, ReadError, Stamped,
-    SubSpec, Value,
+    ChannelState, Client, ClientEvent, ConnectError, EcaStatus, GetError, MonitorEvent, Reading,
+    Stamped, Value,
 };
 use ca_proto::client::{ReadSpec, TypeSpec};
 use ca_proto::dbr::Family;
@@ -41,44 +41,44 @@ fn with_each(test: impl AsyncFn(&SimRuntime, &Scripted, &Client, u16)) {
 #[test]
 fn values_are_read_written_and_watched_whatever_the_version() {
     with_each(async |rt, server, client, minor| {
-        let x = client.channel("x").await.unwrap();
+        let x = client.connect("x").await.unwrap();
         let ChannelState::Connected(connection) = x.info().unwrap().state else {
             panic!("{:?}", x.info());
         };
         assert_eq!(connection.minor.0, minor);
         assert_eq!(server.heard(), ["version", "names", "create"]);
 
-        assert_eq!(x.read::<f64>().await, Ok(1.5));
-        assert_eq!(x.read::<String>().await.as_deref(), Ok("1.500"));
-        let stamped: Stamped<f64> = x.read().await.unwrap();
+        assert_eq!(x.get::<f64>().await, Ok(1.5));
+        assert_eq!(x.get::<String>().await.as_deref(), Ok("1.500"));
+        let stamped: Stamped<f64> = x.get().await.unwrap();
         assert_eq!((stamped.value, stamped.timestamp.secs), (1.5, 1));
         let units = x.metadata().await.unwrap().units();
         assert_eq!(units.unwrap().to_string(), "mm");
-        let wave = client.channel("wave").await.unwrap();
-        assert_eq!(wave.read::<Vec<f64>>().await, Ok(vec![1.0, 2.0, 3.0]));
+        let wave = client.connect("wave").await.unwrap();
+        assert_eq!(wave.get::<Vec<f64>>().await, Ok(vec![1.0, 2.0, 3.0]));
         let two = ReadSpec {
             ty: TypeSpec::Family(Family::Plain),
             count: 2,
         };
-        let two = wave.read_with(two).await.unwrap();
+        let two = wave.get::<Reading>().spec(two).await.unwrap();
         assert_eq!(two.to_f64s(), Some(vec![1.0, 2.0]));
         assert_eq!(server.heard(), ["read", "create", "read"]);
 
-        x.write(2.5).await.unwrap();
-        assert_eq!(x.read::<f64>().await, Ok(2.5));
-        wave.write_notify(vec![9.0, 8.0, 7.0]).await.unwrap();
+        x.put(2.5).await.unwrap();
+        assert_eq!(x.get::<f64>().await, Ok(2.5));
+        wave.put(vec![9.0, 8.0, 7.0]).wait().await.unwrap();
         assert_eq!(server.value("wave"), Value::from(vec![9.0, 8.0, 7.0]));
         assert_eq!(server.heard(), ["write", "read", "write notify"]);
 
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
-        assert_eq!(next(rt, &mut updates).await.value::<f64>(), Some(2.5));
+        let mut updates = x.monitor::<Reading>().start().unwrap();
+        assert_eq!(next(rt, &mut updates).await.value_as::<f64>(), Some(2.5));
         server.post("x", 3.5);
-        assert_eq!(next(rt, &mut updates).await.value::<f64>(), Some(3.5));
-        let mut whole = wave.subscribe(SubSpec::of::<Vec<f64>>()).unwrap();
-        let first = next(rt, &mut whole).await.value::<Vec<f64>>();
+        assert_eq!(next(rt, &mut updates).await.value_as::<f64>(), Some(3.5));
+        let mut whole = wave.monitor::<Reading>().start().unwrap();
+        let first = next(rt, &mut whole).await.value_as::<Vec<f64>>();
         assert_eq!(first, Some(vec![9.0, 8.0, 7.0]));
         drop(updates);
-        assert_eq!(x.read::<f64>().await, Ok(3.5));
+        assert_eq!(x.get::<f64>().await, Ok(3.5));
         drop((x, wave, whole));
         rt.sleep(SECOND).await;
         let end = ["subscribe", "cancel", "read"];
@@ -89,18 +89,18 @@ fn values_are_read_written_and_watched_whatever_the_version() {
 #[test]
 fn more_elements_than_a_short_header_holds_are_asked_for_from_4_9_on() {
     with_each(async |_, _, client, minor| {
-        let many = client.channel("many").await.unwrap();
-        let read = many.read::<Vec<f64>>().await;
+        let many = client.connect("many").await.unwrap();
+        let read = many.get::<Vec<f64>>().await;
         if minor >= 9 {
             assert_eq!(read.map(|values| values.len()), Ok(MANY as usize));
         } else {
             assert!(
-                matches!(read, Err(ReadError::BadRequest { .. })),
+                matches!(read, Err(GetError::BadRequest { .. })),
                 "4.{minor}: {read:?}"
             );
             // The circuit is none the worse for it.
-            let x = client.channel("x").await.unwrap();
-            assert_eq!(x.read::<f64>().await, Ok(1.5));
+            let x = client.connect("x").await.unwrap();
+            assert_eq!(x.get::<f64>().await, Ok(1.5));
         }
     });
 }
@@ -108,7 +108,7 @@ fn more_elements_than_a_short_header_holds_are_asked_for_from_4_9_on() {
 #[test]
 fn a_silent_server_is_asked_for_an_echo_whatever_the_version() {
     with_each(async |rt, server, client, minor| {
-        let x = client.channel("x").await.unwrap();
+        let x = client.connect("x").await.unwrap();
         let mut changes = x.changes();
         server.heard();
         rt.sleep(100 * SECOND).await;
@@ -122,16 +122,16 @@ fn a_silent_server_is_asked_for_an_echo_whatever_the_version() {
 #[test]
 fn a_pv_that_ends_is_found_again_whatever_the_version() {
     with_each(async |rt, server, client, minor| {
-        let x = client.channel("x").await.unwrap();
-        let wave = client.channel("wave").await.unwrap();
-        let mut updates = x.subscribe(SubSpec::of::<f64>()).unwrap();
-        assert_eq!(next(rt, &mut updates).await.value::<f64>(), Some(1.5));
+        let x = client.connect("x").await.unwrap();
+        let wave = client.connect("wave").await.unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
+        assert_eq!(next(rt, &mut updates).await.value_as::<f64>(), Some(1.5));
         server.remove("x");
-        assert_eq!(next(rt, &mut updates).await, Monitor::Disconnected);
+        assert_eq!(next(rt, &mut updates).await, MonitorEvent::Disconnected);
         assert_eq!(wave.is_connected(), minor >= 7, "4.{minor}");
         server.post("x", 7.0);
-        assert_eq!(next(rt, &mut updates).await, Monitor::Connected);
-        assert_eq!(next(rt, &mut updates).await.value::<f64>(), Some(7.0));
+        assert_eq!(next(rt, &mut updates).await, MonitorEvent::Connected);
+        assert_eq!(next(rt, &mut updates).await.value_as::<f64>(), Some(7.0));
         wave.connected().await.unwrap();
     });
 }
@@ -141,7 +141,7 @@ fn a_pv_that_ends_is_found_again_whatever_the_version() {
 fn a_name_that_is_found_and_cannot_be_created_times_out_whatever_the_version() {
     with_each(async |_, server, client, minor| {
         let mut events = client.events();
-        let failed = client.channel(crate::scripted::PHANTOM).await;
+        let failed = client.connect(crate::scripted::PHANTOM).await;
         assert!(
             matches!(failed, Err(ConnectError::TimedOut(_))),
             "4.{minor}: {failed:?}"
@@ -154,8 +154,8 @@ fn a_name_that_is_found_and_cannot_be_created_times_out_whatever_the_version() {
             _ => false,
         };
         assert!(told.into_iter().any(|event| refused(&event)), "4.{minor}");
-        let x = client.channel("x").await.unwrap();
-        assert_eq!(x.read::<f64>().await, Ok(1.5));
+        let x = client.connect("x").await.unwrap();
+        assert_eq!(x.get::<f64>().await, Ok(1.5));
     });
 }
 
@@ -166,8 +166,8 @@ fn changes_of_a_channel_are_those_of_its_circuit() {
     let server = Scripted::start(&rt, IOC, 13, pvs());
     let client = client(&rt, CLIENT);
     run(&rt, async {
-        let stuck = client.open_with("x", 10).unwrap();
-        let fine = client.open_with("x", 20).unwrap();
+        let stuck = client.open_with_priority("x", 10).unwrap();
+        let fine = client.open_with_priority("x", 20).unwrap();
         stuck.connected().await.unwrap();
         fine.connected().await.unwrap();
         let (mut of_stuck, mut of_fine) = (stuck.changes(), fine.changes());

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ca_client::{Channel, Client, SubSpec, Subscription};
+use ca_client::{Channel, Client, Monitor, Reading};
 use ca_proto::rng::Pcg32;
 use ca_server_sim::net::SimIoc;
 use ca_server_sim::{Ioc, PvSpec};
@@ -67,7 +67,6 @@ impl Life {
         let limit = 100 * MILLI + pause(rng, 5 * SECOND);
         let fresh = client.open(*pick(rng, &NAMES.concat())).unwrap();
         let channel = if rng.chance(0.3) { &fresh } else { channel };
-        let channel = channel.with_timeout(limit);
         let value = f64::from(rng.below(1000));
         let moment = match rng.below(6) {
             0 => Moment::AfterPoll(rng.below(5) as usize),
@@ -80,12 +79,12 @@ impl Life {
         Dropped::new(moment, async {
             // Whether it succeeds depends on the faults.
             match kind {
-                0 => drop(channel.read::<f64>().await),
-                1 => drop(channel.write(value).await),
-                2 => drop(channel.write_notify(value).await),
-                3 => drop(channel.connected().await),
-                4 => drop(client.get_many::<f64>(&names, limit).await),
-                _ => drop(channel.metadata().await),
+                0 => drop(channel.get::<f64>().timeout(limit).await),
+                1 => drop(channel.put(value).timeout(limit).await),
+                2 => drop(channel.put(value).wait().timeout(limit).await),
+                3 => drop(channel.connected().timeout(limit).await),
+                4 => drop(client.get_many::<f64>(&names).timeout(limit).await),
+                _ => drop(channel.metadata().timeout(limit).await),
             }
         })
         .await;
@@ -103,9 +102,9 @@ impl Life {
     }
 
     /// Reads a subscription, sometimes slowly, to the end of the client.
-    async fn watch(&self, mut rng: Pcg32, key: (usize, &'static str), mut updates: Subscription) {
+    async fn watch(&self, mut rng: Pcg32, key: (usize, &'static str), mut updates: Monitor) {
         while let Some(item) = updates.next().await {
-            if let Some(value) = item.value::<f64>() {
+            if let Some(value) = item.value_as::<f64>() {
                 self.last.borrow_mut().insert(key, value);
             }
             if rng.chance(0.2) {
@@ -164,7 +163,7 @@ fn live(seed: u64, rt: SimRuntime) -> (u32, u64) {
     for (n, client) in life.clients.iter().enumerate() {
         for name in NAMES.concat() {
             let channel = client.open(name).unwrap();
-            let updates = channel.subscribe(SubSpec::of::<f64>()).unwrap();
+            let updates = channel.monitor::<Reading>().start().unwrap();
             watchers.push(life.watch(fork(), (n, name), updates));
         }
     }

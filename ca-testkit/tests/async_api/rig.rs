@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ca_client::{Client, ClientStats, Monitor, Subscription};
+use ca_client::{Client, ClientBuilder, ClientStats, Monitor, MonitorEvent};
 use ca_proto::Instant;
 use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, IocBuilder, PvSpec};
@@ -41,15 +41,20 @@ pub(crate) fn serve(rt: &SimRuntime, addr: Ipv4Addr, pvs: IocBuilder) -> SimIoc 
 }
 
 pub(crate) fn client(rt: &SimRuntime, addr: Ipv4Addr) -> Client {
+    builder(rt, addr).build().unwrap()
+}
+
+pub(crate) fn builder(rt: &SimRuntime, addr: Ipv4Addr) -> ClientBuilder {
     Client::builder()
         .without_env()
         .user("operator")
         .host("console")
         .repeater_port(0)
         .runtime(rt.host(addr))
-        .build()
-        .unwrap()
 }
+
+/// For operations on machines with much else to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3000);
 
 /// One IOC with the usual PVs and one client.
 pub(crate) struct Rig {
@@ -70,7 +75,13 @@ impl Rig {
 
     /// Another schedule for each seed, on a machine with much else to do.
     pub(crate) fn busy(seed: u64, longest: Duration) -> Self {
-        Self::on(SimRuntime::busy(seed, longest))
+        let rt = SimRuntime::busy(seed, longest);
+        let patient = builder(&rt, CLIENT).timeout(PATIENCE);
+        Self {
+            ioc: serve(&rt, IOC, usual()),
+            client: patient.build().unwrap(),
+            rt,
+        }
     }
 
     fn on(rt: SimRuntime) -> Self {
@@ -95,13 +106,13 @@ impl Rig {
     }
 
     /// The next item of a subscription, which comes within a minute.
-    pub(crate) async fn next(&self, subscription: &mut Subscription) -> Monitor {
+    pub(crate) async fn next(&self, subscription: &mut Monitor) -> MonitorEvent {
         next(&self.rt, subscription).await
     }
 
     /// Waits until the newest value of a subscription is this one.
-    pub(crate) async fn arrives(&self, subscription: &mut Subscription, value: f64) {
-        while self.next(subscription).await.value::<f64>() != Some(value) {}
+    pub(crate) async fn arrives(&self, subscription: &mut Monitor, value: f64) {
+        while self.next(subscription).await.value_as::<f64>() != Some(value) {}
     }
 }
 
@@ -113,7 +124,7 @@ pub(crate) fn run<T>(rt: &SimRuntime, future: impl Future<Output = T>) -> T {
     }
 }
 
-pub(crate) async fn next(rt: &SimRuntime, subscription: &mut Subscription) -> Monitor {
+pub(crate) async fn next(rt: &SimRuntime, subscription: &mut Monitor) -> MonitorEvent {
     let item = rt.timeout(60 * SECOND, subscription.next()).await;
     item.expect("an item comes in time")
         .expect("the client is open")

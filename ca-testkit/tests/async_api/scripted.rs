@@ -31,7 +31,7 @@ struct Channel {
     cid: Cid,
 }
 
-struct Subscription {
+struct Monitor {
     sid: Sid,
     ty: DbrType,
     count: u32,
@@ -42,7 +42,7 @@ struct Subscription {
 struct Circuit {
     priority: u16,
     channels: BTreeMap<Sid, Channel>,
-    subs: BTreeMap<SubId, Subscription>,
+    subs: BTreeMap<SubId, Monitor>,
     out: Vec<u8>,
     waker: Option<Waker>,
     mute: bool,
@@ -413,7 +413,7 @@ impl Circuit {
                 mask,
             } => {
                 assert!(mask.intersects(EventMask::VALUE));
-                self.subs.insert(subid, Subscription { sid, ty, count });
+                self.subs.insert(subid, Monitor { sid, ty, count });
                 self.update(shared, subid);
             }
             Request::EventCancel { ty, sid, subid, .. } => {
@@ -504,7 +504,7 @@ impl Circuit {
     }
 
     fn update(&mut self, shared: &mut Shared, subid: SubId) {
-        let Subscription { sid, ty, count } = self.subs[&subid];
+        let Monitor { sid, ty, count } = self.subs[&subid];
         let (count, data) = shared.data(&self.channels[&sid].name, ty, count);
         let update = tcp::Response::EventAdd {
             ty,

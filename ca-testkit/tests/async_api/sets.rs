@@ -1,7 +1,7 @@
 //! Many subscriptions with one reader.
 
 use ca_client::{
-    ClientStats, Monitor, Overflow, SubSpec, SubscribeError, SubscriptionKey, SubscriptionSet,
+    ClientStats, MonitorError, MonitorEvent, MonitorKey, MonitorSet, MonitorSpec, Overflow,
 };
 use ca_testkit::runtime::SimRuntime;
 
@@ -10,10 +10,7 @@ use crate::rig::{
 };
 
 /// Waits until an item for each of these keys has come; all items in order.
-async fn first(
-    set: &mut SubscriptionSet,
-    keys: &[SubscriptionKey],
-) -> Vec<(SubscriptionKey, Monitor)> {
+async fn first(set: &mut MonitorSet, keys: &[MonitorKey]) -> Vec<(MonitorKey, MonitorEvent)> {
     let mut items = Vec::new();
     while keys.iter().any(|key| !items.iter().any(|(k, _)| k == key)) {
         items.extend(set.next_batch().await.unwrap());
@@ -25,11 +22,11 @@ async fn first(
 fn all_that_came_is_taken_at_once_and_in_order() {
     let rig = Rig::new(0);
     rig.run(async {
-        let mut set = rig.client.subscription_set();
+        let mut set = rig.client.monitor_set();
         let mut keys = Vec::new();
         for name in ["x", "wave", "state"] {
-            let channel = rig.client.channel(name).await.unwrap();
-            keys.push(set.add(&channel, SubSpec::time().depth(10)).unwrap());
+            let channel = rig.client.connect(name).await.unwrap();
+            keys.push(set.add(&channel, MonitorSpec::time().depth(10)).unwrap());
         }
         assert_eq!((set.len(), set.keys().count()), (3, 3));
         assert_eq!(set.channel(keys[1]).unwrap().name(), "wave");
@@ -44,7 +41,7 @@ fn all_that_came_is_taken_at_once_and_in_order() {
         let batch = set.next_batch().await.unwrap();
         assert_eq!(batch.len(), 6);
         let values: Vec<_> = batch
-            .map(|(key, item)| (key, item.value::<f64>().unwrap()))
+            .map(|(key, item)| (key, item.value_as::<f64>().unwrap()))
             .collect();
         let expected = [1.0, 10.0, 2.0, 20.0, 3.0, 30.0];
         assert!(values.iter().map(|(_, value)| *value).eq(expected));
@@ -61,9 +58,9 @@ fn all_that_came_is_taken_at_once_and_in_order() {
 fn each_subscription_has_its_own_depth_and_policy() {
     let rig = Rig::new(0);
     rig.run(async {
-        let mut set = rig.client.subscription_set();
-        let x = rig.client.channel("x").await.unwrap();
-        let spec = SubSpec::time().depth(2);
+        let mut set = rig.client.monitor_set();
+        let x = rig.client.connect("x").await.unwrap();
+        let spec = MonitorSpec::time().depth(2);
         let keys = [
             set.add(&x, spec).unwrap(),
             set.add(&x, spec.overflow(Overflow::DropOldest)).unwrap(),
@@ -77,10 +74,13 @@ fn each_subscription_has_its_own_depth_and_policy() {
         }
         rig.rt.sleep(SECOND).await;
         let items: Vec<_> = set.next_batch().await.unwrap().collect();
-        let of = |key: SubscriptionKey| -> Vec<(f64, u64)> {
+        let of = |key: MonitorKey| -> Vec<(f64, u64)> {
             let mine = items.iter().filter(|(k, _)| *k == key);
             let update = mine.map(|(_, item)| match item {
-                Monitor::Update { reading, skipped } => (reading.get_f64(0).unwrap(), *skipped),
+                MonitorEvent::Update {
+                    value: reading,
+                    skipped,
+                } => (reading.get_f64(0).unwrap(), *skipped),
                 other => panic!("{other:?}"),
             });
             update.collect()
@@ -95,16 +95,22 @@ fn each_subscription_has_its_own_depth_and_policy() {
 fn connects_and_disconnects_are_among_the_items() {
     let rig = Rig::new(0);
     rig.run(async {
-        let mut set = rig.client.subscription_set();
+        let mut set = rig.client.monitor_set();
         let x = rig.client.open("x").unwrap();
-        let key = set.add(&x, SubSpec::time()).unwrap();
-        assert!(matches!(set.next().await, Some((k, Monitor::Connected)) if k == key));
-        assert_eq!(set.next().await.unwrap().1.value(), Some(1.5));
+        let key = set.add(&x, MonitorSpec::time()).unwrap();
+        assert!(matches!(set.next().await, Some((k, MonitorEvent::Connected)) if k == key));
+        assert_eq!(set.next().await.unwrap().1.value_as(), Some(1.5));
         let (near, far) = (rig.rt.host_id(CLIENT), rig.rt.host_id(IOC));
         rig.rt.net(|net| net.reset(near, far));
-        assert!(matches!(set.next().await, Some((_, Monitor::Disconnected))));
-        assert!(matches!(set.next().await, Some((_, Monitor::Connected))));
-        assert_eq!(set.next().await.unwrap().1.value(), Some(1.5));
+        assert!(matches!(
+            set.next().await,
+            Some((_, MonitorEvent::Disconnected))
+        ));
+        assert!(matches!(
+            set.next().await,
+            Some((_, MonitorEvent::Connected))
+        ));
+        assert_eq!(set.next().await.unwrap().1.value_as(), Some(1.5));
     });
 }
 
@@ -113,10 +119,10 @@ fn a_removed_subscription_is_silent_at_once() {
     let rig = Rig::new(0);
     rig.run(async {
         let before = rig.client.stats();
-        let mut set = rig.client.subscription_set();
+        let mut set = rig.client.monitor_set();
         let keys = ["x", "wave"].map(|name| {
             let channel = rig.client.open(name).unwrap();
-            set.add(&channel, SubSpec::time()).unwrap()
+            set.add(&channel, MonitorSpec::time()).unwrap()
         });
         first(&mut set, &keys).await;
         rig.rt.sleep(SECOND).await;
@@ -146,19 +152,19 @@ fn a_removed_subscription_is_silent_at_once() {
 fn the_end_of_the_client_ends_it() {
     let rig = Rig::new(0);
     rig.run(async {
-        let mut set = rig.client.subscription_set();
-        let x = rig.client.channel("x").await.unwrap();
-        set.add(&x, SubSpec::time()).unwrap();
+        let mut set = rig.client.monitor_set();
+        let x = rig.client.connect("x").await.unwrap();
+        set.add(&x, MonitorSpec::time()).unwrap();
         rig.rt.sleep(SECOND).await;
         rig.client.close().await;
         assert!(set.next().await.is_some(), "what had come is there");
         while set.next().await.is_some() {}
         assert!(set.next_batch().await.is_none());
         assert!(matches!(
-            set.add(&x, SubSpec::time()),
-            Err(SubscribeError::Closed(_))
+            set.add(&x, MonitorSpec::time()),
+            Err(MonitorError::Closed(_))
         ));
-        let mut late = rig.client.subscription_set();
+        let mut late = rig.client.monitor_set();
         assert!(late.next().await.is_none());
         drop((set, late, x));
         assert_eq!(rig.client.stats(), ClientStats::default());
@@ -171,10 +177,10 @@ fn a_channel_of_another_client_is_refused() {
     let _ioc = serve(&rt, IOC, usual());
     let (one, two) = (client(&rt, CLIENT), client(&rt, OTHER_IOC));
     run(&rt, async {
-        let foreign = two.channel("x").await.unwrap();
-        let mut set = one.subscription_set();
-        let added = set.add(&foreign, SubSpec::time());
-        assert!(matches!(added, Err(SubscribeError::Closed(_))), "{added:?}");
+        let foreign = two.connect("x").await.unwrap();
+        let mut set = one.monitor_set();
+        let added = set.add(&foreign, MonitorSpec::time());
+        assert!(matches!(added, Err(MonitorError::Closed(_))), "{added:?}");
         assert!(set.is_empty());
     });
 }
@@ -186,11 +192,11 @@ fn nothing_is_lost_uncounted_under_any_schedule() {
     for seed in 0..10 {
         let rig = Rig::shuffled(seed);
         rig.run(async {
-            let mut set = rig.client.subscription_set();
-            let x = rig.client.channel("x").await.unwrap();
+            let mut set = rig.client.monitor_set();
+            let x = rig.client.connect("x").await.unwrap();
             for depth in [1, 2, 7] {
-                set.add(&x, SubSpec::time().depth(depth)).unwrap();
-                let spec = SubSpec::time().depth(depth);
+                set.add(&x, MonitorSpec::time().depth(depth)).unwrap();
+                let spec = MonitorSpec::time().depth(depth);
                 set.add(&x, spec.overflow(Overflow::DropOldest)).unwrap();
             }
             let keys: Vec<_> = set.keys().collect();
@@ -202,7 +208,11 @@ fn nothing_is_lost_uncounted_under_any_schedule() {
             let mut seen = vec![(0.0, 0); 1 + keys.iter().map(|key| key.index()).max().unwrap()];
             while keys.iter().any(|key| seen[key.index()].0 != 60.0) {
                 let (key, item) = set.next().await.unwrap();
-                let Monitor::Update { reading, skipped } = item else {
+                let MonitorEvent::Update {
+                    value: reading,
+                    skipped,
+                } = item
+                else {
                     panic!("{item:?}")
                 };
                 let value = reading.get_f64(0).unwrap();

@@ -5,8 +5,8 @@ use std::net::SocketAddrV4;
 
 use crate::rig::{CLIENT, IOC, MILLI, OTHER_IOC, Rig, SECOND, client, next, run, serve, usual};
 use ca_client::{
-    ChannelState, ClientEvent, CloseReason, ConnectError, Events, Monitor, Overflow, Phase,
-    ReadError, Stamped, SubSpec, Trouble, WriteError,
+    ChannelState, ClientEvent, CloseReason, ConnectError, Events, GetError, MonitorEvent,
+    MonitorSpec, Overflow, Phase, PutError, Reading, Stamped, Trouble,
 };
 use ca_proto::config::ServerParams;
 use ca_server_sim::PvSpec;
@@ -26,18 +26,18 @@ async fn event(events: &mut Events, mut wanted: impl FnMut(&ClientEvent) -> bool
 fn values_are_read_written_and_watched() {
     let rig = Rig::new(1);
     rig.run(async {
-        let x = rig.client.channel("x").await.unwrap();
-        assert_eq!(x.read::<f64>().await, Ok(1.5));
-        let mut updates = x.subscribe(SubSpec::of::<f64>()).unwrap();
-        assert_eq!(rig.next(&mut updates).await.value::<f64>(), Some(1.5));
-        x.write(2.5).await.unwrap();
-        assert_eq!(rig.next(&mut updates).await.value::<f64>(), Some(2.5));
-        x.write_notify(3.5).await.unwrap();
-        assert_eq!(rig.next(&mut updates).await.value::<f64>(), Some(3.5));
-        let stamped: Stamped<f64> = x.read().await.unwrap();
+        let x = rig.client.connect("x").await.unwrap();
+        assert_eq!(x.get::<f64>().await, Ok(1.5));
+        let mut updates = x.monitor::<Reading>().start().unwrap();
+        assert_eq!(rig.next(&mut updates).await.value_as::<f64>(), Some(1.5));
+        x.put(2.5).await.unwrap();
+        assert_eq!(rig.next(&mut updates).await.value_as::<f64>(), Some(2.5));
+        x.put(3.5).wait().await.unwrap();
+        assert_eq!(rig.next(&mut updates).await.value_as::<f64>(), Some(3.5));
+        let stamped: Stamped<f64> = x.get().await.unwrap();
         assert_eq!(stamped.value, 3.5);
-        let big = rig.client.channel("big").await.unwrap();
-        assert_eq!(big.read::<Vec<f64>>().await.unwrap().len(), 20_000);
+        let big = rig.client.connect("big").await.unwrap();
+        assert_eq!(big.get::<Vec<f64>>().await.unwrap().len(), 20_000);
     });
     assert!(rig.now().as_nanos() < 1_000_000_000, "{:?}", rig.now());
 }
@@ -50,7 +50,7 @@ fn many_channels_connect_together() {
     let _ioc = serve(&rt, IOC, usual().pvs(specs));
     let client = client(&rt, CLIENT);
     run(&rt, async {
-        let channels = client.channels(&pvs).await;
+        let channels = client.connect_many(&pvs).await;
         let waited = rt.now().as_nanos();
         assert!(waited < 1_000_000_000, "{waited} ns for what is there");
         for (pv, channel) in pvs.iter().zip(&channels) {
@@ -60,7 +60,7 @@ fn many_channels_connect_together() {
         drop(channels);
         // Those that exist do not wait for the one that does not, but the call does.
         let start = rt.now();
-        let channels = client.channels(&["x", "nobody", "", "wave"]).await;
+        let channels = client.connect_many(&["x", "nobody", "", "wave"]).await;
         let took = rt.now().saturating_duration_since(start);
         assert_eq!(took, client.effective_config().timeout());
         let [Ok(x), Err(nobody), Err(unnamed), Ok(wave)] = &channels[..] else {
@@ -73,9 +73,9 @@ fn many_channels_connect_together() {
         );
         assert!(matches!(unnamed, ConnectError::BadName { .. }), "{unnamed}");
         assert_eq!(client.stats().channels, 2);
-        assert_eq!(client.channels(&[] as &[&str]).await.len(), 0);
+        assert_eq!(client.connect_many(&[] as &[&str]).await.len(), 0);
         client.close().await;
-        let [Err(closed)] = &client.channels(&["x"]).await[..] else {
+        let [Err(closed)] = &client.connect_many(&["x"]).await[..] else {
             panic!("the client is closed");
         };
         assert!(matches!(closed, ConnectError::Closed(_)), "{closed}");
@@ -92,12 +92,12 @@ fn any_segmentation_carries_the_same_values() {
         let rig = Rig::shuffled(seed);
         rig.rt.net(|net| net.segmentation = segmentation);
         rig.run(async {
-            let wave = rig.client.channel("wave").await.unwrap();
-            wave.write_notify(vec![9.0, 8.0]).await.unwrap();
-            assert_eq!(wave.read::<Vec<f64>>().await, Ok(vec![9.0, 8.0]));
-            let big = rig.client.channel("big").await.unwrap();
+            let wave = rig.client.connect("wave").await.unwrap();
+            wave.put(vec![9.0, 8.0]).wait().await.unwrap();
+            assert_eq!(wave.get::<Vec<f64>>().await, Ok(vec![9.0, 8.0]));
+            let big = rig.client.connect("big").await.unwrap();
             let start = rig.now();
-            assert_eq!(big.read::<Vec<f64>>().await.unwrap().len(), 20_000);
+            assert_eq!(big.get::<Vec<f64>>().await.unwrap().len(), 20_000);
             let took = rig.now().saturating_duration_since(start);
             assert!(took <= 20 * MILLI, "{took:?} with {segmentation:?}");
         });
@@ -120,9 +120,9 @@ fn a_name_server_leads_to_an_ioc_without_delay() {
         rt.sleep(SECOND).await;
         let start = rt.now();
         // On a circuit of its own: the answer makes the name server's circuit ask for a dial.
-        let x = client.open_with("x", 5).unwrap();
+        let x = client.open_with_priority("x", 5).unwrap();
         x.connected().await.unwrap();
-        assert_eq!(x.read::<f64>().await, Ok(1.5));
+        assert_eq!(x.get::<f64>().await, Ok(1.5));
         let took = rt.now().saturating_duration_since(start);
         assert!(took <= 10 * MILLI, "{took:?}");
     });
@@ -132,18 +132,18 @@ fn a_name_server_leads_to_an_ioc_without_delay() {
 fn a_put_completes_when_its_record_does() {
     let rig = Rig::new(1);
     rig.run(async {
-        let slow = rig.client.channel("slow").await.unwrap();
+        let slow = rig.client.connect("slow").await.unwrap();
         let start = rig.now();
-        slow.write_notify(1.0).await.unwrap();
+        slow.put(1.0).wait().await.unwrap();
         assert_eq!(
             rig.now(),
             start + 2 * SECOND + 2 * MILLI,
             "there, 2 s, and back"
         );
-        let never = rig.client.channel("never").await.unwrap();
+        let never = rig.client.connect("never").await.unwrap();
         let start = rig.now();
-        let error = never.write_notify(1.0).await.unwrap_err();
-        let WriteError::TimedOut(context) = error else {
+        let error = never.put(1.0).wait().await.unwrap_err();
+        let PutError::TimedOut(context) = error else {
             panic!("{error}");
         };
         assert_eq!(
@@ -157,22 +157,22 @@ fn a_put_completes_when_its_record_does() {
 fn a_restarted_ioc_is_found_again_with_its_subscriptions() {
     let mut rig = Rig::new(1);
     let mut updates = rig.run(async {
-        let x = rig.client.channel("x").await.unwrap();
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
-        assert_eq!(rig.next(&mut updates).await.value::<f64>(), Some(1.5));
+        let x = rig.client.connect("x").await.unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
+        assert_eq!(rig.next(&mut updates).await.value_as::<f64>(), Some(1.5));
         updates
     });
     let (rt, ioc) = (&rig.rt, &mut rig.ioc);
     run(rt, async {
         ioc.stop().await;
         assert_eq!(rt.live_tasks(IOC), 0);
-        assert_eq!(next(rt, &mut updates).await, Monitor::Disconnected);
+        assert_eq!(next(rt, &mut updates).await, MonitorEvent::Disconnected);
         assert!(!updates.channel().is_connected());
         ioc.post("x", 7.0).unwrap();
         rt.sleep(20 * SECOND).await;
         ioc.start().await.unwrap();
-        assert_eq!(next(rt, &mut updates).await, Monitor::Connected);
-        assert_eq!(next(rt, &mut updates).await.value::<f64>(), Some(7.0));
+        assert_eq!(next(rt, &mut updates).await, MonitorEvent::Connected);
+        assert_eq!(next(rt, &mut updates).await.value_as::<f64>(), Some(7.0));
     });
 }
 
@@ -191,24 +191,24 @@ fn beacons_tell_of_an_ioc_that_is_back() {
     run(&rt, async {
         let mut updates = Vec::new();
         for client in &clients {
-            let x = client.channel("x").await.unwrap();
-            updates.push(x.subscribe(SubSpec::time()).unwrap());
+            let x = client.connect("x").await.unwrap();
+            updates.push(x.monitor::<Reading>().start().unwrap());
         }
         for updates in &mut updates {
-            assert!(next(&rt, updates).await.reading().is_some());
+            assert!(next(&rt, updates).await.value().is_some());
         }
         // Long enough for a steady beacon.
         rt.sleep(60 * SECOND).await;
         ioc.stop().await;
         rt.sleep(290 * SECOND).await;
         for updates in &mut updates {
-            assert_eq!(next(&rt, updates).await, Monitor::Disconnected);
+            assert_eq!(next(&rt, updates).await, MonitorEvent::Disconnected);
             assert_eq!(updates.try_next(), None);
         }
         let start = rt.now();
         ioc.start().await.unwrap();
         for updates in &mut updates {
-            assert_eq!(next(&rt, updates).await, Monitor::Connected);
+            assert_eq!(next(&rt, updates).await, MonitorEvent::Connected);
         }
         let took = rt.now().saturating_duration_since(start);
         assert!(took < 3 * SECOND, "{took:?}");
@@ -225,9 +225,9 @@ fn beacons_tell_of_an_ioc_that_is_back() {
 fn a_black_hole_is_noticed_after_35_seconds_and_its_end_too() {
     let rig = Rig::new(1);
     rig.run(async {
-        let x = rig.client.channel("x").await.unwrap();
+        let x = rig.client.connect("x").await.unwrap();
         let mut events = rig.client.events();
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
         rig.next(&mut updates).await;
         let start = rig.now();
         rig.rt.partition(IOC, CLIENT, true);
@@ -240,8 +240,8 @@ fn a_black_hole_is_noticed_after_35_seconds_and_its_end_too() {
             "{silence:?}"
         );
         assert!(matches!(x.state(), Some(ChannelState::Unresponsive(_))));
-        let error = x.with_timeout(SECOND).read::<f64>().await.unwrap_err();
-        let ReadError::NotConnected(context) = error else {
+        let error = x.get::<f64>().timeout(SECOND).await.unwrap_err();
+        let GetError::NotConnected(context) = error else {
             panic!("{error}");
         };
         assert_eq!(
@@ -254,7 +254,7 @@ fn a_black_hole_is_noticed_after_35_seconds_and_its_end_too() {
         let responsive = |event: &ClientEvent| matches!(event, ClientEvent::Responsive { .. });
         event(&mut events, responsive).await;
         rig.arrives(&mut updates, 8.0).await;
-        assert_eq!(x.read::<f64>().await, Ok(8.0));
+        assert_eq!(x.get::<f64>().await, Ok(8.0));
     });
 }
 
@@ -265,19 +265,19 @@ fn a_refused_connection_is_tried_again() {
     rig.rt
         .net(|net| net.set_link(near, far, |link| link.refuse = true));
     rig.run(async {
-        let error = rig.client.channel("x").await.unwrap_err();
+        let error = rig.client.connect("x").await.unwrap_err();
         let ConnectError::TimedOut(context) = &error else {
             panic!("{error}");
         };
         assert_eq!(context.elapsed, 5 * SECOND);
-        let x = rig.client.open("x").unwrap().with_timeout(120 * SECOND);
+        let x = rig.client.open("x").unwrap();
         rig.rt.sleep(SECOND).await;
         let trouble = x.info().unwrap().trouble;
         assert_eq!(trouble, Some(Trouble::Circuit(CloseReason::Refused)));
         rig.rt
             .net(|net| net.set_link(near, far, |link| link.refuse = false));
-        x.connected().await.unwrap();
-        assert_eq!(x.read::<f64>().await, Ok(1.5));
+        x.connected().timeout(120 * SECOND).await.unwrap();
+        assert_eq!(x.get::<f64>().await, Ok(1.5));
     });
 }
 
@@ -286,7 +286,7 @@ fn a_name_that_nobody_serves_times_out_to_the_nanosecond() {
     let rig = Rig::new(1);
     rig.run(async {
         let start = rig.now();
-        let error = rig.client.channel("nobody").await.unwrap_err();
+        let error = rig.client.connect("nobody").await.unwrap_err();
         assert_eq!(rig.now(), start + 5 * SECOND);
         let ConnectError::TimedOut(context) = error else {
             panic!("{error}");
@@ -315,9 +315,9 @@ fn a_slow_consumer_gets_the_newest_and_the_number_of_what_it_missed() {
     ] {
         let rig = Rig::new(1);
         rig.run(async {
-            let x = rig.client.channel("x").await.unwrap();
-            let spec = SubSpec::time().depth(3).overflow(policy);
-            let mut updates = x.subscribe(spec).unwrap();
+            let x = rig.client.connect("x").await.unwrap();
+            let spec = MonitorSpec::time().depth(3).overflow(policy);
+            let mut updates = x.monitor::<Reading>().spec(spec).start().unwrap();
             rig.next(&mut updates).await;
             for n in 1..=20 {
                 rig.post(n.into());
@@ -325,7 +325,10 @@ fn a_slow_consumer_gets_the_newest_and_the_number_of_what_it_missed() {
             }
             for (value, missed) in expected {
                 match rig.next(&mut updates).await {
-                    Monitor::Update { reading, skipped } => {
+                    MonitorEvent::Update {
+                        value: reading,
+                        skipped,
+                    } => {
                         assert_eq!((reading.get_f64(0), skipped), (Some(value), missed));
                     }
                     other => panic!("{other:?}"),
@@ -346,32 +349,29 @@ fn a_full_circuit_stops_its_writers_and_nobody_else() {
     );
     let (near, far) = (rig.rt.host_id(CLIENT), rig.rt.host_id(IOC));
     rig.run(async {
-        let big = rig.client.channel("big").await.unwrap();
-        let y = rig.client.channel("y").await.unwrap();
+        let big = rig.client.connect("big").await.unwrap();
+        let y = rig.client.connect("y").await.unwrap();
         // The window closes: nothing leaves the client's buffer.
         rig.rt.net(|net| net.hold(near, far));
         let mut written = 0;
         let error = loop {
             let value = vec![f64::from(written); 20_000];
-            match big.with_timeout(SECOND).write(value).await {
+            match big.put(value).timeout(SECOND).await {
                 Ok(()) => written += 1,
                 Err(error) => break error,
             }
             assert!(written < 100, "writes are bounded");
         };
         assert!(
-            matches!(
-                error,
-                WriteError::BadRequest { .. } | WriteError::TimedOut(_)
-            ),
+            matches!(error, PutError::BadRequest { .. } | PutError::TimedOut(_)),
             "{error}"
         );
         // Who waits for room waits alone.
-        let waiting = big.write(vec![-1.0; 20_000]);
+        let waiting = big.put(vec![-1.0; 20_000]);
         let mut waiting = Box::pin(waiting);
         assert!(rig.rt.timeout(MILLI, &mut waiting).await.is_none());
         let start = rig.now();
-        assert_eq!(y.read::<f64>().await, Ok(4.0));
+        assert_eq!(y.get::<f64>().await, Ok(4.0));
         assert_eq!(rig.now(), start + 2 * MILLI, "no detour");
         assert_eq!(rig.client.stats().waiting_for_change, 1);
         rig.rt.net(|net| net.release(near, far));
@@ -379,7 +379,7 @@ fn a_full_circuit_stops_its_writers_and_nobody_else() {
         waiting.await.unwrap();
         let took = rig.now().saturating_duration_since(start);
         assert!(took <= 10 * MILLI, "{took:?} after there was room");
-        assert_eq!(big.read::<Vec<f64>>().await.unwrap()[0], -1.0);
+        assert_eq!(big.get::<Vec<f64>>().await.unwrap()[0], -1.0);
     });
     drop(other);
 }
@@ -397,11 +397,11 @@ fn story(rt: SimRuntime) -> (u64, u64, Vec<String>) {
         net.default_link_mut().jitter = MILLI;
     });
     let stream = run(&rt, async {
-        let x = client.channel("x").await.unwrap();
-        let mut updates = x.subscribe(SubSpec::time()).unwrap();
+        let x = client.connect("x").await.unwrap();
+        let mut updates = x.monitor::<Reading>().start().unwrap();
         let mut log = vec![format!("{:?}", next(&rt, &mut updates).await)];
         for other in &more {
-            other.channel("x").await.unwrap().write(1.0).await.unwrap();
+            other.connect("x").await.unwrap().put(1.0).await.unwrap();
             let keep = other.open("wave").unwrap();
             keep.connected().await.unwrap();
             std::mem::forget(keep);

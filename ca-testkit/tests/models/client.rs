@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ca_client::{ClientEvent, Monitor, Overflow, ReadError, SubSpec};
+use ca_client::{ClientEvent, GetError, MonitorEvent, MonitorSpec, Overflow, Reading};
 use ca_proto::config::ClientParams;
 use shuttle::future::spawn;
 
@@ -14,19 +14,19 @@ use crate::rig::{Rig, give_up, model, model_with};
 fn two_writers_that_wait_for_room_are_woken() {
     let no_room = |params: ClientParams| params.send_high_water(0);
     model_with(no_room, async |rig: Rig| {
-        let x = rig.channel("x").await;
+        let x = rig.connect("x").await;
         let writers = [1.0, 2.0].map(|value| {
             let x = x.clone();
             spawn(async move {
                 for _ in 0..2 {
-                    x.write(value).await.unwrap();
+                    x.put(value).await.unwrap();
                 }
             })
         });
         for writer in writers {
             writer.await.unwrap();
         }
-        let value = x.read::<f64>().await.unwrap();
+        let value = x.get::<f64>().await.unwrap();
         assert!([1.0, 2.0].contains(&value), "{value}");
         rig
     });
@@ -49,7 +49,7 @@ fn all_who_wait_for_a_connection_are_woken() {
             }),
             spawn({
                 let x = x.clone();
-                async move { assert_eq!(x.read::<f64>().await.unwrap(), 0.0) }
+                async move { assert_eq!(x.get::<f64>().await.unwrap(), 0.0) }
             }),
             spawn(async move {
                 let event = events.next().await.unwrap();
@@ -69,27 +69,27 @@ fn all_who_wait_for_a_connection_are_woken() {
 fn a_dropped_future_leaves_nothing() {
     let no_room = |params: ClientParams| params.send_high_water(0);
     model_with(no_room, async |rig: Rig| {
-        let (x, y) = (rig.channel("x").await, rig.client.open("y").unwrap());
+        let (x, y) = (rig.connect("x").await, rig.client.open("y").unwrap());
         let quitters = (1..=2).map(|polls| {
             let (x, y) = (x.clone(), y.clone());
             spawn(async move {
-                give_up(x.read::<f64>(), polls).await;
-                give_up(x.write(1.0), polls).await;
-                give_up(y.write_notify(2.0), polls).await;
-                let mut updates = x.subscribe(SubSpec::time()).unwrap();
+                give_up(x.get::<f64>(), polls).await;
+                give_up(x.put(1.0), polls).await;
+                give_up(y.put(2.0).wait(), polls).await;
+                let mut updates = x.monitor::<Reading>().start().unwrap();
                 give_up(updates.next(), polls).await;
             })
         });
         let quitters: Vec<_> = quitters.collect();
         let reader = spawn({
             let y = y.clone();
-            async move { y.read::<f64>().await.unwrap() }
+            async move { y.get::<f64>().await.unwrap() }
         });
         for quitter in quitters {
             quitter.await.unwrap();
         }
         reader.await.unwrap();
-        x.read::<f64>().await.unwrap();
+        x.get::<f64>().await.unwrap();
         let stats = rig.client.stats();
         assert_eq!((stats.waiting_for_answer, stats.waiting_for_change), (0, 0));
         rig
@@ -103,13 +103,17 @@ fn a_slow_reader_gets_the_last_value() {
     const LAST: f64 = 5.0;
     for policy in [Overflow::Squash, Overflow::DropOldest, Overflow::LatestOnly] {
         model(async move |rig: Rig| {
-            let spec = SubSpec::time().depth(2).overflow(policy);
+            let spec = MonitorSpec::time().depth(2).overflow(policy);
             let mut updates = rig.subscribed("x", spec).await;
             let poster = rig.post("x", (1..=LAST as u32).map(f64::from));
             let (mut before, mut known) = (0.0, 0);
             while before < LAST {
                 let item = updates.next().await.unwrap();
-                let Monitor::Update { reading, skipped } = item else {
+                let MonitorEvent::Update {
+                    value: reading,
+                    skipped,
+                } = item
+                else {
                     panic!("{item:?}");
                 };
                 let value = reading.get_f64(0).unwrap();
@@ -129,14 +133,17 @@ fn a_slow_reader_gets_the_last_value() {
 #[test]
 fn readers_are_woken_by_two_posters() {
     model(async |rig: Rig| {
-        let mut single = rig.subscribed("x", SubSpec::time()).await;
-        let mut set = rig.client.subscription_set();
+        let mut single = rig.subscribed("x", MonitorSpec::time()).await;
+        let mut set = rig.client.monitor_set();
         for pv in ["x", "y"] {
-            set.add(&rig.channel(pv).await, SubSpec::time()).unwrap();
+            set.add(&rig.connect(pv).await, MonitorSpec::time())
+                .unwrap();
         }
         let posters = [rig.post("x", [1.0, 2.0]), rig.post("y", [1.0, 2.0])];
         let reader =
-            spawn(async move { while single.next().await.unwrap().value::<f64>() != Some(2.0) {} });
+            spawn(
+                async move { while single.next().await.unwrap().value_as::<f64>() != Some(2.0) {} },
+            );
         let mut last = [0.0; 2];
         let keys: Vec<_> = set.keys().collect();
         while last != [2.0; 2] {
@@ -159,13 +166,13 @@ fn readers_are_woken_by_two_posters() {
 #[test]
 fn subscriptions_are_dropped_under_updates() {
     model(async |rig: Rig| {
-        let x = rig.channel("x").await;
+        let x = rig.connect("x").await;
         let poster = rig.post("x", (1..=4).map(f64::from));
         let quitters = [0, 1].map(|n| {
             let x = x.clone();
             spawn(async move {
                 for _ in 0..2 {
-                    let mut updates = x.subscribe(SubSpec::time().depth(1)).unwrap();
+                    let mut updates = x.monitor::<Reading>().depth(1).start().unwrap();
                     if n == 1 {
                         updates.next().await.unwrap();
                     }
@@ -176,7 +183,7 @@ fn subscriptions_are_dropped_under_updates() {
             quitter.await.unwrap();
         }
         poster.await.unwrap();
-        assert_eq!(x.read::<f64>().await.unwrap(), 4.0);
+        assert_eq!(x.get::<f64>().await.unwrap(), 4.0);
         rig
     });
 }
@@ -186,20 +193,20 @@ fn subscriptions_are_dropped_under_updates() {
 #[test]
 fn everything_that_waits_ends_with_the_client() {
     model(async |rig: Rig| {
-        let held = rig.channel("held").await;
+        let held = rig.connect("held").await;
         let lost = rig.client.open("no:such:pv").unwrap();
         let mut events = rig.client.events();
-        let mut updates = rig.subscribed("x", SubSpec::time()).await;
+        let mut updates = rig.subscribed("x", MonitorSpec::time()).await;
         let waiters = [
             spawn(async move {
-                let answer = held.write_notify(1.0).await;
+                let answer = held.put(1.0).wait().await;
                 assert!(answer.is_err(), "{answer:?}");
             }),
             spawn({
                 let lost = lost.clone();
                 async move {
-                    let answer = lost.read::<f64>().await;
-                    assert!(matches!(answer, Err(ReadError::Closed(_))), "{answer:?}");
+                    let answer = lost.get::<f64>().await;
+                    assert!(matches!(answer, Err(GetError::Closed(_))), "{answer:?}");
                 }
             }),
             spawn(async move { assert!(!lost.wait_for(|info| info.is_connected()).await) }),
@@ -240,11 +247,11 @@ fn a_deadline_that_comes_before_the_others_is_kept() {
     model(async |rig: Rig| {
         let lost = rig.client.open("no:such:pv").unwrap();
         let waiters = [250, 40].map(|ms| {
-            let lost = lost.with_timeout(Duration::from_millis(ms));
+            let (lost, limit) = (lost.clone(), Duration::from_millis(ms));
             spawn(async move {
-                let answer = lost.read::<f64>().await;
+                let answer = lost.get::<f64>().timeout(limit).await;
                 assert!(
-                    matches!(answer, Err(ReadError::NotConnected(_))),
+                    matches!(answer, Err(GetError::NotConnected(_))),
                     "{answer:?}"
                 );
             })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ca_client::{Channel, Client, ClientStats, SubSpec, Subscription};
+use ca_client::{Channel, Client, ClientStats, Monitor, MonitorSpec, Reading};
 use ca_proto::config::ClientParams;
 use ca_server_sim::{Counts, Ioc, NetConfig, PvSpec, SimIoc};
 use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
@@ -56,13 +56,25 @@ impl Rig {
     }
 
     pub(crate) async fn channel(&self, pv: &str) -> Channel {
-        self.client.channel(pv).await.unwrap()
+        self.client.connect(pv).await.unwrap()
     }
 
     /// A subscription whose first update, the present value, was taken.
-    pub(crate) async fn subscribed(&self, pv: &str, spec: SubSpec) -> Subscription {
-        let mut subscription = self.channel(pv).await.subscribe(spec).unwrap();
-        while subscription.next().await.unwrap().value::<f64>().is_none() {}
+    pub(crate) async fn subscribed(&self, pv: &str, spec: MonitorSpec) -> Monitor {
+        let mut subscription = self
+            .connect(pv)
+            .await
+            .monitor::<Reading>()
+            .spec(spec)
+            .start()
+            .unwrap();
+        while subscription
+            .next()
+            .await
+            .unwrap()
+            .value_as::<f64>()
+            .is_none()
+        {}
         subscription
     }
 

@@ -1,6 +1,6 @@
 //! What a program does with its IOC on threads of its own while clients use it.
 
-use ca_client::{AccessRights, EcaStatus, SubSpec};
+use ca_client::{AccessRights, EcaStatus, MonitorSpec};
 use ca_server_sim::Counts;
 use shuttle::future::{spawn, yield_now};
 
@@ -12,18 +12,21 @@ use crate::rig::{Rig, model};
 fn what_other_threads_post_reaches_the_subscribers() {
     model(async |rig: Rig| {
         let updates = [
-            rig.subscribed("x", SubSpec::time()).await,
-            rig.subscribed("y", SubSpec::time()).await,
+            rig.subscribed("x", MonitorSpec::time()).await,
+            rig.subscribed("y", MonitorSpec::time()).await,
         ];
         let posters = [
             rig.post("x", [1.0, 2.0, 3.0]),
             rig.post("y", [1.0, 2.0, 3.0]),
         ];
-        let readers = updates.map(|mut updates| {
-            spawn(async move { while updates.next().await.unwrap().value::<f64>() != Some(3.0) {} })
-        });
-        let x = rig.channel("x").await;
-        x.read::<f64>().await.unwrap();
+        let readers =
+            updates.map(|mut updates| {
+                spawn(async move {
+                    while updates.next().await.unwrap().value_as::<f64>() != Some(3.0) {}
+                })
+            });
+        let x = rig.connect("x").await;
+        x.get::<f64>().await.unwrap();
         for reader in readers {
             reader.await.unwrap();
         }
@@ -39,12 +42,12 @@ fn what_other_threads_post_reaches_the_subscribers() {
 #[test]
 fn puts_that_take_time_are_answered() {
     model(async |rig: Rig| {
-        let (slow, held) = (rig.channel("slow").await, rig.channel("held").await);
+        let (slow, held) = (rig.connect("slow").await, rig.connect("held").await);
         let puts = [1.0, 2.0].map(|value| {
             let slow = slow.clone();
-            spawn(async move { slow.write_notify(value).await.unwrap() })
+            spawn(async move { slow.put(value).wait().await.unwrap() })
         });
-        let put = spawn(async move { held.write_notify(1.0).await.unwrap() });
+        let put = spawn(async move { held.put(1.0).wait().await.unwrap() });
         let handle = rig.ioc.handle();
         let ender = spawn(async move {
             while handle.with(|ioc, _| ioc.number("held")) != Ok(1.0) {
@@ -67,7 +70,7 @@ fn puts_that_take_time_are_answered() {
 #[test]
 fn rights_that_change_reach_the_clients() {
     model(async |rig: Rig| {
-        let x = rig.channel("x").await;
+        let x = rig.connect("x").await;
         let handle = rig.ioc.handle();
         let changer = spawn(async move {
             for rights in [AccessRights::NONE, AccessRights::READ] {
@@ -79,12 +82,12 @@ fn rights_that_change_reach_the_clients() {
         let reader = spawn({
             let x = x.clone();
             // Either answer is right.
-            async move { drop(x.read::<f64>().await) }
+            async move { drop(x.get::<f64>().await) }
         });
         assert!(x.wait_for(|info| info.rights() == AccessRights::READ).await);
         changer.await.unwrap();
         reader.await.unwrap();
-        assert_eq!(x.read::<f64>().await.unwrap(), 0.0);
+        assert_eq!(x.get::<f64>().await.unwrap(), 0.0);
         rig
     });
 }
@@ -98,7 +101,7 @@ fn an_ioc_that_stops_while_it_accepts_leaves_no_circuit() {
             let handle = rig.ioc.handle();
             spawn(async move { handle.post("x", 1.0).unwrap() })
         };
-        let reader = spawn(async move { drop(x.read::<f64>().await) });
+        let reader = spawn(async move { drop(x.get::<f64>().await) });
         rig.ioc.stop().await;
         assert_eq!(rig.ioc.with(|ioc, _| ioc.counts()), Counts::default());
         poster.await.unwrap();

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use ca_client::{Channel, Client, Monitor, SubSpec, Value};
+use ca_client::{Channel, Client, MonitorEvent, MonitorSpec, Reading, Value};
 use futures_util::future::{join_all, try_join_all};
 
 use super::figures::{Latencies, Throughput, Updates};
@@ -28,7 +28,7 @@ pub(super) async fn reads(channels: &[Channel], time: Duration, into: &mut Laten
     for channel in channels.iter().cycle() {
         let start = Instant::now();
         channel
-            .reading()
+            .get::<Reading>()
             .await
             .map_err(|error| failed(channel, &error))?;
         into.add(start.elapsed());
@@ -53,7 +53,7 @@ pub(super) async fn throughput(
         async move {
             // Each begins with another PV.
             for channel in channels.iter().cycle().skip(first % channels.len()) {
-                let reading = channel.reading().await;
+                let reading = channel.get::<Reading>().await;
                 let reading = reading.map_err(|error| failed(channel, &error))?;
                 reads.set(reads.get() + 1);
                 bytes.set(bytes.get() + reading.value().data.len() as u64);
@@ -76,9 +76,9 @@ pub(super) async fn updates(
     time: Duration,
     into: &mut Updates,
 ) -> Outcome {
-    let mut set = client.subscription_set();
+    let mut set = client.monitor_set();
     for channel in channels {
-        set.add(channel, SubSpec::time())
+        set.add(channel, MonitorSpec::time())
             .map_err(|error| failed(channel, &error))?;
     }
     let (mut waiting, mut began) = (channels.len(), None);
@@ -86,7 +86,7 @@ pub(super) async fn updates(
     let counting = async {
         while let Some(batch) = set.next_batch().await {
             for (_, item) in batch {
-                let Monitor::Update { skipped: lost, .. } = item else {
+                let MonitorEvent::Update { skipped: lost, .. } = item else {
                     continue;
                 };
                 if waiting > 0 {
@@ -108,7 +108,7 @@ pub(super) async fn updates(
 
 /// Writes back what each PV has, one after the other.
 pub(super) async fn writes(channels: &[Channel], time: Duration, into: &mut Latencies) -> Outcome {
-    let values = join_all(channels.iter().map(Channel::read::<Value>)).await;
+    let values = join_all(channels.iter().map(Channel::get::<Value>)).await;
     let mut pairs = Vec::new();
     for (channel, value) in channels.iter().zip(values) {
         pairs.push((channel, value.map_err(|error| failed(channel, &error))?));
@@ -117,7 +117,8 @@ pub(super) async fn writes(channels: &[Channel], time: Duration, into: &mut Late
     for (channel, value) in pairs.iter().cycle() {
         let start = Instant::now();
         channel
-            .write_notify(value.clone())
+            .put(value.clone())
+            .wait()
             .await
             .map_err(|error| failed(channel, &error))?;
         into.add(start.elapsed());

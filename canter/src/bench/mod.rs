@@ -63,7 +63,7 @@ pub(crate) fn run(args: &BenchArgs, console: &mut Console<'_>) -> Result<Outcome
         let tune = |builder: ca_client::ClientBuilder| builder.repeater_port(0).timeout(timeout);
         let client = args.client.client(console, tune)?;
         let start = Instant::now();
-        let opened = client.channels(&args.pvs).await;
+        let opened = client.connect_many(&args.pvs).await;
         let took = start.elapsed();
         let (mut channels, mut failures): (Vec<Channel>, _) = (Vec::new(), Vec::new());
         for (pv, channel) in args.pvs.iter().zip(opened) {

@@ -11,7 +11,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use ca_client::{Channel, Client, SubSpec};
+use ca_client::{Channel, Client, MonitorSpec};
 use ca_server_sim::Ioc;
 use ca_server_sim::net::{NetConfig, SimIoc};
 use clap::Args;
@@ -101,7 +101,7 @@ impl Stage {
         let mut feeds = SelectAll::new();
         let names = pvs::SCALARS.iter().copied().chain([pvs::SCOPE]);
         for (index, name) in names.enumerate() {
-            let spec = SubSpec::time().depth(16);
+            let spec = MonitorSpec::time().depth(16);
             let feed = Feed::start(&client, name, index, spec);
             let (_, feed) = feed.map_err(|failure| unable(&failure.message))?;
             feeds.push(feed.into_stream(false));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ca_client::ReadSpec;
 use ca_client::TypeSpec;
+use ca_client::{ReadSpec, Reading};
 use ca_proto::dbr::Family;
 use ca_server_sim::net::SimIoc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -81,7 +81,7 @@ async fn put(stage: &Stage) -> Result<(), Stop> {
         false,
     );
     let started = Instant::now();
-    let written = stage.setpoint.write_notify(target).await;
+    let written = stage.setpoint.put(target).wait().await;
     written.map_err(|error| unable(&error))?;
     let time = started.elapsed().as_secs_f64();
     tell(
@@ -129,7 +129,8 @@ async fn waveform(stage: &Stage) -> Result<(), Stop> {
     let started = Instant::now();
     let reading = stage
         .scope
-        .read_with(spec)
+        .get::<Reading>()
+        .spec(spec)
         .await
         .map_err(|error| unable(&error))?;
     let time = duration(started.elapsed());

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use ca_client::{
-    Channel, ChannelState, Client, EventMask, Malformed, Monitor, SubSpec, Subscription,
+    Channel, ChannelState, Client, EventMask, Malformed, Monitor, MonitorEvent, MonitorSpec,
 };
 use ca_proto::EcaStatus;
 use ca_proto::dbr::{Family, Reading};
@@ -67,9 +67,9 @@ struct Held {
 pub(crate) struct Feed {
     pv: usize,
     channel: Channel,
-    values: Subscription,
+    values: Monitor,
     /// What describes the value: at the start, after each connect, and whenever it changes.
-    properties: Subscription,
+    properties: Monitor,
     /// None until it came from this server.
     meta: Option<Meta>,
     /// What was known before, while it is waited for after a connect.
@@ -86,15 +86,15 @@ impl Feed {
         client: &Client,
         name: impl AsRef<[u8]>,
         pv: usize,
-        spec: SubSpec,
+        spec: MonitorSpec,
     ) -> Result<(Channel, Self), Failure> {
         let channel = client.open(name).map_err(|error| Failure::from(&error))?;
         let subscribe = |spec| {
-            let made = channel.subscribe(spec);
+            let made = channel.monitor::<Reading>().spec(spec).start();
             made.map_err(|error| Failure::from(&error))
         };
         // First, so that servers send it first.
-        let properties = SubSpec::family(Family::Ctrl).count(1);
+        let properties = MonitorSpec::family(Family::Ctrl).count(1);
         let feed = Self {
             pv,
             properties: subscribe(properties.mask(EventMask::PROPERTY))?,
@@ -142,12 +142,12 @@ impl Feed {
     }
 
     /// Takes what describes the value.
-    async fn described(&mut self, item: Monitor) {
+    async fn described(&mut self, item: MonitorEvent) {
         match item {
-            Monitor::Update { reading, .. } => self.learn(Meta::of(&reading)).await,
+            MonitorEvent::Update { value: reading, .. } => self.learn(Meta::of(&reading)).await,
             // Servers that know no events of properties, and those that refuse all.
-            Monitor::Failed(_) if self.meta.is_none() => {
-                let asked = self.channel.with_timeout(PATIENCE).metadata().await;
+            MonitorEvent::Failed(_) if self.meta.is_none() => {
+                let asked = self.channel.metadata().timeout(PATIENCE).await;
                 self.learn(asked.ok().as_ref().map(Meta::of).unwrap_or_default())
                     .await;
             }
@@ -170,9 +170,12 @@ impl Feed {
         self.release().await;
     }
 
-    async fn value(&mut self, item: Monitor) {
+    async fn value(&mut self, item: MonitorEvent) {
         let event = match item {
-            Monitor::Update { reading, skipped } => {
+            MonitorEvent::Update {
+                value: reading,
+                skipped,
+            } => {
                 let wait = if self.meta.is_some() {
                     Duration::ZERO
                 } else {
@@ -188,13 +191,13 @@ impl Feed {
                 }
                 return;
             }
-            Monitor::Disconnected => {
+            MonitorEvent::Disconnected => {
                 // Another IOC may serve the PV next.
                 self.known = self.meta.take().or_else(|| self.known.take());
                 Event::Disconnected(self.why_disconnected())
             }
-            Monitor::Failed(status) => Event::Failed(status),
-            Monitor::Malformed(what) => Event::Malformed(what),
+            MonitorEvent::Failed(status) => Event::Failed(status),
+            MonitorEvent::Malformed(what) => Event::Malformed(what),
             _ => Event::Connected,
         };
         self.due.push_back(event);

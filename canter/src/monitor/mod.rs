@@ -7,7 +7,7 @@ mod render;
 use std::io;
 use std::time::Duration;
 
-use ca_client::{Client, ConnectError, EventMask, SubSpec};
+use ca_client::{Client, ConnectError, EventMask, MonitorSpec};
 use ca_proto::dbr::{DbrType, Family, NativeType};
 use clap::Args;
 use futures_util::stream::{BoxStream, SelectAll};
@@ -134,9 +134,9 @@ impl<'a, 'c> Watch<'a, 'c> {
         console: &'a mut Console<'c>,
     ) -> Result<Self, Stop> {
         let mut spec = if args.string {
-            SubSpec::exact(DbrType::new(Family::Time, NativeType::String))
+            MonitorSpec::exact(DbrType::new(Family::Time, NativeType::String))
         } else {
-            SubSpec::family(Family::Time)
+            MonitorSpec::family(Family::Time)
         };
         spec = spec
             .mask(args.mask)
@@ -234,7 +234,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             let Some(channel) = channel.as_ref().filter(|_| !seen) else {
                 continue;
             };
-            let mut failure = match channel.with_timeout(Duration::ZERO).connected().await {
+            let mut failure = match channel.connected().timeout(Duration::ZERO).await {
                 Err(ConnectError::TimedOut(mut context)) => {
                     context.elapsed = self.started.elapsed();
                     Failure::from(&ConnectError::TimedOut(context))

@@ -6,7 +6,7 @@ pub(crate) mod input;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use ca_client::{Channel, ConnectError, ReadSpec, TypeSpec, WriteError};
+use ca_client::{Channel, ConnectError, PutError, ReadSpec, Reading, TypeSpec};
 use ca_proto::dbr::{DbrType, EnumStates, Family, NativeType, Value};
 use clap::Args;
 use futures_util::future::join;
@@ -179,17 +179,17 @@ async fn put(
 ) -> Result<Result<Done, Failure>, Stop> {
     let deadline = Instant::now() + timeout;
     let channel = match channel {
-        Ok(channel) => channel.with_timeout(timeout),
+        Ok(channel) => channel,
         Err(error) => return Ok(Err(error.into())),
     };
-    if let Err(error) = channel.connected().await {
+    if let Err(error) = channel.connected().timeout(timeout).await {
         return Ok(Err((&error).into()));
     }
-    let channel = channel.with_timeout(deadline.saturating_duration_since(Instant::now()));
+    let timeout = deadline.saturating_duration_since(Instant::now());
     let info = channel.info();
     let connection = info.as_ref().and_then(|info| info.connection());
     let (native, count) = connection.map_or((NativeType::Double, 1), |c| (c.native, c.count));
-    let old = read(args, &channel, native, None).await;
+    let old = read(args, channel, timeout, native, None).await;
     let meta = old.as_ref().map(|old| old.meta.clone()).unwrap_or_default();
     let no_states = EnumStates::default();
     let target = Target {
@@ -210,8 +210,8 @@ async fn put(
     let value = input::value(&target, mode, &input::texts(&args.values, args.literal)?)?;
     let is_text = mode == Mode::LongString;
     let started = Instant::now();
-    if let Err(mut error) = write(args, &channel, value.clone()).await {
-        if let WriteError::TimedOut(context) = &mut error {
+    if let Err(mut error) = write(args, channel, timeout, value.clone()).await {
+        if let PutError::TimedOut(context) = &mut error {
             // Connecting and reading took a part of it, of which the user did not speak.
             context.elapsed = timeout;
         }
@@ -223,8 +223,8 @@ async fn put(
     let completion = args.wait.then(|| started.elapsed());
     // Completion may have used all the time; the new value is worth another moment.
     let left = deadline.saturating_duration_since(Instant::now());
-    let channel = channel.with_timeout(left.max(MIN_READ_TIME));
-    let new = read(args, &channel, native, Some(meta)).await;
+    let left = left.max(MIN_READ_TIME);
+    let new = read(args, channel, left, native, Some(meta)).await;
     Ok(Ok(Done {
         old: old.ok(),
         new,
@@ -239,12 +239,17 @@ async fn put(
 /// Time for reading the new value even if the time-out is used up.
 const MIN_READ_TIME: Duration = Duration::from_millis(500);
 
-async fn write(args: &PutArgs, channel: &Channel, value: Value) -> Result<(), WriteError> {
+async fn write(
+    args: &PutArgs,
+    channel: &Channel,
+    timeout: Duration,
+    value: Value,
+) -> Result<(), PutError> {
     if args.wait {
-        channel.write_notify(value).await
+        channel.put(value).wait().timeout(timeout).await
     } else {
         // The server says nothing of a put but that it refuses it.
-        channel.write_checked(value).await
+        channel.put(value).check().timeout(timeout).await
     }
 }
 
@@ -252,6 +257,7 @@ async fn write(args: &PutArgs, channel: &Channel, value: Value) -> Result<(), Wr
 async fn read(
     args: &PutArgs,
     channel: &Channel,
+    timeout: Duration,
     native: NativeType,
     meta: Option<Meta>,
 ) -> Result<Sample, Failure> {
@@ -259,10 +265,17 @@ async fn read(
         true => TypeSpec::Exact(DbrType::new(Family::Time, NativeType::String)),
         false => TypeSpec::Family(Family::Time),
     };
-    let (value, meta) = join(channel.read_with(ReadSpec { ty, count: 0 }), async {
+    let value = channel.get::<Reading>().spec(ReadSpec { ty, count: 0 });
+    let (value, meta) = join(value.timeout(timeout), async {
         match meta {
             Some(meta) => Some(meta),
-            None => channel.metadata().await.ok().as_ref().map(Meta::of),
+            None => channel
+                .metadata()
+                .timeout(timeout)
+                .await
+                .ok()
+                .as_ref()
+                .map(Meta::of),
         }
     })
     .await;

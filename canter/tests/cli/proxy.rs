@@ -7,8 +7,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use ca_client::blocking::{Client, Subscription};
-use ca_client::{Monitor, SubSpec};
+use ca_client::blocking::{Client, Monitor};
+use ca_client::{MonitorEvent, Reading};
 use ca_proto::EcaStatus;
 #[cfg(target_os = "linux")]
 use ca_server_sim::Ioc;
@@ -103,7 +103,7 @@ impl Proxy {
             .isolated([self.address])
             .timeout(PATIENCE)
             .params(|params| params.reconnect_delay(Duration::from_millis(50)));
-        Client::build(builder).unwrap()
+        builder.build_blocking().unwrap()
     }
 }
 
@@ -138,16 +138,16 @@ fn script_file(text: &str) -> PathBuf {
 }
 
 #[track_caller]
-fn next(subscription: &mut Subscription) -> Monitor {
+fn next(subscription: &mut Monitor) -> MonitorEvent {
     subscription.next_timeout(PATIENCE).expect("an item")
 }
 
 /// The values of updates until this one comes.
 #[track_caller]
-fn values_until(subscription: &mut Subscription, last: i32) -> Vec<i32> {
+fn values_until(subscription: &mut Monitor, last: i32) -> Vec<i32> {
     let mut values = Vec::new();
     while values.last() != Some(&last) {
-        values.extend(next(subscription).value::<i32>());
+        values.extend(next(subscription).value_as::<i32>());
     }
     values
 }
@@ -189,16 +189,16 @@ fn without_rules_nothing_shows_that_there_is_a_proxy() {
         }
     }
     let client = proxy.client();
-    let count = client.channel("t:count").unwrap();
-    let mut updates = count.subscribe(SubSpec::time().depth(100)).unwrap();
-    assert_eq!(next(&mut updates).value::<i32>(), Some(-42));
+    let count = client.connect("t:count").call().unwrap();
+    let mut updates = count.monitor::<Reading>().depth(100).start().unwrap();
+    assert_eq!(next(&mut updates).value_as::<i32>(), Some(-42));
     for value in 1..=20 {
         served.post("t:count", value);
     }
     let values = values_until(&mut updates, 20);
     assert!(values.is_sorted(), "{values:?}");
-    count.write_notify(77).unwrap();
-    assert_eq!(count.read::<i32>().unwrap(), 77);
+    count.put(77).wait().call().unwrap();
+    assert_eq!(count.get::<i32>().call().unwrap(), 77);
 }
 
 #[test]
@@ -225,15 +225,15 @@ fn a_circuit_that_is_cut_inside_of_a_message_comes_back_with_its_subscription() 
     let script = "[[rule]]\non='event_add'\naction='cut'\nbytes=20\nafter=1\ntimes=1\n";
     let proxy = Proxy::start(&served, script, &[]);
     let client = proxy.client();
-    let count = client.channel("t:count").unwrap();
-    let mut updates = count.subscribe(SubSpec::time()).unwrap();
-    assert_eq!(next(&mut updates).value::<i32>(), Some(-42));
+    let count = client.connect("t:count").call().unwrap();
+    let mut updates = count.monitor::<Reading>().start().unwrap();
+    assert_eq!(next(&mut updates).value_as::<i32>(), Some(-42));
     served.post("t:count", 7);
-    assert_eq!(next(&mut updates), Monitor::Disconnected);
-    assert_eq!(next(&mut updates), Monitor::Connected);
-    assert_eq!(next(&mut updates).value::<i32>(), Some(7));
+    assert_eq!(next(&mut updates), MonitorEvent::Disconnected);
+    assert_eq!(next(&mut updates), MonitorEvent::Connected);
+    assert_eq!(next(&mut updates).value_as::<i32>(), Some(7));
     served.post("t:count", 8);
-    assert_eq!(next(&mut updates).value::<i32>(), Some(8));
+    assert_eq!(next(&mut updates).value_as::<i32>(), Some(8));
     proxy.tells("#1 closed: cut");
 }
 
@@ -244,9 +244,9 @@ fn updates_that_come_late_and_twice_stay_in_order() {
                   [[rule]]\non='event_add'\naction='delay'\nby='1ms'\njitter='20ms'\n";
     let proxy = Proxy::start(&served, script, &["--quiet", "--seed", "7"]);
     let client = proxy.client();
-    let count = client.channel("t:count").unwrap();
-    let mut updates = count.subscribe(SubSpec::time().depth(1000)).unwrap();
-    assert_eq!(next(&mut updates).value::<i32>(), Some(-42));
+    let count = client.connect("t:count").call().unwrap();
+    let mut updates = count.monitor::<Reading>().depth(1000).start().unwrap();
+    assert_eq!(next(&mut updates).value_as::<i32>(), Some(-42));
     for value in 1..=200 {
         served.post("t:count", value);
         std::thread::yield_now();
@@ -265,18 +265,18 @@ fn rights_that_are_taken_away_stop_a_write_until_they_are_given_back() {
                   rights='read'\nenabled=false\n";
     let mut proxy = Proxy::start(&served, script, &["--quiet"]);
     let client = proxy.client();
-    let gap = client.channel("t:gap").unwrap();
-    gap.write_notify(1.5).unwrap();
+    let gap = client.connect("t:gap").call().unwrap();
+    gap.put(1.5).wait().call().unwrap();
     assert_eq!(proxy.say("on ro"), ["ok"]);
     let writable = || gap.info().is_some_and(|info| info.rights().can_write());
     crate::common::until("the right is gone", || !writable());
-    let error = gap.write_notify(2.0).unwrap_err();
+    let error = gap.put(2.0).wait().call().unwrap_err();
     assert!(error.to_string().contains("t:gap"), "{error}");
     proxy.canter(&["put", "t:gap", "3"]).says("write");
-    assert_eq!(gap.read::<f64>().unwrap(), 1.5);
+    assert_eq!(gap.get::<f64>().call().unwrap(), 1.5);
     assert_eq!(proxy.say("off ro"), ["ok"]);
     crate::common::until("the right is back", writable);
-    gap.write_notify(2.0).unwrap();
+    gap.put(2.0).wait().call().unwrap();
 }
 
 #[test]
@@ -284,8 +284,8 @@ fn rules_are_added_replaced_and_removed_while_a_client_works() {
     let served = Served::zoo();
     let mut proxy = Proxy::start(&served, "", &["--control", "127.0.0.1:0", "--quiet"]);
     let client = proxy.client();
-    let gap = client.channel("t:gap").unwrap();
-    gap.write_notify(1.5).unwrap();
+    let gap = client.connect("t:gap").call().unwrap();
+    gap.put(1.5).wait().call().unwrap();
     let control = TcpStream::connect(proxy.control.take().unwrap()).unwrap();
     control.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answers = BufReader::new(&control).lines().map(Result::unwrap);
@@ -304,7 +304,7 @@ fn rules_are_added_replaced_and_removed_while_a_client_works() {
     crate::common::until("it can only be written", || can(false, true));
     assert_eq!(say("remove ro"), "ok");
     crate::common::until("it can be both", || can(true, true));
-    gap.write_notify(2.0).unwrap();
+    gap.put(2.0).wait().call().unwrap();
     assert!(say("add on = 'search'").starts_with("error: "));
 }
 
@@ -313,11 +313,11 @@ fn nothing_is_written_through_a_proxy_that_is_read_only() {
     let served = Served::zoo();
     let mut proxy = Proxy::start(&served, "", &["--read-only"]);
     let client = proxy.client();
-    let gap = client.channel("t:gap").unwrap();
-    let before = gap.read::<f64>().unwrap();
+    let gap = client.connect("t:gap").call().unwrap();
+    let before = gap.get::<f64>().call().unwrap();
     let info = gap.info().unwrap();
     assert!(info.rights().can_read() && !info.rights().can_write());
-    assert!(gap.write_notify(9.0).is_err());
+    assert!(gap.put(9.0).wait().call().is_err());
     proxy.canter(&["put", "t:gap", "9"]).says("write");
 
     let mut raw = Circuit::to("t:gap", proxy.address.port());
@@ -327,7 +327,7 @@ fn nothing_is_written_through_a_proxy_that_is_read_only() {
         assert_eq!(raw.put(kind, sid, 9.0), EcaStatus::NOWTACCESS);
         proxy.tells("put to t:gap refused");
     }
-    assert_eq!(gap.read::<f64>().unwrap(), before);
+    assert_eq!(gap.get::<f64>().call().unwrap(), before);
     assert_eq!(proxy.say("stats")[2], "puts refused 2");
 }
 
@@ -340,8 +340,8 @@ fn refused_and_throttled_circuits_serve_in_the_end() {
     let proxy = Proxy::start(&served, script, &[]);
     let client = proxy.client();
     let started = std::time::Instant::now();
-    let big = client.channel("t:big").unwrap();
-    assert_eq!(big.read::<Vec<f64>>().unwrap().len(), 5_000);
+    let big = client.connect("t:big").call().unwrap();
+    assert_eq!(big.get::<Vec<f64>>().call().unwrap().len(), 5_000);
     assert!(started.elapsed() >= Duration::from_millis(180));
     proxy.tells("#1 refused");
     proxy.tells("#2 opened");
@@ -352,9 +352,9 @@ fn commands_come_over_a_connection_and_cut_circuits() {
     let served = Served::zoo();
     let proxy = Proxy::start(&served, "", &["--control", "127.0.0.1:0", "--trace"]);
     let client = proxy.client();
-    let count = client.channel("t:count").unwrap();
-    let mut updates = count.subscribe(SubSpec::time()).unwrap();
-    assert_eq!(next(&mut updates).value::<i32>(), Some(-42));
+    let count = client.connect("t:count").call().unwrap();
+    let mut updates = count.monitor::<Reading>().start().unwrap();
+    assert_eq!(next(&mut updates).value_as::<i32>(), Some(-42));
     proxy.tells("> CREATE_CHAN cid=");
     proxy.tells("< EVENT_ADD ty=DBR_TIME_LONG");
     let mut control = TcpStream::connect(proxy.control.unwrap()).unwrap();
@@ -370,8 +370,8 @@ fn commands_come_over_a_connection_and_cut_circuits() {
         "error: there is no command `cut 1 softly`; `help` shows them",
     ];
     assert_eq!(all[2..], expected);
-    assert_eq!(next(&mut updates), Monitor::Disconnected);
-    assert_eq!(next(&mut updates), Monitor::Connected);
+    assert_eq!(next(&mut updates), MonitorEvent::Disconnected);
+    assert_eq!(next(&mut updates), MonitorEvent::Connected);
 }
 
 #[test]

@@ -20,14 +20,14 @@ const MAJOR: Acknowledge = Acknowledge {
 };
 
 async fn expect_state<C: Channel>(channel: &C, wanted: Acknowledge) -> Check {
-    let got = channel.read_with(exact(DbrType::STSACK_STRING, 1)).await?;
+    let got = channel.get(exact(DbrType::STSACK_STRING, 1)).await?;
     let state = got.acknowledge().ok_or_else(|| Stop::failed("no state"))?;
     expect("state of acknowledgement", state, wanted)
 }
 
 async fn state<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("alarm").await?;
-    let got = channel.read_with(exact(DbrType::STSACK_STRING, 1)).await?;
+    let channel = bench.connect("alarm").await?;
+    let got = channel.get(exact(DbrType::STSACK_STRING, 1)).await?;
     let hihi = Alarm::new(AlarmStatus::HIHI, AlarmSeverity::MAJOR);
     expect("alarm", got.alarm(), Some(hihi))?;
     expect("text", got.string(0), Some("20".into()))?;
@@ -35,17 +35,13 @@ async fn state<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn acknowledge<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("alarm").await?;
+    let channel = bench.connect("alarm").await?;
     // Too low a severity acknowledges nothing.
     let severity = |severity: AlarmSeverity| Value::from(severity.0 as i16);
     let ty = DbrType::PUT_ACKS;
-    channel
-        .write_notify_as(ty, severity(AlarmSeverity::MINOR))
-        .await?;
+    channel.put_wait(ty, severity(AlarmSeverity::MINOR)).await?;
     expect_state(&channel, MAJOR).await?;
-    channel
-        .write_notify_as(ty, severity(AlarmSeverity::MAJOR))
-        .await?;
+    channel.put_wait(ty, severity(AlarmSeverity::MAJOR)).await?;
     let none = Acknowledge {
         severity: AlarmSeverity::NO_ALARM,
         ..MAJOR
@@ -58,10 +54,10 @@ async fn acknowledge<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn transient<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("alarm").await?;
+    let channel = bench.connect("alarm").await?;
     for transient in [false, true] {
         let value = Value::from(i16::from(transient));
-        channel.write_notify_as(DbrType::PUT_ACKT, value).await?;
+        channel.put_wait(DbrType::PUT_ACKT, value).await?;
         expect_state(&channel, Acknowledge { transient, ..MAJOR }).await?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Arrays: lengths from 0 to a million, counts below and above, every type.
 
-use ca_client::{Family, NativeType, OpError, ReadError, Value, WriteError};
+use ca_client::{Family, GetError, NativeType, OpError, PutError, Value};
 
 use super::{
     Bench, Check, Named, Stop, checks, exact, expect, native, plain, put, read_is, restore,
@@ -32,13 +32,13 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 }
 
 async fn read<A: Api>(bench: Bench<'_, A>, name: &str, length: u32, capacity: u32) -> Check {
-    let channel = bench.channel(name).await?;
+    let channel = bench.connect(name).await?;
     let count = channel
         .info()
         .and_then(|info| info.connection().map(|c| c.count));
     expect("capacity", count, Some(capacity))?;
     for family in [Family::Plain, Family::Time] {
-        let got = channel.read_with(native(family)).await?;
+        let got = channel.get(native(family)).await?;
         expect("elements", got.count(), length)?;
         same_value(&got, &ramp(length).into())?;
     }
@@ -51,14 +51,14 @@ async fn extended<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn read_type<A: Api>(bench: Bench<'_, A>, name: &str, value: Value) -> Check {
-    let channel = bench.channel(name).await?;
+    let channel = bench.connect(name).await?;
     read_is(&channel, &value).await?;
-    let got = channel.read_with(native(Family::Ctrl)).await?;
+    let got = channel.get(native(Family::Ctrl)).await?;
     same_value(&got, &value)
 }
 
 async fn write<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf5").await?;
+    let channel = bench.connect("wf5").await?;
     let written = Value::from([5.0, 6.0, 7.0, 8.0, 9.0]);
     put(&channel, written.clone()).await?;
     let outcome = read_is(&channel, &written).await;
@@ -66,7 +66,7 @@ async fn write<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn write_type<A: Api>(bench: Bench<'_, A>, name: &str, initial: Value) -> Check {
-    let channel = bench.channel(name).await?;
+    let channel = bench.connect(name).await?;
     let written = match initial.native() {
         NativeType::String => Value::strings(&["a", "", "ccc", "dddd"]),
         NativeType::Short => [-1i16, i16::MIN, i16::MAX, 0, 1].into(),
@@ -83,7 +83,7 @@ async fn write_type<A: Api>(bench: Bench<'_, A>, name: &str, initial: Value) -> 
 
 /// A waveform becomes as long as what is written.
 async fn write_fewer<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf5").await?;
+    let channel = bench.connect("wf5").await?;
     let written = Value::from([7.0, 8.0]);
     put(&channel, written.clone()).await?;
     let outcome = read_is(&channel, &written).await;
@@ -91,7 +91,7 @@ async fn write_fewer<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn write_large<A: Api>(bench: Bench<'_, A>, name: &str, length: u32) -> Check {
-    let channel = bench.channel(name).await?;
+    let channel = bench.connect(name).await?;
     let written = Value::from((0..length).map(|n| -f64::from(n)).collect::<Vec<_>>());
     put(&channel, written.clone()).await?;
     let outcome = read_is(&channel, &written).await;
@@ -99,38 +99,31 @@ async fn write_large<A: Api>(bench: Bench<'_, A>, name: &str, length: u32) -> Ch
 }
 
 async fn count_less<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf5").await?;
-    let got = channel
-        .read_with(exact(plain(NativeType::Double), 3))
-        .await?;
+    let channel = bench.connect("wf5").await?;
+    let got = channel.get(exact(plain(NativeType::Double), 3)).await?;
     same_value(&got, &ramp(3).into())
 }
 
 /// As libca, our client refuses more elements than the channel has.
 async fn count_more<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf5").await?;
+    let channel = bench.connect("wf5").await?;
     let refused = OpError::BadCount {
         asked: 10,
         available: 5,
     };
-    match channel
-        .read_with(exact(plain(NativeType::Double), 10))
-        .await
-    {
-        Err(ReadError::BadRequest { reason, .. }) => expect("read", reason, refused)?,
+    match channel.get(exact(plain(NativeType::Double), 10)).await {
+        Err(GetError::BadRequest { reason, .. }) => expect("read", reason, refused)?,
         other => return Err(Stop::failed(format!("read: {other:?}"))),
     }
     match put(&channel, ramp(10)).await {
-        Err(WriteError::BadRequest { reason, .. }) => expect("write", reason, refused),
+        Err(PutError::BadRequest { reason, .. }) => expect("write", reason, refused),
         other => Err(Stop::failed(format!("write: {other:?}"))),
     }
 }
 
 /// An exact count gives that many elements, zeros behind those that the array holds.
 async fn count_padded<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf0").await?;
-    let got = channel
-        .read_with(exact(plain(NativeType::Double), 4))
-        .await?;
+    let channel = bench.connect("wf0").await?;
+    let got = channel.get(exact(plain(NativeType::Double), 4)).await?;
     same_value(&got, &Value::from([0.0; 4]))
 }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use ca_client::{ConnectError, Family, Monitor, SubSpec, Value};
+use ca_client::{ConnectError, Family, MonitorEvent, MonitorSpec, Value};
 
 use super::{Bench, Check, Kind, Named, Stop, checks, ensure, expect, native, same_value};
-use crate::api::{Api, Channel, Subscription, TIMEOUT};
+use crate::api::{Api, Channel, Monitor, TIMEOUT};
 
 pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
     match bench.server.kind {
@@ -33,23 +33,23 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 
 /// The middle of five elements; type and count of the channel are those of the part.
 async fn reads<A: Api>(bench: Bench<'_, A>, suffix: &str) -> Check {
-    let channel = bench.channel(suffix).await?;
+    let channel = bench.connect(suffix).await?;
     let count = channel
         .info()
         .and_then(|info| info.connection().map(|c| c.count));
     expect("element count", count, Some(3))?;
-    let got = channel.read_with(native(Family::Time)).await?;
+    let got = channel.get(native(Family::Time)).await?;
     same_value(&got, &Value::from(vec![1.0, 2.0, 3.0]))
 }
 
 /// A counter that moves by one ten times a second tells steps of more than five.
 async fn dead_band<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel(r#"counter.{"dbnd":{"abs":5}}"#).await?;
-    let mut updates = channel.subscribe(SubSpec::time().depth(16))?;
+    let channel = bench.connect(r#"counter.{"dbnd":{"abs":5}}"#).await?;
+    let mut updates = channel.monitor(MonitorSpec::time().depth(16))?;
     let mut before = None;
     for _ in 0..3 {
         let value = match updates.next(TIMEOUT).await {
-            Some(Monitor::Update { reading, .. }) => reading.get_f64(0),
+            Some(MonitorEvent::Update { value: reading, .. }) => reading.get_f64(0),
             other => return Err(Stop::failed(format!("{other:?} instead of an update"))),
         };
         if let (Some(before), Some(value)) = (before, value) {
@@ -63,12 +63,12 @@ async fn dead_band<A: Api>(bench: Bench<'_, A>) -> Check {
 /// The server finds the record and refuses the channel; others on the circuit go on.
 async fn not_found<A: Api>(bench: Bench<'_, A>, suffix: &str) -> Check {
     let limit = Duration::from_millis(600);
-    match bench.open(suffix)?.with_timeout(limit).connected().await {
+    match bench.open(suffix)?.connected(limit).await {
         Err(ConnectError::TimedOut(_)) => {}
         Err(error) => return Err(error.into()),
         Ok(()) => return Err(Stop::failed("it connected")),
     }
-    let channel = bench.channel("wf5").await?;
-    let got = channel.read_with(native(Family::Plain)).await?;
+    let channel = bench.connect("wf5").await?;
+    let got = channel.get(native(Family::Plain)).await?;
     expect("elements", got.count(), 5)
 }

@@ -16,8 +16,8 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use ca_client::{
-    BuildError, ConnectError, DbrType, EcaStatus, Family, NativeType, ReadError, ReadSpec, Reading,
-    SubscribeError, TypeSpec, Value, WriteError,
+    BuildError, ConnectError, DbrType, EcaStatus, Family, GetError, MonitorError, NativeType,
+    PutError, ReadSpec, Reading, TypeSpec, Value,
 };
 
 use crate::api::{Api, Channel};
@@ -88,13 +88,7 @@ macro_rules! failures {
     )*};
 }
 
-failures!(
-    BuildError,
-    ConnectError,
-    ReadError,
-    WriteError,
-    SubscribeError
-);
+failures!(BuildError, ConnectError, GetError, PutError, MonitorError);
 
 /// What a check gives.
 pub type Check = Result<(), Stop>;
@@ -138,9 +132,9 @@ impl<A: Api> Bench<'_, A> {
         Ok(self.api.open(self.name(suffix).as_bytes())?)
     }
 
-    async fn channel(&self, suffix: &str) -> Result<A::Channel, Stop> {
+    async fn connect(&self, suffix: &str) -> Result<A::Channel, Stop> {
         let channel = self.open(suffix)?;
-        channel.connected().await?;
+        channel.connected(crate::api::TIMEOUT).await?;
         Ok(channel)
     }
 }
@@ -184,7 +178,7 @@ fn same_value(found: &Reading, wanted: &Value) -> Check {
 }
 
 async fn read_is<C: Channel>(channel: &C, wanted: &Value) -> Check {
-    same_value(&channel.read_with(native(Family::Plain)).await?, wanted)
+    same_value(&channel.get(native(Family::Plain)).await?, wanted)
 }
 
 /// Reads until the value is there: what was written without completion may be overtaken.
@@ -198,9 +192,9 @@ async fn read_becomes<C: Channel>(channel: &C, wanted: &Value) -> Check {
     }
 }
 
-async fn put<C: Channel>(channel: &C, value: impl Into<Value>) -> Result<(), WriteError> {
+async fn put<C: Channel>(channel: &C, value: impl Into<Value>) -> Result<(), PutError> {
     let value = value.into();
-    channel.write_notify_as(plain(value.native()), value).await
+    channel.put_wait(plain(value.native()), value).await
 }
 
 /// Puts a value back, then gives the outcome of what was done with the PV.
@@ -211,9 +205,9 @@ async fn restore<C: Channel>(channel: &C, value: impl Into<Value>, outcome: Chec
 }
 
 /// Fails unless the write was refused with this status.
-fn refused(outcome: Result<(), WriteError>, wanted: EcaStatus) -> Check {
+fn refused(outcome: Result<(), PutError>, wanted: EcaStatus) -> Check {
     match outcome {
-        Err(WriteError::Failed { status, .. }) => expect("status", status, wanted),
+        Err(PutError::Failed { status, .. }) => expect("status", status, wanted),
         Err(error) => Err(error.into()),
         Ok(()) => Err(Stop::failed("the write was not refused")),
     }

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use ca_client::{
-    Alarm, AlarmSeverity, DbrType, EcaStatus, EnumIndex, EventMask, Family, Monitor, NativeType,
-    Reading, SubSpec, Value,
+    Alarm, AlarmSeverity, DbrType, EcaStatus, EnumIndex, EventMask, Family, MonitorEvent,
+    MonitorSpec, NativeType, Reading, Value,
 };
 
 use super::{Bench, Check, Named, Stop, checks, ensure, expect, put, restore, same_value};
-use crate::api::{Api, Channel, Subscription, TIMEOUT};
+use crate::api::{Api, Channel, Monitor, TIMEOUT};
 use crate::pvs::{self, ARRAYS, SCALARS, Scalar};
 
 pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
@@ -35,17 +35,17 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 }
 
 /// Waits for a reading; anything else in between is a failure.
-async fn update(subscription: &mut impl Subscription) -> Result<Reading, Stop> {
+async fn update(subscription: &mut impl Monitor) -> Result<Reading, Stop> {
     match subscription.next(TIMEOUT).await {
-        Some(Monitor::Update { reading, .. }) => Ok(reading),
+        Some(MonitorEvent::Update { value: reading, .. }) => Ok(reading),
         Some(other) => Err(Stop::failed(format!("{other:?} instead of an update"))),
         None => Err(Stop::failed("no update")),
     }
 }
 
 async fn changes<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
-    let channel = bench.channel(scalar.name).await?;
-    let mut updates = channel.subscribe(SubSpec::time().depth(16))?;
+    let channel = bench.connect(scalar.name).await?;
+    let mut updates = channel.monitor(MonitorSpec::time().depth(16))?;
     same_value(&update(&mut updates).await?, &scalar.initial())?;
     let outcome = async {
         put(&channel, scalar.written()).await?;
@@ -59,9 +59,9 @@ async fn changes<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
 }
 
 async fn families<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("double").await?;
+    let channel = bench.connect("double").await?;
     for family in Family::ALL {
-        let mut updates = channel.subscribe(SubSpec::family(family))?;
+        let mut updates = channel.monitor(MonitorSpec::family(family))?;
         let got = update(&mut updates).await?;
         expect("type", got.ty(), DbrType::new(family, NativeType::Double))?;
         same_value(&got, &3.25.into())?;
@@ -74,29 +74,29 @@ async fn arrays<A: Api>(bench: Bench<'_, A>) -> Check {
         if matches!(name, "wf0" | "wf9k") {
             continue;
         }
-        let channel = bench.channel(name).await?;
-        let mut updates = channel.subscribe(SubSpec::time())?;
+        let channel = bench.connect(name).await?;
+        let mut updates = channel.monitor(MonitorSpec::time())?;
         same_value(&update(&mut updates).await?, &pvs::ramp(length).into())?;
     }
     Ok(())
 }
 
 async fn empty_array<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf0").await?;
-    let mut updates = channel.subscribe(SubSpec::time())?;
+    let channel = bench.connect("wf0").await?;
+    let mut updates = channel.monitor(MonitorSpec::time())?;
     expect("elements", update(&mut updates).await?.count(), 0)
 }
 
 async fn fewer_elements<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf5").await?;
-    let mut updates = channel.subscribe(SubSpec::time().count(2))?;
+    let channel = bench.connect("wf5").await?;
+    let mut updates = channel.monitor(MonitorSpec::time().count(2))?;
     same_value(&update(&mut updates).await?, &pvs::ramp(2).into())
 }
 
 /// One update behind the other, none lost.
 async fn counter<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("counter").await?;
-    let mut updates = channel.subscribe(SubSpec::time().depth(100))?;
+    let channel = bench.connect("counter").await?;
+    let mut updates = channel.monitor(MonitorSpec::time().depth(100))?;
     let mut last = update(&mut updates).await?;
     for _ in 0..6 {
         let got = update(&mut updates).await?;
@@ -116,18 +116,18 @@ async fn before_connect<A: Api>(bench: Bench<'_, A>) -> Check {
     // A channel of its own: another client does not know the name yet.
     let api = A::connect_to(bench.server.address)?;
     let channel = api.open(bench.name("long").as_bytes())?;
-    let mut updates = channel.subscribe(SubSpec::time())?;
+    let mut updates = channel.monitor(MonitorSpec::time())?;
     expect(
         "first item",
         updates.next(TIMEOUT).await,
-        Some(Monitor::Connected),
+        Some(MonitorEvent::Connected),
     )?;
     same_value(&update(&mut updates).await?, &42.into())
 }
 
 /// Makes changes, each followed by one that the subscription surely sees, and gives what came.
 async fn seen<C: Channel>(
-    updates: &mut C::Subscription,
+    updates: &mut C::Monitor,
     channel: &C,
     changes: &[Value],
     last: &Value,
@@ -140,7 +140,7 @@ async fn seen<C: Channel>(
     while seen.last().is_none_or(|got| got.to_value() != *last) {
         let left = deadline.saturating_duration_since(Instant::now());
         match updates.next(left).await {
-            Some(Monitor::Update { reading, .. }) => seen.push(reading),
+            Some(MonitorEvent::Update { value: reading, .. }) => seen.push(reading),
             Some(other) => return Err(Stop::failed(format!("{other:?} instead of an update"))),
             None => break,
         }
@@ -149,9 +149,9 @@ async fn seen<C: Channel>(
 }
 
 async fn mask_value<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("long").await?;
-    let spec = SubSpec::time().mask(EventMask::VALUE).depth(16);
-    let mut updates = channel.subscribe(spec)?;
+    let channel = bench.connect("long").await?;
+    let spec = MonitorSpec::time().mask(EventMask::VALUE).depth(16);
+    let mut updates = channel.monitor(spec)?;
     let got = seen(&mut updates, &channel, &[43.into(), 44.into()], &44.into()).await;
     restore(&channel, 42, Ok(())).await?;
     let values: Vec<_> = got?.iter().filter_map(|got| got.get_f64(0)).collect();
@@ -160,13 +160,13 @@ async fn mask_value<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The dead-band of archives: steps below it are no event for LOG.
 async fn mask_log<A: Api>(bench: Bench<'_, A>) -> Check {
-    let band = bench.channel("double.ADEL").await?;
+    let band = bench.connect("double.ADEL").await?;
     put(&band, 10.0).await?;
-    let channel = bench.channel("double").await?;
+    let channel = bench.connect("double").await?;
     let steps = [4.0, 5.0, 20.0].map(Value::from);
     let outcome = async {
-        let spec = SubSpec::time().mask(EventMask::LOG).depth(16);
-        let mut log = channel.subscribe(spec)?;
+        let spec = MonitorSpec::time().mask(EventMask::LOG).depth(16);
+        let mut log = channel.monitor(spec)?;
         let logged = seen(&mut log, &channel, &steps, &20.0.into()).await?;
         let logged: Vec<_> = logged.iter().filter_map(|got| got.get_f64(0)).collect();
         expect("updates", logged.last(), Some(&20.0))?;
@@ -179,9 +179,9 @@ async fn mask_log<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// Only changes of the severity are events for ALARM: state two is MINOR, three MAJOR.
 async fn mask_alarm<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("enum").await?;
-    let spec = SubSpec::time().mask(EventMask::ALARM).depth(16);
-    let mut updates = channel.subscribe(spec)?;
+    let channel = bench.connect("enum").await?;
+    let spec = MonitorSpec::time().mask(EventMask::ALARM).depth(16);
+    let mut updates = channel.monitor(spec)?;
     let states = [0, 1, 0, 2, 3].map(|n| EnumIndex(n).into());
     let got = seen(&mut updates, &channel, &states, &EnumIndex(3).into()).await;
     restore(&channel, EnumIndex(1), Ok(())).await?;
@@ -204,18 +204,18 @@ async fn mask_alarm<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn read_alarm<C: Channel>(channel: &C) -> Result<Option<Alarm>, Stop> {
-    let got = channel.read_with(super::native(Family::Sts)).await?;
+    let got = channel.get(super::native(Family::Sts)).await?;
     Ok(got.alarm())
 }
 
 /// Changed units are an event for PROPERTY, a changed value is not.
 async fn mask_property<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("double").await?;
-    let units = bench.channel("double.EGU").await?;
-    let spec = SubSpec::family(Family::Ctrl)
+    let channel = bench.connect("double").await?;
+    let units = bench.connect("double.EGU").await?;
+    let spec = MonitorSpec::family(Family::Ctrl)
         .mask(EventMask::PROPERTY)
         .depth(16);
-    let mut updates = channel.subscribe(spec)?;
+    let mut updates = channel.monitor(spec)?;
     let first = update(&mut updates).await?;
     let outcome = async {
         expect(
@@ -239,10 +239,10 @@ async fn mask_property<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// A cancelled subscription gets nothing more and does not disturb the other one.
 async fn cancel<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("long").await?;
-    let spec = SubSpec::time().depth(16);
-    let mut kept = channel.subscribe(spec)?;
-    let mut cancelled = channel.subscribe(spec)?;
+    let channel = bench.connect("long").await?;
+    let spec = MonitorSpec::time().depth(16);
+    let mut kept = channel.monitor(spec)?;
+    let mut cancelled = channel.monitor(spec)?;
     update(&mut kept).await?;
     update(&mut cancelled).await?;
     drop(cancelled);
@@ -256,10 +256,10 @@ async fn cancel<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("noaccess").await?;
-    let mut updates = channel.subscribe(SubSpec::time())?;
+    let channel = bench.connect("noaccess").await?;
+    let mut updates = channel.monitor(MonitorSpec::time())?;
     match updates.next(TIMEOUT).await {
-        Some(Monitor::Failed(EcaStatus::NORDACCESS)) => Ok(()),
+        Some(MonitorEvent::Failed(EcaStatus::NORDACCESS)) => Ok(()),
         other => Err(Stop::failed(format!("{other:?}"))),
     }
 }
@@ -267,8 +267,8 @@ async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
 /// The last value arrives although the reader was slower than the PV; what was lost is counted.
 async fn slow_reader<A: Api>(bench: Bench<'_, A>) -> Check {
     const CHANGES: i32 = 40;
-    let channel = bench.channel("long").await?;
-    let mut updates = channel.subscribe(SubSpec::time().depth(2))?;
+    let channel = bench.connect("long").await?;
+    let mut updates = channel.monitor(MonitorSpec::time().depth(2))?;
     for n in 1..=CHANGES {
         put(&channel, 1000 + n).await?;
     }
@@ -276,7 +276,10 @@ async fn slow_reader<A: Api>(bench: Bench<'_, A>) -> Check {
     let (mut count, mut lost) = (0, 0);
     let outcome = loop {
         match updates.next(TIMEOUT).await {
-            Some(Monitor::Update { reading, skipped }) => {
+            Some(MonitorEvent::Update {
+                value: reading,
+                skipped,
+            }) => {
                 count += 1;
                 lost += skipped;
                 if reading.get_f64(0) == Some(last) {
@@ -296,19 +299,19 @@ async fn slow_reader<A: Api>(bench: Bench<'_, A>) -> Check {
 /// Large updates faster than they can be read: the last one arrives, and none after it.
 async fn burst<A: Api>(bench: Bench<'_, A>) -> Check {
     const CHANGES: u32 = 60;
-    let channel = bench.channel("wf70k").await?;
-    let mut updates = channel.subscribe(SubSpec::time().depth(2))?;
+    let channel = bench.connect("wf70k").await?;
+    let mut updates = channel.monitor(MonitorSpec::time().depth(2))?;
     update(&mut updates).await?;
     let ty = DbrType::new(Family::Plain, NativeType::Double);
     for n in 1..=CHANGES {
         let value = vec![f64::from(n); 70_000];
-        channel.write_as(ty, value.into()).await?;
+        channel.put(ty, value.into()).await?;
     }
     let last = f64::from(CHANGES);
     let mut seen = Vec::new();
     let outcome = loop {
         match updates.next(TIMEOUT).await {
-            Some(Monitor::Update { reading, .. }) => {
+            Some(MonitorEvent::Update { value: reading, .. }) => {
                 seen.extend(reading.get_f64(0));
                 if seen.last() == Some(&last) {
                     break Ok(());

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ca_client::{
-    AccessRights, DbrType, EcaStatus, EnumIndex, Family, NativeType, Value, WriteError,
-};
+use ca_client::{AccessRights, DbrType, EcaStatus, EnumIndex, Family, NativeType, PutError, Value};
 
 use super::{
     Bench, Check, Named, Stop, checks, ensure, expect, native, plain, put, read_becomes, read_is,
@@ -36,16 +34,14 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 }
 
 async fn write<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
-    let channel = bench.channel(scalar.name).await?;
-    channel
-        .write_as(plain(scalar.native), scalar.written())
-        .await?;
+    let channel = bench.connect(scalar.name).await?;
+    channel.put(plain(scalar.native), scalar.written()).await?;
     let outcome = read_becomes(&channel, &scalar.written()).await;
     restore(&channel, scalar.initial(), outcome).await
 }
 
 async fn write_notify<A: Api>(bench: Bench<'_, A>, scalar: Scalar) -> Check {
-    let channel = bench.channel(scalar.name).await?;
+    let channel = bench.connect(scalar.name).await?;
     put(&channel, scalar.written()).await?;
     let outcome = read_is(&channel, &scalar.written()).await;
     restore(&channel, scalar.initial(), outcome).await
@@ -58,8 +54,8 @@ async fn converts<A: Api>(
     value: impl Into<Value>,
     wanted: impl Into<Value>,
 ) -> Check {
-    let channel = bench.channel(pv).await?;
-    let initial = channel.read_with(native(Family::Plain)).await?.to_value();
+    let channel = bench.connect(pv).await?;
+    let initial = channel.get(native(Family::Plain)).await?.to_value();
     put(&channel, value).await?;
     let outcome = read_is(&channel, &wanted.into()).await;
     restore(&channel, initial, outcome).await
@@ -97,8 +93,8 @@ async fn not_a_number<A: Api>(bench: Bench<'_, A>) -> Check {
         ("enum", "four"),
         ("enum", "99"),
     ] {
-        let channel = bench.channel(pv).await?;
-        let before = channel.read_with(native(Family::Plain)).await?.to_value();
+        let channel = bench.connect(pv).await?;
+        let before = channel.get(native(Family::Plain)).await?.to_value();
         let outcome = refused(put(&channel, text).await, EcaStatus::PUTFAIL);
         outcome.map_err(|stop| stop.about(format!("{text:?} to {pv}")))?;
         read_is(&channel, &before).await?;
@@ -122,7 +118,7 @@ async fn converted<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn slow<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("slow").await?;
+    let channel = bench.connect("slow").await?;
     let start = Instant::now();
     put(&channel, 1.0).await?;
     took(start, 0.5)
@@ -136,7 +132,7 @@ fn took(start: Instant, least: f64) -> Check {
 
 /// Both are completed, the second not before the first.
 async fn two_at_once<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("slow").await?;
+    let channel = bench.connect("slow").await?;
     let start = Instant::now();
     let [first, second] = bench.api.put_both(&channel, 1.0, 2.0).await?;
     ensure(format!("{first:?} and {second:?}"), first <= second)?;
@@ -146,10 +142,11 @@ async fn two_at_once<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The write is made, only its completion is not waited for; the late answer disturbs nobody.
 async fn timeout<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("slow").await?;
-    let impatient = channel.with_timeout(Duration::from_millis(100));
-    match put(&impatient, 3.0).await {
-        Err(WriteError::TimedOut(_)) => {}
+    let channel = bench.connect("slow").await?;
+    let limit = Duration::from_millis(100);
+    let impatient = channel.put_within(limit, plain(NativeType::Double), 3.0.into());
+    match impatient.await {
+        Err(PutError::TimedOut(_)) => {}
         other => return Err(Stop::failed(format!("{other:?}"))),
     }
     put(&channel, 4.0).await?;
@@ -157,15 +154,15 @@ async fn timeout<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn readonly<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("ro").await?;
+    let channel = bench.connect("ro").await?;
     let rights = channel.info().map(|info| info.rights());
     expect("access rights", rights, Some(AccessRights::READ))?;
     for outcome in [
         put(&channel, 3.5).await,
-        channel.write_as(DbrType(6), 3.5.into()).await,
+        channel.put(DbrType(6), 3.5.into()).await,
     ] {
         match outcome {
-            Err(WriteError::NoAccess(_)) => {}
+            Err(PutError::NoAccess(_)) => {}
             other => return Err(Stop::failed(format!("{other:?}"))),
         }
     }
@@ -174,14 +171,14 @@ async fn readonly<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// DISP: the server itself refuses.
 async fn disabled<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("disabled").await?;
+    let channel = bench.connect("disabled").await?;
     refused(put(&channel, 3.5).await, EcaStatus::PUTFAIL)?;
     read_is(&channel, &1.0.into()).await
 }
 
 async fn rights_change<A: Api>(bench: Bench<'_, A>) -> Check {
-    let gate = bench.channel("gate").await?;
-    let gated = bench.channel("gated").await?;
+    let gate = bench.connect("gate").await?;
+    let gated = bench.connect("gated").await?;
     let outcome = gated_by(&gate, &gated).await;
     restore(&gate, EnumIndex(0), outcome).await?;
     rights_become(&gated, AccessRights::READ).await
@@ -190,7 +187,7 @@ async fn rights_change<A: Api>(bench: Bench<'_, A>) -> Check {
 async fn gated_by<C: Channel>(gate: &C, gated: &C) -> Check {
     rights_become(gated, AccessRights::READ).await?;
     match put(gated, 3.5).await {
-        Err(WriteError::NoAccess(_)) => {}
+        Err(PutError::NoAccess(_)) => {}
         other => return Err(Stop::failed(format!("{other:?}"))),
     }
     put(gate, EnumIndex(1)).await?;
@@ -206,7 +203,7 @@ async fn rights_become<C: Channel>(channel: &C, rights: AccessRights) -> Check {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         channel
-            .read_with(super::exact(plain(NativeType::Double), 1))
+            .get(super::exact(plain(NativeType::Double), 1))
             .await?;
         let found = channel.info().map(|info| info.rights());
         if found == Some(rights) || Instant::now() > deadline {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ca_client::{
-    AccessRights, Alarm, AlarmSeverity, ConnectError, DbrType, Family, NativeType, Phase,
-    ReadError, Reading,
+    AccessRights, Alarm, AlarmSeverity, ConnectError, DbrType, Family, GetError, NativeType, Phase,
+    Reading,
 };
 use ca_proto::dbr::Range;
 
@@ -38,7 +38,7 @@ async fn connect<A: Api>(bench: Bench<'_, A>) -> Check {
         if scalar.native == NativeType::Float && !bench.server.kind.has_float() {
             continue;
         }
-        let channel = bench.channel(scalar.name).await?;
+        let channel = bench.connect(scalar.name).await?;
         let info = channel
             .info()
             .ok_or_else(|| Stop::failed("no information"))?;
@@ -54,8 +54,8 @@ async fn connect<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn read<A: Api>(bench: Bench<'_, A>, scalar: Scalar, family: Family) -> Check {
-    let channel = bench.channel(scalar.name).await?;
-    let got = channel.read_with(native(family)).await?;
+    let channel = bench.connect(scalar.name).await?;
+    let got = channel.get(native(family)).await?;
     expect("type", got.ty(), DbrType::new(family, scalar.native))?;
     expect("count", got.count(), 1)?;
     same_value(&got, &scalar.initial())?;
@@ -120,8 +120,8 @@ fn metadata(kind: Kind, scalar: Scalar, family: Family, got: &Reading) -> Check 
 
 async fn class_name<A: Api>(bench: Bench<'_, A>) -> Check {
     for (pv, class) in [("double", "ao"), ("enum", "mbbo"), ("wf5", "waveform")] {
-        let channel = bench.channel(pv).await?;
-        let got = channel.read_with(exact(DbrType::CLASS_NAME, 1)).await?;
+        let channel = bench.connect(pv).await?;
+        let got = channel.get(exact(DbrType::CLASS_NAME, 1)).await?;
         expect(pv, got.string(0), Some(class.into()))?;
     }
     Ok(())
@@ -136,16 +136,16 @@ async fn field<A: Api>(bench: Bench<'_, A>) -> Check {
         ("double.RTYP", "ao"),
         ("double.VAL", "3.25"),
     ] {
-        let channel = bench.channel(field).await?;
-        let got = channel.read_with(native(Family::Plain)).await?;
+        let channel = bench.connect(field).await?;
+        let got = channel.get(native(Family::Plain)).await?;
         expect(field, got.string(0), Some(text.into()))?;
     }
     Ok(())
 }
 
 async fn undefined<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("undefined").await?;
-    let got = channel.read_with(native(Family::Time)).await?;
+    let channel = bench.connect("undefined").await?;
+    let got = channel.get(native(Family::Time)).await?;
     expect("alarm", got.alarm(), Some(Alarm::UNDEFINED))?;
     let never = got.timestamp().is_some_and(|stamp| stamp.is_undefined());
     ensure("it has a time stamp", never)?;
@@ -157,11 +157,11 @@ async fn undefined<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("noaccess").await?;
+    let channel = bench.connect("noaccess").await?;
     let rights = channel.info().map(|info| info.rights());
     expect("access rights", rights, Some(AccessRights::NONE))?;
-    match channel.read_with(native(Family::Plain)).await {
-        Err(ReadError::NoAccess(_)) => Ok(()),
+    match channel.get(native(Family::Plain)).await {
+        Err(GetError::NoAccess(_)) => Ok(()),
         Err(error) => Err(error.into()),
         Ok(got) => Err(Stop::failed(format!("it could be read: {got:?}"))),
     }
@@ -170,8 +170,8 @@ async fn no_access<A: Api>(bench: Bench<'_, A>) -> Check {
 async fn unknown<A: Api>(bench: Bench<'_, A>) -> Check {
     let limit = Duration::from_millis(600);
     let start = Instant::now();
-    let channel = bench.open("no:such:pv")?.with_timeout(limit);
-    let error = match channel.connected().await {
+    let channel = bench.open("no:such:pv")?;
+    let error = match channel.connected(limit).await {
         Err(ConnectError::TimedOut(context)) => context,
         Err(error) => return Err(error.into()),
         Ok(()) => return Err(Stop::failed("it connected")),
@@ -195,13 +195,13 @@ async fn long_name<A: Api>(bench: Bench<'_, A>) -> Check {
     let name = pvs::long_name(&bench.server.prefix);
     expect("length", name.len(), 60)?;
     let channel = bench.api.open(name.as_bytes())?;
-    let got = channel.read_with(native(Family::Plain)).await?;
+    let got = channel.get(native(Family::Plain)).await?;
     expect("value", got.string(0), Some("sixty".into()))
 }
 
 async fn long_name_with_field<A: Api>(bench: Bench<'_, A>) -> Check {
     let name = format!("{}.RTYP", pvs::long_name(&bench.server.prefix));
     let channel = bench.api.open(name.as_bytes())?;
-    let got = channel.read_with(native(Family::Plain)).await?;
+    let got = channel.get(native(Family::Plain)).await?;
     expect("value", got.string(0), Some("stringout".into()))
 }

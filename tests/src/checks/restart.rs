@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ca_client::{DbrType, Family, Monitor, NativeType, SubSpec, Value};
+use ca_client::{DbrType, Family, MonitorEvent, MonitorSpec, NativeType, Value};
 
 use super::{Bench, Check, Server, Stop, ensure, expect, put, read_is, same_value};
-use crate::api::{Api, Channel, Subscription, TIMEOUT};
+use crate::api::{Api, Channel, Monitor, TIMEOUT};
 
 /// Time until everything is back after the server is: searches, holding off, connecting.
 const BACK: Duration = Duration::from_secs(30);
@@ -30,22 +30,30 @@ pub trait Restart {
     fn start(&mut self, changed: bool) -> Check;
 }
 
-async fn item(updates: &mut impl Subscription, timeout: Duration) -> Result<Monitor, Stop> {
+async fn item(updates: &mut impl Monitor, timeout: Duration) -> Result<MonitorEvent, Stop> {
     let item = updates.next(timeout).await;
     item.ok_or_else(|| Stop::failed(format!("nothing came within {timeout:?}")))
 }
 
 /// Ends the server; the subscription is told.
-async fn lose(updates: &mut impl Subscription, server: &mut impl Restart) -> Check {
+async fn lose(updates: &mut impl Monitor, server: &mut impl Restart) -> Check {
     server.stop()?;
-    expect("end", item(updates, TIMEOUT).await?, Monitor::Disconnected)
+    expect(
+        "end",
+        item(updates, TIMEOUT).await?,
+        MonitorEvent::Disconnected,
+    )
 }
 
 /// The subscription is told that the server is back, then gets its value.
-async fn regain(updates: &mut impl Subscription, wanted: &Value) -> Check {
-    expect("return", item(updates, BACK).await?, Monitor::Connected)?;
+async fn regain(updates: &mut impl Monitor, wanted: &Value) -> Check {
+    expect(
+        "return",
+        item(updates, BACK).await?,
+        MonitorEvent::Connected,
+    )?;
     match item(updates, TIMEOUT).await? {
-        Monitor::Update { reading, .. } => {
+        MonitorEvent::Update { value: reading, .. } => {
             expect(
                 "type",
                 reading.ty(),
@@ -65,10 +73,10 @@ pub async fn restarted<A: Api>(restart: &mut impl Restart) -> Check {
     let server = &restart.server();
     let api = A::connect_to(server.address)?;
     let bench = Bench { api: &api, server };
-    let channel = bench.channel("double").await?;
-    let other = bench.channel("string").await?;
-    let mut updates = channel.subscribe(SubSpec::time().depth(16))?;
-    let mut others = other.subscribe(SubSpec::time().depth(16))?;
+    let channel = bench.connect("double").await?;
+    let other = bench.connect("string").await?;
+    let mut updates = channel.monitor(MonitorSpec::time().depth(16))?;
+    let mut others = other.monitor(MonitorSpec::time().depth(16))?;
     same_value(&first(&mut updates).await?, &3.25.into())?;
     same_value(&first(&mut others).await?, &"hello".into())?;
 
@@ -76,10 +84,11 @@ pub async fn restarted<A: Api>(restart: &mut impl Restart) -> Check {
     expect(
         "end",
         item(&mut others, TIMEOUT).await?,
-        Monitor::Disconnected,
+        MonitorEvent::Disconnected,
     )?;
-    let refused = channel.with_timeout(Duration::from_millis(50));
-    let read = refused.read_with(super::native(Family::Plain)).await;
+    let limit = Duration::from_millis(50);
+    let read = channel.get_within(limit, super::native(Family::Plain));
+    let read = read.await;
     ensure("a read without server", read.is_err())?;
 
     restart.start(false)?;
@@ -91,9 +100,9 @@ pub async fn restarted<A: Api>(restart: &mut impl Restart) -> Check {
     read_is(&channel, &3.25.into()).await
 }
 
-async fn first(updates: &mut impl Subscription) -> Result<ca_client::Reading, Stop> {
+async fn first(updates: &mut impl Monitor) -> Result<ca_client::Reading, Stop> {
     match item(updates, TIMEOUT).await? {
-        Monitor::Update { reading, .. } => Ok(reading),
+        MonitorEvent::Update { value: reading, .. } => Ok(reading),
         other => Err(Stop::failed(format!("{other:?} instead of an update"))),
     }
 }
@@ -106,8 +115,8 @@ pub async fn restarted_changed<A: Api>(restart: &mut impl Restart) -> Check {
     let server = &restart.server();
     let api = A::connect_to(server.address)?;
     let bench = Bench { api: &api, server };
-    let channel = bench.channel("double").await?;
-    let mut updates = channel.subscribe(SubSpec::time().depth(16))?;
+    let channel = bench.connect("double").await?;
+    let mut updates = channel.monitor(MonitorSpec::time().depth(16))?;
     same_value(&first(&mut updates).await?, &3.25.into())?;
     lose(&mut updates, restart).await?;
     restart.start(true)?;

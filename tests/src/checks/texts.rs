@@ -26,7 +26,7 @@ pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
 }
 
 async fn longest<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("string").await?;
+    let channel = bench.connect("string").await?;
     let text = "x".repeat(39);
     put(&channel, text.as_str()).await?;
     let outcome = read_is(&channel, &text.into()).await;
@@ -34,7 +34,7 @@ async fn longest<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn bytes<A: Api>(bench: Bench<'_, A>, text: &[u8]) -> Check {
-    let channel = bench.channel("string").await?;
+    let channel = bench.connect("string").await?;
     put(&channel, Value::string(text)).await?;
     let outcome = read_is(&channel, &Value::string(text)).await;
     restore(&channel, "hello", outcome).await
@@ -43,7 +43,7 @@ async fn bytes<A: Api>(bench: Bench<'_, A>, text: &[u8]) -> Check {
 /// Refused before anything is sent.
 async fn too_long<A: Api>(bench: Bench<'_, A>) -> Check {
     use ca_client::IntoValue;
-    let channel = bench.channel("string").await?;
+    let channel = bench.connect("string").await?;
     let refused = "x".repeat(40).into_value();
     expect("40 bytes", refused.err(), Some(ValueError::TextTooLong(40)))?;
     read_is(&channel, &"hello".into()).await
@@ -51,14 +51,14 @@ async fn too_long<A: Api>(bench: Bench<'_, A>) -> Check {
 
 /// The modifier `$`: a string field as an array of `CHAR`.
 async fn dollar<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("double.DESC$").await?;
+    let channel = bench.connect("double.DESC$").await?;
     let connection = channel.info().and_then(|info| info.connection().copied());
     expect(
         "native type",
         connection.map(|c| c.native),
         Some(NativeType::Char),
     )?;
-    let got = channel.read_with(native(Family::Plain)).await?;
+    let got = channel.get(native(Family::Plain)).await?;
     expect("text", got.long_string().as_deref(), Some(pvs::DESCRIPTION))
 }
 
@@ -69,12 +69,12 @@ async fn long_string<A: Api>(bench: Bench<'_, A>) -> Check {
         Kind::RealIoc => "longstring.VAL$",
         _ => "longstring",
     };
-    let channel = bench.channel(modifier).await?;
-    let got = channel.read_with(native(Family::Plain)).await?;
+    let channel = bench.connect(modifier).await?;
+    let got = channel.get(native(Family::Plain)).await?;
     expect("text", got.long_string().as_deref(), Some(pvs::LONG_STRING))?;
     let text = "another text of more than forty characters, written by the client\0";
     put(&channel, Value::array(text.as_bytes())).await?;
-    let got = channel.read_with(native(Family::Plain)).await?;
+    let got = channel.get(native(Family::Plain)).await?;
     let written = expect(
         "text",
         got.long_string().as_deref(),
@@ -97,10 +97,10 @@ async fn of_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
         ("int64", "1099511627776"),
         ("undefined", "0"),
     ] {
-        let channel = bench.channel(pv).await?;
+        let channel = bench.connect(pv).await?;
         for family in [Family::Plain, Family::Time, Family::Ctrl] {
             let ty = DbrType::new(family, NativeType::String);
-            let got = channel.read_with(exact(ty, 1)).await?;
+            let got = channel.get(exact(ty, 1)).await?;
             expect(pv, got.string(0), Some(text.into()))?;
         }
     }
@@ -108,9 +108,9 @@ async fn of_each_type<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn nan_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("double").await?;
+    let channel = bench.connect("double").await?;
     put(&channel, f64::NAN).await?;
-    let got = channel.read_with(exact(plain(NativeType::Double), 1)).await;
+    let got = channel.get(exact(plain(NativeType::Double), 1)).await;
     let outcome = match got {
         Ok(got) => ensure("no NaN", got.get_f64(0).is_some_and(f64::is_nan)),
         Err(error) => Err(error.into()),
@@ -119,7 +119,7 @@ async fn nan_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn infinite_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("float").await?;
+    let channel = bench.connect("float").await?;
     let infinite: Value = match bench.server.kind.has_float() {
         true => f32::INFINITY.into(),
         false => f64::INFINITY.into(),
@@ -130,7 +130,7 @@ async fn infinite_scalar<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn nan_array<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wf5").await?;
+    let channel = bench.connect("wf5").await?;
     let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324];
     put(&channel, values).await?;
     // The same bits, not only the same numbers.
@@ -139,9 +139,9 @@ async fn nan_array<A: Api>(bench: Bench<'_, A>) -> Check {
 }
 
 async fn char_array<A: Api>(bench: Bench<'_, A>) -> Check {
-    let channel = bench.channel("wfchar").await?;
+    let channel = bench.connect("wfchar").await?;
     let text = Value::array(b"canter");
     put(&channel, text.clone()).await?;
-    let got = channel.read_with(exact(plain(NativeType::Char), 6)).await?;
+    let got = channel.get(exact(plain(NativeType::Char), 6)).await?;
     same_value(&got, &text)
 }

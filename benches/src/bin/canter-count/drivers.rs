@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ca_client::{Channel, Client, Monitor, SubSpec, Subscription};
+use ca_client::{Channel, Client, Monitor, MonitorEvent, Reading};
 use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, PvSpec};
 use ca_testkit::runtime::SimRuntime;
@@ -74,7 +74,7 @@ pub(crate) fn reads() -> Work {
     Box::new(move || {
         rig.run(async {
             for _ in 0..READS {
-                let value = rig.channels[0].read::<f64>().await;
+                let value = rig.channels[0].get::<f64>().await;
                 assert_eq!(value.expect("it is connected"), 0.0);
             }
         });
@@ -87,7 +87,11 @@ pub(crate) fn reads_together() -> Work {
     Box::new(move || {
         rig.run(async {
             for _ in 0..ROUNDS {
-                let values = rig.client.read_many::<f64>(&rig.channels, SECOND).await;
+                let values = rig
+                    .client
+                    .get_many::<f64>(&rig.channels)
+                    .timeout(SECOND)
+                    .await;
                 assert!(values.iter().all(Result::is_ok));
             }
         });
@@ -100,7 +104,7 @@ pub(crate) fn reads_joined() -> Work {
     Box::new(move || {
         rig.run(async {
             for _ in 0..ROUNDS {
-                let reads = rig.channels.iter().map(Channel::read::<f64>);
+                let reads = rig.channels.iter().map(Channel::get::<f64>);
                 let values = join_all(reads).await;
                 assert!(values.iter().all(Result::is_ok));
             }
@@ -115,10 +119,10 @@ pub(crate) fn puts() -> Work {
         rig.run(async {
             let channel = &rig.channels[0];
             for k in 0..PUTS {
-                let put = channel.write(f64::from(k)).await;
+                let put = channel.put(f64::from(k)).await;
                 put.expect("it is connected");
             }
-            let value = channel.read::<f64>().await;
+            let value = channel.get::<f64>().await;
             assert_eq!(value.expect("it is connected"), f64::from(PUTS - 1));
         });
     })
@@ -127,8 +131,8 @@ pub(crate) fn puts() -> Work {
 /// Values posted inside the IOC, each seen by a subscription.
 pub(crate) fn updates() -> Work {
     let rig = Rig::new(PVS);
-    let subscribe = |channel: &Channel| channel.subscribe(SubSpec::time());
-    let mut subscriptions: Vec<Subscription> = (rig.channels.iter())
+    let subscribe = |channel: &Channel| channel.monitor::<Reading>().start();
+    let mut subscriptions: Vec<Monitor> = (rig.channels.iter())
         .map(|channel| subscribe(channel).expect("room in the table"))
         .collect();
     rig.run(async { see(&mut subscriptions, 0.0).await });
@@ -147,10 +151,12 @@ pub(crate) fn updates() -> Work {
 }
 
 /// Waits until each subscription has seen a value.
-async fn see(subscriptions: &mut [Subscription], wanted: f64) {
+async fn see(subscriptions: &mut [Monitor], wanted: f64) {
     for subscription in subscriptions {
         while let Some(item) = subscription.next().await {
-            if matches!(&item, Monitor::Update { .. }) && item.value::<f64>() == Some(wanted) {
+            if matches!(&item, MonitorEvent::Update { .. })
+                && item.value_as::<f64>() == Some(wanted)
+            {
                 break;
             }
         }

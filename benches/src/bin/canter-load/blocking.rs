@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use ca_client::Client;
-use ca_client::blocking;
 
 use crate::meter::{Meter, More};
 use crate::{Args, Command, Result, TIMEOUT};
@@ -11,22 +10,22 @@ use crate::{Args, Command, Result, TIMEOUT};
 /// Runs those commands that have a blocking form.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let names = args.pvs()?;
-    let client = blocking::Client::build(Client::builder())?;
-    let channel = client.open(&names[0])?.with_timeout(TIMEOUT);
-    channel.connected()?;
+    let client = Client::builder().timeout(TIMEOUT).build_blocking()?;
+    let channel = client.open(&names[0])?;
+    channel.connected().call()?;
     match args.command {
         Command::Get => one_by_one(args.n, |_| {
-            channel.read::<f64>()?;
+            channel.get::<f64>().call()?;
             Ok(())
         }),
-        Command::Putcb => one_by_one(args.n, |k| Ok(channel.write_notify(k as f64)?)),
+        Command::Putcb => one_by_one(args.n, |k| Ok(channel.put(k as f64).wait().call()?)),
         Command::Put => {
-            channel.read::<f64>()?;
+            channel.get::<f64>().call()?;
             let meter = Meter::start();
             for k in 0..args.n {
-                channel.write(k as f64)?;
+                channel.put(k as f64).call()?;
             }
-            channel.read::<f64>()?;
+            channel.get::<f64>().call()?;
             meter.result(args.n, More::default());
             Ok(())
         }

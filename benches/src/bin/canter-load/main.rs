@@ -145,13 +145,13 @@ impl Args {
 }
 
 async fn open(client: &Client, name: &str) -> Result<Channel> {
-    let channel = client.open(name)?.with_timeout(TIMEOUT);
+    let channel = client.open(name)?;
     channel.connected().await?;
     Ok(channel)
 }
 
 async fn open_all(client: &Client, names: &[String]) -> Result<Vec<Channel>> {
-    let channels = client.channels(names).await.into_iter();
+    let channels = client.connect_many(names).await.into_iter();
     Ok(channels.collect::<std::result::Result<_, _>>()?)
 }
 

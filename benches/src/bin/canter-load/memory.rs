@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ca_client::{Client, Monitor, SubSpec};
+use ca_client::{Client, MonitorEvent, MonitorSpec};
 
 use crate::meter::resident_kb;
 use crate::{Result, open_all};
@@ -12,14 +12,14 @@ pub(crate) async fn run(client: &Client, names: &[String]) -> Result<()> {
     hold("started")?;
     let channels = open_all(client, names).await?;
     hold("connected")?;
-    let mut set = client.subscription_set();
+    let mut set = client.monitor_set();
     for channel in &channels {
-        set.add(channel, SubSpec::time())?;
+        set.add(channel, MonitorSpec::time())?;
     }
     let mut waiting = channels.len();
     while waiting > 0 {
         let batch = set.next_batch().await.ok_or("the client is closed")?;
-        let first = batch.filter(|(_, item)| matches!(item, Monitor::Update { .. }));
+        let first = batch.filter(|(_, item)| matches!(item, MonitorEvent::Update { .. }));
         waiting = waiting.saturating_sub(first.count());
     }
     hold("subscribed")?;

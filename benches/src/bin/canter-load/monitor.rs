@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use ca_client::{Client, Monitor, SubSpec, Subscription, SubscriptionSet};
+use ca_client::{Client, Monitor, MonitorEvent, MonitorSet, MonitorSpec, Reading};
 use tokio::task::JoinSet;
 
 use crate::meter::{Meter, More};
-use crate::{Result, TIMEOUT, open, open_all};
+use crate::{Result, open, open_all};
 
 /// Updates of a subscription that may wait: what arrives in one read of a circuit fits.
 const DEPTH: usize = 4096;
@@ -15,22 +15,22 @@ const FAIR: Duration = Duration::from_secs(2);
 
 /// W4: updates until each subscription has seen the negative value.
 pub(crate) async fn updates(client: &Client, names: &[String], circuits: u8) -> Result<()> {
-    let mut set = client.subscription_set();
+    let mut set = client.monitor_set();
     for priority in 0..circuits.max(1) {
         let mut channels = Vec::new();
         for name in names {
-            channels.push(client.open_with(name, priority)?.with_timeout(TIMEOUT));
+            channels.push(client.open_with_priority(name, priority)?);
         }
         for channel in &channels {
             channel.connected().await?;
-            set.add(channel, SubSpec::time().depth(DEPTH))?;
+            set.add(channel, MonitorSpec::time().depth(DEPTH))?;
         }
     }
     let mut waiting = set.len();
     let mut begun = vec![false; keys(&set)];
     while waiting > 0 {
         let (key, item) = set.next().await.ok_or("the set has ended")?;
-        if item.reading().is_some() && !std::mem::replace(&mut begun[key.index()], true) {
+        if item.value().is_some() && !std::mem::replace(&mut begun[key.index()], true) {
             waiting -= 1;
         }
     }
@@ -41,7 +41,7 @@ pub(crate) async fn updates(client: &Client, names: &[String], circuits: u8) -> 
         // The time starts with the first update.
         meter.get_or_insert_with(Meter::start);
         for (_, item) in batch {
-            let Monitor::Update { reading, .. } = item else {
+            let MonitorEvent::Update { value: reading, .. } = item else {
                 continue;
             };
             delivered += 1;
@@ -59,15 +59,15 @@ pub(crate) async fn updates(client: &Client, names: &[String], circuits: u8) -> 
 }
 
 /// Length of a table that is indexed by the keys of a set.
-fn keys(set: &SubscriptionSet) -> usize {
+fn keys(set: &MonitorSet) -> usize {
     set.keys().map(|key| key.index() + 1).max().unwrap_or(0)
 }
 
 /// Waits for the value that a subscription begins with.
-async fn first(subscription: &mut Subscription) -> Result<()> {
+async fn first(subscription: &mut Monitor) -> Result<()> {
     loop {
         match subscription.next().await {
-            Some(Monitor::Update { .. }) => return Ok(()),
+            Some(MonitorEvent::Update { .. }) => return Ok(()),
             Some(_) => {}
             None => return Err("the subscription has ended".into()),
         }
@@ -77,12 +77,12 @@ async fn first(subscription: &mut Subscription) -> Result<()> {
 /// W6: frames up to the marked one.
 pub(crate) async fn frames(client: &Client, name: &str) -> Result<()> {
     let channel = open(client, name).await?;
-    let mut subscription = channel.subscribe(SubSpec::time())?;
+    let mut subscription = channel.monitor::<Reading>().start()?;
     first(&mut subscription).await?;
     println!("READY");
     let (mut meter, mut frames) = (Meter::start(), 0);
     while let Some(item) = subscription.next().await {
-        let Monitor::Update { reading, .. } = item else {
+        let MonitorEvent::Update { value: reading, .. } = item else {
             continue;
         };
         if frames == 0 {
@@ -105,7 +105,7 @@ pub(crate) async fn beside(client: &Client, names: &[String], n: u64) -> Result<
     let read = channels.pop().ok_or("no PV names")?;
     let mut watchers: JoinSet<()> = JoinSet::new();
     for channel in &channels {
-        let mut subscription = channel.subscribe(SubSpec::time())?;
+        let mut subscription = channel.monitor::<Reading>().start()?;
         first(&mut subscription).await?;
         watchers.spawn(async move { while subscription.next().await.is_some() {} });
     }
@@ -114,7 +114,7 @@ pub(crate) async fn beside(client: &Client, names: &[String], n: u64) -> Result<
     let meter = Meter::start();
     while (latencies.len() as u64) < n && meter.started().elapsed() < FAIR {
         let start = Instant::now();
-        read.read::<f64>().await?;
+        read.get::<f64>().await?;
         latencies.push(start.elapsed());
     }
     meter.result(

@@ -42,7 +42,7 @@ pub(crate) async fn one_by_one(
 pub(crate) async fn get(client: &Client, name: &str, n: u64) -> Result<()> {
     let channel = open(client, name).await?;
     one_by_one(n, None, async |_| {
-        channel.read::<f64>().await?;
+        channel.get::<f64>().await?;
         Ok(())
     })
     .await
@@ -52,7 +52,7 @@ pub(crate) async fn get(client: &Client, name: &str, n: u64) -> Result<()> {
 pub(crate) async fn get_many(client: &Client, names: &[String], rounds: u64) -> Result<()> {
     let channels = open_all(client, names).await?;
     let round = async || {
-        for value in client.read_many::<f64>(&channels, TIMEOUT).await {
+        for value in client.get_many::<f64>(&channels).timeout(TIMEOUT).await {
             value?;
         }
         Result::Ok(())
@@ -69,21 +69,18 @@ pub(crate) async fn get_many(client: &Client, names: &[String], rounds: u64) -> 
 /// W3: put-notify.
 pub(crate) async fn put_notify(client: &Client, name: &str, n: u64) -> Result<()> {
     let channel = open(client, name).await?;
-    one_by_one(n, None, async |k| {
-        Ok(channel.write_notify(k as f64).await?)
-    })
-    .await
+    one_by_one(n, None, async |k| Ok(channel.put(k as f64).wait().await?)).await
 }
 
 /// W3: puts without an answer, and one read behind them.
 pub(crate) async fn put(client: &Client, name: &str, n: u64) -> Result<()> {
     let channel = open(client, name).await?;
-    channel.read::<f64>().await?;
+    channel.get::<f64>().await?;
     let meter = Meter::start();
     for k in 0..n {
-        channel.write(k as f64).await?;
+        channel.put(k as f64).await?;
     }
-    channel.read::<f64>().await?;
+    channel.get::<f64>().await?;
     meter.result(n, More::default());
     Ok(())
 }
@@ -101,7 +98,7 @@ pub(crate) async fn put_rounds(
     let values = (1..=rounds).map(|round| round as f64);
     for value in values.chain([-(rounds as f64)]) {
         for channel in &channels {
-            channel.write(value).await?;
+            channel.put(value).await?;
             puts += 1;
             if pace > 0 && puts % PACE_STEP == 0 {
                 let due = Duration::from_secs_f64(puts as f64 / f64::from(pace));
@@ -109,7 +106,7 @@ pub(crate) async fn put_rounds(
             }
         }
     }
-    channels[0].read::<f64>().await?;
+    channels[0].get::<f64>().await?;
     meter.result(puts, More::default());
     Ok(())
 }
@@ -125,9 +122,9 @@ pub(crate) async fn connect(client: &Client, names: &[String]) -> Result<()> {
 /// W6: doubles in the order of this machine.
 pub(crate) async fn get_array(client: &Client, name: &str, n: u64) -> Result<()> {
     let channel = open(client, name).await?;
-    let bytes = channel.read::<Vec<f64>>().await?.len() * size_of::<f64>();
+    let bytes = channel.get::<Vec<f64>>().await?.len() * size_of::<f64>();
     one_by_one(n, Some(bytes), async |_| {
-        channel.read::<Vec<f64>>().await?;
+        channel.get::<Vec<f64>>().await?;
         Ok(())
     })
     .await
@@ -140,7 +137,7 @@ pub(crate) async fn fill(client: &Client, name: &str) -> Result<()> {
     let size = info.connection().map_or(0, |connection| connection.count);
     let values: Vec<f64> = (0..size).map(f64::from).collect();
     let meter = Meter::start();
-    channel.write_notify(Value::array(&values)).await?;
+    channel.put(Value::array(&values)).wait().await?;
     meter.result(1, More::default());
     Ok(())
 }
@@ -156,9 +153,9 @@ pub(crate) async fn put_frames(client: &Client, name: &str, n: u64) -> Result<()
         let mark = if k == n { 0xff } else { 0 };
         let [.., high, low] = k.to_be_bytes();
         frame[..4].copy_from_slice(&[mark, mark, high, low]);
-        channel.write(Value::array(&frame)).await?;
+        channel.put(Value::array(&frame)).await?;
     }
-    channel.read::<u16>().await?;
+    channel.get::<u16>().await?;
     meter.result(n, More::default());
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::net::SocketAddrV4;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ca_client::{Channel, Client, ReadError, SubSpec, Subscription, WriteError};
+use ca_client::{Channel, Client, GetError, Monitor, MonitorSpec, PutError, Reading};
 use ca_proto::rng::Pcg32;
 use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, PvSpec};
@@ -54,7 +54,7 @@ struct Args {
 struct Slot {
     name: String,
     channel: Option<Channel>,
-    subscription: Option<Subscription>,
+    subscription: Option<Monitor>,
 }
 
 /// An IOC that was restarted.
@@ -94,7 +94,7 @@ struct Soak {
     client: Client,
     slots: Vec<Slot>,
     /// Nobody reads these.
-    slow: Vec<Subscription>,
+    slow: Vec<Monitor>,
     interval: Interval,
     restart: Option<Restart>,
     /// Operations that ended because their circuit was lost, as a restart makes them.
@@ -139,7 +139,7 @@ impl Soak {
         }
         for n in 0..args.channels.min(50) {
             if let Some(channel) = &soak.slots[n].channel {
-                soak.slow.push(channel.subscribe(SubSpec::of::<f64>())?);
+                soak.slow.push(channel.monitor::<Reading>().start()?);
             }
         }
         Ok(soak)
@@ -149,13 +149,14 @@ impl Soak {
     async fn open(&mut self, which: &[usize]) {
         let opening = which
             .iter()
-            .map(|&n| self.client.channel(&self.slots[n].name));
+            .map(|&n| self.client.connect(&self.slots[n].name));
         for (&n, channel) in which.iter().zip(join_all(opening).await) {
             match channel {
                 Ok(channel) => {
                     let wanted = n % 4 == 0;
-                    let spec = SubSpec::of::<f64>();
-                    let subscription = wanted.then(|| channel.subscribe(spec));
+                    let spec = MonitorSpec::of::<f64>();
+                    let subscription =
+                        wanted.then(|| channel.monitor::<Reading>().spec(spec).start());
                     self.slots[n].subscription = subscription.and_then(Result::ok);
                     self.slots[n].channel = Some(channel);
                 }
@@ -201,18 +202,18 @@ impl Soak {
             return;
         };
         let start = Instant::now();
-        match channel.read::<f64>().await {
+        match channel.get::<f64>().await {
             Ok(_) => self.interval.reads.saturating_record(micros(start)),
-            Err(ReadError::Disconnected(_)) => self.cut += 1,
+            Err(GetError::Disconnected(_)) => self.cut += 1,
             Err(_) => self.failed += 1,
         }
         if !channel.is_connected() {
             return;
         }
         let start = Instant::now();
-        match channel.write_notify(1.0).await {
+        match channel.put(1.0).wait().await {
             Ok(()) => self.interval.puts.saturating_record(micros(start)),
-            Err(WriteError::Disconnected(_)) => self.cut += 1,
+            Err(PutError::Disconnected(_)) => self.cut += 1,
             Err(_) => self.failed += 1,
         }
     }

@@ -1,22 +1,25 @@
-//! Subscriptions: changes of a PV as a stream.
+//! Monitors: changes of a PV as a stream.
 
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use ca_net::WakerList;
-use ca_proto::EcaStatus;
 use ca_proto::client::{
-    self as proto, Item, Lifecycle, Malformed, MonitorQueue, OpError, Overflow, TypeSpec, Update,
+    self as proto, Item, Lifecycle, Malformed, MonitorQueue, OpError, Overflow, ReadSpec, TypeSpec,
+    Update,
 };
 use ca_proto::dbr::{Brief, DbrType, Family, Reading};
 use ca_proto::ids::SubId;
 use ca_proto::wire::message::EventMask;
+use ca_proto::{EcaStatus, Instant};
 use futures_core::Stream;
 
 use crate::channel::{Channel, ChannelInner};
-use crate::convert::FromReading;
+use crate::convert::{FromReading, ValueError, with_family};
+use crate::error::MonitorError;
 use crate::shared::{Sub, SubKey};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -26,26 +29,26 @@ const DEFAULT_DEPTH: usize = 4;
 /// Bytes of updates that wait for their reader before the same happens, but for a single one.
 const DEFAULT_MAX_BYTES: usize = 64 << 20;
 
-/// What to subscribe to, and how updates wait for their reader.
+/// What to monitor, and how updates wait for their reader.
 ///
 /// # Examples
 /// ```
-/// use ca_client::{EventMask, Overflow, SubSpec};
+/// use ca_client::{EventMask, Overflow, MonitorSpec};
 ///
-/// let every_value_logged = SubSpec::time().mask(EventMask::LOG).depth(1000);
-/// let a_gui = SubSpec::of::<f64>().overflow(Overflow::LatestOnly);
+/// let every_value_logged = MonitorSpec::time().mask(EventMask::LOG).depth(1000);
+/// let a_gui = MonitorSpec::of::<f64>().overflow(Overflow::LatestOnly);
 /// # let _ = (every_value_logged, a_gui);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
-pub struct SubSpec {
+pub struct MonitorSpec {
     pub(crate) wire: proto::SubSpec,
     pub(crate) depth: usize,
     pub(crate) overflow: Overflow,
     pub(crate) max_bytes: usize,
 }
 
-impl SubSpec {
+impl MonitorSpec {
     const fn new(ty: TypeSpec) -> Self {
         Self {
             wire: proto::SubSpec {
@@ -120,27 +123,27 @@ impl SubSpec {
     }
 }
 
-impl Default for SubSpec {
+impl Default for MonitorSpec {
     fn default() -> Self {
         Self::time()
     }
 }
 
-/// What a subscription tells.
+/// What a monitor tells.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
-pub enum Monitor {
+pub enum MonitorEvent<T = Reading> {
     /// The PV's state after a change, or at the start.
     Update {
         /// What came.
-        reading: Reading,
+        value: T,
         /// Updates that were lost here, between the one before and this one, because the reader
         /// was slower than the PV.
         skipped: u64,
     },
     /// The channel was lost; no updates come until it is back.
     Disconnected,
-    /// The channel is connected now, again or for the first time since the subscription was made;
+    /// The channel is connected now, again or for the first time since the monitor was started;
     /// its present state follows.
     Connected,
     /// The server refuses updates for now, mostly `ECA_NORDACCESS`; they go on when it has a
@@ -148,22 +151,50 @@ pub enum Monitor {
     Failed(EcaStatus),
     /// An update came in which this side found no value.
     Malformed(Malformed),
+    /// An update came whose value is none of a `T`.
+    Unusable(ValueError),
 }
 
-impl Monitor {
-    /// The reading of an update.
-    pub const fn reading(&self) -> Option<&Reading> {
+impl<T> MonitorEvent<T> {
+    /// The value of an update.
+    pub const fn value(&self) -> Option<&T> {
         match self {
-            Self::Update { reading, .. } => Some(reading),
+            Self::Update { value, .. } => Some(value),
             _ => None,
         }
     }
 
-    /// The value of an update as a `T`; `None` for other items and for values that do not
+    /// The value of an update, taken out.
+    pub fn into_value(self) -> Option<T> {
+        match self {
+            Self::Update { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl MonitorEvent {
+    /// The value of an update as a `T`; `None` for other events and for values that do not
     /// convert.
-    pub fn value<T: FromReading>(&self) -> Option<T> {
-        self.reading()
+    pub fn value_as<T: FromReading>(&self) -> Option<T> {
+        self.value()
             .and_then(|reading| T::from_reading(reading).ok())
+    }
+
+    /// The same with its value as a `T`.
+    #[inline]
+    fn typed<T: FromReading>(self) -> MonitorEvent<T> {
+        match self {
+            Self::Update { value, skipped } => match T::from_owned(value) {
+                Ok(value) => MonitorEvent::Update { value, skipped },
+                Err(reason) => MonitorEvent::Unusable(reason),
+            },
+            Self::Disconnected => MonitorEvent::Disconnected,
+            Self::Connected => MonitorEvent::Connected,
+            Self::Failed(status) => MonitorEvent::Failed(status),
+            Self::Malformed(what) => MonitorEvent::Malformed(what),
+            Self::Unusable(reason) => MonitorEvent::Unusable(reason),
+        }
     }
 }
 
@@ -180,7 +211,7 @@ struct Inner {
 }
 
 impl SubSlot {
-    fn new(spec: &SubSpec) -> Self {
+    fn new(spec: &MonitorSpec) -> Self {
         Self(Mutex::new(Inner {
             queue: MonitorQueue::new(spec.depth, spec.overflow).with_budget(spec.max_bytes, weight),
             waker: None,
@@ -220,13 +251,13 @@ impl SubSlot {
         wakers.extend(inner.waker.take());
     }
 
-    fn pop(&self) -> Option<Monitor> {
+    fn pop(&self) -> Option<MonitorEvent> {
         self.lock().pop()
     }
 
     /// The waker is only there while the reader waits for an empty queue, so a reader is woken
     /// once however many updates come.
-    fn poll_pop(&self, waker: &Waker) -> Poll<Option<Monitor>> {
+    fn poll_pop(&self, waker: &Waker) -> Poll<Option<MonitorEvent>> {
         let mut inner = self.lock();
         if let Some(item) = inner.pop() {
             return Poll::Ready(Some(item));
@@ -242,8 +273,8 @@ impl SubSlot {
 }
 
 impl Inner {
-    fn pop(&mut self) -> Option<Monitor> {
-        self.queue.pop().map(Monitor::new)
+    fn pop(&mut self) -> Option<MonitorEvent> {
+        self.queue.pop().map(MonitorEvent::new)
     }
 }
 
@@ -286,13 +317,13 @@ pub(crate) fn news(update: &Update<'_>) -> News {
     news
 }
 
-impl Monitor {
+impl MonitorEvent {
     pub(crate) fn new(news: Item<News>) -> Self {
         match news {
             Item::Value {
-                value: Ok(reading),
+                value: Ok(value),
                 skipped,
-            } => Self::Update { reading, skipped },
+            } => Self::Update { value, skipped },
             Item::Value {
                 value: Err(NoValue::Status(status)),
                 ..
@@ -307,8 +338,8 @@ impl Monitor {
     }
 }
 
-/// Changes of a PV, as a [`Stream`] or with [`next`](Self::next). Dropping it cancels the
-/// subscription. It ends when the client is closed.
+/// Changes of a PV, as a [`Stream`] or with [`next`](Self::next): [`Channel::monitor`]. Dropping it
+/// cancels the subscription. It ends when the client is closed.
 ///
 /// # Examples
 /// ```
@@ -316,34 +347,34 @@ impl Monitor {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
-/// use ca_client::{Client, EventMask, Overflow, SubSpec};
+/// use ca_client::{Client, EventMask, Overflow, Reading};
 /// use futures_util::StreamExt;
 /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-/// let motor = client.channel("m1").await?;
+/// let motor = client.connect("m1").await?;
 /// // A display: only the newest value matters.
-/// let display = SubSpec::of::<f64>().overflow(Overflow::LatestOnly);
-/// let mut display = motor.subscribe(display)?;
-/// assert_eq!(display.next().await.unwrap().value(), Some(1.5));
+/// let mut display = motor.monitor::<f64>().overflow(Overflow::LatestOnly).start()?;
+/// assert_eq!(display.next().await.unwrap().value(), Some(&1.5));
 /// assert!(display.try_next().is_none() && display.latest().is_none());
 ///
 /// // An archiver: every value, and the number of those it missed.
-/// let archive = SubSpec::time().mask(EventMask::LOG).depth(1000).overflow(Overflow::DropOldest);
-/// let archive = motor.subscribe(archive)?;
+/// let archive = motor.monitor::<Reading>().mask(EventMask::LOG);
+/// let archive = archive.depth(1000).overflow(Overflow::DropOldest).start()?;
 /// let first: Vec<_> = archive.take(1).collect().await;
-/// assert_eq!(first[0].value(), Some(1.5));
+/// assert_eq!(first[0].value_as(), Some(1.5));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Subscription {
+pub struct Monitor<T = Reading> {
     channel: Arc<ChannelInner>,
     slot: Arc<SubSlot>,
     key: SubKey,
     id: SubId,
+    wanted: PhantomData<fn() -> T>,
 }
 
-impl Subscription {
-    pub(crate) fn start(channel: Arc<ChannelInner>, spec: SubSpec) -> Result<Self, OpError> {
+impl<T> Monitor<T> {
+    fn start(channel: Arc<ChannelInner>, spec: MonitorSpec) -> Result<Self, OpError> {
         let slot = Arc::new(SubSlot::new(&spec));
         let cid = channel.cid;
         let (key, id) = channel.client.shared.with(|state, now, _| {
@@ -354,59 +385,68 @@ impl Subscription {
             slot,
             key,
             id,
+            wanted: PhantomData,
         })
     }
 
     /// The channel, as a handle of its own.
     pub fn channel(&self) -> Channel {
-        let timeout = self.channel.client.shared.config.timeout();
-        Channel::new(self.channel.clone(), timeout)
+        Channel::new(self.channel.clone())
     }
+}
 
-    /// Waits for the next item; `None` after the client was closed.
+impl<T: FromReading> Monitor<T> {
+    /// Waits for the next event; `None` after the client was closed.
     ///
     /// # Cancel safety
-    /// Safe: no item is lost.
-    pub async fn next(&mut self) -> Option<Monitor> {
-        poll_fn(|cx| self.slot.poll_pop(cx.waker())).await
+    /// Safe: no event is lost.
+    pub async fn next(&mut self) -> Option<MonitorEvent<T>> {
+        poll_fn(|cx| self.poll_event(cx.waker())).await
     }
 
-    /// The next item, if one is waiting.
-    pub fn try_next(&mut self) -> Option<Monitor> {
-        self.slot.pop()
+    #[inline]
+    fn poll_event(&self, waker: &Waker) -> Poll<Option<MonitorEvent<T>>> {
+        let event = self.slot.poll_pop(waker);
+        event.map(|event| event.map(MonitorEvent::typed))
     }
 
-    /// The newest of the waiting items; the older ones are dropped, their updates counted as
+    /// The next event, if one is waiting.
+    pub fn try_next(&mut self) -> Option<MonitorEvent<T>> {
+        self.slot.pop().map(MonitorEvent::typed)
+    }
+
+    /// The newest of the waiting events; the older ones are dropped, their updates counted as
     /// skipped.
-    pub fn latest(&mut self) -> Option<Monitor> {
+    pub fn latest(&mut self) -> Option<MonitorEvent<T>> {
         let mut inner = self.slot.lock();
         let mut newest = inner.pop()?;
         let mut dropped: u64 = 0;
         loop {
-            if let Monitor::Update { skipped, .. } = &newest {
+            if let MonitorEvent::Update { skipped, .. } = &newest {
                 dropped = dropped.saturating_add(*skipped).saturating_add(1);
             }
             match inner.pop() {
-                Some(item) => newest = item,
+                Some(event) => newest = event,
                 None => break,
             }
         }
-        if let Monitor::Update { skipped, .. } = &mut newest {
+        drop(inner);
+        if let MonitorEvent::Update { skipped, .. } = &mut newest {
             *skipped = dropped - 1;
         }
-        Some(newest)
+        Some(newest.typed())
     }
 }
 
-impl Stream for Subscription {
-    type Item = Monitor;
+impl<T: FromReading> Stream for Monitor<T> {
+    type Item = MonitorEvent<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Monitor>> {
-        self.slot.poll_pop(cx.waker())
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(cx.waker())
     }
 }
 
-impl Drop for Subscription {
+impl<T> Drop for Monitor<T> {
     fn drop(&mut self) {
         let (key, id) = (self.key, self.id);
         self.channel.client.shared.with(|state, now, _| {
@@ -414,5 +454,134 @@ impl Drop for Subscription {
             // Our own reference keeps it from being dropped under the lock.
             state.results.subs.remove(key);
         });
+    }
+}
+
+impl Channel {
+    /// Monitors the PV: its changes as a typed stream. Options are told before it is
+    /// [started](MonitorBuilder::start). Works on channels that are not connected too: the first
+    /// update comes when they are.
+    ///
+    /// # Shape
+    /// As [`get`](Self::get): one element for scalars, else the current length at each update.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5).units("mm")).serve(NetConfig::new()).await?;
+    /// use ca_client::{Client, MonitorEvent, Stamped};
+    /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let motor = client.connect("m1").await?;
+    /// let mut monitor = motor.monitor::<Stamped<f64>>().depth(10).start()?;
+    /// ioc.post("m1", 2.5)?;
+    /// let mut last = 0.0;
+    /// while last != 2.5 {
+    ///     match monitor.next().await {
+    ///         Some(MonitorEvent::Update { value, skipped }) => {
+    ///             last = value.value;
+    ///             println!("{last} {:?}, {skipped} skipped", value.alarm);
+    ///         }
+    ///         Some(MonitorEvent::Disconnected | MonitorEvent::Connected) => println!("lost, or back"),
+    ///         Some(other) => println!("{other:?}"),
+    ///         None => break, // the client was closed
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn monitor<T: FromReading>(&self) -> MonitorBuilder<'_, T> {
+        MonitorBuilder {
+            channel: self,
+            spec: MonitorSpec::of::<T>(),
+            wanted: PhantomData,
+        }
+    }
+
+    pub(crate) fn monitor_error(&self, reason: OpError, started: Instant) -> MonitorError {
+        let context = self.context(started);
+        match reason {
+            OpError::NoSuchChannel => MonitorError::Closed(context),
+            reason => MonitorError::BadRequest { context, reason },
+        }
+    }
+}
+
+/// A monitor before it is started: [`Channel::monitor`]. Its options are those of
+/// [`MonitorSpec`].
+#[derive(Debug)]
+#[must_use = "it has to be started"]
+pub struct MonitorBuilder<'a, T> {
+    channel: &'a Channel,
+    spec: MonitorSpec,
+    wanted: PhantomData<fn() -> T>,
+}
+
+impl<T> MonitorBuilder<'_, T> {
+    /// All options at once.
+    pub const fn spec(mut self, spec: MonitorSpec) -> Self {
+        self.spec = spec;
+        self
+    }
+
+    /// As [`MonitorSpec::count`].
+    pub const fn count(mut self, count: u32) -> Self {
+        self.spec = self.spec.count(count);
+        self
+    }
+
+    /// As [`MonitorSpec::mask`].
+    pub const fn mask(mut self, mask: EventMask) -> Self {
+        self.spec = self.spec.mask(mask);
+        self
+    }
+
+    /// As [`MonitorSpec::depth`].
+    pub const fn depth(mut self, depth: usize) -> Self {
+        self.spec = self.spec.depth(depth);
+        self
+    }
+
+    /// As [`MonitorSpec::max_bytes`].
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.spec = self.spec.max_bytes(bytes);
+        self
+    }
+
+    /// As [`MonitorSpec::overflow`].
+    pub const fn overflow(mut self, policy: Overflow) -> Self {
+        self.spec = self.spec.overflow(policy);
+        self
+    }
+
+    /// What comes along with each value: alarm, time stamp, units and limits.
+    pub const fn family(mut self, family: Family) -> Self {
+        self.spec.wire.ty = with_family(self.request(), family).ty;
+        self
+    }
+
+    /// Exactly this type on the wire.
+    pub const fn ty(mut self, ty: DbrType) -> Self {
+        self.spec.wire.ty = TypeSpec::Exact(ty);
+        self
+    }
+
+    const fn request(&self) -> ReadSpec {
+        ReadSpec {
+            ty: self.spec.wire.ty,
+            count: self.spec.wire.count,
+        }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`MonitorError`] when the request makes no sense or the client was closed.
+    pub fn start(self) -> Result<Monitor<T>, MonitorError> {
+        let inner = &self.channel.inner;
+        let started = inner.client.shared.runtime.now();
+        Monitor::start(inner.clone(), self.spec)
+            .map_err(|reason| self.channel.monitor_error(reason, started))
     }
 }

@@ -1,4 +1,4 @@
-//! Many subscriptions with one reader.
+//! Many monitors with one reader.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -14,10 +14,10 @@ use futures_core::Stream;
 
 use crate::channel::{Channel, ChannelInner};
 use crate::client::{Client, Handle};
-use crate::error::SubscribeError;
+use crate::error::MonitorError;
+use crate::monitor::{MonitorEvent, MonitorSpec, news};
 use crate::set_queue::{Log, Place, SetQueue};
 use crate::shared::{SetKey, Sub, SubKey};
-use crate::subscription::{Monitor, SubSpec, news};
 
 /// A set's queue and its reader.
 #[derive(Debug, Default)]
@@ -79,11 +79,11 @@ impl Set {
     }
 }
 
-/// Names a subscription of a [`SubscriptionSet`].
+/// Names a subscription of a [`MonitorSet`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SubscriptionKey(SubKey);
+pub struct MonitorKey(SubKey);
 
-impl SubscriptionKey {
+impl MonitorKey {
     /// A small number to find what belongs to the subscription in a `Vec`: no other living
     /// subscription of the client has it, it counts up from about their number, and it may be
     /// given again once the subscription is removed.
@@ -100,11 +100,11 @@ struct Member {
 
 /// Many subscriptions as one stream: what comes for all of them is taken in one go, and their task
 /// is woken once for all that one read of a socket brings. So an update costs a fraction of what it
-/// does with a [`Subscription`](crate::Subscription) for each PV.
+/// does with a [`Monitor`](crate::Monitor) for each PV.
 ///
-/// Each subscription keeps its own depth and policy, told by its [`SubSpec`], and has its
-/// connects and disconnects among its items. The depths and [`SubSpec::max_bytes`] bound what waits in
-/// the set; what was taken with a [`SubscriptionBatch`] does not count any more. Items come in the order in which they arrived; where a
+/// Each subscription keeps its own depth and policy, told by its [`MonitorSpec`], and has its
+/// connects and disconnects among its items. The depths and [`MonitorSpec::max_bytes`] bound what waits in
+/// the set; what was taken with a [`MonitorBatch`] does not count any more. Items come in the order in which they arrived; where a
 /// policy replaced one, the order holds for each subscription alone.
 ///
 /// Dropping the set cancels its subscriptions. It ends when the client is closed.
@@ -115,17 +115,17 @@ struct Member {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::double(2.5)).serve(NetConfig::new()).await?;
-/// use ca_client::{Client, Monitor, SubSpec};
+/// use ca_client::{Client, MonitorEvent, MonitorSpec};
 /// # let client = Client::builder().isolated([ioc.udp_addr()]).build()?;
-/// let mut set = client.subscription_set();
+/// let mut set = client.monitor_set();
 /// for name in ["m1", "m2"] {
-///     set.add(&client.open(name)?, SubSpec::time())?;
+///     set.add(&client.open(name)?, MonitorSpec::time())?;
 /// }
 /// # let mut seen = 0;
 /// while let Some(batch) = set.next_batch().await {
 ///     for (key, item) in batch {
-///         if let Monitor::Update { reading, .. } = item {
-///             println!("{} {:?}", key.index(), reading.get_f64(0));
+///         if let MonitorEvent::Update { value, .. } = item {
+///             println!("{} {:?}", key.index(), value.get_f64(0));
 /// #           seen += 1;
 ///         }
 ///     }
@@ -135,10 +135,10 @@ struct Member {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct SubscriptionSet {
+pub struct MonitorSet {
     client: Handle,
     key: SetKey,
-    members: BTreeMap<SubscriptionKey, Member>,
+    members: BTreeMap<MonitorKey, Member>,
     /// Items that were taken from the client and not yet by the user.
     taken: Log,
 }
@@ -148,7 +148,7 @@ impl Client {
     ///
     /// # Panics
     /// With more than 2^24 sets.
-    pub fn subscription_set(&self) -> SubscriptionSet {
+    pub fn monitor_set(&self) -> MonitorSet {
         let client = self.handle.clone();
         let key = client.shared.with(|state, _, wakers| {
             let mut set = Set::default();
@@ -157,7 +157,7 @@ impl Client {
             }
             state.results.sets.insert(set)
         });
-        SubscriptionSet {
+        MonitorSet {
             client,
             key: key.expect("fewer than 2^24 sets"),
             members: BTreeMap::new(),
@@ -166,20 +166,20 @@ impl Client {
     }
 }
 
-impl SubscriptionSet {
+impl MonitorSet {
     /// Subscribes to a channel, connected or not. The set keeps the channel open.
     ///
     /// # Errors
-    /// As [`Channel::subscribe`]; [`SubscribeError::Closed`] for a channel of another client.
+    /// As [`Channel::monitor`]; [`MonitorError::Closed`] for a channel of another client.
     pub fn add(
         &mut self,
         channel: &Channel,
-        spec: SubSpec,
-    ) -> Result<SubscriptionKey, SubscribeError> {
+        spec: MonitorSpec,
+    ) -> Result<MonitorKey, MonitorError> {
         let shared = &self.client.shared;
         let inner = &channel.inner;
         let started = shared.runtime.now();
-        let failed = |reason| channel.subscribe_error(reason, started);
+        let failed = |reason| channel.monitor_error(reason, started);
         if !Arc::ptr_eq(shared, &inner.client.shared) {
             return Err(failed(OpError::NoSuchChannel));
         }
@@ -194,12 +194,12 @@ impl SubscriptionSet {
             id,
             channel: inner.clone(),
         };
-        self.members.insert(SubscriptionKey(key), member);
-        Ok(SubscriptionKey(key))
+        self.members.insert(MonitorKey(key), member);
+        Ok(MonitorKey(key))
     }
 
     /// Cancels a subscription, and takes away what waits for it; false if it is not in the set.
-    pub fn remove(&mut self, key: SubscriptionKey) -> bool {
+    pub fn remove(&mut self, key: MonitorKey) -> bool {
         let Some(member) = self.members.remove(&key) else {
             return false;
         };
@@ -216,14 +216,13 @@ impl SubscriptionSet {
     }
 
     /// The channel of a subscription, as a handle of its own.
-    pub fn channel(&self, key: SubscriptionKey) -> Option<Channel> {
+    pub fn channel(&self, key: MonitorKey) -> Option<Channel> {
         let member = self.members.get(&key)?;
-        let timeout = self.client.shared.config.timeout();
-        Some(Channel::new(member.channel.clone(), timeout))
+        Some(Channel::new(member.channel.clone()))
     }
 
     /// The subscriptions of the set.
-    pub fn keys(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
+    pub fn keys(&self) -> impl Iterator<Item = MonitorKey> + '_ {
         self.members.keys().copied()
     }
 
@@ -242,11 +241,11 @@ impl SubscriptionSet {
     ///
     /// # Cancel safety
     /// Safe: no item is lost. What is not taken from a batch is in the next one.
-    pub async fn next_batch(&mut self) -> Option<SubscriptionBatch<'_>> {
+    pub async fn next_batch(&mut self) -> Option<MonitorBatch<'_>> {
         poll_fn(|cx| self.poll_taken(cx.waker())).await;
         match self.taken.is_empty() {
             true => None,
-            false => Some(SubscriptionBatch { set: self }),
+            false => Some(MonitorBatch { set: self }),
         }
     }
 
@@ -254,12 +253,12 @@ impl SubscriptionSet {
     ///
     /// # Cancel safety
     /// Safe: no item is lost.
-    pub async fn next(&mut self) -> Option<(SubscriptionKey, Monitor)> {
+    pub async fn next(&mut self) -> Option<(MonitorKey, MonitorEvent)> {
         poll_fn(|cx| self.poll_item(cx.waker())).await
     }
 
     /// The next item, if one is waiting.
-    pub fn try_next(&mut self) -> Option<(SubscriptionKey, Monitor)> {
+    pub fn try_next(&mut self) -> Option<(MonitorKey, MonitorEvent)> {
         if self.taken.is_empty() {
             let (key, taken) = (self.key, &mut self.taken);
             self.client.shared.collect(|results| {
@@ -273,9 +272,9 @@ impl SubscriptionSet {
 
     /// An item of those that were taken.
     #[inline]
-    fn pop(&mut self) -> Option<(SubscriptionKey, Monitor)> {
+    fn pop(&mut self) -> Option<(MonitorKey, MonitorEvent)> {
         let (key, item) = self.taken.pop()?;
-        Some((SubscriptionKey(key), item))
+        Some((MonitorKey(key), item))
     }
 
     /// Ready when something was taken, or nothing will come any more.
@@ -297,20 +296,20 @@ impl SubscriptionSet {
         ready
     }
 
-    fn poll_item(&mut self, waker: &Waker) -> Poll<Option<(SubscriptionKey, Monitor)>> {
+    fn poll_item(&mut self, waker: &Waker) -> Poll<Option<(MonitorKey, MonitorEvent)>> {
         self.poll_taken(waker).map(|()| self.pop())
     }
 }
 
-impl Stream for SubscriptionSet {
-    type Item = (SubscriptionKey, Monitor);
+impl Stream for MonitorSet {
+    type Item = (MonitorKey, MonitorEvent);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_item(cx.waker())
     }
 }
 
-impl Drop for SubscriptionSet {
+impl Drop for MonitorSet {
     fn drop(&mut self) {
         let (set, members) = (self.key, &self.members);
         let _dropped_outside = self.client.shared.with(|state, now, _| {
@@ -323,14 +322,14 @@ impl Drop for SubscriptionSet {
     }
 }
 
-/// What has come for a [`SubscriptionSet`], in order. What is not taken is in the next one.
+/// What has come for a [`MonitorSet`], in order. What is not taken is in the next one.
 #[derive(Debug)]
-pub struct SubscriptionBatch<'a> {
-    set: &'a mut SubscriptionSet,
+pub struct MonitorBatch<'a> {
+    set: &'a mut MonitorSet,
 }
 
-impl Iterator for SubscriptionBatch<'_> {
-    type Item = (SubscriptionKey, Monitor);
+impl Iterator for MonitorBatch<'_> {
+    type Item = (MonitorKey, MonitorEvent);
 
     // hot: every update that is read.
     #[inline]
@@ -344,4 +343,4 @@ impl Iterator for SubscriptionBatch<'_> {
     }
 }
 
-impl ExactSizeIterator for SubscriptionBatch<'_> {}
+impl ExactSizeIterator for MonitorBatch<'_> {}
