@@ -62,6 +62,8 @@ pub struct Pair {
     client_end: CircuitId,
     ioc_end: CircuitId,
     wire: Vec<u8>,
+    /// Sent to the IOC and not yet handled, as replies have to drain first.
+    waiting: Vec<u8>,
 }
 
 const IOC: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 5064);
@@ -127,6 +129,7 @@ impl Pair {
             client_end: circuit,
             ioc_end,
             wire: Vec::new(),
+            waiting: Vec::new(),
         };
         pair.settle();
         for &cid in &cids {
@@ -151,13 +154,26 @@ impl Pair {
         queue.clear();
         self.client
             .handle_sent(self.now, self.client_end, self.wire.len());
-        for chunk in self.wire.chunks(64 * 1024) {
-            self.ioc
+        self.waiting.extend_from_slice(&self.wire);
+        let mut done = 0;
+        loop {
+            let rest = &self.waiting[done..];
+            let chunk = &rest[..rest.len().min(64 * 1024)];
+            let handled = self
+                .ioc
                 .handle_chunk(self.now, self.ioc_end, &mut self.to_ioc, chunk)
                 .expect("our client keeps the protocol");
+            done += handled;
+            while self.ioc.has_work() {
+                self.ioc.work(self.now);
+            }
+            if handled == 0 || (done == self.waiting.len() && !self.ioc.is_pressed()) {
+                break;
+            }
         }
+        self.waiting.drain(..done);
         while self.ioc.poll_woken().is_some() {}
-        !self.wire.is_empty()
+        done > 0 || !self.wire.is_empty()
     }
 
     /// Takes what the IOC wants to send; true if there is anything.

@@ -93,7 +93,7 @@ impl Server {
             loop {
                 let done = self
                     .ioc
-                    .handle_readable(self.now, peer.circuit, &mut peer.deframer, chunk)
+                    .handle_chunk(self.now, peer.circuit, &mut peer.deframer, chunk)
                     .expect("nothing is wrong with the requests");
                 chunk = &chunk[done..];
                 self.drain();

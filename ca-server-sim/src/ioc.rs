@@ -9,7 +9,7 @@ use ca_proto::ids::{CircuitId, Slots};
 use ca_proto::server::{
     Account, Circuit, CircuitStats, Endpoint, EndpointStats, Limit, Turn, Violation,
 };
-use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
+use ca_proto::wire::{Deframer, Limits, SendQueue};
 use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
 
@@ -31,7 +31,7 @@ pub(crate) const TURN: usize = 4096;
 ///
 /// ```text
 ///   handle_datagram ─► poll_transmit                 datagrams
-///   accept, handle_frame, handle_closed ─► transmit  circuits; poll_woken names those with output
+///   accept, handle_chunk, handle_closed ─► transmit  circuits; poll_woken names those with output
 ///   handle_timeout ◄─ poll_timeout                   signals, completions, beacons
 /// ```
 ///
@@ -364,81 +364,22 @@ impl Ioc {
         }
     }
 
-    /// Handles one message of a circuit.
-    ///
-    /// # Errors
-    /// [`Violation`] if the circuit has to be closed: the driver sends what
-    /// [`transmit`](Self::transmit) gives, closes, and calls [`handle_closed`](Self::handle_closed).
-    pub fn handle_frame(
-        &mut self,
-        now: Instant,
-        circuit: CircuitId,
-        frame: Result<Frame<'_>, FrameError>,
-    ) -> Result<(), Violation> {
-        let Some(connection) = self.circuits.get_mut(circuit) else {
-            return Ok(());
-        };
-        let result = connection.circuit.handle_frame(now, &frame, &mut self.db);
-        connection.broken |= result.is_err();
-        if connection.silent_until.is_some() || connection.circuit.has_met_limit() {
-            self.check_limits(now, circuit);
-        }
-        self.note_work(circuit);
-        if self.db.has_news() {
-            self.settle(now);
-        }
-        self.last = now;
-        self.finish_long_put(now, circuit);
-        self.wake(circuit);
-        result
-    }
-
-    /// Carries out the write that is being converted, for those who hand in one message after the other.
-    fn finish_long_put(&mut self, now: Instant, circuit: CircuitId) {
-        while self.circuit(circuit).is_some_and(Circuit::has_long_put) {
-            self.work(now);
-        }
-    }
-
-    /// Handles a received chunk: every frame that is complete with it.
-    ///
-    /// # Errors
-    /// As [`handle_frame`](Self::handle_frame); frames behind the violation are dropped.
-    pub fn handle_chunk(
-        &mut self,
-        now: Instant,
-        circuit: CircuitId,
-        deframer: &mut Deframer,
-        chunk: &[u8],
-    ) -> Result<(), Violation> {
-        let mut rest = chunk;
-        loop {
-            let mut turn = Turn::unlimited();
-            let done = self.handle_while(now, circuit, deframer, rest, &mut turn, |ioc| {
-                !ioc.circuit(circuit).is_some_and(Circuit::has_long_put)
-            })?;
-            rest = &rest[done..];
-            if rest.is_empty() || !(self.has_work() || done > 0) {
-                return Ok(());
-            }
-            // What waits for something that is done in turns.
-            self.work(now);
-            self.finish_long_put(now, circuit);
-        }
-    }
-
-    /// Like [`handle_chunk`](Self::handle_chunk), but stops when the replies have to drain first
-    /// ([`is_readable`](Self::is_readable)), and when the updates that the chunk causes have filled the
+    /// Handles a received chunk: its frames one after the other, as long as their replies find room
+    /// ([`is_readable`](Self::is_readable)). It stops when the updates that the chunk causes have filled the
     /// queue of a circuit, so that its driver can send them before more take their place: once until
     /// that circuit is [transmitted](Self::transmit), so a client that does not read holds nobody up.
     /// It also stops when a turn is over ([`work`](Self::work)), or what it asked before is not yet done:
     /// then others have their turn.
+    ///
     /// Returns the bytes of the chunk that were handled; the driver keeps the rest, lets the woken
-    /// circuits send, and hands it in when the circuit is readable.
+    /// circuits send, and hands it in when the circuit is readable; at once, and even if there is no rest,
+    /// while the IOC [`is_pressed`](Self::is_pressed).
     ///
     /// # Errors
-    /// As [`handle_frame`](Self::handle_frame).
-    pub fn handle_readable(
+    /// [`Violation`] if the circuit has to be closed: the driver sends what
+    /// [`transmit`](Self::transmit) gives, closes, and calls [`handle_closed`](Self::handle_closed). Frames
+    /// behind the violation are dropped.
+    pub fn handle_chunk(
         &mut self,
         now: Instant,
         circuit: CircuitId,
@@ -446,32 +387,34 @@ impl Ioc {
         chunk: &[u8],
     ) -> Result<usize, Violation> {
         self.pressed = false;
-        let mut turn = Turn::new(TURN);
-        let handled = self.handle_while(now, circuit, deframer, chunk, &mut turn, |ioc| {
-            ioc.is_readable(circuit) && !ioc.pressed
-        });
+        let handled = self.handle_turn(now, circuit, deframer, chunk);
         // Deleted channels: it goes on by itself.
         self.pressed |= (self.circuit(circuit))
             .is_some_and(|circuit| circuit.has_room() && !circuit.is_readable());
         handled
     }
 
-    fn handle_while(
+    /// Whether the last [`handle_chunk`](Self::handle_chunk) stopped so that others have their turn: its
+    /// driver yields, and hands in what is left.
+    pub const fn is_pressed(&self) -> bool {
+        self.pressed
+    }
+
+    fn handle_turn(
         &mut self,
         now: Instant,
         circuit: CircuitId,
         deframer: &mut Deframer,
         chunk: &[u8],
-        turn: &mut Turn,
-        go_on: impl Fn(&Self) -> bool,
     ) -> Result<usize, Violation> {
         self.last = now;
+        let mut turn = Turn::new(TURN);
         let mut frames = deframer.frames(chunk);
         let channels = |c: &Connection| c.circuit.channel_count();
         let many = self.circuits.get(circuit).map_or(0, channels) >= MANY;
         // Requests that were looked ahead at.
         let mut ahead = if many { 0 } else { usize::MAX };
-        while go_on(self) {
+        while self.is_readable(circuit) && !self.pressed {
             if turn.is_over() || self.must_wait(circuit, frames.rest()) {
                 self.pressed = true;
                 break;

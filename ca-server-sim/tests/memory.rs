@@ -60,9 +60,18 @@ impl Client {
         for request in requests {
             bytes.clear();
             request.encode_into(&mut bytes);
-            ioc.handle_chunk(Instant::ZERO, self.circuit, &mut self.deframer, &bytes)
-                .expect("nothing is wrong with the request");
-            if !ioc.is_readable(self.circuit) {
+            let mut rest = bytes.as_slice();
+            loop {
+                let done = ioc
+                    .handle_chunk(Instant::ZERO, self.circuit, &mut self.deframer, rest)
+                    .expect("nothing is wrong with the request");
+                rest = &rest[done..];
+                if rest.is_empty() && !ioc.is_pressed() {
+                    break;
+                }
+                while ioc.has_work() {
+                    ioc.work(Instant::ZERO);
+                }
                 replies += self.read(ioc);
             }
         }

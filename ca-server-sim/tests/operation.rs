@@ -584,7 +584,7 @@ fn a_chunk_of_requests_waits_until_the_replies_have_drained() {
     while !rest.is_empty() {
         let handled = rig
             .ioc
-            .handle_readable(rig.now, client.id, &mut deframer, rest);
+            .handle_chunk(rig.now, client.id, &mut deframer, rest);
         rest = &rest[handled.unwrap()..];
         let queue = rig.ioc.transmit(client.id).unwrap();
         assert!(
@@ -627,7 +627,7 @@ fn a_burst_of_writes_reaches_a_subscriber_that_reads() {
     while !rest.is_empty() {
         let handled = rig
             .ioc
-            .handle_readable(rig.now, writer.id, &mut deframer, rest);
+            .handle_chunk(rig.now, writer.id, &mut deframer, rest);
         rest = &rest[handled.unwrap()..];
         seen.extend(updates(&reader.received(&mut rig)));
         turns += 1;
@@ -649,7 +649,7 @@ fn a_subscriber_that_does_not_read_holds_a_writer_up_once() {
     let mut handle = |rig: &mut Rig, rest: &[u8]| {
         let handled = rig
             .ioc
-            .handle_readable(rig.now, writer.id, &mut deframer, rest);
+            .handle_chunk(rig.now, writer.id, &mut deframer, rest);
         handled.unwrap()
     };
     let (mut rest, mut turns) = (&chunk[..], 0);

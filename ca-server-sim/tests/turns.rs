@@ -75,7 +75,7 @@ impl Peer {
         let mut turns = 0;
         while !bytes.is_empty() {
             let chunk = &bytes[..bytes.len().min(1 << 16)];
-            let done = ioc.handle_readable(NOW, self.id, &mut self.deframer, chunk);
+            let done = ioc.handle_chunk(NOW, self.id, &mut self.deframer, chunk);
             bytes = &bytes[done.unwrap()..];
             self.listen(ioc);
             ioc.work(NOW);
@@ -137,7 +137,7 @@ impl Peer {
         };
         let mut bytes = Vec::new();
         read.encode_into(&mut bytes);
-        let done = ioc.handle_readable(NOW, self.id, &mut self.deframer, &bytes);
+        let done = ioc.handle_chunk(NOW, self.id, &mut self.deframer, &bytes);
         let done = done.unwrap() == bytes.len();
         self.listen(ioc);
         done && self
@@ -234,7 +234,7 @@ fn very_many_subscriptions_are_told_in_turns_and_a_put_waits_for_those_before() 
     values
         .iter()
         .for_each(|value| write(0, value).encode_into(&mut bytes));
-    let handled = ioc.handle_readable(NOW, honest.id, &mut honest.deframer, &bytes);
+    let handled = ioc.handle_chunk(NOW, honest.id, &mut honest.deframer, &bytes);
     assert_eq!(handled.unwrap(), bytes.len() / 2, "the second put waits");
     assert!(posted(&ioc) - before <= MOST);
     turns(&mut ioc, &mut honest, posted);
@@ -421,7 +421,7 @@ fn very_many_puts_of_one_channel_begin_in_turns_and_are_dropped_in_turns() {
     };
     let mut bytes = Vec::new();
     clear.encode_into(&mut bytes);
-    ioc.handle_readable(NOW, hostile.id, &mut hostile.deframer, &bytes)
+    ioc.handle_chunk(NOW, hostile.id, &mut hostile.deframer, &bytes)
         .unwrap();
     assert!(
         !ioc.is_readable(hostile.id),
@@ -483,7 +483,7 @@ fn a_small_put_to_a_large_array_with_very_many_strided_views_makes_none_of_them(
     let mut bytes = Vec::new();
     write(0, &data).encode_into(&mut bytes);
     let put = measure(|| {
-        let done = ioc.handle_readable(NOW, honest.id, &mut honest.deframer, &bytes);
+        let done = ioc.handle_chunk(NOW, honest.id, &mut honest.deframer, &bytes);
         assert_eq!(done.unwrap(), bytes.len());
     });
     assert!(
@@ -547,7 +547,7 @@ fn rights_withdrawn_from_very_many_channels_count_at_once_and_are_told_in_turns(
         ioid: Ioid(2),
     }
     .encode_into(&mut bytes);
-    ioc.handle_readable(NOW, hostile.id, &mut hostile.deframer, &bytes)
+    ioc.handle_chunk(NOW, hostile.id, &mut hostile.deframer, &bytes)
         .unwrap();
     // An update that would show what may not be seen.
     ioc.post(NOW, "x", 7.0).unwrap();
@@ -715,7 +715,7 @@ fn switching_updates_off_and_on_costs_what_it_takes() {
         tcp::Request::EventsOn {}.encode_into(&mut bytes);
     }
     // Each looks at every one of 11 000 rings.
-    let done = ioc.handle_readable(NOW, hostile.id, &mut hostile.deframer, &bytes);
+    let done = ioc.handle_chunk(NOW, hostile.id, &mut hostile.deframer, &bytes);
     assert!(done.unwrap() / 16 < 100, "requests in one turn");
     assert!(honest.read(&mut ioc));
 }
@@ -734,7 +734,7 @@ fn opening_channels_ends_a_turn_before_a_chunk_is_through() {
         }
         .encode_into(&mut bytes);
     }
-    ioc.handle_readable(NOW, peer.id, &mut peer.deframer, &bytes)
+    ioc.handle_chunk(NOW, peer.id, &mut peer.deframer, &bytes)
         .unwrap();
     assert!(ioc.counts().channels < 1000);
 }
@@ -794,7 +794,7 @@ fn a_large_value_in_another_type_is_converted_in_turns() {
             }
             .encode_into(&mut bytes);
             let asked = measure(|| {
-                let done = ioc.handle_readable(NOW, peer.id, &mut peer.deframer, &bytes);
+                let done = ioc.handle_chunk(NOW, peer.id, &mut peer.deframer, &bytes);
                 assert_eq!(done.unwrap(), bytes.len());
             });
             assert!(
@@ -912,7 +912,7 @@ fn written(notify: bool, data: &[u8]) -> (Ioc, Arc<[AtomicUsize; 2]>, Peer, Peer
     peer.heard.clear();
     let mut bytes = Vec::new();
     put_texts(notify, data).encode_into(&mut bytes);
-    let done = ioc.handle_readable(NOW, peer.id, &mut peer.deframer, &bytes);
+    let done = ioc.handle_chunk(NOW, peer.id, &mut peer.deframer, &bytes);
     assert_eq!(done.unwrap(), bytes.len());
     assert_eq!(ioc.number("w").unwrap(), 0.5, "nothing yet");
     assert!(!ioc.is_readable(peer.id), "what follows comes behind it");
@@ -1016,7 +1016,7 @@ fn a_circuit_that_broke_the_protocol_leaves_no_work_when_rights_change() {
     peer.create(&mut ioc, ["x".to_owned()]);
     let mut bytes = Vec::new();
     write(77, &[0; 8]).encode_into(&mut bytes);
-    let broken = ioc.handle_readable(NOW, peer.id, &mut peer.deframer, &bytes);
+    let broken = ioc.handle_chunk(NOW, peer.id, &mut peer.deframer, &bytes);
     assert!(broken.is_err());
     peer.listen(&mut ioc);
     ioc.set_rights(NOW, "x", AccessRights::READ).unwrap();

@@ -122,7 +122,7 @@ impl Meter {
             let chunk = &bytes[..bytes.len().min(CHUNK)];
             let Self { ioc, hold } = self;
             let done = timed(&mut hold.chunk, || {
-                ioc.handle_readable(NOW, *id, deframer, chunk)
+                ioc.handle_chunk(NOW, *id, deframer, chunk)
             })?;
             bytes = &bytes[done.map_err(io::Error::other)?..];
             self.turn()?;

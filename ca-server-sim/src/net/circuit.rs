@@ -160,10 +160,10 @@ fn handle(
 ) -> Result<Handled, Stop> {
     shared.with(|ioc, now| {
         let bytes = ioc
-            .handle_readable(now, id, deframer, chunk)
+            .handle_chunk(now, id, deframer, chunk)
             .map_err(|_| Stop)?;
         let rest = chunk.get(bytes..).unwrap_or_default();
-        let pressed = ioc.pressed;
+        let pressed = ioc.is_pressed();
         let held = pressed || !rest.is_empty() || !ioc.is_readable(id);
         Ok(Handled {
             bytes,

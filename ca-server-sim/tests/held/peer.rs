@@ -85,7 +85,7 @@ impl Peer {
                 break;
             }
             taken += chunk.len();
-            let handled = ioc.handle_readable(at(0), self.circuit, &mut self.deframer, chunk);
+            let handled = ioc.handle_chunk(at(0), self.circuit, &mut self.deframer, chunk);
             let Ok(handled) = handled else { break };
             self.held = chunk[handled..].to_vec();
         }
@@ -117,7 +117,7 @@ impl Peer {
             self.unsent = SendQueue::new();
             let held = std::mem::take(&mut self.held);
             if !held.is_empty() {
-                let handled = ioc.handle_readable(at(0), self.circuit, &mut self.deframer, &held);
+                let handled = ioc.handle_chunk(at(0), self.circuit, &mut self.deframer, &held);
                 self.held = held[handled.unwrap_or(held.len())..].to_vec();
             } else if empty {
                 break;

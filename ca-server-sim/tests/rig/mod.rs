@@ -52,6 +52,8 @@ pub(crate) struct Client {
     pub(crate) id: CircuitId,
     input: Deframer,
     output: Deframer,
+    /// Sent and not yet handled.
+    waiting: Vec<u8>,
     next_id: u32,
 }
 
@@ -83,6 +85,7 @@ impl Rig {
                 max_payload: 1 << 28,
                 extended: true,
             }),
+            waiting: Vec::new(),
             next_id: 100,
         };
         let version = tcp::Request::Version {
@@ -116,8 +119,27 @@ impl Client {
     ) -> Result<(), Violation> {
         let mut bytes = Vec::new();
         request.encode_into(&mut bytes);
-        rig.ioc
-            .handle_chunk(rig.now, self.id, &mut self.input, &bytes)
+        self.waiting.extend_from_slice(&bytes);
+        self.pump(rig)
+    }
+
+    /// Hands in what waits, as far as the IOC takes it now.
+    fn pump(&mut self, rig: &mut Rig) -> Result<(), Violation> {
+        loop {
+            let done = rig
+                .ioc
+                .handle_chunk(rig.now, self.id, &mut self.input, &self.waiting)?;
+            self.waiting.drain(..done);
+            if !rig.ioc.is_pressed() {
+                return Ok(());
+            }
+            while rig.ioc.has_work() {
+                rig.ioc.work(rig.now);
+            }
+            if done == 0 {
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) fn ask(&mut self, rig: &mut Rig, request: &tcp::Request<'_>) -> Vec<Reply> {
@@ -131,7 +153,9 @@ impl Client {
         while let Some(queue) = rig.ioc.transmit(self.id) {
             let bytes = queue.to_vec();
             queue.clear();
-            if bytes.is_empty() {
+            if !self.waiting.is_empty() {
+                self.pump(rig).unwrap();
+            } else if bytes.is_empty() {
                 break;
             }
             let mut frames = self.output.frames(&bytes);

@@ -376,7 +376,7 @@ pub fn server_circuit(data: &[u8]) {
         ioc.handle_timeout(now);
         // As a driver does: replies drain before more requests are taken.
         let result = loop {
-            let handled = ioc.handle_readable(now, circuit, &mut deframer, chunk);
+            let handled = ioc.handle_chunk(now, circuit, &mut deframer, chunk);
             if let Some(queue) = ioc.transmit(circuit) {
                 assert!(queue.len() <= MAX_OUTPUT);
                 queue.clear();

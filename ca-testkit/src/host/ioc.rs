@@ -32,8 +32,17 @@ struct Stream {
     deframer: Deframer,
     window: usize,
     queue: SendQueue,
-    /// Received and not looked at, while the circuit is not readable.
+    /// Received and not handed in: the circuit is not readable, or others have their turn.
     backlog: Vec<u8>,
+    /// The IOC goes on with the circuit once others had their turn.
+    pressed: bool,
+    /// Finds the writes in what is received.
+    finder: Deframer,
+    /// Received bytes up to the end of each write that is not handed in yet.
+    writes: VecDeque<u64>,
+    /// Bytes received, and bytes handed in.
+    received: u64,
+    handed: u64,
     reading: bool,
     /// Close once everything is sent.
     closing: bool,
@@ -150,54 +159,81 @@ impl IocHost {
         }
     }
 
-    /// Looks at received bytes for as long as the circuit wants to read.
+    /// Keeps received bytes, and notes where the writes in them end if PVs are watched.
+    fn receive(&mut self, conn: ConnId, data: &[u8]) {
+        let Some(stream) = self.streams.get_mut(&conn).filter(|stream| !stream.closing) else {
+            return;
+        };
+        stream.backlog.extend_from_slice(data);
+        stream.received += data.len() as u64;
+        if self.watched.is_empty() {
+            return;
+        }
+        let mut frames = stream.finder.frames(data);
+        frames.set_limits(self.ioc.limits(stream.circuit));
+        while let Some(frame) = frames.next() {
+            let command = frame.map(|frame| frame.header.command);
+            if matches!(command, Ok(Command::WRITE | Command::WRITE_NOTIFY)) {
+                let end = stream.received - frames.remaining() as u64;
+                stream.writes.push_back(end);
+            }
+        }
+    }
+
+    /// Hands received bytes to the IOC as far as it takes them now, as the network driver does. It looks at
+    /// the watched PVs after each write: what is behind one comes with the next call.
     fn read(&mut self, now: Instant, conn: ConnId) {
-        let Some(stream) = self.streams.get_mut(&conn) else {
+        let Some(stream) = self.streams.get_mut(&conn).filter(|stream| !stream.closing) else {
             return;
         };
         let circuit = stream.circuit;
         let data = std::mem::take(&mut stream.backlog);
-        let mut failed = None;
-        let mut frames = stream.deframer.frames(&data);
-        let mut rest = data.len();
-        while self.ioc.is_readable(circuit) {
-            frames.set_limits(self.ioc.limits(circuit));
-            let Some(frame) = frames.next() else {
-                break;
-            };
-            let wrote = match &frame {
-                Ok(frame) => {
-                    matches!(frame.header.command, Command::WRITE | Command::WRITE_NOTIFY)
+        let mut rest = data.as_slice();
+        loop {
+            while stream
+                .writes
+                .front()
+                .is_some_and(|&end| end <= stream.handed)
+            {
+                stream.writes.pop_front();
+            }
+            let next = stream
+                .writes
+                .front()
+                .map(|end| (end - stream.handed) as usize);
+            let chunk = &rest[..next.map_or(rest.len(), |next| next.min(rest.len()))];
+            let handled = match self
+                .ioc
+                .handle_chunk(now, circuit, &mut stream.deframer, chunk)
+            {
+                Ok(handled) => handled,
+                Err(violation) => {
+                    self.violations.push(violation.to_string());
+                    stream.closing = true;
+                    break;
                 }
-                Err(_) => false,
             };
-            let result = self.ioc.handle_frame(now, circuit, frame);
-            rest = frames.remaining();
-            if let Err(violation) = result {
-                failed = Some(violation.to_string());
+            stream.handed += handled as u64;
+            rest = &rest[handled..];
+            for pv in &self.watched {
+                if let Ok(snapshot) = self.ioc.read(pv.as_str()) {
+                    self.history.note(pv, snapshot.value);
+                }
+            }
+            // What is pressed or does not drain goes on once the woken circuits have sent.
+            if handled < chunk.len() || self.ioc.is_pressed() || rest.is_empty() {
                 break;
             }
-            if wrote {
-                for pv in &self.watched {
-                    if let Ok(snapshot) = self.ioc.read(pv.as_str()) {
-                        self.history.note(pv, snapshot.value);
-                    }
-                }
-            }
+        }
+        if !stream.closing {
+            stream.backlog = rest.to_vec();
+            stream.pressed = self.ioc.is_pressed();
         }
         let readable = self.ioc.is_readable(circuit);
-        if !readable {
-            stream.backlog = data[data.len() - rest..].to_vec();
-        }
         if readable != stream.reading {
             stream.reading = readable;
             let enabled = readable;
             self.output.push_back(HostOutput::Read { conn, enabled });
-        }
-        if let Some(violation) = failed {
-            self.violations.push(violation);
-            stream.closing = true;
-            stream.backlog.clear();
         }
         self.ready.insert(conn);
     }
@@ -224,7 +260,9 @@ impl IocHost {
         if stream.closing && stream.queue.is_empty() {
             self.output.push_back(HostOutput::Close { conn });
             self.forget(now, conn);
-        } else if !stream.reading && self.ioc.is_readable(stream.circuit) {
+        } else if std::mem::take(&mut stream.pressed)
+            || (!stream.reading && self.ioc.is_readable(stream.circuit))
+        {
             // Replies that wait for the window hold the input back until it opens.
             self.read(now, conn);
         }
@@ -254,6 +292,11 @@ impl IocHost {
             window,
             queue: SendQueue::new(),
             backlog: Vec::new(),
+            pressed: false,
+            finder: Deframer::new(self.ioc.limits(circuit)),
+            writes: VecDeque::new(),
+            received: 0,
+            handed: 0,
             reading: true,
             closing: false,
         };
@@ -272,12 +315,8 @@ impl Host for IocHost {
             } => self.accept(now, conn, peer, window),
             HostInput::Connected { .. } | HostInput::Unowned { .. } => {}
             HostInput::Data { conn, data, .. } => {
-                if let Some(stream) = self.streams.get_mut(&conn)
-                    && !stream.closing
-                {
-                    stream.backlog.extend_from_slice(data);
-                    self.read(now, conn);
-                }
+                self.receive(conn, data);
+                self.read(now, conn);
             }
             HostInput::Writable { conn, window } => {
                 if let Some(stream) = self.streams.get_mut(&conn) {
