@@ -25,6 +25,7 @@
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
 pub mod driver;
+pub mod calc;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod signals;
