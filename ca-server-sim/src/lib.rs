@@ -26,6 +26,7 @@
 pub mod diagnostic;
 pub mod driver;
 pub mod calc;
+pub mod load;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod signals;

@@ -6,20 +6,15 @@ Out: `E n` for a text that postfix() refuses with error n, `F` for an evaluation
 """
 
 import ctypes
-import glob
-import os
 import struct
-import sys
 
-import epicscorelibs
+import oracle
 
 ARGUMENTS = 21
-FOLDER = os.path.join(os.path.dirname(epicscorelibs.__file__), "lib")
-LIBRARY = sorted(glob.glob(os.path.join(FOLDER, "*Com.*")))[0]
 
 
 def load():
-    com = ctypes.CDLL(LIBRARY)
+    com = oracle.library()
     com.postfix.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_short)]
     com.postfix.restype = ctypes.c_long
     com.calcPerform.argtypes = [
@@ -53,34 +48,9 @@ def answer(com, line):
     return " ".join([bits(value.value), *map(bits, arguments)])
 
 
-def work(com, lines, out):
-    """In a process of its own, which may die."""
-    with os.fdopen(out, "w") as pipe:
-        for line in lines:
-            pipe.write(answer(com, line) + "\n")
-            pipe.flush()
-
-
 def main():
     com = load()
-    lines = sys.stdin.read().splitlines()
-    done = 0
-    while done < len(lines):
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(read)
-            work(com, lines[done:], write)
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read) as pipe:
-            for line in pipe:
-                print(line, end="")
-                done += 1
-        os.waitpid(child, 0)
-        if done < len(lines):
-            print("X")
-            done += 1
+    oracle.answer_all(lambda line: answer(com, line))
 
 
 main()
