@@ -9,7 +9,7 @@ import sys
 import epicscorelibs
 
 # Seconds that the reference may think about one line.
-PATIENCE = 2
+PATIENCE = 1
 
 
 def library():

@@ -273,8 +273,9 @@ fn theirs(python: &Python, lines: String) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn expressions_are_equal_bit_for_bit() {
-    let Some(python) = Python::find() else { return };
+    let python = Python::here();
     let mut dice = Drawn(Dice::new(seed()));
     let (mut lines, mut cases) = (String::new(), Vec::new());
     while cases.len() < EXPRESSIONS {

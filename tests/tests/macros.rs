@@ -5,7 +5,7 @@ use ca_testkit::world::seed;
 use ca_tests::oracle::{self, Dice, hex};
 use ca_tests::peer::Python;
 
-const TEXTS: usize = 20_000;
+const TEXTS: usize = 6_000;
 
 const NAMES: &[&str] = &["A", "B", "C", "AB", "P", "Q"];
 const WORDS: &[&str] = &[
@@ -40,7 +40,9 @@ fn text(dice: &mut Dice, depth: usize) -> String {
 
 fn definitions(dice: &mut Dice) -> String {
     let one = |dice: &mut Dice| match dice.roll(6) {
-        0 => soup(dice, 6),
+        0 => dice
+            .of(&["A", "AB", "A B=x", "\"P\"='a,b'", "Q=\\,", "=", "\\A=\\\\"])
+            .into(),
         _ => format!("{}={}", dice.of(NAMES), text(dice, 2)),
     };
     let many: Vec<String> = (0..dice.roll(5)).map(|_| one(dice)).collect();
@@ -48,14 +50,15 @@ fn definitions(dice: &mut Dice) -> String {
 }
 
 #[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn macros_are_expanded_as_by_the_reference() {
-    let Some(python) = Python::find() else { return };
+    let python = Python::here();
     let mut dice = Dice::new(seed());
     let mut cases = Vec::new();
     for _ in 0..TEXTS {
         let defined = definitions(&mut dice);
         let text = match dice.roll(3) {
-            0 => soup(&mut dice, 10),
+            0 if cases.len() % 8 == 0 => soup(&mut dice, 10),
             _ => text(&mut dice, 3),
         };
         cases.push((defined, text));
@@ -79,6 +82,12 @@ fn macros_are_expanded_as_by_the_reference() {
             u8::from(!ours.problems.is_empty())
         );
         expanded += usize::from(ours.problems.is_empty());
+        // Which macro of a ring is named depends on where the reference began to expand it.
+        let ring = hex(b",recursive)");
+        if theirs.contains(&ring) {
+            assert!(!ours.problems.is_empty(), "{text:?} with {defined:?}");
+            continue;
+        }
         let shown = ours.text.escape_ascii();
         assert_eq!(
             found, theirs,
