@@ -25,6 +25,8 @@
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
 pub mod driver;
+pub mod calc;
+pub mod load;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod signals;

@@ -11,6 +11,7 @@ pub mod fixture;
 pub mod judge;
 pub mod lacks;
 pub mod matrix;
+pub mod oracle;
 pub mod peer;
 pub mod ports;
 pub mod process;
