@@ -22,10 +22,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod calc;
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
 pub mod driver;
-pub mod calc;
 pub mod load;
 #[cfg(feature = "net")]
 pub mod net;

@@ -996,15 +996,6 @@ fn what_happens_while_a_large_put_is_converted_counts() {
             ioc.work(NOW);
         }
         assert_eq!(logged(&log), [0, 1]);
-        // One message after the other, without turns.
-        let (mut ioc, log, _, peer) = written(notify, &data);
-        let echo = Header::new(Command::ECHO);
-        let mut bytes = Vec::new();
-        echo.encode(&mut bytes);
-        let mut deframer = Deframer::new(ioc.limits(peer.id));
-        ioc.handle_chunk(NOW, peer.id, &mut deframer, &bytes)
-            .unwrap();
-        assert_eq!((ioc.number("w").unwrap(), logged(&log)), (0.0, [1, 0]));
     }
 }
 

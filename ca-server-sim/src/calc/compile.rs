@@ -128,7 +128,7 @@ impl Compiler {
                 self.waiting.push(Waiting::Op(Op::Binary(binary), priority));
             }
             Follower::Close => return self.close(),
-            Follower::Comma => *self.to_paren(CalcErrorKind::Comma)? += 1,
+            Follower::Comma => *self.emit_to_paren(CalcErrorKind::Comma)? += 1,
             Follower::If => {
                 self.emit_from(1);
                 self.code.push(Op::Unless(None));
@@ -165,7 +165,7 @@ impl Compiler {
     }
 
     fn close(&mut self) -> Step {
-        let commas = *self.to_paren(CalcErrorKind::NotOpen)?;
+        let commas = *self.emit_to_paren(CalcErrorKind::NotOpen)?;
         self.waiting.pop();
         if let Some(Waiting::Many(_, count)) = self.waiting.last_mut() {
             *count = commas + 1;
@@ -174,7 +174,7 @@ impl Compiler {
     }
 
     /// Emits what waits above the innermost `(` and gives the commas in it.
-    fn to_paren(&mut self, none: CalcErrorKind) -> Result<&mut u16, CalcErrorKind> {
+    fn emit_to_paren(&mut self, none: CalcErrorKind) -> Result<&mut u16, CalcErrorKind> {
         while let Some(waiting) = self
             .waiting
             .pop_if(|last| !matches!(last, Waiting::Paren(_)))

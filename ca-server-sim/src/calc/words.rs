@@ -152,7 +152,7 @@ pub(super) fn follower(text: &[u8]) -> Result<(&[u8], Follower), CalcErrorKind> 
     find(OPERATORS, text).ok_or(CalcErrorKind::Syntax)
 }
 
-fn find<'a, T: Copy>(names: Names<T>, text: &'a [u8]) -> Option<(&'a [u8], T)> {
+fn find<T: Copy>(names: Names<T>, text: &[u8]) -> Option<(&[u8], T)> {
     let fits = |(name, what): &(&str, T)| {
         let taken: IResult<_, _, ()> = tag_no_case(*name)(text);
         taken.ok().map(|(rest, _)| (rest, *what))

@@ -289,7 +289,7 @@ impl Run<'_> {
             *at += 1;
             default = Some(*at);
             self.quiet += 1;
-            self.translate(text, at, &behind_value, level + 1, &mut Vec::new());
+            self.skip(text, at, behind_value, level + 1);
             self.quiet -= usize::from(self.quiet > 0);
         }
         let scoped = text.get(*at) == Some(&b',');
@@ -306,6 +306,31 @@ impl Run<'_> {
         );
         if scoped {
             self.macros.leave();
+        }
+    }
+
+    /// Finds the end of a default. A backslash means nothing here, as the reference looks for the end with
+    /// no room for what it reads, and then leaves the escaped character where it is.
+    fn skip(&mut self, text: &[u8], at: &mut usize, stop: [u8; 2], level: usize) {
+        let mut quote = None;
+        while let Some(&byte) = text.get(*at) {
+            self.steps += 1;
+            if stop.contains(&byte) || self.stopped {
+                return;
+            }
+            match (quote, byte, text.get(*at + 1)) {
+                (open, b'$', Some(b'(' | b'{')) if open != Some(b'\'') => {
+                    self.refer(text, at, level, &mut Vec::new());
+                    continue;
+                }
+                (Some(open), _, _) if byte == open => quote = None,
+                (None, b'"' | b'\'', _) => quote = Some(byte),
+                _ => {}
+            }
+            *at += 1;
+            if self.steps > MAX_STEPS {
+                self.stop(b"");
+            }
         }
     }
 
