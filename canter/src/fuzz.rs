@@ -7,6 +7,8 @@ use std::time::Duration;
 use ca_proto::dbr::{EnumStates, NativeType};
 use ca_proto::text::is_plain;
 use ca_proto::{Instant, Timestamp};
+use ca_server_sim::calc::{ARGUMENTS, Expression, Random};
+use ca_server_sim::load::{MAX_EXPANDED, Macros};
 use ca_server_sim::{Ioc, IocBuilder};
 
 use crate::dump;
@@ -31,6 +33,8 @@ pub const TARGETS: &[Target] = &[
     #[cfg(feature = "world")]
     ("ioc_control", crate::ioc::control::fuzz, 8 * MIB),
     ("escapes", escapes, MIB),
+    ("calc", calc, MIB),
+    ("macros", macros, 128 * MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];
@@ -148,6 +152,39 @@ fn escapes(data: &[u8]) {
         text::bytes(text::printable(&lossy).as_bytes()).as_deref(),
         Ok(lossy.as_bytes())
     );
+}
+
+/// Expressions: they are understood or refused, and end.
+fn calc(data: &[u8]) {
+    let expression = match Expression::parse(data) {
+        Ok(expression) => expression,
+        Err(error) => {
+            assert!(error.at <= data.len(), "{error}");
+            return;
+        }
+    };
+    let arguments = std::array::from_fn(|n| n as f64 - 3.5);
+    let mut after = arguments;
+    let mut random = Random::default();
+    let _ = expression.evaluate(&mut after, 1.5, &mut random);
+    let stored = |n: usize| expression.stores() & 1 << n != 0;
+    let changed = |n: usize| arguments[n].to_bits() != after[n].to_bits();
+    assert!((0..ARGUMENTS).all(|n| stored(n) || !changed(n)));
+}
+
+/// Macros: definitions in the first line, and a text. What they become is bounded.
+fn macros(data: &[u8]) {
+    let data = cut(data);
+    let end = data.iter().position(|&byte| byte == b'\n');
+    let (defined, text) = data.split_at(end.unwrap_or(0));
+    let mut macros = Macros::new();
+    macros.define(defined);
+    let expanded = macros.expand(text);
+    // A name that is not defined may come on top.
+    assert!(expanded.text.len() <= 2 * MAX_EXPANDED + 64);
+    for problem in &expanded.problems {
+        assert!(problem.span.1 <= text.len(), "{problem}");
+    }
 }
 
 /// Text that `canter dump` reads.
