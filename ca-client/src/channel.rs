@@ -35,7 +35,7 @@ impl Drop for ChannelInner {
 }
 
 /// The way to one PV. Clones are further handles of the same channel; it is closed when the last
-/// handle and the last [`Subscription`] are dropped.
+/// handle and the last [`Monitor`](crate::Monitor) are dropped.
 ///
 /// A lost channel comes back by itself. Operations on a channel that is not connected wait for
 /// the connection, within the same time-out that holds for their answer; once a request was sent
@@ -201,7 +201,8 @@ impl Channel {
     /// without a right, on another server. False when the client was closed before.
     ///
     /// Only the state at the times when the task runs is looked at; a quick change back and forth
-    /// may go unnoticed; [`changes`](Self::changes) tells it. [`Subscription`]s have connects and disconnects among their items.
+    /// may go unnoticed; [`changes`](Self::changes) tells it. A [`Monitor`](crate::Monitor) has connects and
+    /// disconnects among its items.
     ///
     /// # Examples
     /// ```

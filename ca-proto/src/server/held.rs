@@ -52,7 +52,7 @@ impl Circuit {
     /// Takes note of the buffer of a message that has come in part ([`Deframer::held`]).
     ///
     /// # Errors
-    /// The limit that it exceeds: the driver [abandons](Deframer::abandon) the message and calls
+    /// The limit that it exceeds: the driver [abandons](crate::wire::Deframer::abandon) the message and calls
     /// [`refuse_frame`](Self::refuse_frame).
     ///
     /// [`Deframer::held`]: crate::wire::Deframer::held
