@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
+use ca_proto::ids::{CircuitId, Slots};
 use ca_proto::server::{Subscriber, Turn, Update};
 use ca_proto::wire::message::EventMask;
 
 use crate::db::{Db, Node, PvHandle, ViewKey};
 use crate::field::Field;
-use crate::ioc::Ioc;
+use crate::ioc::{Connection, Ioc};
 use crate::name::Modifiers;
-use crate::record::Record;
+use crate::record::{Record, Subscribers};
 
 /// Units of work for one record before the next one has its turn, and that are always there for the
 /// updates of one request.
@@ -193,12 +194,49 @@ impl Ioc {
         let mut posts = std::mem::take(&mut self.db.posts);
         for post in posts.drain(..) {
             let waits = !self.backlog.is_empty() && self.backlog.has(post.record);
+            if !waits && self.tell_at_once(&post, turn) {
+                continue;
+            }
             let mut publication = Publication::new(post);
             if waits || !self.tell(&mut publication, turn) {
                 self.backlog.push(publication);
             }
         }
         self.db.posts = posts;
+    }
+
+    /// Tells a post if it is about a record of which no field is watched and there is time for all its
+    /// subscribers, which most are; false if nothing is done.
+    fn tell_at_once(&mut self, post: &Post, turn: &mut Turn) -> bool {
+        let Some(record) = self.db.record(post.record) else {
+            return true;
+        };
+        let count = record.subs.len();
+        if record.watched > 0 || post.frozen.is_some() || count >= turn.left() {
+            return false;
+        }
+        if !post.fields.has(Field::Val) {
+            return true;
+        }
+        turn.spend(count);
+        let mut audience = Audience {
+            circuits: &mut self.circuits,
+            woken: &mut self.woken,
+            pressed: &mut self.pressed,
+            db: &self.db,
+            update: Update::new(&record.snapshot),
+            mask: post.mask,
+        };
+        match &record.subs {
+            Subscribers::None => {}
+            Subscribers::One(who, mask) => turn.spend(audience.tell(*who, *mask)),
+            Subscribers::Many(subs) => {
+                for (who, mask) in subs {
+                    turn.spend(audience.tell(*who, *mask));
+                }
+            }
+        }
+        true
     }
 
     /// Goes on with the backlog.
@@ -254,28 +292,54 @@ impl Ioc {
             Some(Node::View(view)) => &view.subs,
             Some(Node::Gone(_)) | None => return true,
         };
+        let mut audience = Audience {
+            circuits: &mut self.circuits,
+            woken: &mut self.woken,
+            pressed: &mut self.pressed,
+            db: &self.db,
+            update,
+            mask: publication.post.mask,
+        };
         for (who, mask) in subs.after(publication.last) {
             if turn.is_over() {
                 return false;
             }
-            turn.spend(1);
             publication.last = Some(who);
-            if !mask.intersects(publication.post.mask) {
-                continue;
-            }
-            if let Some(connection) = self.circuits.get_mut(who.circuit) {
-                connection.circuit.post_through(who.key, update, &self.db);
-                turn.spend(connection.circuit.take_spent());
-                if connection.fresh && !connection.circuit.has_room() {
-                    connection.fresh = false;
-                    self.pressed = true;
-                }
-                if !connection.woken && connection.circuit.has_output() {
-                    connection.woken = true;
-                    self.woken.push_back(who.circuit);
-                }
-            }
+            turn.spend(1 + audience.tell(who, mask));
         }
         true
+    }
+}
+
+/// Subscribers of one node, who are told the same.
+struct Audience<'a> {
+    circuits: &'a mut Slots<CircuitId, Connection>,
+    woken: &'a mut VecDeque<CircuitId>,
+    pressed: &'a mut bool,
+    db: &'a Db,
+    update: Update,
+    mask: EventMask,
+}
+
+impl Audience<'_> {
+    /// Tells one subscriber if its mask has a bit of the event's; returns the units of work.
+    fn tell(&mut self, who: Subscriber, mask: EventMask) -> usize {
+        if !mask.intersects(self.mask) {
+            return 0;
+        }
+        let Some(connection) = self.circuits.get_mut(who.circuit) else {
+            return 0;
+        };
+        let circuit = &mut connection.circuit;
+        circuit.post_through(who.key, self.update, self.db);
+        if connection.fresh && !circuit.has_room() {
+            connection.fresh = false;
+            *self.pressed = true;
+        }
+        if !connection.woken && circuit.has_output() {
+            connection.woken = true;
+            self.woken.push_back(who.circuit);
+        }
+        circuit.take_spent()
     }
 }
