@@ -103,6 +103,16 @@ fn steps(script: &Peer) -> Vec<(String, Vec<String>)> {
     );
 }
 
+/// What an outcome comes to where order does not count: `PROTOCOL.md`, S32. A property event is told to all
+/// fields of a record, by the reference in the order in which clients have subscribed.
+fn in_any_order_of_fields(outcome: &[String]) -> Vec<String> {
+    let mut sorted = outcome.to_vec();
+    for run in sorted.chunk_by_mut(|a, b| a.contains(" property ") && b.contains(" property ")) {
+        run.sort();
+    }
+    sorted
+}
+
 #[test]
 #[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn the_simulated_ioc_does_what_the_real_one_does() {
@@ -121,7 +131,7 @@ fn the_simulated_ioc_does_what_the_real_one_does() {
     let mut different = Vec::new();
     for ((request, expected), (ours, found)) in expected.iter().zip(&found) {
         assert_eq!(request, ours);
-        if expected != found {
+        if in_any_order_of_fields(expected) != in_any_order_of_fields(found) {
             different.push(format!(
                 "{request}\n  real {expected:#?}\n  ours {found:#?}"
             ));

@@ -1,8 +1,7 @@
 //! What the IOC of EPICS Base says and has reaches the users of the tools.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use ca_tests::peer::Python;
 use ca_tests::program::canter;
@@ -56,7 +55,6 @@ fn the_tools_tell_what_the_real_ioc_says() {
     disabled_records_refuse(&tools);
     states_beyond_the_list_have_their_texts(&tools);
     an_empty_long_string_is_empty(&tools);
-    changed_properties_are_told(&tools);
 }
 
 /// `dbPutField` fails while DISP is set, and rsrv says so of a plain write by an exception alone.
@@ -94,22 +92,4 @@ fn an_empty_long_string_is_empty(tools: &Tools<'_>) {
         let out = tools.shown(&["get", &pv]);
         assert_eq!(out, format!("{pv}    INVALID UDF\n"));
     }
-}
-
-fn changed_properties_are_told(tools: &Tools<'_>) {
-    let pv = format!("{PREFIX}:undefined");
-    let mut monitor = command(
-        tools.0,
-        tools.1,
-        &["monitor", "-m", "p", "--count", "2", &pv],
-    );
-    let mut child = monitor.stdout(Stdio::piped()).spawn().expect("it runs");
-    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let mut line = || lines.next().expect("a line").expect("a text");
-    line();
-    tools.run(&["put", &format!("{pv}.EGU"), "mm"]);
-    let told = line();
-    assert!(told.ends_with("*** units mm, were none"), "{told}");
-    line();
-    assert!(child.wait().is_ok_and(|status| status.success()));
 }

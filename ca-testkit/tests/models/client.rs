@@ -149,7 +149,7 @@ fn readers_are_woken_by_two_posters() {
         while last != [2.0; 2] {
             for (key, item) in set.next_batch().await.unwrap() {
                 let of = keys.iter().position(|&known| known == key).unwrap();
-                last[of] = item.value().unwrap_or(last[of]);
+                last[of] = item.value_as::<f64>().unwrap_or(last[of]);
             }
         }
         reader.await.unwrap();

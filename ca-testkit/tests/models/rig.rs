@@ -55,7 +55,7 @@ impl Rig {
         Self { ioc, client }
     }
 
-    pub(crate) async fn channel(&self, pv: &str) -> Channel {
+    pub(crate) async fn connect(&self, pv: &str) -> Channel {
         self.client.connect(pv).await.unwrap()
     }
 
