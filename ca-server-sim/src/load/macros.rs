@@ -16,6 +16,7 @@
 //! reported, and the text ends there.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes that the expansion of one text may have.
 pub const MAX_EXPANDED: usize = 1 << 20;
@@ -48,7 +49,7 @@ pub struct Macros {
 #[derive(Clone, Debug)]
 struct Definition {
     name: Vec<u8>,
-    raw: Vec<u8>,
+    raw: Arc<[u8]>,
     scope: usize,
     /// Its value is being expanded.
     busy: bool,
@@ -61,6 +62,19 @@ pub struct Expanded {
     pub text: Vec<u8>,
     /// What could not be expanded.
     pub problems: Vec<MacroProblem>,
+    /// The references of the text that are not within others, in its order.
+    pub references: Vec<MacroReference>,
+    /// Bytes that were looked at.
+    pub steps: usize,
+}
+
+/// What became of one reference to a macro.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MacroReference {
+    /// First byte of the reference in the text that was expanded, and the one behind its last.
+    pub source: (usize, usize),
+    /// First byte of what took its place in the result, and the one behind its last.
+    pub result: (usize, usize),
 }
 
 /// A macro that could not be expanded, and where in the text that was to be expanded.
@@ -107,7 +121,7 @@ impl Macros {
 
     /// Defines one macro; a later definition of the same name counts.
     pub fn set(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        let (name, raw) = (name.into(), value.into());
+        let (name, raw) = (name.into(), Arc::from(value.into()));
         let scope = self.scope;
         let own = |one: &&mut Definition| one.name == name && one.scope == scope;
         match self.defined.iter_mut().rev().find(own) {
@@ -151,7 +165,7 @@ impl Macros {
 
     /// The value of a macro as it was defined.
     pub fn raw(&self, name: &[u8]) -> Option<&[u8]> {
-        self.find(name).map(|at| self.defined[at].raw.as_slice())
+        self.find(name).map(|at| &*self.defined[at].raw)
     }
 
     fn find(&self, name: &[u8]) -> Option<usize> {
@@ -160,29 +174,35 @@ impl Macros {
 
     /// Expands the macros of a text.
     pub fn expand(&mut self, text: impl AsRef<[u8]>) -> Expanded {
-        let text = text.as_ref();
+        let mut expanded = Expanded::default();
+        self.expand_into(text.as_ref(), &mut expanded);
+        expanded
+    }
+
+    /// Expands the macros of a text in place of what `expanded` had; its buffers are used again.
+    pub fn expand_into(&mut self, text: &[u8], expanded: &mut Expanded) {
+        expanded.text.clear();
+        expanded.problems.clear();
+        expanded.references.clear();
         let mut run = Run {
             macros: self,
-            problems: Vec::new(),
+            problems: &mut expanded.problems,
+            references: &mut expanded.references,
             steps: 0,
             quiet: 0,
             outer: (0, 0),
             stopped: false,
         };
-        let mut out = Vec::with_capacity(text.len());
-        let mut at = 0;
-        run.translate(text, &mut at, b"", 0, &mut out);
-        Expanded {
-            text: out,
-            problems: run.problems,
-        }
+        run.translate(text, &mut 0, b"", 0, &mut expanded.text);
+        expanded.steps = run.steps;
     }
 }
 
 /// One expansion.
 struct Run<'a> {
     macros: &'a mut Macros,
-    problems: Vec<MacroProblem>,
+    problems: &'a mut Vec<MacroProblem>,
+    references: &'a mut Vec<MacroReference>,
     steps: usize,
     /// Above 0 while text is expanded whose mistakes do not count.
     quiet: usize,
@@ -229,11 +249,17 @@ impl Run<'_> {
             }
             match (byte, next) {
                 (b'$', Some(b'(' | b'{')) if quote != Some(b'\'') => {
-                    let start = *at;
+                    let (start, begin) = (*at, out.len());
                     if level == 0 {
                         self.outer = (start, reference_end(text, start));
                     }
                     self.refer(text, at, level, out);
+                    if level == 0 {
+                        self.references.push(MacroReference {
+                            source: (start, *at),
+                            result: (begin, out.len()),
+                        });
+                    }
                 }
                 (b'\\', Some(escaped)) => {
                     if !discard {
@@ -282,6 +308,12 @@ impl Run<'_> {
         };
         let (behind_name, behind_value) = ([b'=', b',', close], [b',', close]);
         *at += 2;
+        if let Some(len) = plain_name(&text[*at..], close) {
+            let name = &text[*at..*at + len];
+            *at += len + 1;
+            self.steps += len + 1;
+            return self.value(name, None, level, out);
+        }
         let mut name = Vec::new();
         self.translate(text, at, &behind_name, level + 1, &mut name);
         let mut default = None;
@@ -364,7 +396,7 @@ impl Run<'_> {
         let kind = match self.macros.find(name) {
             Some(found) if !self.macros.defined[found].busy => {
                 self.macros.defined[found].busy = true;
-                let raw = self.macros.defined[found].raw.clone();
+                let raw = Arc::clone(&self.macros.defined[found].raw);
                 self.translate(&raw, &mut 0, b"", level + 1, out);
                 self.macros.defined[found].busy = false;
                 return;
@@ -386,6 +418,14 @@ impl Run<'_> {
             _ => b",undefined)",
         });
     }
+}
+
+/// The length of a name that is nothing but a name, up to the byte that closes the reference.
+fn plain_name(text: &[u8], close: u8) -> Option<usize> {
+    let plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'.');
+    let len = text.iter().position(|byte| !plain(byte))?;
+    (text[len] == close).then_some(len)
 }
 
 /// The byte behind the parenthesis or brace that closes a reference, for messages.

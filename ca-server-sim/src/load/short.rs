@@ -1,0 +1,69 @@
+//! Bytes that are few in most cases.
+
+use std::fmt;
+use std::ops::Deref;
+
+/// Bytes that stay in place.
+const INLINE: usize = 22;
+
+/// The bytes of a value. Most values of records are a few bytes long, and need no memory of their own.
+#[derive(Clone)]
+pub struct ShortBytes(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    Short(u8, [u8; INLINE]),
+    Long(Box<[u8]>),
+}
+
+impl From<&[u8]> for ShortBytes {
+    fn from(bytes: &[u8]) -> Self {
+        let mut short = [0; INLINE];
+        match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(room), Ok(length)) => {
+                room.copy_from_slice(bytes);
+                Self(Inner::Short(length, short))
+            }
+            _ => Self(Inner::Long(bytes.into())),
+        }
+    }
+}
+
+impl Deref for ShortBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Short(length, short) => short.get(..usize::from(*length)).unwrap_or_default(),
+            Inner::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for ShortBytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for ShortBytes {}
+
+impl fmt::Debug for ShortBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_length_are_kept() {
+        for length in [0, 1, INLINE - 1, INLINE, INLINE + 1, 1000] {
+            let bytes = vec![7; length];
+            assert_eq!(*ShortBytes::from(&*bytes), bytes);
+        }
+        assert!(size_of::<ShortBytes>() <= 24);
+    }
+}
