@@ -1,0 +1,525 @@
+//! The `aSub` record: calls a function of arrays (`aSubRecord.c` of EPICS Base).
+
+use super::prelude::*;
+
+fields! { common::COUNT,
+    VAL => long().asl0(),
+    OVAL => long().special(NoMod).interest(3),
+    INAM => string(41).special(NoMod).interest(1),
+    LFLG => menu("aSubLFLG").interest(1),
+    SUBL => inlink().special(NoMod).interest(1),
+    SNAM => string(41).special(Mod).interest(1),
+    ONAM => string(41).special(NoMod).interest(3),
+    SADR => noaccess().special(NoMod).interest(2),
+    CADR => noaccess().special(NoMod).interest(2),
+    BRSV => menu("menuAlarmSevr").pp().interest(1),
+    PREC => short().prop().interest(1),
+    EFLG => menu("aSubEFLG").initial("1").interest(1),
+    INPA => inlink().interest(1),
+    INPB => inlink().interest(1),
+    INPC => inlink().interest(1),
+    INPD => inlink().interest(1),
+    INPE => inlink().interest(1),
+    INPF => inlink().interest(1),
+    INPG => inlink().interest(1),
+    INPH => inlink().interest(1),
+    INPI => inlink().interest(1),
+    INPJ => inlink().interest(1),
+    INPK => inlink().interest(1),
+    INPL => inlink().interest(1),
+    INPM => inlink().interest(1),
+    INPN => inlink().interest(1),
+    INPO => inlink().interest(1),
+    INPP => inlink().interest(1),
+    INPQ => inlink().interest(1),
+    INPR => inlink().interest(1),
+    INPS => inlink().interest(1),
+    INPT => inlink().interest(1),
+    INPU => inlink().interest(1),
+    A => noaccess().asl0().special(DbAddr).interest(2),
+    B => noaccess().asl0().special(DbAddr).interest(2),
+    C => noaccess().asl0().special(DbAddr).interest(2),
+    D => noaccess().asl0().special(DbAddr).interest(2),
+    E => noaccess().asl0().special(DbAddr).interest(2),
+    F => noaccess().asl0().special(DbAddr).interest(2),
+    G => noaccess().asl0().special(DbAddr).interest(2),
+    H => noaccess().asl0().special(DbAddr).interest(2),
+    I => noaccess().asl0().special(DbAddr).interest(2),
+    J => noaccess().asl0().special(DbAddr).interest(2),
+    K => noaccess().asl0().special(DbAddr).interest(2),
+    L => noaccess().asl0().special(DbAddr).interest(2),
+    M => noaccess().asl0().special(DbAddr).interest(2),
+    N => noaccess().asl0().special(DbAddr).interest(2),
+    O => noaccess().asl0().special(DbAddr).interest(2),
+    P => noaccess().asl0().special(DbAddr).interest(2),
+    Q => noaccess().asl0().special(DbAddr).interest(2),
+    R => noaccess().asl0().special(DbAddr).interest(2),
+    S => noaccess().asl0().special(DbAddr).interest(2),
+    T => noaccess().asl0().special(DbAddr).interest(2),
+    U => noaccess().asl0().special(DbAddr).interest(2),
+    FTA => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTB => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTC => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTD => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTE => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTF => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTG => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTH => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTI => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTJ => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTK => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTL => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTM => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTN => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTO => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTP => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTQ => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTR => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTS => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTT => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTU => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    NOA => ulong().special(NoMod).initial("1").interest(1),
+    NOB => ulong().special(NoMod).initial("1").interest(1),
+    NOC => ulong().special(NoMod).initial("1").interest(1),
+    NOD => ulong().special(NoMod).initial("1").interest(1),
+    NOE => ulong().special(NoMod).initial("1").interest(1),
+    NOF => ulong().special(NoMod).initial("1").interest(1),
+    NOG => ulong().special(NoMod).initial("1").interest(1),
+    NOH => ulong().special(NoMod).initial("1").interest(1),
+    NOI => ulong().special(NoMod).initial("1").interest(1),
+    NOJ => ulong().special(NoMod).initial("1").interest(1),
+    NOK => ulong().special(NoMod).initial("1").interest(1),
+    NOL => ulong().special(NoMod).initial("1").interest(1),
+    NOM => ulong().special(NoMod).initial("1").interest(1),
+    NON => ulong().special(NoMod).initial("1").interest(1),
+    NOO => ulong().special(NoMod).initial("1").interest(1),
+    NOP => ulong().special(NoMod).initial("1").interest(1),
+    NOQ => ulong().special(NoMod).initial("1").interest(1),
+    NOR => ulong().special(NoMod).initial("1").interest(1),
+    NOS => ulong().special(NoMod).initial("1").interest(1),
+    NOT => ulong().special(NoMod).initial("1").interest(1),
+    NOU => ulong().special(NoMod).initial("1").interest(1),
+    NEA => ulong().special(NoMod).initial("1").interest(3),
+    NEB => ulong().special(NoMod).initial("1").interest(3),
+    NEC => ulong().special(NoMod).initial("1").interest(3),
+    NED => ulong().special(NoMod).initial("1").interest(3),
+    NEE => ulong().special(NoMod).initial("1").interest(3),
+    NEF => ulong().special(NoMod).initial("1").interest(3),
+    NEG => ulong().special(NoMod).initial("1").interest(3),
+    NEH => ulong().special(NoMod).initial("1").interest(3),
+    NEI => ulong().special(NoMod).initial("1").interest(3),
+    NEJ => ulong().special(NoMod).initial("1").interest(3),
+    NEK => ulong().special(NoMod).initial("1").interest(3),
+    NEL => ulong().special(NoMod).initial("1").interest(3),
+    NEM => ulong().special(NoMod).initial("1").interest(3),
+    NEN => ulong().special(NoMod).initial("1").interest(3),
+    NEO => ulong().special(NoMod).initial("1").interest(3),
+    NEP => ulong().special(NoMod).initial("1").interest(3),
+    NEQ => ulong().special(NoMod).initial("1").interest(3),
+    NER => ulong().special(NoMod).initial("1").interest(3),
+    NES => ulong().special(NoMod).initial("1").interest(3),
+    NET => ulong().special(NoMod).initial("1").interest(3),
+    NEU => ulong().special(NoMod).initial("1").interest(3),
+    OUTA => outlink().interest(1),
+    OUTB => outlink().interest(1),
+    OUTC => outlink().interest(1),
+    OUTD => outlink().interest(1),
+    OUTE => outlink().interest(1),
+    OUTF => outlink().interest(1),
+    OUTG => outlink().interest(1),
+    OUTH => outlink().interest(1),
+    OUTI => outlink().interest(1),
+    OUTJ => outlink().interest(1),
+    OUTK => outlink().interest(1),
+    OUTL => outlink().interest(1),
+    OUTM => outlink().interest(1),
+    OUTN => outlink().interest(1),
+    OUTO => outlink().interest(1),
+    OUTP => outlink().interest(1),
+    OUTQ => outlink().interest(1),
+    OUTR => outlink().interest(1),
+    OUTS => outlink().interest(1),
+    OUTT => outlink().interest(1),
+    OUTU => outlink().interest(1),
+    VALA => noaccess().asl0().special(DbAddr).interest(2),
+    VALB => noaccess().asl0().special(DbAddr).interest(2),
+    VALC => noaccess().asl0().special(DbAddr).interest(2),
+    VALD => noaccess().asl0().special(DbAddr).interest(2),
+    VALE => noaccess().asl0().special(DbAddr).interest(2),
+    VALF => noaccess().asl0().special(DbAddr).interest(2),
+    VALG => noaccess().asl0().special(DbAddr).interest(2),
+    VALH => noaccess().asl0().special(DbAddr).interest(2),
+    VALI => noaccess().asl0().special(DbAddr).interest(2),
+    VALJ => noaccess().asl0().special(DbAddr).interest(2),
+    VALK => noaccess().asl0().special(DbAddr).interest(2),
+    VALL => noaccess().asl0().special(DbAddr).interest(2),
+    VALM => noaccess().asl0().special(DbAddr).interest(2),
+    VALN => noaccess().asl0().special(DbAddr).interest(2),
+    VALO => noaccess().asl0().special(DbAddr).interest(2),
+    VALP => noaccess().asl0().special(DbAddr).interest(2),
+    VALQ => noaccess().asl0().special(DbAddr).interest(2),
+    VALR => noaccess().asl0().special(DbAddr).interest(2),
+    VALS => noaccess().asl0().special(DbAddr).interest(2),
+    VALT => noaccess().asl0().special(DbAddr).interest(2),
+    VALU => noaccess().asl0().special(DbAddr).interest(2),
+    OVLA => noaccess().asl0().special(NoMod).interest(4),
+    OVLB => noaccess().asl0().special(NoMod).interest(4),
+    OVLC => noaccess().asl0().special(NoMod).interest(4),
+    OVLD => noaccess().asl0().special(NoMod).interest(4),
+    OVLE => noaccess().asl0().special(NoMod).interest(4),
+    OVLF => noaccess().asl0().special(NoMod).interest(4),
+    OVLG => noaccess().asl0().special(NoMod).interest(4),
+    OVLH => noaccess().asl0().special(NoMod).interest(4),
+    OVLI => noaccess().asl0().special(NoMod).interest(4),
+    OVLJ => noaccess().asl0().special(NoMod).interest(4),
+    OVLK => noaccess().asl0().special(NoMod).interest(4),
+    OVLL => noaccess().asl0().special(NoMod).interest(4),
+    OVLM => noaccess().asl0().special(NoMod).interest(4),
+    OVLN => noaccess().asl0().special(NoMod).interest(4),
+    OVLO => noaccess().asl0().special(NoMod).interest(4),
+    OVLP => noaccess().asl0().special(NoMod).interest(4),
+    OVLQ => noaccess().asl0().special(NoMod).interest(4),
+    OVLR => noaccess().asl0().special(NoMod).interest(4),
+    OVLS => noaccess().asl0().special(NoMod).interest(4),
+    OVLT => noaccess().asl0().special(NoMod).interest(4),
+    OVLU => noaccess().asl0().special(NoMod).interest(4),
+    FTVA => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVB => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVC => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVD => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVE => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVF => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVG => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVH => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVI => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVJ => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVK => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVL => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVM => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVN => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVO => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVP => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVQ => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVR => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVS => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVT => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    FTVU => menu("menuFtype").special(NoMod).initial("DOUBLE").interest(1),
+    NOVA => ulong().special(NoMod).initial("1").interest(1),
+    NOVB => ulong().special(NoMod).initial("1").interest(1),
+    NOVC => ulong().special(NoMod).initial("1").interest(1),
+    NOVD => ulong().special(NoMod).initial("1").interest(1),
+    NOVE => ulong().special(NoMod).initial("1").interest(1),
+    NOVF => ulong().special(NoMod).initial("1").interest(1),
+    NOVG => ulong().special(NoMod).initial("1").interest(1),
+    NOVH => ulong().special(NoMod).initial("1").interest(1),
+    NOVI => ulong().special(NoMod).initial("1").interest(1),
+    NOVJ => ulong().special(NoMod).initial("1").interest(1),
+    NOVK => ulong().special(NoMod).initial("1").interest(1),
+    NOVL => ulong().special(NoMod).initial("1").interest(1),
+    NOVM => ulong().special(NoMod).initial("1").interest(1),
+    NOVN => ulong().special(NoMod).initial("1").interest(1),
+    NOVO => ulong().special(NoMod).initial("1").interest(1),
+    NOVP => ulong().special(NoMod).initial("1").interest(1),
+    NOVQ => ulong().special(NoMod).initial("1").interest(1),
+    NOVR => ulong().special(NoMod).initial("1").interest(1),
+    NOVS => ulong().special(NoMod).initial("1").interest(1),
+    NOVT => ulong().special(NoMod).initial("1").interest(1),
+    NOVU => ulong().special(NoMod).initial("1").interest(1),
+    NEVA => ulong().special(NoMod).initial("1").interest(3),
+    NEVB => ulong().special(NoMod).initial("1").interest(3),
+    NEVC => ulong().special(NoMod).initial("1").interest(3),
+    NEVD => ulong().special(NoMod).initial("1").interest(3),
+    NEVE => ulong().special(NoMod).initial("1").interest(3),
+    NEVF => ulong().special(NoMod).initial("1").interest(3),
+    NEVG => ulong().special(NoMod).initial("1").interest(3),
+    NEVH => ulong().special(NoMod).initial("1").interest(3),
+    NEVI => ulong().special(NoMod).initial("1").interest(3),
+    NEVJ => ulong().special(NoMod).initial("1").interest(3),
+    NEVK => ulong().special(NoMod).initial("1").interest(3),
+    NEVL => ulong().special(NoMod).initial("1").interest(3),
+    NEVM => ulong().special(NoMod).initial("1").interest(3),
+    NEVN => ulong().special(NoMod).initial("1").interest(3),
+    NEVO => ulong().special(NoMod).initial("1").interest(3),
+    NEVP => ulong().special(NoMod).initial("1").interest(3),
+    NEVQ => ulong().special(NoMod).initial("1").interest(3),
+    NEVR => ulong().special(NoMod).initial("1").interest(3),
+    NEVS => ulong().special(NoMod).initial("1").interest(3),
+    NEVT => ulong().special(NoMod).initial("1").interest(3),
+    NEVU => ulong().special(NoMod).initial("1").interest(3),
+    ONVA => ulong().special(NoMod).initial("1").interest(4),
+    ONVB => ulong().special(NoMod).initial("1").interest(4),
+    ONVC => ulong().special(NoMod).initial("1").interest(4),
+    ONVD => ulong().special(NoMod).initial("1").interest(4),
+    ONVE => ulong().special(NoMod).initial("1").interest(4),
+    ONVF => ulong().special(NoMod).initial("1").interest(4),
+    ONVG => ulong().special(NoMod).initial("1").interest(4),
+    ONVH => ulong().special(NoMod).initial("1").interest(4),
+    ONVI => ulong().special(NoMod).initial("1").interest(4),
+    ONVJ => ulong().special(NoMod).initial("1").interest(4),
+    ONVK => ulong().special(NoMod).initial("1").interest(4),
+    ONVL => ulong().special(NoMod).initial("1").interest(4),
+    ONVM => ulong().special(NoMod).initial("1").interest(4),
+    ONVN => ulong().special(NoMod).initial("1").interest(4),
+    ONVO => ulong().special(NoMod).initial("1").interest(4),
+    ONVP => ulong().special(NoMod).initial("1").interest(4),
+    ONVQ => ulong().special(NoMod).initial("1").interest(4),
+    ONVR => ulong().special(NoMod).initial("1").interest(4),
+    ONVS => ulong().special(NoMod).initial("1").interest(4),
+    ONVT => ulong().special(NoMod).initial("1").interest(4),
+    ONVU => ulong().special(NoMod).initial("1").interest(4),
+}
+
+/// The record type.
+pub(crate) const TYPE: TypeDef = TypeDef {
+    name: "aSub",
+    fields: FIELDS,
+    devices: &[],
+    support: &SUPPORT,
+};
+
+const SUPPORT: Support = Support {
+    prepare,
+    init,
+    process,
+    special: Some(special),
+    array,
+    stored,
+    meta,
+    ..Support::HOLDER
+};
+
+use super::waveform::element;
+
+/// Inputs there are, and outputs.
+const COUNT: u16 = 21;
+/// Status of a function that there is not (`S_db_BadSub`).
+const BAD_SUB: i32 = (511 << 16) | 35;
+/// Stages: 0 begins, 1 to 21 have an input, 30 has SUBL, 31 has written.
+const NAMED: u8 = 30;
+const WRITTEN: u8 = 31;
+
+fn prepare(cx: &mut Cx<'_>) {
+    let mut last: Option<(Dbf, u32, Val)> = None;
+    for [ft, no, ne, val] in [[FTA, NOA, NEA, A], [FTVA, NOVA, NEVA, VALA]] {
+        for n in 0..COUNT {
+            let dbf = element(cx.u16(ft + n));
+            let count = cx.u32(no + n).max(1);
+            cx.set(no + n, count);
+            cx.set(ne + n, count);
+            // Those that are alike share their zeros.
+            let zeros = match last.take() {
+                Some((like, length, zeros)) if (like, length) == (dbf, count) => zeros,
+                _ => zeros(dbf, count),
+            };
+            cx.set(val + n, zeros.clone());
+            last = Some((dbf, count, zeros));
+        }
+    }
+    for n in 0..COUNT {
+        cx.copy(NEVA + n, ONVA + n);
+    }
+}
+
+fn zeros(dbf: Dbf, count: u32) -> Val {
+    let all = std::iter::repeat_n(Val::zero(dbf), count as usize);
+    Array::collect(all, dbf, count as usize, &Conversion::PLAIN).map_or(Val::None, Val::from)
+}
+
+fn init(cx: &mut Cx<'_>) {
+    cx.load(SUBL, SNAM);
+    for n in 0..COUNT {
+        let (dbf, room) = (element(cx.u16(FTA + n)), cx.u32(NOA + n) as usize);
+        if let Some(val) = cx.constant_array(INPA + n, dbf, room)
+            && val.count() > 0
+        {
+            cx.set(NEA + n, val.count() as u32);
+            cx.set(A + n, val);
+        }
+    }
+    let name = String::from_utf8_lossy(cx.text(INAM)).into_owned();
+    if !name.is_empty() && cx.call(&name).is_none() {
+        cx.warn_missing("INAM", &name);
+        return;
+    }
+    if cx.u16(LFLG) == 0 && !cx.text(SNAM).is_empty() && !look_up(cx) {
+        return;
+    }
+    cx.copy(SNAM, ONAM);
+    cx.copy(VAL, OVAL);
+    for n in 0..COUNT {
+        cx.copy(NEVA + n, ONVA + n);
+        cx.copy(VALA + n, OVLA + n);
+    }
+}
+
+/// Whether the function of SNAM is one that there is.
+fn look_up(cx: &mut Cx<'_>) -> bool {
+    let name = String::from_utf8_lossy(cx.text(SNAM)).into_owned();
+    let found = cx.has_function(&name);
+    cx.set(SADR, if found { Val::text(&name) } else { Val::None });
+    if !found && !name.is_empty() {
+        cx.warn_missing("SNAM", &name);
+    }
+    found
+}
+
+fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
+    match stage {
+        0 if cx.u16(LFLG) == 1 => {
+            cx.want_into(SUBL, SNAM);
+            Flow::Then(NAMED)
+        }
+        WRITTEN => monitor(cx),
+        NAMED => {
+            let named = !cx.any_failed() && find_again(cx);
+            if named { read(cx, 0) } else { finish(cx, None) }
+        }
+        0 => read(cx, 0),
+        stage => {
+            let n = u16::from(stage) - 1;
+            match cx.got().first().cloned() {
+                Some(Got::Val(val)) => {
+                    cx.set(NEA + n, val.count() as u32);
+                    cx.set(A + n, val);
+                    read(cx, n + 1)
+                }
+                // The rest is not read.
+                _ => finish(cx, None),
+            }
+        }
+    }
+}
+
+/// SUBL may have given another name; whether there is such a function.
+fn find_again(cx: &mut Cx<'_>) -> bool {
+    if cx.text(SNAM).is_empty() || cx.text(SNAM) == cx.text(ONAM) {
+        return true;
+    }
+    let name = String::from_utf8_lossy(cx.text(SNAM)).into_owned();
+    if !cx.has_function(&name) {
+        cx.warn_missing("SNAM", &name);
+        return false;
+    }
+    cx.set(SADR, Val::text(&name));
+    cx.copy(SNAM, ONAM);
+    true
+}
+
+/// Reads the inputs from this one on, then calls the function.
+fn read(cx: &mut Cx<'_>, from: u16) -> Flow {
+    if let Some(n) = (from..COUNT).find(|&n| !cx.is_constant(INPA + n)) {
+        let (dbf, room) = (element(cx.u16(FTA + n)), cx.u32(NOA + n) as usize);
+        cx.want_array(INPA + n, dbf, room);
+        return Flow::Then(n as u8 + 1);
+    }
+    let status = if cx.text(SNAM).is_empty() { 0 } else { call(cx) };
+    cx.set(VAL, status);
+    finish(cx, Some(status))
+}
+
+/// `do_sub`
+fn call(cx: &mut Cx<'_>) -> i32 {
+    let name = match cx.get(SADR) {
+        Val::String(name) => String::from_utf8_lossy(&name).into_owned(),
+        _ => String::new(),
+    };
+    let Some(status) = cx.call(&name) else {
+        cx.alarm(stat::BAD_SUB, 3);
+        return BAD_SUB;
+    };
+    if status < 0 {
+        let severity = cx.u16(BRSV);
+        cx.alarm(stat::SOFT, severity);
+    } else {
+        cx.set_udf(false);
+    }
+    status
+}
+
+fn finish(cx: &mut Cx<'_>, status: Option<i32>) -> Flow {
+    cx.timestamp();
+    if status == Some(0) {
+        for n in 0..COUNT {
+            if !cx.is_constant(OUTA + n) {
+                let val = cx.get(VALA + n);
+                cx.want_put(OUTA + n, val);
+            }
+        }
+    }
+    Flow::Then(WRITTEN)
+}
+
+fn monitor(cx: &mut Cx<'_>) -> Flow {
+    let mask = cx.reset_alarms().union(EventMask::VALUE).union(EventMask::LOG);
+    if cx.i32(VAL) != cx.i32(OVAL) {
+        cx.post(VAL, mask);
+        cx.copy(VAL, OVAL);
+    }
+    for n in 0..COUNT {
+        match cx.u16(EFLG) {
+            1 => {
+                let longer = cx.u32(NEVA + n) != cx.u32(ONVA + n);
+                if longer || cx.get(VALA + n) != cx.get(OVLA + n) {
+                    cx.copy(VALA + n, OVLA + n);
+                    cx.post(VALA + n, mask);
+                    if longer {
+                        cx.copy(NEVA + n, ONVA + n);
+                        cx.post(NEVA + n, mask);
+                    }
+                }
+            }
+            2 => {
+                cx.post(VALA + n, mask);
+                cx.post(NEVA + n, mask);
+            }
+            _ => {}
+        }
+    }
+    Flow::Done
+}
+
+fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
+    if field == SNAM && after && cx.u16(LFLG) == 0 && !look_up(cx) && !cx.text(SNAM).is_empty() {
+        return Err(PutError::Refused);
+    }
+    Ok(())
+}
+
+/// The fields of an array: type, room, elements.
+fn fields_of(field: u16) -> Option<[u16; 3]> {
+    let of = |first: u16| field.checked_sub(first).filter(|&n| n < COUNT);
+    of(A)
+        .map(|n| [FTA + n, NOA + n, NEA + n])
+        .or_else(|| of(VALA).map(|n| [FTVA + n, NOVA + n, NEVA + n]))
+}
+
+fn array(view: &View<'_>, field: u16) -> Option<ArrayShape> {
+    fields_of(field).map(|[ft, no, _]| ArrayShape {
+        dbf: element(view.u16(ft)),
+        capacity: view.get(no).as_u32() as usize,
+    })
+}
+
+fn stored(cx: &mut Cx<'_>, field: u16, count: usize) {
+    if let Some([_, _, ne]) = fields_of(field) {
+        cx.set(ne, count as u32);
+    }
+}
+
+fn meta(view: &View<'_>, field: u16, meta: &mut Meta) {
+    meta.control = crate::record::support::range(view.of().field(field).dbf);
+    let prec = view.i32(PREC) as i16;
+    let of = |first: u16| field.checked_sub(first).filter(|&n| n < COUNT);
+    let link = of(A).map(|n| INPA + n).or_else(|| of(VALA).map(|n| OUTA + n));
+    let Some(link) = link else {
+        meta.precision = Some(limits::precision(view, field, false, prec));
+        return;
+    };
+    meta.precision = Some(prec);
+    if let Some(linked) = view.linked_meta(link) {
+        meta.units = linked.units;
+        meta.display = linked.display;
+        meta.alarm = linked.alarm;
+        meta.precision = linked.precision.or(meta.precision);
+    }
+}
