@@ -1,0 +1,637 @@
+//! The records of an IOC: adding, starting and finding them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use ca_proto::dbr::ConvertError;
+use ca_proto::text::parse::strtod;
+use ca_proto::{Instant, Timestamp};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+
+use super::chain::{Chain, When};
+use super::cx::{Cx, DEVICE, View};
+use super::event::{Post, Seen};
+use super::function::Function;
+use super::notify::Notifies;
+use super::scan::{Scans, Timer};
+use crate::calc::{CalcError, Expression, Random};
+use crate::record::{
+    Choices, Conversion, Dbf, Field, Id, Link, LinkError, LinkProcess, LinkTo, Part, PvLink,
+    Record, RecordType, Schema, Special, Val, common,
+};
+
+/// What a PV of another IOC has, for a link to it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RemoteValue {
+    /// Its value.
+    pub val: Val,
+    /// Status of its alarm.
+    pub stat: u16,
+    /// Severity of its alarm.
+    pub sevr: u16,
+    /// When it was posted.
+    pub time: Timestamp,
+}
+
+/// Links to PVs of other IOCs: what a driver with a client of its own provides. Without one such links are
+/// disconnected.
+pub trait RemoteLinks: Send + std::fmt::Debug {
+    /// The newest value of a PV; `None` while it is not connected.
+    fn get(&mut self, target: &str) -> Option<RemoteValue>;
+    /// Writes a PV; whether it is connected.
+    fn put(&mut self, target: &str, val: &Val) -> bool;
+}
+
+/// Why a record was not added.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// There is no such record type.
+    #[error("there is no record type {0}")]
+    NoType(String),
+    /// The name is taken.
+    #[error("there is a record {0} already")]
+    Exists(String),
+    /// The name is empty, or longer than a record's may be.
+    #[error("{0:?} cannot be the name of a record: it has 1 to 60 bytes")]
+    Name(String),
+    /// An alias of nothing.
+    #[error("there is no record {0}")]
+    NoRecord(String),
+    /// More records than numbers.
+    #[error("there are too many records")]
+    TooMany,
+}
+
+/// Why a field was not set.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FieldError {
+    /// The record type has no such field.
+    #[error("record type {of} has no field {field}")]
+    NoField {
+        /// The record type.
+        of: String,
+        /// The field.
+        field: String,
+    },
+    /// The field is not for files.
+    #[error("field {0} cannot be set")]
+    NoAccess(String),
+    /// The value cannot be the field's.
+    #[error("field {field} cannot be \"{value}\": {why}")]
+    Value {
+        /// The field.
+        field: String,
+        /// The text.
+        value: String,
+        /// Why not.
+        why: ConvertError,
+    },
+    /// The text is longer than the field.
+    #[error("field {field} has room for {room} bytes")]
+    TooLong {
+        /// The field.
+        field: String,
+        /// Bytes.
+        room: u16,
+    },
+    /// The text is no expression.
+    #[error("field {field} cannot be \"{value}\": {why}")]
+    Calc {
+        /// The field.
+        field: String,
+        /// The text.
+        value: String,
+        /// Why not.
+        why: CalcError,
+    },
+    /// The value is no link.
+    #[error("field {field} cannot be \"{value}\": {why}")]
+    Link {
+        /// The field.
+        field: String,
+        /// The text.
+        value: String,
+        /// Why not.
+        why: LinkError,
+    },
+}
+
+/// Something that the start found, for the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InitNote {
+    /// The record.
+    pub record: Box<str>,
+    /// What is the matter.
+    pub text: String,
+}
+
+/// Who follows a field: its link's process option, and the record that has the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Follower {
+    pub id: Id,
+    pub link: u16,
+    pub when: When,
+}
+
+/// The `info`s of a record: name and value.
+type Infos = Vec<(Box<str>, Box<str>)>;
+
+/// The records of an IOC, and what happens with them.
+#[derive(Debug)]
+pub struct Records {
+    pub(super) schema: Arc<Schema>,
+    pub(super) records: Vec<Record>,
+    names: HashTable<Id>,
+    hasher: DefaultHashBuilder,
+    aliases: HashMap<Box<str>, Id>,
+    infos: HashMap<Id, Infos>,
+    pub(super) chain: Chain,
+    pub(super) scans: Scans,
+    pub(super) timers: BTreeMap<(Instant, u64), (Id, Timer)>,
+    pub(super) next_timer: u64,
+    /// The timers of records that run `callback`.
+    pub(super) callbacks: HashMap<Id, (Instant, u64)>,
+    pub(super) states: super::json_link::DbStates,
+    pub(super) functions: HashMap<Box<str>, Function>,
+    /// Names of functions that were said to be missing.
+    pub(super) missing: HashSet<Box<str>>,
+    pub(super) followers: HashMap<(Id, u16), Vec<Follower>>,
+    /// What links that follow were told last, by record and link.
+    pub(super) seen: HashMap<(Id, u16), Seen>,
+    /// Records whose access security group was changed.
+    pub(super) regrouped: Vec<Id>,
+    /// What records follow by name, by record and slot.
+    followed_names: HashMap<(Id, u16), (Id, u16)>,
+    pub(super) notifies: Notifies,
+    pub(super) posts: VecDeque<Post>,
+    pub(super) now: Instant,
+    pub(super) clock: Timestamp,
+    pub(super) random: Random,
+    pub(super) remote: Option<Box<dyn RemoteLinks>>,
+    pub(super) environment: HashMap<Box<str>, Box<str>>,
+    pub(super) notes: Vec<InitNote>,
+    pub(super) lines: VecDeque<String>,
+    pub(super) started: bool,
+}
+
+impl Records {
+    /// No records yet.
+    pub fn new(schema: Arc<Schema>) -> Self {
+        Self {
+            scans: Scans::new(&schema),
+            schema,
+            records: Vec::new(),
+            names: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            aliases: HashMap::new(),
+            infos: HashMap::new(),
+            chain: Chain::default(),
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            callbacks: HashMap::new(),
+            states: super::json_link::DbStates::new(),
+            functions: HashMap::new(),
+            missing: HashSet::new(),
+            followers: HashMap::new(),
+            seen: HashMap::new(),
+            regrouped: Vec::new(),
+            followed_names: HashMap::new(),
+            notifies: Notifies::default(),
+            posts: VecDeque::new(),
+            now: Instant::ZERO,
+            clock: Timestamp::UNDEFINED,
+            random: Random::default(),
+            remote: None,
+            environment: HashMap::new(),
+            notes: Vec::new(),
+            lines: VecDeque::new(),
+            started: false,
+        }
+    }
+
+    /// The record types.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Connects links to PVs of other IOCs.
+    pub fn set_remote(&mut self, remote: Box<dyn RemoteLinks>) {
+        self.remote = Some(remote);
+    }
+
+    /// A variable of the environment, as device support `getenv` reads it. The environment of the process
+    /// is not looked at.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.into(), value.into());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Adds a record. Its fields are set by [`Self::set_field`], before the start.
+    ///
+    /// # Errors
+    /// [`AddError`]
+    pub fn add(&mut self, of: &str, name: &str) -> Result<u32, AddError> {
+        let kind = self
+            .schema
+            .find(of)
+            .ok_or_else(|| AddError::NoType(of.to_owned()))?;
+        let id = Id::try_from(self.records.len()).map_err(|_| AddError::TooMany)?;
+        self.check_name(name)?;
+        let mut record = Record::new(name, kind);
+        let record_type = self.schema.record_type(kind);
+        // A site's `.dbd` may begin them otherwise.
+        for index in [common::UDFS, common::DISP, common::UDF] {
+            record.set(record_type, index, record_type.field(index).default.clone());
+        }
+        let hash = self.hasher.hash_one(name);
+        self.records.push(record);
+        let (records, hasher) = (&self.records, &self.hasher);
+        let hash_of =
+            |&id: &Id| hasher.hash_one(records.get(id as usize).map_or("", |record| &*record.name));
+        self.names.insert_unique(hash, id, hash_of);
+        Ok(id)
+    }
+
+    /// Gives a record another name.
+    ///
+    /// # Errors
+    /// [`AddError`]
+    pub fn add_alias(&mut self, of: &str, name: &str) -> Result<(), AddError> {
+        let id = self
+            .find(of)
+            .ok_or_else(|| AddError::NoRecord(of.to_owned()))?;
+        self.check_name(name)?;
+        self.aliases.insert(name.into(), id);
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), AddError> {
+        if name.is_empty() || name.len() > 60 {
+            return Err(AddError::Name(name.to_owned()));
+        }
+        match self.find(name) {
+            Some(_) => Err(AddError::Exists(name.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers an `info`; of two with the same name the last one counts.
+    pub fn set_info(&mut self, id: u32, name: &str, value: &str) {
+        let infos = self.infos.entry(id).or_default();
+        match infos.iter_mut().find(|(have, _)| **have == *name) {
+            Some((_, have)) => *have = value.into(),
+            None => infos.push((name.into(), value.into())),
+        }
+    }
+
+    /// An `info` of a record.
+    pub fn info(&self, id: u32, name: &str) -> Option<&str> {
+        let found = self
+            .infos
+            .get(&id)?
+            .iter()
+            .find(|(have, _)| **have == *name);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// A record by its name or an alias.
+    pub fn find(&self, name: &str) -> Option<u32> {
+        let is = |&id: &Id| {
+            self.records
+                .get(id as usize)
+                .is_some_and(|record| *record.name == *name)
+        };
+        let found = self.names.find(self.hasher.hash_one(name), is);
+        found.or_else(|| self.aliases.get(name)).copied()
+    }
+
+    /// A field as links and clients name it, `record`, `record.` or `record.FIELD`.
+    pub fn find_field(&self, name: &str) -> Option<(u32, u16)> {
+        let (record, field) = name.split_once('.').unwrap_or((name, ""));
+        let (field, _) = Part::split(field);
+        let id = self.find(record)?;
+        let of = self.type_of(id);
+        let index = if field.is_empty() {
+            of.value
+        } else {
+            of.find(field)
+        };
+        Some((id, index?))
+    }
+
+    /// The type of a record.
+    pub fn type_of(&self, id: u32) -> &Arc<RecordType> {
+        self.schema.record_type(self.record(id).kind)
+    }
+
+    /// The name of a record.
+    pub fn name_of(&self, id: u32) -> &str {
+        &self.record(id).name
+    }
+
+    /// Numbers of records come from [`Self::find`] and [`Self::add`], and records stay.
+    pub(super) fn record(&self, id: Id) -> &Record {
+        &self.records[id as usize]
+    }
+
+    pub(super) fn record_mut(&mut self, id: Id) -> &mut Record {
+        &mut self.records[id as usize]
+    }
+
+    pub(super) fn view(&self, id: Id) -> View<'_> {
+        View::new(self, id)
+    }
+
+    /// Sets a field as a file does (`dbPutString` of EPICS Base): a number, a text, the text of a choice or
+    /// its number, a link. Setting VAL makes the record defined.
+    ///
+    /// # Errors
+    /// [`FieldError`]
+    pub fn set_field(&mut self, id: u32, field: &str, value: &str) -> Result<(), FieldError> {
+        let of = self.type_of(id).clone();
+        let no_field = || FieldError::NoField {
+            of: of.name.to_string(),
+            field: field.to_owned(),
+        };
+        let index = of.find(field).ok_or_else(no_field)?;
+        let info = of.field(index);
+        let val = match info.dbf {
+            Dbf::NoAccess => return Err(FieldError::NoAccess(field.to_owned())),
+            kind @ (Dbf::InLink | Dbf::OutLink | Dbf::FwdLink) => {
+                let why = |why| FieldError::Link {
+                    field: field.to_owned(),
+                    value: value.to_owned(),
+                    why,
+                };
+                Val::Link(Arc::new(Link::parse(value, kind).map_err(why)?))
+            }
+            _ => self.file_value(&of, info, value)?,
+        };
+        let record = self.record_mut(id);
+        record.set(&of, index, val);
+        if Some(index) == of.value {
+            record.udf = 0;
+        }
+        Ok(())
+    }
+
+    /// A value of a file that is no link (`dbPutString`, `dbPutStringNum`).
+    fn file_value(&self, of: &RecordType, info: &Field, value: &str) -> Result<Val, FieldError> {
+        let refused = |why| FieldError::Value {
+            field: info.name.to_string(),
+            value: value.to_owned(),
+            why,
+        };
+        match info.dbf {
+            Dbf::String if value.len() >= usize::from(info.size) => Err(FieldError::TooLong {
+                field: info.name.to_string(),
+                room: info.size.saturating_sub(1),
+            }),
+            Dbf::String => {
+                if info.special == Special::Calc {
+                    let why = |why| FieldError::Calc {
+                        field: info.name.to_string(),
+                        value: value.to_owned(),
+                        why,
+                    };
+                    Expression::parse(value).map_err(why)?;
+                }
+                Ok(Val::text(value))
+            }
+            dbf @ (Dbf::Menu | Dbf::Device) => {
+                let choices = self.schema.choices(of, info);
+                let how = Conversion {
+                    choices,
+                    ..Conversion::PLAIN
+                };
+                let number = |_| {
+                    integer(value)
+                        .and_then(|n| u16::try_from(n).ok())
+                        .filter(|&n| match choices {
+                            Choices::Texts(all) => {
+                                usize::from(n) <= all.len() || all.is_empty() || n == u16::MAX
+                            }
+                            _ => true,
+                        })
+                };
+                let found = Val::text(value).convert(dbf, &how);
+                found
+                    .or_else(|why| number(why).map(Val::Enum).ok_or(why))
+                    .map_err(refused)
+            }
+            dbf if dbf.is_real() => {
+                let text = value.trim_ascii();
+                let text = if text.is_empty() { "0" } else { text };
+                match strtod(text.as_bytes()) {
+                    Ok((number, length)) if length == text.len() => Val::Double(number)
+                        .convert(dbf, &Conversion::PLAIN)
+                        .map_err(refused),
+                    Ok(_) => Err(refused(ConvertError::NotANumber)),
+                    Err(error) => Err(refused(error.into())),
+                }
+            }
+            // Numbers beyond the range wrap around (`dbConvertStrict` is off).
+            dbf => match integer(value) {
+                Some(number) => Val::Int64(number as i64)
+                    .convert(dbf, &Conversion::PLAIN)
+                    .map_err(refused),
+                None => Err(refused(ConvertError::NotANumber)),
+            },
+        }
+    }
+
+    /// Starts the records: constant links are loaded, links find their records, scans begin, and records
+    /// with PINI wait to be processed. Time is this from now on.
+    pub fn start(&mut self, now: Instant, clock: Timestamp) -> Vec<InitNote> {
+        self.set_time(now, clock);
+        for id in self.ids() {
+            self.prepare(id);
+        }
+        for id in self.ids() {
+            self.connect(id);
+        }
+        for id in self.ids() {
+            Cx::with(self, id, |cx, support| (support.init)(cx));
+            self.record_mut(id).fields.shrink();
+        }
+        self.started = true;
+        for id in self.ids() {
+            self.scan_add(id);
+        }
+        self.process_at_start();
+        std::mem::take(&mut self.notes)
+    }
+
+    fn ids(&self) -> std::ops::Range<Id> {
+        // At most as many as there are numbers (`add`).
+        0..self.records.len() as Id
+    }
+
+    fn prepare(&mut self, id: Id) {
+        let of = self.type_of(id).clone();
+        let record = self.record_mut(id);
+        record.pact = false;
+        if record.udf != 0 && record.stat == 17 {
+            record.sevr = record.udfs;
+        }
+        let device = record.held(&of, common::DTYP).as_u16();
+        if device != 0 {
+            record.set(&of, DEVICE, Val::UShort(device));
+        }
+        if of
+            .devices
+            .get(usize::from(device))
+            .is_some_and(|device| !device.known)
+        {
+            self.record_mut(id).dead = true;
+            let text = format!(
+                "device support \"{}\" is not simulated",
+                of.device_names[usize::from(device)]
+            );
+            self.note(id, text);
+        }
+        Cx::with(self, id, |cx, support| (support.prepare)(cx));
+    }
+
+    pub(super) fn note(&mut self, id: Id, text: String) {
+        let record = self.record(id).name.clone();
+        self.notes.push(InitNote { record, text });
+    }
+
+    /// All links of a record look for their targets.
+    fn connect(&mut self, id: Id) {
+        let of = self.type_of(id).clone();
+        for (field, index) in of.fields.iter().zip(0..) {
+            if field.dbf.is_link() {
+                self.connect_link(id, index);
+            }
+        }
+    }
+
+    /// A link looks for its target, and follows it if it is one that does.
+    pub(super) fn connect_link(&mut self, id: Id, index: u16) {
+        let Some(Val::Link(link)) = self.record(id).fields.get(index) else {
+            return;
+        };
+        let Link::Pv(pv) = &**link else {
+            return;
+        };
+        let to = match self.find_field(&pv.target) {
+            Some((to, field)) => LinkTo::Local(to, field),
+            None => LinkTo::Remote,
+        };
+        let process = pv.process;
+        let link = Link::Pv(PvLink { to, ..pv.clone() });
+        let of = self.type_of(id).clone();
+        self.record_mut(id)
+            .set(&of, index, Val::Link(Arc::new(link)));
+        let when = match process {
+            LinkProcess::Change => When::Always,
+            LinkProcess::ChangeIfPassive => When::Passive,
+            _ => return,
+        };
+        if let LinkTo::Local(to, field) = to {
+            self.record_mut(to).followed = true;
+            self.followers
+                .entry((to, field))
+                .or_default()
+                .push(Follower {
+                    id,
+                    link: index,
+                    when,
+                });
+            self.see(id, index, to, field);
+            self.follow_once(id, index, when);
+        }
+    }
+
+    /// A record with SCAN `I/O Intr` follows a PV by its name, in place of the one of this slot.
+    pub(super) fn follow_pv(&mut self, id: Id, slot: u16, name: &str) {
+        let old = self.followed_names.remove(&(id, slot));
+        if let Some(followers) = old.and_then(|old| self.followers.get_mut(&old)) {
+            followers.retain(|follower| follower.id != id || follower.link != slot);
+        }
+        if let Some((to, field)) = self.find_field(name) {
+            self.record_mut(to).followed = true;
+            let when = When::Interrupt;
+            let follower = Follower {
+                id,
+                link: slot,
+                when,
+            };
+            self.followers
+                .entry((to, field))
+                .or_default()
+                .push(follower);
+            self.followed_names.insert((id, slot), (to, field));
+        }
+    }
+
+    /// A link that is written anew follows nothing any more.
+    pub(super) fn disconnect_link(&mut self, id: Id, index: u16) {
+        if let Some(Val::Link(link)) = self.record(id).fields.get(index)
+            && let Link::Pv(pv) = &**link
+            && let LinkTo::Local(to, field) = pv.to
+            && let Some(followers) = self.followers.get_mut(&(to, field))
+        {
+            followers.retain(|follower| follower.id != id || follower.link != index);
+            self.seen.remove(&(id, index));
+        }
+    }
+
+    /// Whether somebody subscribes to fields of a record: only then its posts are kept.
+    pub fn set_watched(&mut self, id: u32, watched: bool) {
+        self.record_mut(id).watched = watched;
+    }
+
+    /// Records whose field ASG was written since this was asked last: who may do what with them is another
+    /// question now (`asChangeGroup`).
+    pub fn take_regrouped(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.regrouped)
+    }
+
+    /// Lines for the log: traces (TPRO), device support `stdio`.
+    pub fn take_lines(&mut self) -> impl Iterator<Item = String> + '_ {
+        self.lines.drain(..)
+    }
+}
+
+/// An integer and nothing else, with the prefixes of C (`epicsParseInt64`, `epicsParseUInt64`); nothing
+/// is 0.
+fn integer(text: &str) -> Option<i128> {
+    let text = text.trim_ascii();
+    let (negative, digits) = match text.as_bytes() {
+        [] => return Some(0),
+        [b'-', ..] => (true, text.get(1..)?),
+        [b'+', ..] => (false, text.get(1..)?),
+        _ => (false, text),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let hexadecimal = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"));
+    let magnitude = match (hexadecimal, digits.strip_prefix('0')) {
+        (Some(digits), _) => u64::from_str_radix(digits, 16).ok()?,
+        (None, Some(digits)) if !digits.is_empty() => u64::from_str_radix(digits, 8).ok()?,
+        _ => digits.parse().ok()?,
+    };
+    Some(if negative {
+        -i128::from(magnitude)
+    } else {
+        i128::from(magnitude)
+    })
+}

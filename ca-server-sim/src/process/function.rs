@@ -1,0 +1,116 @@
+//! Functions that `sub` and `aSub` records call (`registryFunction.h` of EPICS Base).
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::cx::Cx;
+use super::database::Records;
+use crate::record::{Array, Conversion, Dbf, Val};
+
+/// A function of `sub` and `aSub` records: it reads the record's fields, sets others, and returns a
+/// status. One below 0 raises the alarm of BRSV; an `aSub` writes through its OUT links if it is 0.
+#[derive(Clone)]
+pub struct Function(Arc<dyn Fn(&mut Call<'_, '_>) -> i32 + Send + Sync>);
+
+impl Function {
+    /// Makes a function.
+    pub fn new(function: impl Fn(&mut Call<'_, '_>) -> i32 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+}
+
+impl Deref for Function {
+    type Target = dyn Fn(&mut Call<'_, '_>) -> i32 + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Function")
+    }
+}
+
+/// The record that calls a function.
+#[derive(Debug)]
+pub struct Call<'a, 'b> {
+    cx: &'a mut Cx<'b>,
+}
+
+impl<'a, 'b> Call<'a, 'b> {
+    pub(super) const fn new(cx: &'a mut Cx<'b>) -> Self {
+        Self { cx }
+    }
+
+    /// The name of the record.
+    pub fn name(&self) -> String {
+        let name = self.cx.get(crate::record::common::NAME);
+        String::from_utf8_lossy(name.as_text()).into_owned()
+    }
+
+    /// The value of a field: a number, a text, an array. `None` if there is no such field.
+    pub fn get(&self, field: &str) -> Option<Val> {
+        Some(self.cx.get(self.cx.of().find(field)?))
+    }
+
+    /// A field as a real number; 0 for what is none.
+    pub fn number(&self, field: &str) -> f64 {
+        self.get(field)
+            .and_then(|val| val.first())
+            .map_or(0.0, |val| val.as_f64())
+    }
+
+    /// The elements of a field as real numbers.
+    pub fn numbers(&self, field: &str) -> Vec<f64> {
+        match self.get(field) {
+            Some(Val::Array(all)) => all.iter().map(|val| val.as_f64()).collect(),
+            Some(val) => vec![val.as_f64()],
+            None => Vec::new(),
+        }
+    }
+
+    /// Sets a field, as far as there is room for it: values become the field's type, and an `aSub`'s NEV
+    /// fields tell how many elements there are. Nobody is told before the function returns. Whether there
+    /// is such a field, and the value can be its.
+    pub fn set(&mut self, field: &str, val: impl Into<Val>) -> bool {
+        let val = val.into();
+        let Some(index) = self.cx.of().find(field) else {
+            return false;
+        };
+        let support = self.cx.of().support;
+        let Some(shape) = (support.array)(&self.cx.view(), index) else {
+            if self.cx.of().field(index).dbf == Dbf::NoAccess {
+                return false;
+            }
+            self.cx.set(index, val);
+            return true;
+        };
+        let elements = match &val {
+            Val::Array(all) => all.converted(shape.dbf, shape.capacity, &Conversion::PLAIN),
+            val => Array::collect([val.clone()], shape.dbf, shape.capacity, &Conversion::PLAIN),
+        };
+        let Ok(elements) = elements else {
+            return false;
+        };
+        let count = elements.len();
+        self.cx.set(index, elements);
+        (support.stored)(self.cx, index, count);
+        true
+    }
+
+    /// Sets a field to these numbers.
+    pub fn set_numbers(&mut self, field: &str, numbers: Vec<f64>) -> bool {
+        self.set(field, Array::Double(numbers))
+    }
+}
+
+impl Records {
+    /// Registers a function for `sub` and `aSub` records, which name it in SNAM and INAM; before the
+    /// start. A name that no function has warns once, and raises the alarm `BAD_SUB`.
+    pub fn register(&mut self, name: &str, function: Function) {
+        self.functions.insert(name.into(), function);
+    }
+}
