@@ -1,5 +1,7 @@
 //! Rights by who asks, beside those of the PV itself.
 
+pub mod rules;
+
 use std::fmt;
 
 use ca_proto::access::AccessRights;

@@ -1,0 +1,195 @@
+//! Access security: who may do what with the fields of which records, by the rules of an `.acf` file.
+//!
+//! The decisions are those of `asComputePvt` and `asComputeAsgPvt` of EPICS Base.
+
+use std::net::Ipv4Addr;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::calc::{ARGUMENTS, Expression, Random};
+use crate::load::Located;
+
+/// The group of records whose own group is not in the file.
+pub const DEFAULT_GROUP: &str = "DEFAULT";
+
+/// What a client may do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Access {
+    /// Nothing.
+    #[default]
+    None,
+    /// Read.
+    Read,
+    /// Read and write.
+    Write,
+}
+
+impl Access {
+    /// The word in `.acf` files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+        }
+    }
+}
+
+/// A rule of a group.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rule {
+    /// The rule is for fields of this access security level and of lower ones.
+    pub level: i32,
+    /// What it allows.
+    pub access: Access,
+    /// Whether writes that it allows are told to those who want to know of them (`TRAPWRITE`).
+    pub traps_writes: bool,
+    /// Groups of users for which it is; for everybody if there is none.
+    pub users: Vec<Box<str>>,
+    /// Groups of hosts for which it is; for all if there is none.
+    pub hosts: Vec<Box<str>>,
+    /// What has to be 1 for it to count.
+    pub condition: Option<Expression>,
+    /// Something in it is not known to us, so that it never counts.
+    pub is_ignored: bool,
+    /// Where it is.
+    pub place: Located,
+}
+
+/// A group of records (`ASG`).
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Group {
+    /// PVs whose values conditions use, and the number of the letter: 0 for `A`.
+    pub inputs: Vec<(u8, Box<str>)>,
+    /// Rules, in their order.
+    pub rules: Vec<Rule>,
+}
+
+/// Values of the inputs of a group.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Inputs {
+    /// By letter.
+    pub values: [f64; ARGUMENTS],
+    /// Those that have no value, because their PV is not connected or invalid: bit 0 for `A`.
+    pub bad: u32,
+}
+
+impl Default for Inputs {
+    fn default() -> Self {
+        Self {
+            values: [0.0; ARGUMENTS],
+            bad: 0,
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The user's name, as the client told it.
+    pub user: &'a str,
+    /// The host's name as the client told it, or its address; upper and lower case alike.
+    pub host: &'a str,
+}
+
+/// What a client may do, and why.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Decision<'a> {
+    /// What it may do.
+    pub access: Access,
+    /// Whether its writes are told.
+    pub traps_writes: bool,
+    /// The rule that allows it; none if no rule does.
+    pub rule: Option<&'a Rule>,
+}
+
+/// All that an `.acf` file says.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct AccessSecurity {
+    pub(crate) users: HashMap<Box<str>, HashSet<Box<str>>>,
+    pub(crate) hosts: HashMap<Box<str>, HashSet<Box<str>>>,
+    pub(crate) groups: HashMap<Box<str>, Group>,
+}
+
+impl AccessSecurity {
+    /// The group of this name; the one called `DEFAULT` for a name that the file does not have.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups
+            .get(name)
+            .or_else(|| self.groups.get(DEFAULT_GROUP))
+    }
+
+    /// The groups and their names, in no order.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.groups.iter().map(|(name, group)| (&**name, group))
+    }
+
+    /// Replaces the names of hosts by their addresses, for clients whose hosts are known by address (`asCheckClientIP`
+    /// of EPICS Base); names without an address match nobody.
+    pub fn resolve_hosts(&mut self, resolve: impl Fn(&str) -> Option<Ipv4Addr>) {
+        for hosts in self.hosts.values_mut() {
+            let addresses = hosts.drain().map(|host| match resolve(&host) {
+                Some(address) => address.to_string().into(),
+                None => format!("unresolved:{host}").into(),
+            });
+            *hosts = addresses.collect();
+        }
+    }
+
+    /// What a client may do with a field of this access security level (0 or 1) of a record in this group. The first
+    /// rule that allows most decides.
+    pub fn decide(
+        &self,
+        group: &str,
+        level: i32,
+        client: Client<'_>,
+        inputs: &Inputs,
+    ) -> Decision<'_> {
+        let mut decision = Decision::default();
+        let Some(group) = self.group(group) else {
+            return decision;
+        };
+        let host = client.host.to_lowercase();
+        for rule in &group.rules {
+            if decision.access == Access::Write {
+                break;
+            }
+            if decision.access >= rule.access || level > rule.level || rule.is_ignored {
+                continue;
+            }
+            let within = |all: &HashMap<Box<str>, HashSet<Box<str>>>,
+                          names: &[Box<str>],
+                          who: &str| {
+                let has = |name: &str| all.get(name).is_some_and(|members| members.contains(who));
+                names.is_empty() || names.iter().any(|name| has(name))
+            };
+            if within(&self.users, &rule.users, client.user)
+                && within(&self.hosts, &rule.hosts, &host)
+                && rule.counts(inputs)
+            {
+                decision = Decision {
+                    access: rule.access,
+                    traps_writes: rule.traps_writes,
+                    rule: Some(rule),
+                };
+            }
+        }
+        decision
+    }
+}
+
+impl Rule {
+    /// Whether its condition is 1, give or take 0.01, and all that it reads has a value. One that reads nothing is
+    /// never looked at by the reference, which waits for a change of what it reads.
+    fn counts(&self, inputs: &Inputs) -> bool {
+        let Some(condition) = &self.condition else {
+            return true;
+        };
+        let mut values = inputs.values;
+        let result = condition.evaluate(&mut values, 0.0, &mut Random::default());
+        let reads = condition.reads();
+        reads != 0
+            && inputs.bad & reads == 0
+            && result.is_some_and(|result| result > 0.99 && result < 1.01)
+    }
+}
