@@ -7,7 +7,7 @@ use ca_proto::server::{AHEAD, PvId, Subscriber};
 
 use crate::db::{Db, Node, PvHandle};
 use crate::ioc::Ioc;
-use crate::record::Subscribers;
+use crate::plain::Subscribers;
 
 /// Channels of a circuit from which on looking ahead pays: with fewer, everything is in a cache.
 pub(crate) const MANY: usize = 4096;
@@ -56,7 +56,7 @@ impl Db {
                 Subscribers::One(who, _) => Some(*who),
                 _ => None,
             },
-            Node::View(_) | Node::Gone(_) => None,
+            Node::View(_) | Node::Gone(_) | Node::Field(_) => None,
         }
     }
 }

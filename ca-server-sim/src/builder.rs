@@ -1,5 +1,6 @@
 //! Building an IOC.
 
+use std::path::Path;
 use std::time::Duration;
 
 use ca_proto::access::AccessRights;
@@ -9,7 +10,9 @@ use ca_proto::server::Identity;
 use crate::access::AccessRule;
 use crate::error::BuildError;
 use crate::ioc::Ioc;
+use crate::load::Loaded;
 use crate::pv::PvSpec;
+use crate::served::RecordFiles;
 
 /// Collects what an [`Ioc`] is made of.
 ///
@@ -31,6 +34,8 @@ pub struct IocBuilder {
     params: ServerParams,
     #[cfg(feature = "toml")]
     pub(crate) settings: crate::settings::Settings,
+    /// Files of records, which are read when the IOC is built.
+    files: RecordFiles,
     /// The first thing that was wrong.
     error: Option<BuildError>,
 }
@@ -42,6 +47,7 @@ impl IocBuilder {
             params: ServerParams::default(),
             #[cfg(feature = "toml")]
             settings: Default::default(),
+            files: RecordFiles::new(),
             error: None,
         }
     }
@@ -82,6 +88,80 @@ impl IocBuilder {
         }
     }
 
+    /// Adds the records of files that were read, once: [`db_file`](Self::db_file) and the like add to those that
+    /// are read when the IOC is built. Warnings among their mistakes are logged then.
+    ///
+    /// # Examples
+    /// Records beside a PV that the program describes, in one IOC:
+    /// ```
+    /// use ca_server_sim::{Ioc, PvSpec};
+    ///
+    /// let ioc = Ioc::builder()
+    ///     .db_text("record(calc, \"double\") { field(INPA, \"half CP\") field(CALC, \"2*A\") }
+    ///               record(ao, \"half\") {}", "")
+    ///     .pv("other", PvSpec::double(1.5))
+    ///     .build()?;
+    /// assert_eq!(ioc.pv_count(), 3);
+    /// # Ok::<(), ca_server_sim::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn records(mut self, loaded: Loaded) -> Self {
+        if self.error.is_some() {
+            return self;
+        }
+        if let Err(error) = self.ioc.take_records(loaded) {
+            self.error = Some(error);
+        }
+        self
+    }
+
+    /// As [`records`](Self::records), and says at once what is wrong or odd with them.
+    ///
+    /// # Errors
+    /// What is wrong: [`BuildError::Files`], or a name that a PV has.
+    pub fn try_records(
+        mut self,
+        loaded: Loaded,
+    ) -> Result<(Self, crate::load::Mistakes), BuildError> {
+        self.ioc.take_records(loaded)?;
+        let remarks = self.ioc.file_remarks().cloned().unwrap_or_default();
+        Ok((self, remarks))
+    }
+
+    /// Adds the records of a `.db`, `.template` or `.substitutions` file ([`RecordFiles::file`]).
+    #[must_use]
+    pub fn db_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.files = self.files.file(path.as_ref().display().to_string(), "");
+        self
+    }
+
+    /// Adds the records of a text that is written as a `.db` file, with macros as `A=1,B=2`.
+    #[must_use]
+    pub fn db_text(mut self, text: impl AsRef<[u8]>, macros: impl Into<String>) -> Self {
+        self.files = self.files.text(text, macros);
+        self
+    }
+
+    /// Adds record types, menus and devices of a site's `.dbd` file; types that are not those of EPICS Base hold
+    /// their values.
+    #[must_use]
+    pub fn dbd_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.files = self.files.dbd(path.as_ref().display().to_string());
+        self
+    }
+
+    /// Adds several files at once, with their macros and directories.
+    #[must_use]
+    pub fn record_files(mut self, files: &RecordFiles) -> Self {
+        match self.files.is_empty() {
+            true => {
+                self.files = files.clone();
+                self
+            }
+            false => self.records(files.load()),
+        }
+    }
+
     /// Seed of all random signals: the same seed and the same input give the same output. To be set
     /// before PVs with signals are added. Default: 0.
     #[must_use]
@@ -111,8 +191,12 @@ impl IocBuilder {
     /// The IOC, not yet [started](Ioc::start).
     ///
     /// # Errors
-    /// The first thing that is wrong with the PVs.
-    pub fn build(self) -> Result<Ioc, BuildError> {
+    /// The first thing that is wrong with the PVs, or all that is wrong with files of records.
+    pub fn build(mut self) -> Result<Ioc, BuildError> {
+        if !self.files.is_empty() {
+            let files = std::mem::take(&mut self.files);
+            self = self.records(files.load());
+        }
         #[cfg_attr(not(feature = "toml"), expect(unused_mut))]
         let mut params = self.params;
         #[cfg(feature = "toml")]

@@ -11,8 +11,8 @@ use ca_proto::dbr::{ValueRef, convert};
 use crate::alarm::AlarmLimits;
 use crate::deadband::Deadband;
 use crate::field::Field;
+use crate::plain::Record;
 use crate::pv::PvSpec;
-use crate::record::Record;
 
 impl Record {
     /// Takes over what a description says beyond value and metadata.

@@ -6,8 +6,8 @@ use ca_proto::dbr::{NativeType, Range};
 use crate::change::number_of;
 use crate::fault::Fault;
 use crate::field::Field;
+use crate::plain::RecordType;
 use crate::pv::PvSpec;
-use crate::record::RecordType;
 
 /// States of an enum.
 const MAX_STATES: usize = 16;

@@ -13,9 +13,10 @@ use crate::db::{Db, PvHandle};
 use crate::error::{BuildError, PostError};
 use crate::field::Field;
 use crate::ioc::Ioc;
+use crate::plain::Completion;
 use crate::pv::PvSpec;
-use crate::record::Completion;
 use crate::scan::Member;
+use crate::served::FieldKey;
 
 /// A PV by its name or its handle. A name may have a field, as in `"X.HIHI"`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +64,12 @@ impl Db {
             PvRef::Name(name) => self.resolve(name),
             PvRef::Handle(handle) => self.record(handle).map(|_| (handle, Field::Val)),
         };
-        found.ok_or_else(|| pv.unknown())
+        found.ok_or_else(|| match pv {
+            PvRef::Name(name) if self.find_field_channel(name.as_bytes()).is_some() => {
+                PostError::IsRecord { name: name.into() }
+            }
+            _ => pv.unknown(),
+        })
     }
 
     /// As [`lookup`](Self::lookup), for what is the same for all fields.
@@ -113,23 +119,31 @@ impl Db {
 }
 
 impl Ioc {
-    /// Number of PVs.
+    /// Number of PVs, records of files among them.
     pub fn pv_count(&self) -> usize {
-        self.db.len()
+        self.db.len() + self.record_count()
     }
 
-    /// Names of the PVs, in the order of their slots.
+    /// Names of the PVs: those that the program describes, in the order of their slots, and those of the records
+    /// of files, in the order of the files.
     pub fn pv_names(&self) -> impl Iterator<Item = &str> {
-        self.db.records().map(|(_, record)| &*record.name)
+        let records = self
+            .db
+            .served
+            .iter()
+            .flat_map(|served| served.records.names());
+        let own = self.db.records().map(|(_, record)| &*record.name);
+        own.chain(records)
     }
 
-    /// The handle of a PV, to reach it without its name.
+    /// The handle of a PV that the program describes, to reach it without its name. Records of files have none.
     pub fn handle(&self, name: &str) -> Option<PvHandle> {
         self.db.find(name.as_bytes())
     }
 
     /// Sets the value of a PV, or of one of its fields, and processes it: alarms, time stamp,
-    /// updates. Hooks and drive limits are for clients only.
+    /// updates. Hooks and drive limits are for clients only. A field of a record of a file is written as by
+    /// `dbpf` of EPICS Base.
     ///
     /// # Errors
     /// [`PostError`] if there is no such PV, or the value does not fit it.
@@ -140,6 +154,9 @@ impl Ioc {
         value: impl Into<Value>,
     ) -> Result<(), PostError> {
         let (pv, value) = (pv.into(), value.into());
+        if let Some((key, name)) = self.record_named(pv) {
+            return self.post_field(now, key, name, &value);
+        }
         let (handle, field) = self.db.lookup(pv)?;
         if field == Field::Val {
             // hot: a number as it is.
@@ -153,6 +170,16 @@ impl Ioc {
         }
         self.settle(now);
         Ok(())
+    }
+
+    /// The record of a file that is meant.
+    fn record_named<'a>(&self, pv: PvRef<'a>) -> Option<(FieldKey, &'a str)> {
+        match pv {
+            PvRef::Name(name) if self.db.served.is_some() && self.db.resolve(name).is_none() => {
+                Some((self.field_of(name)?, name))
+            }
+            _ => None,
+        }
     }
 
     fn field_error(
@@ -205,13 +232,29 @@ impl Ioc {
         Ok(())
     }
 
+    /// The value of a PV, borrowed.
+    pub(crate) fn peek(&self, handle: PvHandle) -> Option<&Value> {
+        Some(&self.db.record(handle)?.snapshot.value)
+    }
+
+    /// The time stamp that belongs to `now`.
+    pub(crate) fn stamp(&mut self, now: Instant) -> Timestamp {
+        self.db.clock.stamp(now)
+    }
+
     /// The state of a PV or of one of its fields, with the metadata that a client of that field sees:
     /// `"X.HIHI"` has the units and limits of the value, `"X.SEVR"` the choices of its menu.
     ///
     /// # Errors
     /// [`PostError::UnknownPv`].
     pub fn read<'a>(&self, pv: impl Into<PvRef<'a>>) -> Result<Snapshot, PostError> {
-        let (handle, field) = self.db.lookup(pv.into())?;
+        let pv = pv.into();
+        if let Some((key, _)) = self.record_named(pv)
+            && let Some(state) = self.read_field(key)
+        {
+            return Ok(state);
+        }
+        let (handle, field) = self.db.lookup(pv)?;
         let record = self.db.record(handle);
         let record = record.ok_or_else(|| PvRef::Handle(handle).unknown())?;
         Ok(match field {

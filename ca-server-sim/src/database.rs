@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::convert::PutValue;
-use ca_proto::dbr::{ConvertError, Metadata, NativeType, Snapshot, Value, ValueRef};
+use ca_proto::dbr::{ConvertError, DbrType, Metadata, NativeType, Snapshot, Value, ValueRef};
 use ca_proto::server::{
-    ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, Subscriber,
+    ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, Strided,
+    Subscriber,
 };
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
@@ -15,18 +16,28 @@ use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 use crate::db::{Db, Node, PvHandle};
 use crate::field::Field;
 use crate::name::Modifiers;
-use crate::record::Record;
+use crate::plain::Record;
+use crate::served::{Channel, FieldKey};
 
 /// What a subscription costs at its record, in a map whose nodes may be half empty.
 const SUBSCRIPTION_BYTES: usize = 64;
 
 impl Database for Db {
     fn serves(&self, name: &[u8]) -> bool {
-        self.find_channel(name).is_some()
+        self.find_channel(name).is_some() || self.find_field_channel(name).is_some()
     }
 
     fn open(&mut self, name: &[u8]) -> Option<PvId> {
-        let (handle, field, modifiers) = self.find_channel(name)?;
+        let Some((handle, field, modifiers)) = self.find_channel(name) else {
+            let (record, field, modifiers) = self.find_field_channel(name)?;
+            let modifiers = Modifiers::parse(modifiers)?;
+            let key = FieldKey {
+                record,
+                field,
+                modifiers,
+            };
+            return Some(PvId(self.open_field(key)?.0));
+        };
         let modifiers = Modifiers::parse(modifiers)?;
         let node = if field == Field::Val && modifiers == Modifiers::default() {
             handle
@@ -39,6 +50,17 @@ impl Database for Db {
 
     fn close(&mut self, pv: PvId) {
         let node = PvHandle(pv.0);
+        if let Some(Node::Field(channel)) = self.nodes.get_mut(node) {
+            channel.open -= 1;
+            if channel.open == 0 {
+                let key = channel.key;
+                self.nodes.remove(node);
+                if let Some(served) = &mut self.served {
+                    served.open.remove(&key);
+                }
+            }
+            return;
+        }
         let mut handle = node;
         if let Some(Node::View(view)) = self.nodes.get_mut(node) {
             handle = view.record;
@@ -61,6 +83,7 @@ impl Database for Db {
     fn channel_bytes(&self, pv: PvId) -> u16 {
         match self.nodes.get(PvHandle(pv.0)) {
             Some(Node::View(view)) => view.bytes(),
+            Some(Node::Field(_)) => Channel::bytes(),
             _ => 0,
         }
     }
@@ -70,6 +93,9 @@ impl Database for Db {
     }
 
     fn info(&self, pv: PvId) -> ChannelInfo {
+        if let Some((served, key)) = self.field(pv) {
+            return served.info(key);
+        }
         match self.target(pv) {
             Some((_, record, None)) => ChannelInfo {
                 native: record.native(),
@@ -85,10 +111,21 @@ impl Database for Db {
     }
 
     fn is_gone(&self, pv: PvId) -> bool {
-        self.target(pv).is_none()
+        self.target(pv).is_none() && self.field(pv).is_none()
     }
 
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights {
+        if let Some((served, key)) = self.field(pv) {
+            let name = served.records.name_of(key.record);
+            let mut rights = AccessRights::ALL;
+            if let Some(rule) = &self.access {
+                rights = rule.rights(name, who);
+            }
+            return match served.is_writable(key) {
+                true => rights,
+                false => both(rights, AccessRights::READ),
+            };
+        }
         let Some((_, record, view)) = self.target(pv) else {
             return AccessRights::NONE;
         };
@@ -111,6 +148,9 @@ impl Database for Db {
         match self.target(pv) {
             Some((_, record, None)) => Cow::Borrowed(&record.snapshot),
             Some((_, record, Some(view))) => Cow::Owned(view.read(record, elements)),
+            None if let Some((served, key)) = self.field(pv) => {
+                Cow::Owned(served.read(key, None, elements))
+            }
             None => Cow::Owned(Snapshot {
                 value: Value::empty(NativeType::Char),
                 alarm: Alarm::UNDEFINED,
@@ -118,6 +158,20 @@ impl Database for Db {
                 ack: Default::default(),
                 meta: Metadata::none(),
             }),
+        }
+    }
+
+    fn read_as(&self, pv: PvId, ty: DbrType, elements: u32) -> Cow<'_, Snapshot> {
+        match self.field(pv) {
+            Some((served, key)) => Cow::Owned(served.read(key, Some(ty), elements)),
+            None => self.read_first(pv, elements),
+        }
+    }
+
+    fn read_strided(&self, pv: PvId, elements: u32) -> Option<Strided> {
+        match self.target(pv) {
+            Some((_, record, Some(view))) => view.strided(record, elements),
+            _ => None,
         }
     }
 
@@ -139,12 +193,18 @@ impl Database for Db {
     }
 
     fn converts_puts(&self, pv: PvId) -> Option<(NativeType, u32)> {
+        if let Some((served, key)) = self.field(pv) {
+            return served.converts_puts(key);
+        }
         let (_, record, view) = self.target(pv)?;
         let value = view.is_none_or(|view| view.field == Field::Val && !view.modifiers.long);
         (value && record.capacity > 1).then(|| (record.native(), record.capacity))
     }
 
     fn convert_put(&self, pv: PvId, part: ValueRef<'_>) -> Result<Value, ConvertError> {
+        if let Some((served, key)) = self.field(pv) {
+            return served.convert_put(key, part);
+        }
         let (_, record, _) = self.target(pv).ok_or(ConvertError::Unsupported)?;
         record.convert(part, None)
     }
@@ -158,6 +218,7 @@ impl Database for Db {
     }
 
     fn withdraw(&mut self, _pv: PvId, put: PutTicket) {
+        self.withdraw_field_put(put);
         // One that has begun goes on to its end.
         let Some(&(handle, Some(number))) = self.tickets.get(&put) else {
             return;
@@ -183,6 +244,13 @@ impl Database for Db {
                     }
                 }
             }
+            Some(Node::Field(channel)) => {
+                let (first, key) = (channel.subs.is_empty(), channel.key);
+                channel.subs.insert(who, mask);
+                if first && let Some(served) = &mut self.served {
+                    served.watch(key, PvHandle(pv.0));
+                }
+            }
             Some(Node::Gone(_)) | None => {}
         }
     }
@@ -200,6 +268,14 @@ impl Database for Db {
                     if let Some(record) = self.any_record_mut(key.record) {
                         record.watched -= 1;
                     }
+                }
+            }
+            Some(Node::Field(channel)) => {
+                let (had, key) = (!channel.subs.is_empty(), channel.key);
+                channel.subs.remove(who);
+                let last = had && channel.subs.is_empty();
+                if last && let Some(served) = &mut self.served {
+                    served.unwatch(key);
                 }
             }
             Some(Node::Gone(None)) | None => {}

@@ -15,10 +15,11 @@ use crate::access::AccessRule;
 use crate::error::BuildError;
 use crate::field::Field;
 use crate::name::{ChannelName, Dotted, Modifiers};
+use crate::plain::{Record, RecordType, Subscribers};
 use crate::publish::{Fields, Post};
 use crate::put_log::{PutLog, PutStop};
 use crate::pv::PvSpec;
-use crate::record::{Record, RecordType, Subscribers};
+use crate::served::{Channel, FieldKey, Served};
 use crate::view::View;
 
 /// Names a PV of an [`Ioc`](crate::Ioc) without a look-up by name. It stays valid until the PV is
@@ -34,6 +35,8 @@ ca_proto::slot_key!(PvHandle, 24);
 pub(crate) enum Node {
     Record(Record),
     View(View),
+    /// A field of a record of the database.
+    Field(Box<Channel>),
     /// A record that was removed, until its last channel is closed.
     Gone(Option<Box<Record>>),
 }
@@ -47,6 +50,8 @@ pub(crate) struct Db {
     hasher: DefaultHashBuilder,
     /// Metadata of the PV that was added last: series of PVs that look alike share it.
     last_meta: Option<Arc<Metadata>>,
+    /// The records that files describe.
+    pub served: Option<Box<Served>>,
     pub clock: Clock,
     pub access: Option<AccessRule>,
     pub put_log: Option<PutLog>,
@@ -142,7 +147,7 @@ impl Db {
         match self.nodes.get(handle)? {
             Node::Record(record) => Some((handle, record, None)),
             Node::View(view) => Some((view.record, self.record(view.record)?, Some(view))),
-            Node::Gone(_) => None,
+            Node::Gone(_) | Node::Field(_) => None,
         }
     }
 
@@ -152,18 +157,27 @@ impl Db {
         let (handle, view) = match self.nodes.get(handle)? {
             Node::View(view) => (view.record, Some(view)),
             Node::Record(_) | Node::Gone(_) => (handle, None),
+            Node::Field(_) => return None,
         };
         match self.nodes.get(handle)? {
             Node::Record(record) => Some((handle, record, view)),
             Node::Gone(record) => Some((handle, record.as_deref()?, view)),
-            Node::View(_) => None,
+            Node::View(_) | Node::Field(_) => None,
+        }
+    }
+
+    /// The channel on a field of a record of the database, with those records.
+    pub(crate) fn field(&self, pv: PvId) -> Option<(&Served, FieldKey)> {
+        match self.nodes.get(PvHandle(pv.0))? {
+            Node::Field(channel) => Some((self.served.as_deref()?, channel.key)),
+            _ => None,
         }
     }
 
     pub(crate) fn records(&self) -> impl Iterator<Item = (PvHandle, &Record)> {
         self.nodes.iter().filter_map(|(handle, node)| match node {
             Node::Record(record) => Some((handle, record)),
-            Node::View(_) | Node::Gone(_) => None,
+            Node::View(_) | Node::Gone(_) | Node::Field(_) => None,
         })
     }
 
@@ -173,6 +187,7 @@ impl Db {
             || !self.completed.is_empty()
             || !self.next_puts.is_empty()
             || self.has_dropped()
+            || self.served.as_ref().is_some_and(|served| served.has_news())
     }
 
     /// Number of records.
@@ -192,6 +207,13 @@ impl Db {
         let name = || name.to_owned();
         if self.find(name().as_bytes()).is_some() {
             return Err(BuildError::Duplicate { name: name() });
+        }
+        if let Some(owner) = self.field_owner(name().as_str()) {
+            let name = name();
+            return Err(match owner == name {
+                true => BuildError::Duplicate { name },
+                false => BuildError::IsField { name, owner },
+            });
         }
         // Both would be asked for by the same name.
         if let Some((owner, _)) = self.resolve(name().as_str()) {
@@ -232,7 +254,7 @@ impl Db {
             return Err(BuildError::Unfit { name, faults });
         }
         let kind = spec.kind();
-        spec.meta.class = kind.name();
+        spec.meta.class = kind.name().into();
         spec.meta.no_state = kind.no_state();
         if !spec.control && !kind.has_drive_limits() {
             spec.meta.limits.control = spec.meta.limits.display;
@@ -355,6 +377,46 @@ impl Db {
             handle,
             Field::find(record.kind, record.native(), name.field)?,
         ))
+    }
+
+    /// The field of a record of the database that a channel name means, and what follows the field. Where a
+    /// PV has the name, that one is meant.
+    pub(crate) fn find_field_channel<'a>(&self, name: &'a [u8]) -> Option<(u32, u16, &'a [u8])> {
+        let split = ChannelName::split(name);
+        let (id, field) = self.served.as_ref()?.find(&split)?;
+        Some((id, field, split.modifiers))
+    }
+
+    /// The record of the database that a name is taken by: its own, an alias, or one of its fields.
+    fn field_owner(&self, name: &str) -> Option<String> {
+        let served = self.served.as_ref()?;
+        let (id, _, modifiers) = self.find_field_channel(name.as_bytes())?;
+        let own = !name.contains('.');
+        modifiers.is_empty().then(|| match own {
+            true => name.to_owned(),
+            false => served.records.name_of(id).to_owned(),
+        })
+    }
+
+    /// Opens a channel on a field of a record of the database.
+    pub(crate) fn open_field(&mut self, key: FieldKey) -> Option<PvHandle> {
+        let served = self.served.as_mut()?;
+        if !served.fits(key) {
+            return None;
+        }
+        let handle = match served.open.get(&key) {
+            Some(&handle) => handle,
+            None => {
+                let node = Node::Field(Box::new(Channel::new(key)));
+                let handle = self.nodes.insert(node).ok()?;
+                served.open.insert(key, handle);
+                handle
+            }
+        };
+        if let Some(Node::Field(channel)) = self.nodes.get_mut(handle) {
+            channel.open += 1;
+        }
+        Some(handle)
     }
 
     /// Record and field of a name without modifiers.

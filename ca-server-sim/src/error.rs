@@ -80,6 +80,44 @@ pub enum BuildError {
     /// A text that describes a PV cannot be understood.
     #[error(transparent)]
     Text(#[from] crate::text::PvTextError),
+    /// Records were added twice, and may belong together.
+    #[error(
+        "record \"{name}\": the IOC has records already; read all files together, as with `RecordFiles`"
+    )]
+    SecondDatabase {
+        /// The first record of those that came later.
+        name: String,
+    },
+    /// Files of records are wrong.
+    #[error("{0}")]
+    Files(FileErrors),
+}
+
+/// All that is wrong in files of records, and what is odd.
+///
+/// Its text shows each with file, line and column; [`mistakes`](Self::mistakes) has them one by one, and with the
+/// feature `diagnostics` shows them in their lines.
+#[derive(Clone, Debug)]
+pub struct FileErrors(pub(crate) std::sync::Arc<crate::load::Mistakes>);
+
+impl FileErrors {
+    /// What was found.
+    pub fn mistakes(&self) -> &crate::load::Mistakes {
+        &self.0
+    }
+}
+
+/// The same reading of the same files.
+impl PartialEq for FileErrors {
+    fn eq(&self, other: &Self) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::fmt::Display for FileErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.to_string().trim_end())
+    }
 }
 
 fn listed(faults: &[crate::fault::Fault]) -> String {
@@ -127,6 +165,22 @@ pub enum PostError {
     NotARecord {
         /// PV and field.
         name: String,
+    },
+    /// A record of the database was named for something that only PVs have that the program describes.
+    #[error(
+        "\"{name}\" is a record of a database: its alarm, rights and completion follow from its fields"
+    )]
+    IsRecord {
+        /// The record.
+        name: String,
+    },
+    /// The record did not take the value.
+    #[error("field \"{name}\" was not written: {reason}")]
+    NotWritten {
+        /// The record and its field.
+        name: String,
+        /// Why.
+        reason: crate::process::PutError,
     },
     /// The field cannot be changed.
     #[error("field \"{name}\" cannot be changed")]

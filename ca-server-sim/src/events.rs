@@ -1,5 +1,6 @@
 //! What happens by itself: time, and what the database has to say to the circuits.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use ca_proto::ids::CircuitId;
@@ -12,6 +13,12 @@ use crate::scan::Member;
 
 /// Time without traffic after which a circuit counts as idle.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// Units of work: the buffers of an idle circuit, which are given back.
+const RELEASE: usize = 16;
+/// Units of work: a put of which a circuit is told that it is complete.
+const COMPLETE: usize = 8;
+/// Bytes that no allocator takes from those that it keeps for small pieces.
+const LARGE_PIECE: usize = 4096;
 
 impl Ioc {
     /// Does what is due: samples of signals, completions of puts, beacons; and of the [work](Self::work)
@@ -21,12 +28,15 @@ impl Ioc {
         for endpoint in &mut self.endpoints {
             endpoint.handle_timeout(now);
         }
-        let mut turn = Turn::new(TURN / 2);
-        self.scan(now, &mut turn);
-        self.db.complete_due(now, &mut turn);
-        self.expel_silent(now, &mut turn);
+        let mut turn = Turn::new(TURN);
+        let mut part = turn.part(TURN / 4);
+        self.scan(now, &mut part);
+        self.tick_records(now, &mut part);
+        self.db.complete_due(now, &mut part);
+        self.expel_silent(now, &mut part);
+        turn.join(part);
         self.feed_starved(now);
-        self.work(now);
+        self.work_in(now, turn);
     }
 
     fn scan(&mut self, now: Instant, turn: &mut Turn) {
@@ -37,23 +47,26 @@ impl Ioc {
 
     /// Has circuits that had nothing to do since the last look give back their buffers. There is no
     /// timer for it: beacons come every 15 s at least.
-    fn release_idle(&mut self, now: Instant) {
+    fn release_idle(&mut self, now: Instant, turn: &mut Turn) {
         if self.looking.is_none() && now - self.looked >= LOOK_PERIOD {
             self.looked = now;
             self.looking = Some(0);
         }
         let Some(first) = self.looking else { return };
-        let next = first + TURN / 4;
-        for index in first..next {
-            if let Some((id, _)) = self.circuits.at(index)
+        let mut next = first;
+        while next < self.circuits.slots() && !turn.is_over() {
+            turn.spend(1);
+            if let Some((id, _)) = self.circuits.at(next)
                 && let Some(connection) = self.circuits.get_mut(id)
             {
                 let stats = connection.circuit.stats();
                 let seen = stats.requests + stats.updates_sent;
                 if std::mem::replace(&mut connection.seen, seen) == seen {
+                    turn.spend(RELEASE);
                     connection.circuit.release();
                 }
             }
+            next += 1;
         }
         self.looking = (next < self.circuits.slots()).then_some(next);
     }
@@ -84,6 +97,7 @@ impl Ioc {
             .chain(self.scans.poll_timeout())
             .chain(completion)
             .chain(self.limits.poll_timeout())
+            .chain(self.record_timeout())
             .chain(self.has_work().then_some(self.last))
             .min()
     }
@@ -95,6 +109,12 @@ impl Ioc {
             || !self.closing.is_empty()
             || self.looking.is_some()
             || self.db.has_news()
+            || (self.is_running()
+                && self
+                    .db
+                    .served
+                    .as_ref()
+                    .is_some_and(|served| served.has_work()))
     }
 
     /// Does a turn of the work that was left, because it would have held up everybody: telling very many
@@ -102,11 +122,35 @@ impl Ioc {
     /// of rights. A turn is some tenths of a millisecond; a driver lets others have theirs in between.
     /// [`handle_timeout`](Self::handle_timeout) does the same.
     pub fn work(&mut self, now: Instant) {
-        self.settle(now);
-        self.publish_backlog(&mut Turn::new(TURN / 2));
-        self.work_on_circuits(now, &mut Turn::new(TURN / 4));
-        self.work_on_closing(now, &mut Turn::new(TURN / 4));
-        self.release_idle(now);
+        self.work_in(now, Turn::new(TURN));
+    }
+
+    /// All that there is to do shares the turn; each kind gets its part of it, so that none waits for
+    /// another to end.
+    fn work_in(&mut self, now: Instant, mut turn: Turn) {
+        let all = turn.left();
+        for kind in [
+            Self::settle_in,
+            Self::publish_backlog,
+            Self::work_on_records,
+            Self::work_on_circuits,
+            Self::work_on_closing,
+            Self::release_idle,
+        ] {
+            let mut part = turn.part(all / 6);
+            kind(self, now, &mut part);
+            turn.join(part);
+        }
+        self.join_memory(all - turn.left());
+    }
+
+    /// What a turn has given back in small pieces is joined at the end of that turn. An allocator as that of
+    /// glibc keeps such pieces apart until it is asked for a large one, and then joins all that there are:
+    /// some milliseconds, if a circuit with very many channels was taken apart meanwhile.
+    pub(crate) fn join_memory(&self, spent: usize) {
+        if spent >= SLICE {
+            drop(black_box(Vec::<u8>::with_capacity(LARGE_PIECE)));
+        }
     }
 
     /// Carries what the database has to say to the circuits, as much as one turn allows.
@@ -118,6 +162,7 @@ impl Ioc {
         self.last = now;
         loop {
             self.publish(turn);
+            self.run_records(now, turn, true);
             self.db.tell_dropped(now);
             self.complete(now, turn);
             self.db.begin_next(now, turn);
@@ -134,7 +179,7 @@ impl Ioc {
         while !turn.is_over()
             && let Some((ticket, status)) = self.db.completed.pop_front()
         {
-            turn.spend(4);
+            turn.spend(COMPLETE);
             self.db.log_completed(now, ticket, status);
             if let Some(connection) = self.circuits.get_mut(ticket.circuit) {
                 let circuit = &mut connection.circuit;
@@ -165,8 +210,10 @@ impl Ioc {
             self.note_work(id);
         }
         self.last = now;
-        self.work_on_circuits(now, &mut Turn::new(TURN));
+        let mut turn = Turn::new(TURN / 2);
+        self.work_on_circuits(now, &mut turn);
         self.settle(now);
+        self.join_memory(TURN / 2 - turn.left());
     }
 
     /// Remembers a circuit that has something left to do.
@@ -185,6 +232,14 @@ impl Ioc {
         while !turn.is_over()
             && let Some(id) = self.unsettled.pop_front()
         {
+            if self.is_in_chain() {
+                // It may write to records, which would finish the chain at once.
+                self.run_records(now, turn, true);
+                if self.is_in_chain() {
+                    self.unsettled.push_front(id);
+                    return;
+                }
+            }
             let Some(connection) = self.circuits.get_mut(id) else {
                 continue;
             };

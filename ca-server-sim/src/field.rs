@@ -3,7 +3,7 @@
 use ca_proto::AlarmStatus;
 use ca_proto::dbr::{EnumStates, Metadata, NativeType};
 
-use crate::record::{Record, RecordType};
+use crate::plain::{Record, RecordType};
 
 /// A field that a channel can be opened on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -291,7 +291,7 @@ impl Field {
         };
         Metadata {
             states,
-            class: kind.name(),
+            class: kind.name().into(),
             no_state: kind.no_state(),
             ..Metadata::default()
         }

@@ -92,6 +92,10 @@ pub struct Ioc {
     /// When something was last done.
     pub(crate) last: Instant,
     pub(crate) limits: MetLimits,
+    /// The circuit whose put has set the chain in motion that is being processed.
+    pub(crate) wrote: Option<CircuitId>,
+    /// What is odd about the files that records are from.
+    pub(crate) remarks: Option<Box<crate::load::Mistakes>>,
 }
 
 /// Entries in the tables of an [`Ioc`] that exist for its clients.
@@ -170,6 +174,8 @@ impl Ioc {
             closing: VecDeque::new(),
             last: Instant::ZERO,
             limits: MetLimits::default(),
+            wrote: None,
+            remarks: None,
         }
     }
 
@@ -213,13 +219,14 @@ impl Ioc {
         self.endpoints = (0..interfaces.max(1)).map(endpoint).collect();
         self.db.clock = Clock::new(now, wall);
         self.scans.start(now);
-        let defined = |(handle, record): (PvHandle, &crate::record::Record)| {
+        let defined = |(handle, record): (PvHandle, &crate::plain::Record)| {
             (!record.undefined).then_some(handle)
         };
         let handles: Vec<PvHandle> = self.db.records().filter_map(defined).collect();
         for handle in handles {
             self.db.process(now, handle, None, Alarm::NONE);
         }
+        self.start_records(now);
     }
 
     /// Ends all circuits, the search and the beacons, as when the process is killed: nothing more is
@@ -449,6 +456,9 @@ impl Ioc {
                 self.check_limits(now, circuit);
             }
             self.note_work(circuit);
+            if self.db.served.as_ref().is_some_and(|served| served.wrote) {
+                self.wrote = Some(circuit);
+            }
             if self.db.has_news() {
                 let mut settling = Turn::new(turn.left().clamp(SLICE, TURN));
                 let before = settling.left();
@@ -462,20 +472,30 @@ impl Ioc {
             }
         }
         let handled = chunk.len() - frames.remaining();
+        self.join_memory(TURN - turn.left());
         self.hold_input(now, circuit, deframer);
         Ok(handled)
     }
 
     /// A put whose PV is still telling its subscribers of an earlier one waits, so that none is left out;
     /// other requests go on.
+    ///
+    /// A put to a record waits while a chain of records is being processed, and until all is told that they
+    /// have posted; and whoever put waits with everything until what it has set in motion is done.
     fn must_wait(&self, circuit: CircuitId, rest: &[u8]) -> bool {
-        if self.backlog.is_empty() {
+        let served = self.db.served.as_ref();
+        let occupied = served.is_some_and(|served| served.is_occupied());
+        if occupied && self.wrote == Some(circuit) && served.is_some_and(|served| served.wrote) {
+            return true;
+        }
+        if self.backlog.is_empty() && !occupied {
             return false;
         }
-        let record = (self.circuit(circuit))
-            .and_then(|circuit| circuit.next_write(rest))
-            .and_then(|pv| self.db.target(pv));
-        record.is_some_and(|(record, ..)| self.backlog.has(record))
+        let pv = (self.circuit(circuit)).and_then(|circuit| circuit.next_write(rest));
+        pv.is_some_and(|pv| match self.db.target(pv) {
+            Some((record, ..)) => self.backlog.has(record),
+            None => occupied && self.db.field(pv).is_some(),
+        })
     }
 
     /// False while the replies of a circuit do not drain: the driver stops reading from it.
@@ -538,8 +558,10 @@ impl Ioc {
     /// that takes, the circuit counts.
     pub fn handle_closed(&mut self, now: Instant, circuit: CircuitId) {
         self.last = now;
-        self.end(now, circuit, &mut Turn::new(TURN / 2));
+        let mut turn = Turn::new(TURN / 2);
+        self.end(now, circuit, &mut turn);
         self.settle(now);
+        self.join_memory(TURN / 2 - turn.left());
     }
 
     fn end(&mut self, now: Instant, id: CircuitId, turn: &mut Turn) {
@@ -571,6 +593,7 @@ impl Ioc {
             Node::Record(record) => (record.open as usize, record.subs.len()),
             // Its channels are counted with those of its record.
             Node::View(view) => (0, view.subs.len()),
+            Node::Field(channel) => (channel.open as usize, channel.subs.len()),
             Node::Gone(record) => record
                 .as_ref()
                 .map_or((0, 0), |record| (record.open as usize, record.subs.len())),
@@ -582,7 +605,9 @@ impl Ioc {
             circuits: self.circuits.len(),
             channels,
             subscriptions,
-            puts: self.db.busy.len() + self.db.completed.len(),
+            puts: self.db.busy.len()
+                + self.db.completed.len()
+                + self.db.served.as_ref().map_or(0, |served| served.pending()),
         }
     }
 

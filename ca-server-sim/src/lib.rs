@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod access;
 pub mod calc;
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
@@ -34,7 +35,6 @@ pub mod text;
 #[cfg(feature = "toml")]
 pub mod toml;
 
-mod access;
 mod ahead;
 mod alarm;
 mod builder;
@@ -52,19 +52,26 @@ mod hook;
 mod ioc;
 mod limits;
 mod name;
-mod process;
+mod plain;
+pub mod process;
 mod publish;
 mod put;
 mod put_log;
 mod pv;
-mod record;
+pub mod record;
 mod scan;
+mod served;
 #[cfg(feature = "toml")]
 mod settings;
+mod slip;
 mod view;
 
 /// The protocol's crate, for whatever is not re-exported here by name.
 pub use ca_proto;
+
+/// The crate of sockets and tasks, for whatever is not re-exported here by name.
+#[cfg(feature = "net")]
+pub use ca_net;
 
 pub use ca_proto::access::AccessRights;
 pub use ca_proto::config::ServerParams;
@@ -80,16 +87,17 @@ pub use alarm::LimitSeverities;
 pub use builder::IocBuilder;
 pub use control::PvRef;
 pub use db::PvHandle;
-pub use error::{BuildError, PostError};
+pub use error::{BuildError, FileErrors, PostError};
 pub use fault::Fault;
 pub use hook::{PutDecision, PutRequest};
 pub use ioc::{Counts, Ioc};
 pub use limits::IocStats;
 #[cfg(feature = "net")]
-pub use net::{IocHandle, NetConfig, ServeError, SimIoc};
+pub use net::{NetConfig, ServeError, SimIoc};
+pub use plain::{Completion, RecordType};
 pub use put_log::PutReport;
 pub use pv::PvSpec;
-pub use record::{Completion, RecordType};
+pub use served::{RecordFiles, base_dbd, is_record_file};
 #[cfg(feature = "toml")]
 pub use settings::LIMIT_NAMES;
 pub use signals::Signal;

@@ -106,6 +106,11 @@ impl Limits {
         let times = std::mem::take(unsaid);
         let (setting, value) = (limit.setting(), value_of(params, limit));
         let line = format!("{peer}: {limit} ({setting} = {value}; {times} since the last line)");
+        self.tell(line);
+    }
+
+    /// A line for the log.
+    pub(crate) fn tell(&mut self, line: String) {
         match &mut self.kept {
             Some(kept) => kept.push(line),
             None => tracing::warn!("{line}"),

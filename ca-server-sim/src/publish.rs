@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
+use ca_proto::Instant;
 use ca_proto::ids::{CircuitId, Slots};
 use ca_proto::server::{Subscriber, Turn, Update};
 use ca_proto::wire::message::EventMask;
@@ -11,11 +12,14 @@ use crate::db::{Db, Node, PvHandle, ViewKey};
 use crate::field::Field;
 use crate::ioc::{Connection, Ioc};
 use crate::name::Modifiers;
-use crate::record::{Record, Subscribers};
+use crate::plain::{Record, Subscribers};
 
 /// Units of work for one record before the next one has its turn, and that are always there for the
 /// updates of one request.
 pub(crate) const SLICE: usize = 256;
+
+/// Units of work: a view that is found, and made for its subscribers.
+const VIEW: usize = 8;
 
 /// Which fields of a record an event is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,7 +186,7 @@ impl Db {
                 Some(record) => view.update(record),
                 None => view.update(self.record(view.record)?),
             },
-            Node::Gone(_) => return None,
+            Node::Gone(_) | Node::Field(_) => return None,
         })
     }
 }
@@ -190,19 +194,33 @@ impl Db {
 impl Ioc {
     /// Tells what is new, until the turn is over; what is left goes into the backlog.
     pub(crate) fn publish(&mut self, turn: &mut Turn) {
+        // hot: asked twice for each put that has news, which mostly is one post.
+        if self.db.posts.is_empty() {
+            return;
+        }
         // Swapped back, so that a steady stream of updates allocates nothing.
         let mut posts = std::mem::take(&mut self.db.posts);
-        for post in posts.drain(..) {
-            let waits = !self.backlog.is_empty() && self.backlog.has(post.record);
-            if !waits && self.tell_at_once(&post, turn) {
-                continue;
-            }
-            let mut publication = Publication::new(post);
-            if waits || !self.tell(&mut publication, turn) {
-                self.backlog.push(publication);
-            }
+        match posts.len() {
+            1 => posts
+                .pop()
+                .into_iter()
+                .for_each(|post| self.publish_one(post, turn)),
+            _ => posts
+                .drain(..)
+                .for_each(|post| self.publish_one(post, turn)),
         }
         self.db.posts = posts;
+    }
+
+    fn publish_one(&mut self, post: Post, turn: &mut Turn) {
+        let waits = !self.backlog.is_empty() && self.backlog.has(post.record);
+        if !waits && self.tell_at_once(&post, turn) {
+            return;
+        }
+        let mut publication = Publication::new(post);
+        if waits || !self.tell(&mut publication, turn) {
+            self.backlog.push(publication);
+        }
     }
 
     /// Tells a post if it is about a record of which no field is watched and there is time for all its
@@ -240,7 +258,7 @@ impl Ioc {
     }
 
     /// Goes on with the backlog.
-    pub(crate) fn publish_backlog(&mut self, turn: &mut Turn) {
+    pub(crate) fn publish_backlog(&mut self, _: Instant, turn: &mut Turn) {
         while !turn.is_over()
             && let Some(mut publication) = self.backlog.pop()
         {
@@ -267,7 +285,7 @@ impl Ioc {
                 let Some(update) = update else { return true };
                 publication.at = Some((place, update));
                 if let Place::View(..) = place {
-                    turn.spend(2);
+                    turn.spend(VIEW);
                 }
             }
             if !self.tell_node(publication, turn) {
@@ -290,7 +308,7 @@ impl Ioc {
         let subs = match self.db.nodes.get(node) {
             Some(Node::Record(record)) => &record.subs,
             Some(Node::View(view)) => &view.subs,
-            Some(Node::Gone(_)) | None => return true,
+            Some(Node::Gone(_) | Node::Field(_)) | None => return true,
         };
         let mut audience = Audience {
             circuits: &mut self.circuits,
@@ -312,18 +330,18 @@ impl Ioc {
 }
 
 /// Subscribers of one node, who are told the same.
-struct Audience<'a> {
-    circuits: &'a mut Slots<CircuitId, Connection>,
-    woken: &'a mut VecDeque<CircuitId>,
-    pressed: &'a mut bool,
-    db: &'a Db,
-    update: Update,
-    mask: EventMask,
+pub(crate) struct Audience<'a> {
+    pub circuits: &'a mut Slots<CircuitId, Connection>,
+    pub woken: &'a mut VecDeque<CircuitId>,
+    pub pressed: &'a mut bool,
+    pub db: &'a Db,
+    pub update: Update,
+    pub mask: EventMask,
 }
 
 impl Audience<'_> {
     /// Tells one subscriber if its mask has a bit of the event's; returns the units of work.
-    fn tell(&mut self, who: Subscriber, mask: EventMask) -> usize {
+    pub(crate) fn tell(&mut self, who: Subscriber, mask: EventMask) -> usize {
         if !mask.intersects(self.mask) {
             return 0;
         }

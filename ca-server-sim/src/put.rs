@@ -19,8 +19,8 @@ use crate::change::{number_of, string_of};
 use crate::db::{Db, PvHandle};
 use crate::field::Field;
 use crate::hook::{PutDecision, PutRequest};
+use crate::plain::{Busy, Completion, QueuedPut, Record};
 use crate::publish::Fields;
-use crate::record::{Busy, Completion, QueuedPut, Record};
 
 const DONE: PutOutcome = PutOutcome::Done(EcaStatus::NORMAL);
 /// Units of work: a put that begins or ends.
@@ -36,6 +36,9 @@ impl Db {
         put: &Put<'_>,
         buffer: Option<&Bytes>,
     ) -> PutOutcome {
+        if let Some((_, key)) = self.field(put.pv) {
+            return self.field_put(now, key, put);
+        }
         let Some((handle, _, view)) = self.target(put.pv) else {
             return FAILED;
         };
@@ -80,7 +83,10 @@ impl Db {
         }
         // Paid for before it is converted.
         let charge = match put.notify {
-            Some(_) if record.is_busy() => match put.account.hold(record.size_of(value)) {
+            Some(_) if record.is_busy() => match put.account.hold(
+                // Kept as a slice of the buffer, it keeps all of that.
+                (buffer.map_or(0, Bytes::len)).max(record.size_of(value)),
+            ) {
                 Ok(charge) => Some(charge),
                 Err(limit) => return PutOutcome::Done(limit.put_status()),
             },
@@ -244,7 +250,7 @@ impl Db {
             let next = self.tickets.range(first..).next();
             let Some((&ticket, &(handle, number))) = next.filter(|(t, _)| t.circuit == circuit)
             else {
-                return true;
+                return self.forget_field_puts(circuit, turn);
             };
             if turn.is_over() {
                 return false;

@@ -14,7 +14,7 @@ use ca_proto::{EcaStatus, Instant, Timestamp};
 use crate::builder::IocBuilder;
 use crate::db::{Db, PvHandle};
 use crate::field::Field;
-use crate::record::QueuedPut;
+use crate::plain::QueuedPut;
 
 /// A put, after it was carried out, refused, or begun; and the end of one that was begun.
 ///
@@ -220,6 +220,29 @@ impl IocBuilder {
 }
 
 impl Db {
+    /// The names of the PV and of the field that a channel is open on, also of a PV that was removed.
+    fn named(&self, pv: PvId) -> Option<(&str, Cow<'_, str>)> {
+        if let Some((served, key)) = self.field(pv) {
+            let name = served.records.name_of(key.record);
+            return Some((name, served.field_name(key.record, key.field).into()));
+        }
+        let (_, record, view) = self.any_target(pv)?;
+        let field = view.map_or(Field::Val, |view| view.field);
+        Some((&record.name, field.name(record.kind).into()))
+    }
+
+    /// Whether a put that is pending was written.
+    fn has_begun(&self, put: &Put<'_>) -> bool {
+        if let Some((served, _)) = self.field(put.pv) {
+            return put.notify.is_some_and(|ticket| served.has_begun(ticket));
+        }
+        let busy = self.target(put.pv).and_then(|(_, record, _)| {
+            let extra = record.extra.as_ref()?;
+            extra.busy.as_ref()
+        });
+        busy.and_then(|busy| busy.holder) == put.notify
+    }
+
     fn is_stopped(&mut self) -> bool {
         self.put_stop.as_mut().is_some_and(|stop| (stop.0)())
     }
@@ -243,19 +266,17 @@ impl Db {
         let outcome = carry_out(self);
         let after = self.state(put.pv).into_owned();
         let stamp = self.clock.stamp(now);
-        if let Some((_, record, view)) = self.target(put.pv) {
-            let busy = record.extra.as_ref().and_then(|extra| extra.busy.as_ref());
+        if let Some((name, field)) = self.named(put.pv) {
             let carried_out = match outcome {
                 PutOutcome::Done(status) => status.is_success(),
-                PutOutcome::Pending => busy.and_then(|busy| busy.holder) == put.notify,
+                PutOutcome::Pending => self.has_begun(put),
             };
             let id = log.next_id();
-            let field = view.map_or(Field::Val, |view| view.field).name(record.kind);
             log.tell(&PutReport {
                 id,
                 now,
                 stamp,
-                name: &record.name,
+                name,
                 field: &field,
                 who: put.who,
                 sent: Some(put.value),
@@ -271,8 +292,8 @@ impl Db {
                     id,
                     now,
                     pv: put.pv,
-                    name: record.name.clone(),
-                    field: field.into(),
+                    name: name.into(),
+                    field: (&*field).into(),
                     who: Arc::clone(put.who),
                     sent: kept_put(Some(put.value)),
                     states: carried_out.then(|| (kept(&before), kept(&after))),
@@ -323,14 +344,14 @@ impl Db {
         };
         let stamp = self.clock.stamp(now);
         let state = self.state(put.pv);
-        if let Some((_, record, view)) = self.target(put.pv) {
+        if let Some((name, field)) = self.named(put.pv) {
             let id = log.next_id();
             log.tell(&PutReport {
                 id,
                 now,
                 stamp,
-                name: &record.name,
-                field: &view.map_or(Field::Val, |view| view.field).name(record.kind),
+                name,
+                field: &field,
                 who: put.who,
                 sent: put.value,
                 notify: put.notify,
@@ -350,16 +371,13 @@ impl Db {
         let Some(mut log) = self.put_log.take() else {
             return;
         };
-        if let Some((_, record, view)) = self.any_target(put.pv) {
+        if let Some((name, field)) = self.named(put.pv) {
             let begun = Begun {
                 id: log.next_id(),
                 now: Instant::ZERO,
                 pv: put.pv,
-                name: record.name.clone(),
-                field: view
-                    .map_or(Field::Val, |view| view.field)
-                    .name(record.kind)
-                    .into(),
+                name: name.into(),
+                field: (&*field).into(),
                 who: Arc::clone(put.who),
                 sent: kept_put(put.value),
                 states: None,

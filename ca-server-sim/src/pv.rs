@@ -10,7 +10,7 @@ use ca_proto::{AlarmSeverity, EcaStatus};
 use crate::alarm::LimitSeverities;
 use crate::fault::{self, Fault};
 use crate::hook::{Hook, PutDecision, PutRequest};
-use crate::record::{Completion, RecordType};
+use crate::plain::{Completion, RecordType};
 use crate::signals::{BoxedSignal, Signal};
 
 /// Bytes of a string without its NUL.

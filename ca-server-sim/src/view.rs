@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ca_proto::dbr::value::EnumIndex;
 use ca_proto::dbr::{Metadata, NativeType, STRING_LEN, Snapshot, Value};
-use ca_proto::server::{ChannelInfo, Update};
+use ca_proto::server::{ChannelInfo, Strided, Update};
 
 use crate::alarm::AlarmLimits;
 use crate::db::{Node, PvHandle, ViewKey};
 use crate::field::{Field, element_type};
 use crate::name::{Modifiers, Slice};
-use crate::record::{Record, Subscribers};
+use crate::plain::{Record, Subscribers};
 
 /// A field of a record, perhaps as a long string or a part of an array. Channels that are opened
 /// with the same name share it.
@@ -103,6 +102,28 @@ impl View {
         }
     }
 
+    /// The part of an array, with so many elements at most, that would have to be gathered.
+    pub(crate) fn strided(&self, record: &Record, most: u32) -> Option<Strided> {
+        let range = self.modifiers.range.filter(|_| !self.modifiers.long)?;
+        if self.field != Field::Val || !record.is_array() {
+            return None;
+        }
+        let value = &record.snapshot.value;
+        let (start, step, count) = range.of(value.count());
+        let meta = self.meta.as_ref().unwrap_or(&record.snapshot.meta);
+        (step > 1).then(|| Strided {
+            state: Snapshot {
+                value: value.clone(),
+                meta: Arc::clone(meta),
+                ..record.snapshot
+            },
+            start,
+            step,
+            // At most as many as there are.
+            count: (count as u32).min(most),
+        })
+    }
+
     /// The state, with so many elements at most of a part of an array.
     pub(crate) fn read(&self, record: &Record, most: u32) -> Snapshot {
         let mut value = if self.modifiers.long {
@@ -127,49 +148,20 @@ impl View {
 }
 
 /// The text with its NUL.
-fn long_string(text: &[u8]) -> Value {
+pub(crate) fn long_string(text: &[u8]) -> Value {
     let mut bytes = text.to_vec();
     bytes.push(0);
     Value::from(bytes)
 }
 
 /// A part of an array; shares its buffer when the elements are adjacent.
-fn cut(value: &Value, range: Slice, most: usize) -> Value {
+pub(crate) fn cut(value: &Value, range: Slice, most: usize) -> Value {
     let (start, step, count) = range.of(value.count());
-    let count = count.min(most);
-    let (native, size) = (value.native(), value.native().size());
-    let bytes = value.payload().to_bytes();
-    if step == 1 {
-        let part = bytes.slice(start * size..(start + count) * size);
-        return Value::from_wire(native, part);
-    }
-    let from = &bytes[start * size..];
-    let part = match size {
-        8 => gather::<8>(from, step, count),
-        4 => gather::<4>(from, step, count),
-        2 => gather::<2>(from, step, count),
-        1 => gather::<1>(from, step, count),
-        // Texts.
-        _ => {
-            let elements = from.chunks_exact(size).step_by(step).take(count);
-            elements.flatten().copied().collect()
-        }
-    };
-    Value::from_wire(native, Bytes::from(part))
-}
-
-/// Every `step`th element of `N` bytes.
-fn gather<const N: usize>(from: &[u8], step: usize, count: usize) -> Vec<u8> {
-    let mut part = Vec::with_capacity(count * N);
-    let elements = from.as_chunks::<N>().0.iter().step_by(step);
-    for element in elements.take(count) {
-        part.extend_from_slice(element);
-    }
-    part
+    value.part(start, step, count.min(most))
 }
 
 /// A part of a long string; its last element becomes NUL (the filter `arr.c` of EPICS Base).
-fn cut_text(value: &Value, range: Slice) -> Value {
+pub(crate) fn cut_text(value: &Value, range: Slice) -> Value {
     let part = cut(value, range, usize::MAX);
     let mut bytes = part.as_ref().data.to_vec();
     if let Some(last) = bytes.last_mut() {

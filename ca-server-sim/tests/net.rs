@@ -11,7 +11,7 @@ use ca_proto::wire::message::{Data, EventMask, Text, tcp};
 use ca_proto::wire::{Command, Deframer, Limits, Minor};
 use ca_proto::{EcaStatus, Instant};
 use ca_server_sim::signals::Counter;
-use ca_server_sim::{Ioc, IocHandle, NetConfig, PvSpec, ServeError, SimIoc};
+use ca_server_sim::{Ioc, NetConfig, PvSpec, ServeError, SimIoc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -110,7 +110,7 @@ const DOUBLE: ca_proto::dbr::DbrType = ca_proto::dbr::DbrType(6);
 
 #[tokio::test]
 async fn a_client_searches_reads_writes_and_subscribes() {
-    let mut ioc = serve(PvSpec::double(1.5)).await;
+    let ioc = serve(PvSpec::double(1.5)).await;
     assert_ne!(ioc.addr().port(), 0);
 
     let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -208,7 +208,7 @@ async fn signals_and_completions_run_by_the_clock() {
 
 #[tokio::test]
 async fn an_ioc_stops_and_starts_on_the_same_ports() {
-    let mut ioc = serve(PvSpec::double(1.0)).await;
+    let ioc = serve(PvSpec::double(1.0)).await;
     let (addr, udp) = (ioc.addr(), ioc.udp_port());
     let mut client = Client::connect(addr).await;
     client.create("x").await;
@@ -378,7 +378,7 @@ async fn each_interface_answers_from_its_own_address() {
     let second = Ipv4Addr::new(127, 0, 0, 2);
     let config = quiet().interfaces([Ipv4Addr::LOCALHOST, second]);
     let builder = Ioc::builder().pv("x", PvSpec::long(1));
-    let mut ioc = builder.serve(config).await.unwrap();
+    let ioc = builder.serve(config).await.unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut search = vec![0; 16];
     search[7] = 13;
@@ -460,7 +460,7 @@ async fn ignored_hosts_get_no_answer() {
 
 /// A log that asks the IOC, from another thread, whenever a line is written.
 #[derive(Clone, Default)]
-struct Asks(Arc<Mutex<(Option<IocHandle>, Vec<bool>)>>);
+struct Asks(Arc<Mutex<(Option<SimIoc>, Vec<bool>)>>);
 
 impl tracing::Subscriber for Asks {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -494,7 +494,7 @@ async fn nothing_is_logged_while_the_ioc_is_locked() {
     let params = ServerParams::default().max_channels_per_circuit(1);
     let builder = Ioc::builder().params(params).pv("x", PvSpec::long(1));
     let ioc = builder.serve(quiet()).await.unwrap();
-    asks.0.lock().unwrap().0 = Some(ioc.handle());
+    asks.0.lock().unwrap().0 = Some(ioc.clone());
     let mut client = Client::connect(ioc.addr()).await;
     client.create("x").await;
     let second = tcp::Request::CreateChan {

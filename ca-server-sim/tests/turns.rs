@@ -878,17 +878,18 @@ const TEXTS: u32 = 20_000;
 
 fn put_texts(notify: bool, data: &[u8]) -> tcp::Request<'_> {
     let (ty, sid) = (DbrType::new(Family::Plain, NativeType::String), Sid(0));
+    let count = (data.len() / 40) as u32;
     match notify {
         true => tcp::Request::WriteNotify {
             ty,
-            count: TEXTS,
+            count,
             sid,
             ioid: Ioid(7),
             data: Data(data),
         },
         false => tcp::Request::Write {
             ty,
-            count: TEXTS,
+            count,
             sid,
             cid: Cid(0),
             data: Data(data),
@@ -1015,4 +1016,335 @@ fn a_circuit_that_broke_the_protocol_leaves_no_work_when_rights_change() {
         ioc.work(NOW);
     }
     assert!(!ioc.has_work());
+}
+
+/// Small pieces of memory that are given back one by one: glibc keeps them apart and joins them, all that
+/// there are, when it is next asked for a large one. So each turn asks for one.
+#[test]
+fn memory_that_masses_give_back_is_joined_in_every_turn() {
+    const CHANNELS: u32 = 60_000;
+    let slow = PvSpec::double(0.0).completes_after(Duration::from_secs(3600));
+    let mut ioc = start(Ioc::builder().pv("slow", slow));
+    let mut hostile = Peer::new(&mut ioc);
+    hostile.create(&mut ioc, (0..CHANNELS).map(|_| "slow".to_owned()));
+    let data = 1.0_f64.to_be_bytes();
+    hostile.send(&mut ioc, (0..CHANNELS).map(|n| put_notify(n, n, &data)));
+    let given_back = std::cell::Cell::new(0);
+    let call = |ioc: &mut Ioc, work: &mut dyn FnMut(&mut Ioc)| {
+        let turn = measure(|| work(ioc));
+        let freed = usize::try_from(-turn.count_current).unwrap_or(0);
+        assert!(freed <= 2 * MOST, "{freed} pieces in one turn");
+        assert!(
+            freed < 256 || turn.bytes_total >= 4096,
+            "{freed} pieces given back, none that is large asked for"
+        );
+        given_back.set(given_back.get() + freed);
+    };
+    call(&mut ioc, &mut |ioc| ioc.handle_closed(NOW, hostile.id));
+    while ioc.has_work() {
+        call(&mut ioc, &mut |ioc| ioc.work(NOW));
+    }
+    assert!(given_back.get() >= CHANNELS as usize);
+    // Also where a chunk deletes.
+    let mut hostile = Peer::new(&mut ioc);
+    hostile.create(&mut ioc, (0..2000).map(|_| "slow".to_owned()));
+    let mut bytes = Vec::new();
+    for n in 0..2000 {
+        tcp::Request::ClearChannel {
+            data_type: 0,
+            count: 0,
+            sid: Sid(n | (1 << 20)),
+            cid: Cid(n),
+        }
+        .encode_into(&mut bytes);
+    }
+    call(&mut ioc, &mut |ioc| {
+        let _ = ioc.handle_chunk(NOW, hostile.id, &mut hostile.deframer, &bytes);
+    });
+}
+
+/// What there is to do of every kind shares one turn.
+#[test]
+fn telling_and_closing_share_a_turn() {
+    let (mut ioc, mut honest, hostile) = crowded();
+    let mut other = Peer::new(&mut ioc);
+    other.create(&mut ioc, ["x".to_owned()]);
+    other.subscribe(&mut ioc, (0..100_000).map(|n| (0, n)));
+    ioc.post(NOW, "x", 1.0).unwrap();
+    ioc.handle_closed(NOW, other.id);
+    let sum = |ioc: &Ioc| {
+        let told = ioc.circuit_stats(hostile.id).unwrap().updates_posted as usize;
+        // Each that is dropped costs three units.
+        told + 3 * (MANY as usize + 200_000 - ioc.counts().subscriptions)
+    };
+    turns(&mut ioc, &mut honest, sum);
+    assert_eq!(ioc.counts().subscriptions, MANY as usize);
+}
+
+/// A part of a large array with a step is taken out of it piece by piece, for reads and for updates.
+#[test]
+fn a_strided_part_of_a_large_array_is_made_in_turns() {
+    const LEN: usize = 1_000_000;
+    let values: Vec<f64> = (0..LEN).map(|n| n as f64).collect();
+    let mut ioc = start(Ioc::builder().pv("w", PvSpec::array(values)));
+    let mut honest = Peer::from(&mut ioc, Ipv4Addr::LOCALHOST);
+    honest.create(&mut ioc, ["w".to_owned()]);
+    let kinds = [
+        (Command::READ_NOTIFY, DOUBLE, 0),
+        (Command::READ_NOTIFY, DOUBLE, 300_000),
+        (
+            Command::READ_NOTIFY,
+            DbrType::new(Family::Time, NativeType::Double),
+            0,
+        ),
+        (
+            Command::READ_NOTIFY,
+            DbrType::new(Family::Ctrl, NativeType::Float),
+            0,
+        ),
+        (Command::READ_NOTIFY, DbrType::CLASS_NAME, 0),
+        (Command::READ, DOUBLE, 400_000),
+        (Command::EVENT_ADD, DOUBLE, 0),
+        (Command::EVENT_ADD, DOUBLE, 400_000),
+        (
+            Command::EVENT_ADD,
+            DbrType::new(Family::Time, NativeType::Float),
+            0,
+        ),
+    ];
+    for (command, ty, count) in kinds {
+        let mut peer = Peer::new(&mut ioc);
+        peer.create(&mut ioc, ["w.VAL[1:2:-1]".to_owned()]);
+        let mut bytes = Vec::new();
+        ask(command, ty, count).encode_into(&mut bytes);
+        let made = made_in_turns(&mut ioc, &mut honest, &mut peer, &bytes);
+        let state = ioc.read("w").unwrap();
+        let part: Vec<f64> = (0..LEN / 2).map(|n| 2.0 * n as f64 + 1.0).collect();
+        let part = ca_proto::dbr::Snapshot {
+            value: Value::from(part),
+            ..state
+        };
+        let all = part.value.count();
+        let count = if count == 0 { all } else { count };
+        let mut expected = Vec::new();
+        part.encode(ty, count, &mut expected).unwrap();
+        // The payload is padded.
+        expected.resize(expected.len().next_multiple_of(8), 0);
+        let (len, at) = (
+            made.len(),
+            made.iter().zip(&expected).position(|(a, b)| a != b),
+        );
+        assert!(
+            made == expected,
+            "{command} {ty} {count}: {len} bytes, {at:?}"
+        );
+        ioc.handle_closed(NOW, peer.id);
+    }
+    assert_eq!(ioc.held_by(HOST), 0);
+}
+
+/// Texts are sent with their end: also those of an array that is asked for as it is.
+#[test]
+fn a_large_array_of_texts_is_read_and_written_in_turns() {
+    const LEN: u32 = 100_000;
+    let string = DbrType::new(Family::Plain, NativeType::String);
+    let names: Vec<String> = (0..LEN).map(|n| format!("n{n}")).collect();
+    let numbers = PvSpec::array(vec![0.5; LEN as usize]);
+    let mut ioc = start(
+        Ioc::builder()
+            .pv("names", PvSpec::strings(&names))
+            .pv("w", numbers),
+    );
+    let mut honest = Peer::from(&mut ioc, Ipv4Addr::LOCALHOST);
+    honest.create(&mut ioc, ["w".to_owned()]);
+    for (name, ty) in [
+        ("names", string),
+        ("names", DbrType::new(Family::Time, NativeType::String)),
+        ("names", DbrType::STSACK_STRING),
+        ("w", DbrType::STSACK_STRING),
+    ] {
+        let mut peer = Peer::new(&mut ioc);
+        peer.create(&mut ioc, [name.to_owned()]);
+        let mut bytes = Vec::new();
+        ask(Command::READ_NOTIFY, ty, LEN).encode_into(&mut bytes);
+        let made = made_in_turns(&mut ioc, &mut honest, &mut peer, &bytes);
+        let mut expected = Vec::new();
+        (ioc.read(name).unwrap().encode(ty, LEN, &mut expected)).unwrap();
+        // The payload is padded.
+        expected.resize(expected.len().next_multiple_of(8), 0);
+        assert!(made == expected, "{name} {ty}");
+        ioc.handle_closed(NOW, peer.id);
+    }
+    let data = texts(0..LEN);
+    let mut peer = Peer::new(&mut ioc);
+    peer.create(&mut ioc, ["names".to_owned()]);
+    let mut bytes = Vec::new();
+    put_texts(false, &data).encode_into(&mut bytes);
+    received(&mut ioc, &mut honest, &mut peer, bytes, data.len());
+    let expected: Vec<String> = (0..LEN).map(|n| n.to_string()).collect();
+    assert_eq!(ioc.read("names").unwrap().value, Value::strings(&expected));
+}
+
+/// A long write, which is received piece by piece in memory of its own. Where it is not kept as it is, it
+/// is made in turns, in memory that is set apart before.
+fn received(ioc: &mut Ioc, honest: &mut Peer, peer: &mut Peer, mut bytes: Vec<u8>, made: usize) {
+    let rest = bytes.split_off(bytes.len() - 8);
+    peer.feed(ioc, &bytes);
+    let put = measure(|| {
+        let done = ioc.handle_chunk(NOW, peer.id, &mut peer.deframer, &rest);
+        assert_eq!(done.unwrap(), rest.len());
+    });
+    let most = (1 << 16) + made as u64;
+    assert!(put.bytes_total < most, "{} bytes at once", put.bytes_total);
+    assert_eq!(ioc.has_work(), made > 0, "made in turns");
+    made_in_turns(ioc, honest, peer, &[]);
+}
+
+/// A large value that is written as it is becomes that of the PV without a copy, and what has to be copied
+/// is copied in turns.
+#[test]
+fn a_large_put_in_the_type_of_the_pv_is_not_copied_at_once() {
+    const LEN: u32 = 1_000_000;
+    let data: Vec<u8> = (0..LEN).flat_map(|n| f64::from(n).to_be_bytes()).collect();
+    // All of it, and a small part of a long message.
+    for (count, notify) in [(LEN, false), (LEN, true), (300_000, false), (300_000, true)] {
+        let mut ioc = start(Ioc::builder().pv("w", PvSpec::array(vec![0.5; LEN as usize])));
+        let mut honest = Peer::from(&mut ioc, Ipv4Addr::LOCALHOST);
+        honest.create(&mut ioc, ["w".to_owned()]);
+        let mut peer = Peer::new(&mut ioc);
+        peer.create(&mut ioc, ["w".to_owned()]);
+        let request = match notify {
+            true => tcp::Request::WriteNotify {
+                ty: DOUBLE,
+                count,
+                sid: Sid(0),
+                ioid: Ioid(1),
+                data: Data(&data),
+            },
+            false => tcp::Request::Write {
+                ty: DOUBLE,
+                count,
+                sid: Sid(0),
+                cid: Cid(0),
+                data: Data(&data),
+            },
+        };
+        let mut bytes = Vec::new();
+        request.encode_into(&mut bytes);
+        let made = if count == LEN { 0 } else { 8 * count as usize };
+        received(&mut ioc, &mut honest, &mut peer, bytes, made);
+        let expected: Vec<f64> = (0..count).map(f64::from).collect();
+        assert!(ioc.read("w").unwrap().value == Value::from(expected));
+    }
+}
+
+/// Rights that come back are told with an update to each subscription: of parts of an array only when it is
+/// sent.
+#[test]
+fn rights_that_change_make_no_part_of_a_large_array() {
+    let mut ioc = start(Ioc::builder().pv("w", PvSpec::array(vec![0.0; 1_000_000])));
+    let mut peer = Peer::new(&mut ioc);
+    peer.create(&mut ioc, (2..500).map(|step| format!("w.VAL[0:{step}:-1]")));
+    peer.subscribe(&mut ioc, (0..498).map(|n| (n, n)));
+    for rights in [AccessRights::NONE, AccessRights::READ] {
+        let mut most = 0;
+        let told = measure(|| ioc.set_rights(NOW, "w", rights).unwrap());
+        most = most.max(told.bytes_total);
+        while ioc.has_work() {
+            let turn = measure(|| ioc.work(NOW));
+            most = most.max(turn.bytes_total);
+        }
+        assert!(most < 1 << 19, "{most} bytes at once");
+    }
+}
+
+/// Circuits that have nothing to do give back their buffers a few at a time.
+#[test]
+fn buffers_of_idle_circuits_are_given_back_in_turns() {
+    const CIRCUITS: usize = 600;
+    let params = ServerParams::default().max_circuits_per_host(CIRCUITS);
+    let mut ioc = start(Ioc::builder().pv("x", PvSpec::double(0.0)).params(params));
+    let mut peers: Vec<Peer> = (0..CIRCUITS).map(|_| Peer::new(&mut ioc)).collect();
+    for peer in &mut peers {
+        peer.create(&mut ioc, ["x".to_owned()]);
+        peer.subscribe(&mut ioc, (0..10).map(|n| (0, n)));
+    }
+    let given_back = |ioc: &mut Ioc, seconds: u64| {
+        let later = NOW + Duration::from_secs(seconds);
+        let (mut all, mut turns) = (0, 0);
+        loop {
+            let turn = measure(|| ioc.handle_timeout(later));
+            let freed = usize::try_from(-turn.count_current).unwrap_or(0);
+            assert!(freed <= 200, "{freed} buffers in one turn");
+            (all, turns) = (all + freed, turns + 1);
+            if !ioc.has_work() {
+                return (all, turns);
+            }
+        }
+    };
+    given_back(&mut ioc, 10);
+    let (all, turns) = given_back(&mut ioc, 20);
+    assert!(all >= CIRCUITS, "{all} in {turns} turns");
+}
+
+fn ask(command: Command, ty: DbrType, count: u32) -> tcp::Request<'static> {
+    let sid = Sid(0);
+    match command {
+        Command::READ_NOTIFY => tcp::Request::ReadNotify {
+            ty,
+            count,
+            sid,
+            ioid: Ioid(9),
+        },
+        Command::READ => tcp::Request::Read {
+            ty,
+            count,
+            sid,
+            ioid: Ioid(9),
+        },
+        _ => tcp::Request::EventAdd {
+            ty,
+            count,
+            sid,
+            subid: SubId(9),
+            mask: EventMask::VALUE,
+        },
+    }
+}
+
+/// Hands a request in, and works until nothing is left. No call makes much at once, and the honest client is
+/// served in between. Returns what is sent behind the header.
+fn made_in_turns(ioc: &mut Ioc, honest: &mut Peer, peer: &mut Peer, bytes: &[u8]) -> Vec<u8> {
+    let mut most = 0;
+    let mut call = |work: &mut dyn FnMut()| {
+        let call = measure(work);
+        most = most.max(call.bytes_total);
+    };
+    let mut made = Vec::new();
+    call(&mut || {
+        let done = ioc.handle_chunk(NOW, peer.id, &mut peer.deframer, bytes);
+        assert_eq!(done.unwrap(), bytes.len());
+    });
+    loop {
+        call(&mut || ioc.work(NOW));
+        assert!(honest.read(ioc));
+        call(&mut || {
+            ioc.transmit(peer.id);
+        });
+        let queue = ioc.transmit(peer.id).unwrap();
+        made.extend(queue.to_vec());
+        let sent = !queue.is_empty();
+        queue.clear();
+        if !ioc.has_work() && !sent {
+            break;
+        }
+    }
+    assert!(most < 1 << 21, "{most} bytes at once");
+    match Header::decode(&made, true) {
+        Some((header, len)) => {
+            assert_eq!(header.payload_len as usize, made.len() - len);
+            made.split_off(len)
+        }
+        None => made,
+    }
 }

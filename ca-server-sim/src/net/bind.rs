@@ -80,7 +80,8 @@ fn listen_on(
 
 /// A socket for each interface, and more for its broadcast address and for the multicast groups: a
 /// socket bound to a unicast address receives neither (`rsrv_init` of EPICS Base; for groups the
-/// reference relies on systems where it does).
+/// reference relies on systems where it does). On Windows it receives both, and no socket can be bound to
+/// either.
 fn bind_all(
     runtime: &dyn Runtime,
     config: &NetConfig,
@@ -93,9 +94,12 @@ fn bind_all(
     for (index, &interface) in config.interfaces.iter().enumerate() {
         let broadcast = broadcast_of(runtime, interface);
         let others = broadcast.into_iter().chain(config.groups.iter().copied());
+        let others = others.filter(|_| !cfg!(windows));
         for address in iter::once(interface).chain(others) {
-            let groups: Vec<Ipv4Addr> =
-                iter::once(address).filter(Ipv4Addr::is_multicast).collect();
+            let groups: Vec<Ipv4Addr> = match cfg!(windows) {
+                true => config.groups.clone(),
+                false => iter::once(address).filter(Ipv4Addr::is_multicast).collect(),
+            };
             let address = SocketAddrV4::new(address, port);
             let options = UdpOptions {
                 address,

@@ -4,11 +4,11 @@ mod accept;
 mod bind;
 mod circuit;
 mod config;
+mod model;
 mod shared;
 mod sync;
 mod udp;
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddrV4;
@@ -21,6 +21,7 @@ use thiserror::Error;
 
 pub use ca_net::{Runtime, TokioRuntime};
 pub use config::NetConfig;
+pub use model::{Model, ModelError, ModelFault, ModelPvs, ModelRun};
 
 use crate::builder::IocBuilder;
 use crate::control::PvRef;
@@ -72,7 +73,7 @@ impl IocBuilder {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut ioc = Ioc::builder()
+    /// let ioc = Ioc::builder()
     ///     .pv("sim:gap", PvSpec::double(1.5).units("mm"))
     ///     .serve(NetConfig::new()) // on loopback, ports chosen by the system
     ///     .await?;
@@ -103,7 +104,7 @@ impl IocBuilder {
     }
 }
 
-/// An IOC that serves on sockets. Dropping it stops it.
+/// An IOC that serves on sockets. Clones reach the same one, from any thread; dropping the last one stops it.
 ///
 /// # Examples
 /// ```
@@ -112,12 +113,12 @@ impl IocBuilder {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let builder = Ioc::builder().pv("x", PvSpec::long(1));
-/// let mut ioc = builder.serve(NetConfig::new()).await?;
+/// let ioc = builder.serve(NetConfig::new()).await?;
 /// println!("searches to {}, circuits to {}", ioc.udp_addr(), ioc.addr());
 ///
-/// let handle = ioc.handle(); // for any thread
-/// let x = handle.pv("x").unwrap();
-/// std::thread::spawn(move || handle.post(x, 2)).join().unwrap()?;
+/// let same = ioc.clone();
+/// let x = same.pv("x").unwrap();
+/// std::thread::spawn(move || same.post(x, 2)).join().unwrap()?;
 /// assert_eq!(ioc.with(|ioc, _now| ioc.number("x"))?, 2.0);
 ///
 /// ioc.restart().await?; // clients lose their connection and come back
@@ -127,11 +128,20 @@ impl IocBuilder {
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone, Debug)]
+pub struct SimIoc(Arc<Served>);
+
 #[derive(Debug)]
-pub struct SimIoc {
-    handle: IocHandle,
+struct Served {
+    shared: Arc<Shared>,
     config: NetConfig,
     bound: Bound,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.shared.halt());
+    }
 }
 
 /// Where an IOC serves.
@@ -154,35 +164,35 @@ impl SimIoc {
     ) -> Result<Self, ServeError> {
         let sockets = Sockets::bind(&*runtime, &config)?;
         let bound = sockets.bound.clone();
-        let handle = IocHandle(Shared::new(runtime, ioc));
-        handle.0.launch(sockets, &config);
-        Ok(Self {
-            handle,
+        let shared = Shared::new(runtime, ioc);
+        shared.launch(sockets, &config);
+        Ok(Self(Arc::new(Served {
+            shared,
             config,
             bound,
-        })
+        })))
     }
 
     /// The address of the (first) TCP socket.
     pub fn addr(&self) -> SocketAddrV4 {
-        self.bound.tcp[0]
+        self.0.bound.tcp[0]
     }
 
     /// The port on which searches are answered.
-    pub const fn udp_port(&self) -> u16 {
-        self.bound.udp_port
+    pub fn udp_port(&self) -> u16 {
+        self.0.bound.udp_port
     }
 
     /// Where searches are answered: the first interface (127.0.0.1 for 0.0.0.0) and
     /// [`udp_port`](Self::udp_port). This is what belongs into a client's address list.
     pub fn udp_addr(&self) -> SocketAddrV4 {
-        let interface = NetConfig::reachable(*self.bound.tcp[0].ip());
-        SocketAddrV4::new(interface, self.bound.udp_port)
+        let interface = NetConfig::reachable(*self.0.bound.tcp[0].ip());
+        SocketAddrV4::new(interface, self.0.bound.udp_port)
     }
 
     /// The environment variables with which a client finds this IOC, and only this one.
     pub fn env(&self) -> Vec<(&'static str, String)> {
-        self.config.env(&self.bound)
+        self.0.config.env(&self.0.bound)
     }
 
     /// [`env`](Self::env) as lines to paste into a shell.
@@ -191,105 +201,6 @@ impl SimIoc {
         self.env().into_iter().map(line).collect()
     }
 
-    /// A handle with which any thread can post and read.
-    pub fn handle(&self) -> IocHandle {
-        self.handle.clone()
-    }
-
-    /// See [`IocHandle::post`].
-    ///
-    /// # Errors
-    /// As [`IocHandle::post`].
-    pub fn post<'a>(
-        &self,
-        pv: impl Into<PvRef<'a>>,
-        value: impl Into<Value>,
-    ) -> Result<(), PostError> {
-        self.handle.post(pv, value)
-    }
-
-    /// See [`IocHandle::read`].
-    ///
-    /// # Errors
-    /// As [`IocHandle::read`].
-    pub fn read<'a>(&self, pv: impl Into<PvRef<'a>>) -> Result<Snapshot, PostError> {
-        self.handle.read(pv)
-    }
-
-    /// See [`IocHandle::with`].
-    pub fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> R {
-        self.handle.with(work)
-    }
-
-    /// True while it serves.
-    pub fn is_running(&self) -> bool {
-        self.handle.0.is_running()
-    }
-
-    /// Ends all circuits and closes all sockets, as when an IOC is killed: clients see their
-    /// connections end. When it returns the ports are free. The values of the PVs stay.
-    ///
-    /// # Cancel safety
-    /// The IOC stops at the first poll; a dropped future only does not wait for it.
-    pub async fn stop(&mut self) {
-        for task in self.handle.0.halt() {
-            task.await;
-        }
-        // What very many channels have left.
-        poll_fn(|cx| {
-            if !self.handle.0.clear() {
-                return Poll::Ready(());
-            }
-            self.handle.0.runtime().yield_now(cx);
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Serves again after [`stop`](Self::stop), on the same ports; does nothing while it serves.
-    ///
-    /// # Errors
-    /// [`ServeError::Socket`] if somebody else has taken a port meanwhile.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves nothing behind.
-    pub async fn start(&mut self) -> Result<(), ServeError> {
-        if self.is_running() {
-            return Ok(());
-        }
-        let config = self.config.clone().tcp_port(self.addr().port());
-        // Asked before the port is fixed: a port that the system chose gets no beacons.
-        let config = config.repeater(self.config.repeater_port());
-        let config = config.udp_port(self.bound.udp_port).exact(true);
-        let sockets = Sockets::bind(self.handle.0.runtime(), &config)?;
-        self.handle.0.launch(sockets, &config);
-        Ok(())
-    }
-
-    /// [`stop`](Self::stop), then [`start`](Self::start).
-    ///
-    /// # Errors
-    /// As [`start`](Self::start); the IOC is stopped then.
-    ///
-    /// # Cancel safety
-    /// A dropped future leaves the IOC either stopped or serving.
-    pub async fn restart(&mut self) -> Result<(), ServeError> {
-        self.stop().await;
-        self.start().await
-    }
-}
-
-impl Drop for SimIoc {
-    fn drop(&mut self) {
-        drop(self.handle.0.halt());
-    }
-}
-
-/// Reaches an IOC from any thread; clones reach the same one, also while it is stopped.
-#[derive(Clone)]
-pub struct IocHandle(Arc<Shared>);
-
-impl IocHandle {
     /// Sets the value of a PV or field, see [`Ioc::post`].
     ///
     /// # Errors
@@ -318,14 +229,65 @@ impl IocHandle {
     }
 
     /// Does anything with the IOC at the current time: adds PVs, changes rights, raises alarms. The
-    /// IOC is locked meanwhile, so `work` must be short and must not use this handle.
+    /// IOC is locked meanwhile, so `work` must be short and must not use this object or a clone of it.
     pub fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> R {
-        self.0.with(work)
+        self.0.shared.with(work)
     }
-}
 
-impl fmt::Debug for IocHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IocHandle")
+    /// True while it serves.
+    pub fn is_running(&self) -> bool {
+        self.0.shared.is_running()
+    }
+
+    /// Ends all circuits and closes all sockets, as when an IOC is killed: clients see their
+    /// connections end. When it returns the ports are free. The values of the PVs stay.
+    ///
+    /// # Cancel safety
+    /// The IOC stops at the first poll; a dropped future only does not wait for it.
+    pub async fn stop(&self) {
+        for task in self.0.shared.halt() {
+            task.await;
+        }
+        // What very many channels have left.
+        poll_fn(|cx| {
+            if !self.0.shared.clear() {
+                return Poll::Ready(());
+            }
+            self.0.shared.runtime().yield_now(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Serves again after [`stop`](Self::stop), on the same ports; does nothing while it serves.
+    ///
+    /// # Errors
+    /// [`ServeError::Socket`] if somebody else has taken a port meanwhile.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn start(&self) -> Result<(), ServeError> {
+        if self.is_running() {
+            return Ok(());
+        }
+        let config = self.0.config.clone().tcp_port(self.addr().port());
+        // Asked before the port is fixed: a port that the system chose gets no beacons.
+        let config = config.repeater(self.0.config.repeater_port());
+        let config = config.udp_port(self.0.bound.udp_port).exact(true);
+        let sockets = Sockets::bind(self.0.shared.runtime(), &config)?;
+        self.0.shared.launch(sockets, &config);
+        Ok(())
+    }
+
+    /// [`stop`](Self::stop), then [`start`](Self::start).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); the IOC is stopped then.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the IOC either stopped or serving.
+    pub async fn restart(&self) -> Result<(), ServeError> {
+        self.stop().await;
+        self.start().await
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::walk::Key;
-use crate::record::RecordType;
+use crate::plain::RecordType;
 use crate::settings::LIMIT_NAMES;
 
 /// Types of PVs, with what the book says of them.

@@ -14,8 +14,8 @@ use super::walk::{Entry, Table, among, integer, number};
 use crate::check::SENT_UNITS;
 use crate::diagnostic::Diagnostics;
 use crate::fault::Fault;
+use crate::plain::RecordType;
 use crate::pv::PvSpec;
-use crate::record::RecordType;
 
 /// Reads a PV; `None` if something is wrong, which `found` then has.
 pub(super) fn read(

@@ -1,0 +1,300 @@
+//! Physics behind PVs: set-points in, read-backs out, all in one step.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use ca_proto::dbr::Value;
+use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Timestamp};
+use thiserror::Error;
+
+use super::SimIoc;
+use crate::change::number_of;
+use crate::db::PvHandle;
+
+/// What computes read-backs from set-points, as vectors in the order of the PVs that it was given.
+pub trait Model: Send {
+    /// One step, `t` after the first one. What is not written to `read` stays as it was.
+    ///
+    /// # Errors
+    /// In words, what cannot be: the read-backs show it as an INVALID alarm until a step succeeds.
+    fn step(&mut self, t: Duration, set: &[f64], read: &mut [f64]) -> Result<(), String>;
+}
+
+/// Why a step of a model did not succeed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ModelFault {
+    /// The model says so.
+    #[error("the model cannot go on: {0}")]
+    Said(String),
+    /// It panicked.
+    #[error("the model panicked: {0}")]
+    Panicked(String),
+    /// A read-back is not a finite number.
+    #[error("the model makes {value} of \"{pv}\"")]
+    NotFinite {
+        /// The first PV of which it does.
+        pv: String,
+        /// The value.
+        value: String,
+    },
+}
+
+/// Why a model cannot be connected to its PVs.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// There is no such PV.
+    #[error("the IOC has no PV \"{pv}\", which the model {uses}")]
+    UnknownPv {
+        /// Its name.
+        pv: String,
+        /// What for.
+        uses: &'static str,
+    },
+    /// An array PV takes read-backs that are not there.
+    #[error("\"{pv}\" takes read-backs {from} to {to}, and there are {there}")]
+    Range {
+        /// Its name.
+        pv: String,
+        /// The first one.
+        from: usize,
+        /// The one behind the last.
+        to: usize,
+        /// How many there are.
+        there: usize,
+    },
+}
+
+/// Which PVs a model reads and writes.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ModelPvs {
+    /// Set-points: numbers that it reads.
+    pub set: Vec<String>,
+    /// Read-backs: numbers that it writes.
+    pub read: Vec<String>,
+    /// Array PVs that show a part of the read-backs: name, first one, one behind the last.
+    pub arrays: Vec<(String, usize, usize)>,
+    /// A PV that counts the steps.
+    pub pulse: Option<String>,
+}
+
+/// PVs that are read or posted while the IOC is locked once: some tenths of a millisecond.
+const AT_ONCE: usize = 500;
+
+/// A model behind an IOC. [`step`](Self::step) reads the set-points, computes, and posts the read-backs, all with
+/// one time stamp; the IOC is locked for some hundred PVs at a time, and not while the model computes.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use ca_server_sim::net::{ModelPvs, ModelRun};
+/// use ca_server_sim::{Ioc, NetConfig, PvSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ioc = Ioc::builder()
+///     .pv("magnet:current", PvSpec::double(2.0).units("A"))
+///     .pv("magnet:field", PvSpec::double(0.0).units("T").read_only())
+///     .serve(NetConfig::new())
+///     .await?;
+/// let pvs = ModelPvs {
+///     set: vec!["magnet:current".into()],
+///     read: vec!["magnet:field".into()],
+///     ..ModelPvs::default()
+/// };
+/// let model = |_: Duration, set: &[f64], read: &mut [f64]| {
+///     read[0] = 0.1 * set[0];
+///     Ok(())
+/// };
+/// let mut run = ModelRun::new(ioc.clone(), &pvs, model)?;
+/// run.step(Duration::ZERO)?;
+/// assert_eq!(ioc.read("magnet:field")?.value, 0.2.into());
+/// # Ok(())
+/// # }
+/// ```
+pub struct ModelRun<M> {
+    ioc: SimIoc,
+    model: M,
+    set: Vec<PvHandle>,
+    read: Vec<PvHandle>,
+    names: Vec<String>,
+    arrays: Vec<(PvHandle, usize, usize)>,
+    pulse: Option<PvHandle>,
+    set_values: Vec<f64>,
+    read_values: Vec<f64>,
+    steps: u32,
+    /// The alarm of the last step is shown.
+    failing: bool,
+}
+
+impl<M> fmt::Debug for ModelRun<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelRun")
+            .field("set", &self.set.len())
+            .field("read", &self.read.len())
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> Model for F
+where
+    F: FnMut(Duration, &[f64], &mut [f64]) -> Result<(), String> + Send,
+{
+    fn step(&mut self, t: Duration, set: &[f64], read: &mut [f64]) -> Result<(), String> {
+        self(t, set, read)
+    }
+}
+
+impl<M: Model> ModelRun<M> {
+    /// Connects a model to PVs of an IOC.
+    ///
+    /// # Errors
+    /// [`ModelError`]
+    pub fn new(ioc: SimIoc, pvs: &ModelPvs, model: M) -> Result<Self, ModelError> {
+        let handle = |pv: &String, uses| {
+            let pv = pv.clone();
+            ioc.pv(&pv).ok_or(ModelError::UnknownPv { pv, uses })
+        };
+        let all = |names: &[String], uses| -> Result<Vec<_>, _> {
+            names.iter().map(|pv| handle(pv, uses)).collect()
+        };
+        let (set, read) = (all(&pvs.set, "reads")?, all(&pvs.read, "writes")?);
+        let mut arrays = Vec::new();
+        for (pv, from, to) in &pvs.arrays {
+            if from > to || *to > read.len() {
+                return Err(ModelError::Range {
+                    pv: pv.clone(),
+                    from: *from,
+                    to: *to,
+                    there: read.len(),
+                });
+            }
+            arrays.push((handle(pv, "writes")?, *from, *to));
+        }
+        let pulse = pvs.pulse.as_ref().map(|pv| handle(pv, "counts with"));
+        Ok(Self {
+            pulse: pulse.transpose()?,
+            set_values: vec![0.0; set.len()],
+            read_values: vec![0.0; read.len()],
+            names: pvs.read.clone(),
+            ioc,
+            model,
+            set,
+            read,
+            arrays,
+            steps: 0,
+            failing: false,
+        })
+    }
+
+    /// The model.
+    pub const fn model(&mut self) -> &mut M {
+        &mut self.model
+    }
+
+    /// The read-backs of the last step.
+    pub fn read_backs(&self) -> &[f64] {
+        &self.read_values
+    }
+
+    /// Does a step, `t` after the first one.
+    ///
+    /// # Errors
+    /// [`ModelFault`]: nothing is posted but an INVALID alarm on all read-backs. The next step may succeed.
+    pub fn step(&mut self, t: Duration) -> Result<(), ModelFault> {
+        self.gather();
+        let before = self.read_values.clone();
+        let computed = self.compute(t);
+        if computed.is_err() {
+            self.read_values = before;
+        }
+        self.show_alarm(computed.is_err());
+        computed?;
+        self.steps = self.steps.wrapping_add(1);
+        self.post();
+        Ok(())
+    }
+
+    fn compute(&mut self, t: Duration) -> Result<(), ModelFault> {
+        let (model, set, read) = (&mut self.model, &self.set_values, &mut self.read_values);
+        match catch_unwind(AssertUnwindSafe(|| model.step(t, set, read))) {
+            Ok(Ok(())) => {}
+            Ok(Err(what)) => return Err(ModelFault::Said(what)),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                let text = text.unwrap_or_else(|| "without a text".to_owned());
+                return Err(ModelFault::Panicked(text));
+            }
+        }
+        let wrong = self.read_values.iter().position(|value| !value.is_finite());
+        match wrong {
+            None => Ok(()),
+            Some(at) => Err(ModelFault::NotFinite {
+                pv: self.names.get(at).cloned().unwrap_or_default(),
+                value: self
+                    .read_values
+                    .get(at)
+                    .map_or_else(String::new, f64::to_string),
+            }),
+        }
+    }
+
+    fn gather(&mut self) {
+        let chunks = self.set.chunks(AT_ONCE);
+        for (handles, values) in chunks.zip(self.set_values.chunks_mut(AT_ONCE)) {
+            self.ioc.with(|ioc, _| {
+                for (handle, value) in handles.iter().zip(values) {
+                    let number = ioc.peek(*handle).and_then(|v| number_of(v.as_ref()));
+                    *value = number.unwrap_or(f64::NAN);
+                }
+            });
+        }
+    }
+
+    fn post(&self) {
+        let stamp = self.ioc.with(|ioc, now| ioc.stamp(now));
+        let pairs = self.read.chunks(AT_ONCE);
+        for (handles, values) in pairs.zip(self.read_values.chunks(AT_ONCE)) {
+            self.ioc.with(|ioc, now| {
+                for (handle, value) in handles.iter().zip(values) {
+                    // A PV that was removed meanwhile shows nothing.
+                    let _ = ioc.post_stamped(now, *handle, *value, stamp);
+                }
+            });
+        }
+        for &(handle, from, to) in &self.arrays {
+            let part = self.read_values.get(from..to).unwrap_or_default();
+            self.post_one(handle, Value::array(part), stamp);
+        }
+        if let Some(pulse) = self.pulse {
+            self.post_one(pulse, Value::scalar(self.steps as i32), stamp);
+        }
+    }
+
+    fn post_one(&self, handle: PvHandle, value: Value, stamp: Timestamp) {
+        let _ = self
+            .ioc
+            .with(|ioc, now| ioc.post_stamped(now, handle, value, stamp));
+    }
+
+    fn show_alarm(&mut self, failing: bool) {
+        if std::mem::replace(&mut self.failing, failing) == failing {
+            return;
+        }
+        let alarm = match failing {
+            true => Alarm::new(AlarmStatus::CALC, AlarmSeverity::INVALID),
+            false => Alarm::NONE,
+        };
+        for handles in self.read.chunks(AT_ONCE) {
+            self.ioc.with(|ioc, now| {
+                for handle in handles {
+                    let _ = ioc.set_alarm(now, *handle, alarm);
+                }
+            });
+        }
+    }
+}

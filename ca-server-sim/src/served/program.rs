@@ -1,0 +1,122 @@
+//! What a program does with the records of its IOC.
+
+use ca_proto::Instant;
+use ca_proto::dbr::{Snapshot, Value};
+
+use super::value::from_client;
+use super::{FieldKey, Served, build};
+use crate::builder::IocBuilder;
+use crate::error::{BuildError, FileErrors, PostError};
+use crate::ioc::Ioc;
+use crate::load::Loaded;
+use crate::name::Modifiers;
+use crate::process::PutError;
+
+impl Ioc {
+    /// An IOC with the records of a text that is written as a `.db` file.
+    ///
+    /// # Errors
+    /// [`BuildError::Files`] with all that is wrong in it.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_server_sim::{Instant, Ioc, Timestamp};
+    ///
+    /// let mut ioc = Ioc::from_db("record(ao, \"gap\") { field(FLNK, \"twice\") }
+    ///                            record(calc, \"twice\") { field(INPA, \"gap\") field(CALC, \"2*A\") }")?;
+    /// ioc.start(Instant::ZERO, Timestamp::from_unix(1_800_000_000, 0), 5064);
+    /// ioc.post(Instant::ZERO, "gap", 1.5)?; // as `dbpf`: the record is processed, and what is behind it
+    /// assert_eq!(ioc.number("twice")?, 3.0);
+    /// assert_eq!(ioc.read("twice.SEVR")?.value.to_string(), "0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_db(text: impl AsRef<[u8]>) -> Result<Self, BuildError> {
+        IocBuilder::new().db_text(text, "").build()
+    }
+
+    /// Takes over what files say, all or nothing.
+    pub(crate) fn take_records(&mut self, loaded: Loaded) -> Result<(), BuildError> {
+        let wrong = |mistakes| Err(BuildError::Files(FileErrors(std::sync::Arc::new(mistakes))));
+        if loaded.mistakes.has_errors() {
+            return wrong(loaded.mistakes);
+        }
+        if self.db.served.is_some() {
+            let name = loaded.records.iter().next();
+            let name = name.map_or_else(String::new, |record| {
+                String::from_utf8_lossy(&record.name).into_owned()
+            });
+            return Err(BuildError::SecondDatabase { name });
+        }
+        let (records, mistakes) = build(loaded);
+        if mistakes.has_errors() {
+            return wrong(mistakes);
+        }
+        for name in records.names() {
+            if self.db.find_channel(name.as_bytes()).is_some() {
+                let name = name.to_owned();
+                return Err(BuildError::Duplicate { name });
+            }
+        }
+        self.db.served = Some(Box::new(Served::new(records)));
+        self.remarks = (!mistakes.is_empty()).then(|| Box::new(mistakes));
+        Ok(())
+    }
+
+    /// Warnings about the files that the records are from; `None` without any.
+    pub fn file_remarks(&self) -> Option<&crate::load::Mistakes> {
+        self.remarks.as_deref()
+    }
+
+    /// Number of records that files describe.
+    pub fn record_count(&self) -> usize {
+        let served = self.db.served.as_ref();
+        served.map_or(0, |served| served.records.len())
+    }
+
+    /// Record and field of a name without modifiers.
+    pub(crate) fn field_of(&self, name: &str) -> Option<FieldKey> {
+        let (record, field, modifiers) = self.db.find_field_channel(name.as_bytes())?;
+        modifiers.is_empty().then_some(FieldKey {
+            record,
+            field,
+            modifiers: Modifiers::default(),
+        })
+    }
+
+    /// Writes a field of a record as `dbpf` of EPICS Base does.
+    pub(crate) fn post_field(
+        &mut self,
+        now: Instant,
+        key: FieldKey,
+        name: &str,
+        value: &Value,
+    ) -> Result<(), PostError> {
+        let clock = self.db.clock.stamp(now);
+        let Some(served) = &mut self.db.served else {
+            return Ok(());
+        };
+        served.records.set_time(now, clock);
+        let val = from_client(value.as_ref());
+        let written = match served.is_writable(key) {
+            true => served.records.put(key.record, key.field, val),
+            false => Err(PutError::NoMod),
+        };
+        let name = || name.to_owned();
+        match written {
+            Ok(()) => {}
+            Err(PutError::NoMod) => return Err(PostError::ReadOnlyField { name: name() }),
+            Err(reason) => {
+                let name = name();
+                return Err(PostError::NotWritten { name, reason });
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// What a client sees of a field.
+    pub(crate) fn read_field(&self, key: FieldKey) -> Option<Snapshot> {
+        let served = self.db.served.as_ref()?;
+        Some(served.read(key, None, u32::MAX))
+    }
+}

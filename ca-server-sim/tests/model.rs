@@ -1,0 +1,116 @@
+//! Models behind PVs.
+#![cfg(feature = "net")]
+
+use std::time::Duration;
+
+use ca_server_sim::net::{ModelError, ModelFault, ModelPvs, ModelRun};
+use ca_server_sim::{AlarmSeverity, Ioc, NetConfig, PvSpec, SimIoc};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn served() -> SimIoc {
+    let ioc = Ioc::builder()
+        .pv("set", PvSpec::double(1.0))
+        .pv("text", PvSpec::string("no number"))
+        .pv("a", PvSpec::double(0.0).read_only())
+        .pv("b", PvSpec::double(0.0).read_only())
+        .pv("all", PvSpec::array([0.0, 0.0]).read_only())
+        .pv("pulse", PvSpec::long(0).read_only());
+    ioc.serve(NetConfig::new()).await.unwrap()
+}
+
+fn pvs() -> ModelPvs {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    ModelPvs {
+        set: names(&["set", "text"]),
+        read: names(&["a", "b"]),
+        arrays: vec![("all".to_owned(), 0, 2)],
+        pulse: Some("pulse".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_step_has_one_time_stamp() {
+    let ioc = served().await;
+    let model = |t: Duration, set: &[f64], read: &mut [f64]| -> Result<(), String> {
+        assert!(set[1].is_nan(), "a text is no number");
+        read[0] = set[0] * 2.0;
+        read[1] = t.as_secs_f64();
+        Ok(())
+    };
+    let mut run = ModelRun::new(ioc.clone(), &pvs(), model).unwrap();
+    run.step(Duration::ZERO).unwrap();
+    ioc.post("set", 4.0).unwrap();
+    run.step(SECOND).unwrap();
+    assert_eq!(run.read_backs(), [8.0, 1.0]);
+    assert_eq!(ioc.read("a").unwrap().value, 8.0.into());
+    assert_eq!(ioc.read("all").unwrap().value, [8.0, 1.0].into());
+    assert_eq!(ioc.read("pulse").unwrap().value, 2.into());
+    let stamp = ioc.read("a").unwrap().stamp;
+    for pv in ["b", "all", "pulse"] {
+        assert_eq!(ioc.read(pv).unwrap().stamp, stamp, "{pv}");
+    }
+}
+
+/// What was there before goes on, in alarm, until a step succeeds.
+#[tokio::test]
+async fn a_step_that_fails_changes_nothing_but_the_alarm() {
+    let ioc = served().await;
+    let mut nth = 0;
+    let model = move |_: Duration, _: &[f64], read: &mut [f64]| {
+        nth += 1;
+        read[0] = f64::from(nth);
+        match nth {
+            2 => Err("no beam".to_owned()),
+            3 => panic!("on purpose"),
+            4 => {
+                read[1] = f64::NAN;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    };
+    let mut run = ModelRun::new(ioc.clone(), &pvs(), model).unwrap();
+    run.step(SECOND).unwrap();
+    let faults = [
+        ModelFault::Said("no beam".to_owned()),
+        ModelFault::Panicked("on purpose".to_owned()),
+        ModelFault::NotFinite {
+            pv: "b".to_owned(),
+            value: "NaN".to_owned(),
+        },
+    ];
+    for fault in faults {
+        assert_eq!(run.step(SECOND), Err(fault));
+        let a = ioc.read("a").unwrap();
+        assert_eq!(a.value, 1.0.into());
+        assert_eq!(a.alarm.severity, AlarmSeverity::INVALID);
+    }
+    run.step(SECOND).unwrap();
+    let a = ioc.read("a").unwrap();
+    assert_eq!(a.value, 5.0.into());
+    assert_eq!(a.alarm.severity, AlarmSeverity::NO_ALARM);
+    assert_eq!(ioc.read("pulse").unwrap().value, 2.into());
+}
+
+#[tokio::test]
+async fn pvs_that_are_not_there_are_named() {
+    let ioc = served().await;
+    fn model(_: Duration, _: &[f64], _: &mut [f64]) -> Result<(), String> {
+        Ok(())
+    }
+    let mut unknown = pvs();
+    unknown.read.push("nobody".to_owned());
+    let error = ModelRun::new(ioc.clone(), &unknown, model).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the IOC has no PV \"nobody\", which the model writes"
+    );
+    let mut long = pvs();
+    long.arrays[0].2 = 3;
+    let error = ModelRun::new(ioc, &long, model).unwrap_err();
+    assert!(
+        matches!(error, ModelError::Range { there: 2, .. }),
+        "{error}"
+    );
+}
