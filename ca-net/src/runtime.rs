@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::buf::Limit;
 use bytes::{BufMut, BytesMut};
@@ -93,6 +93,24 @@ pub trait Timer: fmt::Debug + Send {
 pub trait ByteStream: fmt::Debug + Send {
     /// Reads into `buf`; `Ok(0)` is the end of the stream (`buf` is never empty).
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// As [`poll_read`](Self::poll_read), for a driver that has asked something, and knows that nobody else waits for
+    /// an answer: a runtime on which nothing else is to be done either may wait for it here, for some milliseconds,
+    /// which costs less than to look for the events of all sockets.
+    fn poll_read_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, buf)
+    }
+
+    /// Whether a read would bring nothing, and the task of this waker will be woken when that changes: for drivers
+    /// that come for another reason. False when that is not known.
+    fn is_quiet(&self, waker: &Waker) -> bool {
+        let _ = waker;
+        false
+    }
 
     /// Reads straight into the spare room of a buffer, up to its limit; `Ok(0)` is the end of the
     /// stream.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddrV4;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BufMut;
 use ca_proto::wire::{Deframer, Limits, SendQueue};
@@ -62,6 +62,12 @@ impl StreamIo {
         self.stream.local_addr()
     }
 
+    /// Whether [`poll_read_chunk`](Self::poll_read_chunk) would bring nothing, and the task of this waker will be
+    /// woken when that changes. False when that is not known.
+    pub fn is_quiet(&self, waker: &Waker) -> bool {
+        !self.undrained && self.stream.is_quiet(waker)
+    }
+
     /// The deframer, to go on with a chunk that could not be handled at once.
     pub const fn deframer(&mut self) -> &mut Deframer {
         &mut self.deframer
@@ -91,7 +97,35 @@ impl StreamIo {
                 Poll::Pending => self.drained(handle),
             };
         }
-        with_scratch(|scratch| match self.stream.poll_read(cx, scratch) {
+        self.read_chunk(cx, handle, |stream, cx, buf| stream.poll_read(cx, buf))
+    }
+
+    /// As [`poll_read_chunk`](Self::poll_read_chunk), for a driver that waits for the one answer that is to come, and
+    /// for nothing else ([`ByteStream::poll_read_answer`]).
+    ///
+    /// # Errors
+    /// The stream's error, which ends it.
+    pub fn poll_read_answer<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        handle: impl FnOnce(&mut Deframer, &[u8], bool) -> R,
+    ) -> Poll<io::Result<Received<R>>> {
+        if self.deframer.body().is_some() {
+            return self.poll_read_chunk(cx, handle);
+        }
+        self.read_chunk(cx, handle, |stream, cx, buf| {
+            stream.poll_read_answer(cx, buf)
+        })
+    }
+
+    #[inline]
+    fn read_chunk<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        handle: impl FnOnce(&mut Deframer, &[u8], bool) -> R,
+        read: impl FnOnce(&mut dyn ByteStream, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<Received<R>>> {
+        with_scratch(|scratch| match read(&mut *self.stream, cx, scratch) {
             Poll::Ready(Ok(bytes)) => {
                 let chunk = scratch.get(..bytes).unwrap_or_default();
                 self.received(bytes, chunk, bytes < scratch.len(), handle)

@@ -1,9 +1,8 @@
 //! The runtime for real sockets: tokio and socket2.
 
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time;
@@ -12,8 +11,9 @@ use bytes::BytesMut;
 use bytes::buf::Limit;
 use ca_proto::addr_list::Interface;
 use ca_proto::{Instant, Timestamp};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::runtime::{Handle, TryCurrentError};
 
@@ -21,11 +21,10 @@ use crate::runtime::{
     BoxFuture, ByteStream, DatagramSocket, Dial, Listener, Runtime, StreamOptions, Task,
     TaskHandle, Timer, UdpOptions,
 };
+use crate::system;
 use crate::timer::{Alarm, LazyTimer};
-
-/// Connections that may wait to be accepted; the system cuts it to what it allows (4096 on Linux). One that
-/// finds no room is tried again by its own system, a second later at the earliest.
-const BACKLOG: u32 = 4096;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::timer_fd::Fd;
 
 /// Real sockets and real time on a tokio runtime with I/O and time enabled.
 ///
@@ -70,13 +69,11 @@ impl Runtime for TokioRuntime {
     }
 
     fn wall(&self) -> Timestamp {
-        let since_1970 = time::SystemTime::now().duration_since(time::UNIX_EPOCH);
-        Timestamp::from_unix_nanos(since_1970.unwrap_or_default().as_nanos())
+        system::wall()
     }
 
     fn entropy(&self) -> u64 {
-        // std seeds its hash maps from the system, once per thread, and counts on from there.
-        RandomState::new().hash_one(self.start)
+        system::entropy()
     }
 
     fn timer(&self) -> Box<dyn Timer> {
@@ -89,7 +86,7 @@ impl Runtime for TokioRuntime {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn lasting_timer(&self) -> Box<dyn Timer> {
-        match crate::timer_fd::FdAlarm::new(&self.handle) {
+        match FdAlarm::new(&self.handle) {
             Ok(alarm) => Box::new(LazyTimer::new(self.start, alarm)),
             Err(error) => {
                 tracing::debug!("no timer of the system: {error}");
@@ -115,7 +112,7 @@ impl Runtime for TokioRuntime {
                 socket.bind(SocketAddrV4::new(options.local, 0).into())?;
             }
             let stream = socket.connect(to.into()).await?;
-            tune(&stream, &options)?;
+            system::tune(&stream, &options)?;
             Ok(Box::new(TokioStream(stream)) as Box<dyn ByteStream>)
         })
     }
@@ -132,7 +129,7 @@ impl Runtime for TokioRuntime {
         socket.set_reuseaddr(true)?;
         socket.bind(address.into())?;
         Ok(Box::new(TokioListener {
-            listener: socket.listen(BACKLOG)?,
+            listener: socket.listen(system::BACKLOG)?,
             options: *options,
         }))
     }
@@ -143,44 +140,10 @@ impl Runtime for TokioRuntime {
 
     fn bind_udp(&self, options: &UdpOptions) -> io::Result<Box<dyn DatagramSocket>> {
         let _context = self.handle.enter();
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        if options.shared {
-            socket.set_reuse_address(true)?;
-            #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
-            socket.set_reuse_port(true)?;
-        }
-        socket.set_broadcast(options.broadcast)?;
-        socket.set_multicast_ttl_v4(options.multicast_ttl)?;
-        // Only groups that this socket joined, not those of the whole host (`udpiiu` of EPICS Base).
-        #[cfg(target_os = "linux")]
-        socket.set_multicast_all_v4(false)?;
-        if options.receive_buffer > 0 {
-            socket.set_recv_buffer_size(options.receive_buffer)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::from(options.address).into())?;
-        for group in &options.groups {
-            socket.join_multicast_v4(group, &options.group_interface)?;
-        }
-        if let Some(peer) = options.peer {
-            socket.connect(&SocketAddr::from(peer).into())?;
-        }
         Ok(Box::new(TokioUdp {
-            socket: UdpSocket::from_std(socket.into())?,
+            socket: UdpSocket::from_std(system::udp(options)?)?,
             connected: options.peer.is_some(),
         }))
-    }
-}
-
-fn tune(stream: &TcpStream, options: &StreamOptions) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(stream).set_keepalive(options.keep_alive)
-}
-
-fn v4(address: SocketAddr) -> io::Result<SocketAddrV4> {
-    match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
@@ -223,6 +186,48 @@ impl Alarm for TokioAlarm {
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().poll(cx),
             None => Poll::Pending,
+        }
+    }
+}
+
+/// A timer of the system among the runtime's sockets. While a tokio timer is armed, each wait for the
+/// sockets looks at the clock once more and has the system set a timer and take it back; this one is
+/// set when a deadline comes forward.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug)]
+struct FdAlarm(AsyncFd<Fd>);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl FdAlarm {
+    /// # Errors
+    /// Whatever the system says, usually that the process has too many open files.
+    fn new(handle: &Handle) -> io::Result<Self> {
+        let _context = handle.enter();
+        let timer = Fd::new()?;
+        #[expect(
+            deprecated,
+            reason = "what its unsafe successor asks for holds: one descriptor, ours until the drop"
+        )]
+        let fd = AsyncFd::with_interest(timer, Interest::READABLE)?;
+        Ok(Self(fd))
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Alarm for FdAlarm {
+    fn set(&mut self, left: time::Duration) -> io::Result<()> {
+        self.0.get_ref().set(left)
+    }
+
+    fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Ok(mut guard) = ready!(self.0.poll_read_ready(cx)) else {
+                // The runtime is ending, and its tasks with it.
+                return Poll::Pending;
+            };
+            if guard.try_io(|fd| fd.get_ref().wait()).is_ok() {
+                return Poll::Ready(());
+            }
         }
     }
 }
@@ -270,7 +275,7 @@ impl ByteStream for TokioStream {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddrV4> {
-        v4(self.0.local_addr()?)
+        system::v4(self.0.local_addr()?)
     }
 }
 
@@ -286,12 +291,12 @@ impl Listener for TokioListener {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Box<dyn ByteStream>, SocketAddrV4)>> {
         let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
-        tune(&stream, &self.options)?;
-        Poll::Ready(Ok((Box::new(TokioStream(stream)), v4(peer)?)))
+        system::tune(&stream, &self.options)?;
+        Poll::Ready(Ok((Box::new(TokioStream(stream)), system::v4(peer)?)))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddrV4> {
-        v4(self.listener.local_addr()?)
+        system::v4(self.listener.local_addr()?)
     }
 }
 
@@ -324,11 +329,11 @@ impl DatagramSocket for TokioUdp {
     ) -> Poll<io::Result<(usize, SocketAddrV4)>> {
         let mut buf = ReadBuf::new(buf);
         let from = ready!(self.socket.poll_recv_from(cx, &mut buf))?;
-        Poll::Ready(Ok((buf.filled().len(), v4(from)?)))
+        Poll::Ready(Ok((buf.filled().len(), system::v4(from)?)))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddrV4> {
-        v4(self.socket.local_addr()?)
+        system::v4(self.socket.local_addr()?)
     }
 }
 
@@ -342,8 +347,9 @@ mod tests {
         let to = listener.local_addr().unwrap();
         let stream = TcpStream::connect(to).await.unwrap();
         let options = StreamOptions::default();
-        tune(&stream, &options).unwrap();
+        system::tune(&stream, &options).unwrap();
         assert!(stream.nodelay().unwrap());
-        assert!(options.keep_alive && SockRef::from(&stream).keepalive().unwrap());
+        let kept = socket2::SockRef::from(&stream).keepalive().unwrap();
+        assert!(options.keep_alive && kept);
     }
 }
