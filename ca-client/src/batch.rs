@@ -329,14 +329,21 @@ impl<'a, R: Requests> Many<'a, R> {
             self.send_or_queue(state, batch, (key, index), now, wakers);
         }
         // Not more than fit a token, or it would not be registered.
-        for index in self.next..self.cids.len() as u32 {
+        let all = self.cids.len() as u32;
+        while self.next < all {
+            // hot: when every circuit is full there is none that the rest would hold up, and no need to look at their
+            // channels before they can be asked.
+            if !self.full.is_empty() && self.full.len() >= state.core.counts().circuits {
+                break;
+            }
+            let index = self.next;
+            self.next += 1;
             // hot: mostly there is room for all.
             let room = self.full.is_empty();
             if !room || self.send(state, batch, (key, index), now, wakers).is_err() {
                 self.send_or_queue(state, batch, (key, index), now, wakers);
             }
         }
-        self.next = self.cids.len() as u32;
     }
 
     fn send_or_queue(
@@ -429,6 +436,14 @@ impl<'a, R: Requests> Many<'a, R> {
         for list in std::mem::take(&mut self.full) {
             for index in list.waiting {
                 batch.set(index, Item::Done(Err(Failure::Refused(list.error))));
+            }
+            // Those that were not tried because every circuit was full.
+            while self.next < self.cids.len() as u32 {
+                let index = self.next;
+                self.next += 1;
+                if self.circuit(state, index).is_some() {
+                    batch.set(index, Item::Done(Err(Failure::Refused(list.error))));
+                }
             }
         }
         if batch.unsent > 0 {

@@ -5,6 +5,11 @@
 //! nobody calls, so that circuits, echoes and monitors live on; it takes over two milliseconds after
 //! the last call. A [`put`](Channel::put) that waits for nothing is sent after that time at the latest.
 //!
+//! No async runtime is involved: calls wait for the sockets themselves
+//! ([`PollRuntime`](crate::runtime::PollRuntime)). On Linux a call whose request is the only one under way waits for
+//! its answer in the read of that circuit, for a tick of the system's clock (at most 10 ms) before it looks at
+//! everything else again; so long, a call of another thread may have to wait if that server is slow.
+//!
 //! The words are those of the async client; what is awaited there is [called](Call::call) here.
 //!
 //! ```
@@ -34,6 +39,7 @@
 
 mod call;
 mod driver;
+mod extend;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,14 +60,15 @@ use crate::many::Pv;
 use crate::monitor::{MonitorEvent, MonitorSpec};
 use crate::monitor_set::{MonitorBatch, MonitorKey};
 use crate::{
-    Connect, ConnectMany, Connected, Get, GetMany, GetOnce, MonitorBuilder, Put, PutMany, PutOnce,
+    Connect, ConnectMany, Connected, Explain, Get, GetMany, GetOnce, MonitorBuilder, Put, PutMany,
+    PutOnce,
 };
 
 /// A client with a thread of its own; see [`Client`](crate::Client) for what the methods do.
 /// Dropping it shuts it down and waits for the thread.
 ///
 /// # Panics
-/// Methods called from within an async task block its thread; none panics.
+/// None panics. Methods called from within an async task block its thread.
 #[derive(Debug)]
 pub struct Client {
     client: Option<crate::Client>,
@@ -193,6 +200,23 @@ impl Client {
     /// As [`Client::monitor_set`](crate::Client::monitor_set).
     pub fn monitor_set(&self) -> MonitorSet {
         MonitorSet(self.inner().monitor_set(), self.driver.clone())
+    }
+
+    /// Finds out why a PV does not connect, or how it does; see
+    /// [`explain`](crate::Client::explain) of the async client.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_client::{Cause, Client};
+    /// use std::time::Duration;
+    ///
+    /// let client = Client::builder().isolated([]).build_blocking()?;
+    /// let explained = client.explain("motor:gap").timeout(Duration::from_millis(100)).call();
+    /// assert_eq!(explained.cause, Cause::NowhereToSearch);
+    /// # Ok::<(), ca_client::BuildError>(())
+    /// ```
+    pub fn explain(&self, name: impl AsRef<[u8]>) -> Call<Explain<'_>> {
+        Call::new(self.inner().explain(name), &self.driver)
     }
 
     /// Shuts the client down in order and waits for its thread, as dropping does.

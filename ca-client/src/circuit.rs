@@ -10,12 +10,16 @@ use std::time::Duration;
 use ca_net::{Budget, ByteStream, Received, StreamIo, StreamOptions, Timer, WakerList};
 use ca_proto::client::{CloseReason, Hangup, More};
 use ca_proto::ids::CircuitId;
-use ca_proto::wire::SendQueue;
+use ca_proto::wire::{Deframer, SendQueue};
 
 use crate::shared::{Shared, State, Work};
 
 /// Time that an orderly end may take: flushing what is queued, and the peer's end of stream.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Output of at most so many bytes is reported as sent before it is written, which spares a look at the state
+/// machine: a socket that is not full takes it at once.
+const LITTLE: usize = 4096;
 
 /// Runs a circuit from dialling to its end.
 pub(crate) async fn run(shared: Arc<Shared>, id: CircuitId, address: SocketAddrV4) {
@@ -92,6 +96,15 @@ struct Read {
     idle: bool,
 }
 
+/// What a read is for.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// What there is.
+    Any,
+    /// The one answer that anybody waits for, which may be waited for.
+    Answer,
+}
+
 /// What there was to read in a turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Input {
@@ -112,6 +125,10 @@ struct Circuit {
     wakers: WakerList,
     /// Bytes written that the state machine has not heard of.
     sent: usize,
+    /// It has heard of what is to be written now.
+    told: bool,
+    /// What is to be written now is all that anybody waits for an answer to.
+    lone: bool,
     /// Set while the circuit is being ended in order.
     linger: Option<Box<dyn Timer>>,
 }
@@ -128,6 +145,8 @@ impl Circuit {
             io: StreamIo::new(stream, limits),
             wakers: WakerList::new(),
             sent: 0,
+            told: false,
+            lone: false,
             linger: None,
         }
     }
@@ -153,7 +172,9 @@ impl Circuit {
                 return self.hang_up(cx, how);
             }
             // A full socket wakes the task when there is room, a parked one when there is work.
-            let wrote = match self.io.poll_flush(cx, &mut self.sent) {
+            let flushed = self.io.poll_flush(cx, &mut self.sent);
+            self.settle_told();
+            let wrote = match flushed {
                 Poll::Ready(Err(_)) => return Poll::Ready(self.read_rest(cx, &mut budget)),
                 Poll::Ready(Ok(())) => self.sent > 0,
                 Poll::Pending => false,
@@ -163,8 +184,33 @@ impl Circuit {
                 return Poll::Pending;
             }
             if input == Input::Empty && (!wrote || self.report(cx.waker())) {
-                return Poll::Pending;
+                match self.poll_answer(cx) {
+                    Poll::Ready(Ok(read)) if read.drained && read.idle => return Poll::Pending,
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(why)) => return Poll::Ready(why),
+                    Poll::Pending => return Poll::Pending,
+                }
             }
+        }
+    }
+
+    /// Waits for the answer to a request that is alone, if the runtime has nothing else to do.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Read, CloseReason>> {
+        match std::mem::take(&mut self.lone) && self.io.is_quiet(cx.waker()) {
+            true => self.read(cx, Reading::Answer),
+            false => Poll::Pending,
+        }
+    }
+
+    /// What the state machine was told before the writing was so, or is put right.
+    fn settle_told(&mut self) {
+        if !std::mem::take(&mut self.told) {
+            return;
+        }
+        self.sent = 0;
+        let (id, left) = (self.id, self.io.unsent());
+        if left > 0 {
+            (self.shared).look(|state, now| state.core.handle_unsent(now, id, left));
         }
     }
 
@@ -189,7 +235,11 @@ impl Circuit {
     fn receive(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Result<Input, CloseReason> {
         let mut nothing = Input::Empty;
         for _ in 0..2 {
-            match self.read(cx) {
+            // hot: it comes to write, or has just read all there was.
+            if self.io.is_quiet(cx.waker()) {
+                return Ok(nothing);
+            }
+            match self.read(cx, Reading::Any) {
                 Poll::Ready(Ok(read)) if !budget.spend(read.bytes) => return Ok(Input::Enough),
                 Poll::Ready(Ok(read)) if read.drained => {
                     if read.idle {
@@ -208,7 +258,7 @@ impl Circuit {
     /// have said why.
     fn read_rest(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> CloseReason {
         loop {
-            match self.read(cx) {
+            match self.read(cx, Reading::Any) {
                 Poll::Ready(Ok(read)) if budget.spend(read.bytes) => {}
                 Poll::Ready(Err(why @ CloseReason::Violation)) => return why,
                 _ => return CloseReason::Reset,
@@ -217,11 +267,11 @@ impl Circuit {
     }
 
     /// Reads once.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Read, CloseReason>> {
+    fn read(&mut self, cx: &mut Context<'_>, what: Reading) -> Poll<Result<Read, CloseReason>> {
         let (shared, id, wakers) = (&self.shared, self.id, &mut self.wakers);
         let (mut empty, mut idle) = (false, self.sent == 0 && self.io.unsent() == 0);
         let waker = cx.waker();
-        let received = self.io.poll_read_chunk(cx, |deframer, chunk, drained| {
+        let handle = |deframer: &mut Deframer, chunk: &[u8], drained| {
             empty = drained;
             let more = if drained { More::Drained } else { More::Maybe };
             shared.with_list(wakers, |state, now, wakers| {
@@ -230,7 +280,11 @@ impl Circuit {
                 idle = idle && state.is_parked(now, id, waker);
                 handled
             })
-        });
+        };
+        let received = match what {
+            Reading::Any => self.io.poll_read_chunk(cx, handle),
+            Reading::Answer => self.io.poll_read_answer(cx, handle),
+        };
         received.map(|received| match received {
             Ok(Received::Chunk { bytes, result }) => match result {
                 Ok(()) => Ok(Read {
@@ -248,11 +302,20 @@ impl Circuit {
     /// Takes output over, or parks.
     fn work(&mut self, waker: &Waker) -> Work {
         let (id, io) = (self.id, &mut self.io);
+        let (told, lone) = (&mut self.told, &mut self.lone);
+        *lone = false;
         let sent = std::mem::take(&mut self.sent);
         let blocked = io.unsent() > 0;
         let mut look = |state: &mut State, now| {
             let swap = |queue: &mut SendQueue| !blocked && io.swap_in(queue);
             let filled = state.core.transmit(now, id).is_some_and(swap);
+            // A circuit that is to be ended looks again when everything has left.
+            let quiet = state.waits.is_empty() && !state.is_ending(id);
+            if filled && io.unsent() <= LITTLE && quiet {
+                state.core.handle_sent(now, id, io.unsent());
+                *told = true;
+                *lone = state.core.counts().operations == 1;
+            }
             state.circuit_work(id, blocked || filled, waker)
         };
         if sent == 0 {

@@ -5,13 +5,26 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ca_net::{Runtime, TokioRuntime, UdpIo, UdpOptions, identity};
+use ca_net::{Runtime, UdpIo, UdpOptions, identity};
 use ca_proto::addr_list::{AddrList, BadToken, search_destinations};
 use ca_proto::config::ClientParams;
 use ca_proto::env::{EnvClient, SettingLine};
 
 use crate::client::Client;
 use crate::error::BuildError;
+
+/// The runtime that the caller runs on.
+#[cfg(feature = "tokio")]
+fn around() -> Result<Arc<dyn Runtime>, BuildError> {
+    let runtime = ca_net::TokioRuntime::current();
+    Ok(Arc::new(runtime.map_err(|_| BuildError::NoRuntime)?))
+}
+
+/// No other runtime than tokio's can be found.
+#[cfg(not(feature = "tokio"))]
+const fn around() -> Result<Arc<dyn Runtime>, BuildError> {
+    Err(BuildError::NoRuntime)
+}
 
 /// Time for connecting and for operations unless set otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -270,7 +283,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Runs on this runtime instead of the tokio runtime that [`build`](Self::build) is called in.
+    /// Runs on this runtime instead of the tokio runtime that [`build`](Self::build) is called in (feature
+    /// `tokio`; without it every client that is not blocking has to be given one).
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = Some(runtime);
         self
@@ -289,16 +303,11 @@ impl ClientBuilder {
         self.apply();
         let runtime = match self.runtime {
             Some(ref runtime) => runtime.clone(),
-            None => Arc::new(TokioRuntime::current().map_err(|_| BuildError::NoRuntime)?),
-        };
-        let options = UdpOptions {
-            address: SocketAddrV4::new(self.local, 0),
-            multicast_ttl: self.env.mcast_ttl.value.into(),
-            receive_buffer: SEARCH_BUFFER,
-            ..UdpOptions::default()
+            None => around()?,
         };
         let local = self.local;
         let config = self.resolve(&*runtime);
+        let options = config.search_socket(local);
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -436,6 +445,7 @@ impl ClientBuilder {
             params: Arc::new(params),
             timeout: self.timeout,
             own_repeater: self.own_repeater.unwrap_or(true),
+            multicast_ttl: env.mcast_ttl.value,
             warnings,
         }
     }
@@ -474,10 +484,33 @@ pub struct EffectiveConfig {
     params: Arc<ClientParams>,
     timeout: Duration,
     own_repeater: bool,
+    multicast_ttl: u8,
     warnings: Vec<String>,
 }
 
 impl EffectiveConfig {
+    /// The socket that searches leave from.
+    pub(crate) fn search_socket(&self, local: Ipv4Addr) -> UdpOptions {
+        UdpOptions {
+            address: SocketAddrV4::new(local, 0),
+            multicast_ttl: self.multicast_ttl.into(),
+            receive_buffer: SEARCH_BUFFER,
+            ..UdpOptions::default()
+        }
+    }
+
+    /// The same for a client that lives for a moment and writes nothing.
+    pub(crate) fn for_a_look(&self, seed: u64) -> Self {
+        let params = ClientParams::clone(&self.params)
+            .rng_seed(seed)
+            .read_only(true);
+        Self {
+            params: Arc::new(params),
+            own_repeater: false,
+            ..self.clone()
+        }
+    }
+
     /// Parameters of the state machine, with all destinations of searches.
     pub fn params(&self) -> &Arc<ClientParams> {
         &self.params

@@ -288,6 +288,7 @@ pub(crate) struct LogLine {
 }
 
 /// Writes what was to be logged under the lock.
+#[cold]
 pub(crate) fn write(log: Vec<LogLine>) {
     for LogLine { is_warning, text } in log {
         match is_warning {
@@ -349,6 +350,7 @@ impl Listeners {
     }
 
     /// The lines to be [written](write) when the client is not locked any more.
+    #[inline]
     pub(crate) fn take_log(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.log.kept)
     }

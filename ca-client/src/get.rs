@@ -126,7 +126,6 @@ pub struct Get<'a, T> {
     channel: &'a Channel,
     spec: ReadSpec,
     timeout: Duration,
-    started: Instant,
     operation: Option<Operation<'a>>,
     wanted: PhantomData<fn() -> T>,
 }
@@ -137,7 +136,6 @@ impl<'a, T> Get<'a, T> {
             channel,
             spec,
             timeout: channel.inner.client.shared.config.timeout(),
-            started: Instant::ZERO,
             operation: None,
             wanted: PhantomData,
         }
@@ -182,25 +180,18 @@ impl<T: FromReading> Future for Get<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let channel = this.channel;
-        let operation = match &mut this.operation {
-            Some(operation) => operation,
-            none => {
-                this.started = channel.inner.client.shared.runtime.now();
-                let deadline = this.started + this.timeout;
-                none.insert(Operation::new(
-                    &channel.inner,
-                    Request::Get(this.spec),
-                    deadline,
-                ))
+        let operation = this.operation.get_or_insert_with(|| {
+            Operation::new(&channel.inner, Request::Get(this.spec), this.timeout)
+        });
+        let failure = match ready!(Pin::new(&mut *operation).poll(cx)) {
+            Ok(Some(reading)) => {
+                return Poll::Ready(channel.decode(reading, operation.started()));
             }
-        };
-        let failure = match ready!(Pin::new(operation).poll(cx)) {
-            Ok(Some(reading)) => return Poll::Ready(channel.decode(reading, this.started)),
             // Reads are answered with readings.
             Ok(None) => Failure::Disconnected,
             Err(failure) => failure,
         };
-        Poll::Ready(Err(channel.get_error(failure, this.started)))
+        Poll::Ready(Err(channel.get_error(failure, operation.started())))
     }
 }
 

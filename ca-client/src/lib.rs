@@ -51,6 +51,8 @@ mod convert;
 mod endpoint;
 mod error;
 mod events;
+mod explain;
+mod extend;
 mod get;
 mod many;
 mod monitor;
@@ -68,7 +70,9 @@ mod waits;
 /// The protocol's crate, for whatever is not re-exported here by name.
 pub use ca_proto;
 
-pub use ca_net::{Runtime, TokioRuntime};
+pub use ca_net::Runtime;
+#[cfg(feature = "tokio")]
+pub use ca_net::TokioRuntime;
 pub use ca_proto::access::AccessRights;
 pub use ca_proto::client::{
     BeaconStats, ChannelState, CloseReason, Connection, Malformed, NameServerState, OpError,
@@ -91,6 +95,7 @@ pub use connect::{Connect, ConnectMany};
 pub use convert::{EnumState, FromReading, IntoValue, LongString, Stamped, Strings, ValueError};
 pub use error::{BuildError, ConnectError, Context, GetError, MonitorError, Phase, PutError};
 pub use events::{ClientEvent, Events};
+pub use explain::{Cause, Explain, Explanation, Observed, Remark, Step};
 pub use get::{Get, GetOnce};
 pub use many::{GetMany, PutMany, Pv};
 pub use monitor::{Monitor, MonitorBuilder, MonitorEvent, MonitorSpec};

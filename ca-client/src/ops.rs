@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use ca_net::WakerList;
 use ca_proto::client::{Malformed, OpError, ReadSpec};
@@ -49,6 +50,7 @@ enum Step {
 pub(crate) struct Operation<'a> {
     channel: &'a ChannelInner,
     request: Request,
+    started: Instant,
     deadline: Instant,
     step: Step,
 }
@@ -57,17 +59,21 @@ pub(crate) struct Operation<'a> {
 pub(crate) type Answer = Result<Option<Reading>, Failure>;
 
 impl<'a> Operation<'a> {
-    pub(crate) const fn new(
-        channel: &'a ChannelInner,
-        request: Request,
-        deadline: Instant,
-    ) -> Self {
+    /// An operation that begins when it is first polled; its time counts from now.
+    pub(crate) fn new(channel: &'a ChannelInner, request: Request, timeout: Duration) -> Self {
+        let started = channel.client.shared.runtime.now();
         Self {
             channel,
             request,
-            deadline,
+            started,
+            deadline: started + timeout,
             step: Step::Start,
         }
+    }
+
+    /// When it was made.
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
     }
 
     /// Takes the answer, if it has come.
@@ -93,10 +99,10 @@ impl<'a> Operation<'a> {
     fn send(
         &self,
         state: &mut State,
-        now: Instant,
+        (now, deadline): (Instant, Instant),
         waker: &Waker,
     ) -> Result<Option<(OpKey, Ioid)>, OpError> {
-        let (cid, deadline) = (self.channel.cid, Some(self.deadline));
+        let (cid, deadline) = (self.channel.cid, Some(deadline));
         if let Request::Put(Done::Sent, ty, value) = &self.request {
             return state.core.write(now, cid, *ty, value).map(|()| None);
         }
@@ -127,6 +133,7 @@ impl<'a> Operation<'a> {
         waker: &Waker,
         old: &mut Option<Waker>,
     ) -> Poll<Answer> {
+        let deadline = self.deadline;
         match self.step {
             Step::Wait(Some(key)) => *old = state.waits.remove(key),
             Step::Wait(None) | Step::Start | Step::Sent(..) | Step::Done => {}
@@ -135,23 +142,21 @@ impl<'a> Operation<'a> {
         if state.is_closing() {
             return Poll::Ready(Err(Failure::Closed));
         }
-        let until = match self.send(state, now, waker) {
+        let until = match self.send(state, (now, deadline), waker) {
             Ok(None) => return Poll::Ready(Ok(None)),
             Ok(Some((key, ioid))) => {
                 self.step = Step::Sent(key, ioid);
                 return Poll::Pending;
             }
-            Err(OpError::NotConnected)
-                if now >= self.deadline || state.core.has_nowhere_to_search() =>
-            {
+            Err(OpError::NotConnected) if now >= deadline || state.core.has_nowhere_to_search() => {
                 return Poll::Ready(Err(Failure::NotConnected));
             }
             Err(OpError::NotConnected) => Until::Channel(self.channel.cid),
-            Err(OpError::QueueFull(_) | OpError::TooManyOps) if now < self.deadline => Until::Room,
+            Err(OpError::QueueFull(_) | OpError::TooManyOps) if now < deadline => Until::Room,
             Err(error) => return Poll::Ready(Err(Failure::Refused(error))),
         };
         let waiter = Waiter::Task(waker.clone());
-        let key = state.waits.add(until, self.deadline, waiter, wakers);
+        let key = state.waits.add(until, deadline, waiter, wakers);
         self.step = Step::Wait(key);
         Poll::Pending
     }

@@ -72,7 +72,6 @@ impl Channel {
             ty: None,
             done: Done::Sent,
             timeout: None,
-            started: Instant::ZERO,
             operation: None,
         }
     }
@@ -142,7 +141,6 @@ pub struct Put<'a, V> {
     ty: Option<DbrType>,
     done: Done,
     timeout: Option<Duration>,
-    started: Instant,
     operation: Option<Operation<'a>>,
 }
 
@@ -192,11 +190,9 @@ impl<V> Put<'_, V> {
         let channel = self.channel;
         let (plain, value) = channel.encode(made)?;
         let shared = &channel.inner.client.shared;
-        self.started = shared.runtime.now();
         let timeout = self.timeout.unwrap_or_else(|| shared.config.timeout());
         let request = Request::Put(self.done, self.ty.unwrap_or(plain), value);
-        let deadline = self.started + timeout;
-        self.operation = Some(Operation::new(&channel.inner, request, deadline));
+        self.operation = Some(Operation::new(&channel.inner, request, timeout));
         Ok(())
     }
 }
@@ -217,8 +213,8 @@ impl<V: IntoValue> Future for Put<'_, V> {
         let Some(operation) = &mut this.operation else {
             return Poll::Pending;
         };
-        let answer = ready!(Pin::new(operation).poll(cx));
-        let failed = |failure| this.channel.put_error(failure, this.started);
+        let answer = ready!(Pin::new(&mut *operation).poll(cx));
+        let failed = |failure| this.channel.put_error(failure, operation.started());
         Poll::Ready(answer.map(drop).map_err(failed))
     }
 }

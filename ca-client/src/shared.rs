@@ -204,7 +204,9 @@ impl Shared {
         let log = state.listeners.take_log();
         drop(state);
         wakers.wake_all();
-        events::write(log);
+        if !log.is_empty() {
+            events::write(log);
+        }
         result
     }
 
@@ -353,6 +355,12 @@ impl State {
                 Work::Parked
             }
         }
+    }
+
+    /// Whether a circuit is to be ended.
+    pub(crate) fn is_ending(&self, circuit: CircuitId) -> bool {
+        let link = self.links.get(&circuit);
+        link.is_none_or(|link| link.hangup.is_some())
     }
 
     /// Whether a circuit's task has nothing to do beside reading, and will be woken when it has.

@@ -1,6 +1,7 @@
 //! What threads share is made of these: those of std, and in models of threads (`--cfg shuttle`) those of
 //! shuttle, which tries the orders in which threads may come.
 
+#[cfg(feature = "blocking")]
 use std::time::Duration;
 
 #[cfg(not(shuttle))]
@@ -9,13 +10,13 @@ use std as imp;
 #[cfg(shuttle)]
 use shuttle as imp;
 
-pub(crate) use imp::sync::{Mutex, MutexGuard};
 #[cfg(feature = "blocking")]
-pub(crate) use imp::{
-    sync::{Condvar, atomic},
-    thread::{self, Thread},
-    thread_local,
-};
+pub(crate) use imp::sync::Condvar;
+#[cfg(all(test, feature = "blocking", shuttle))]
+pub(crate) use imp::sync::atomic;
+pub(crate) use imp::sync::{Mutex, MutexGuard};
+#[cfg(all(feature = "blocking", shuttle))]
+pub(crate) use imp::thread;
 
 /// Waits for a notification or until the time is over, and does not say which.
 #[cfg(all(feature = "blocking", not(shuttle)))]

@@ -11,9 +11,10 @@ use ca_client::{
     EnumIndex, EnumState, EventMask, Family, GetError, Monitor, MonitorEvent, NativeType, Overflow,
     Phase, PutError, ReadSpec, Reading, Stamped, Trouble, TypeSpec, Value, ValueError,
 };
+use ca_server_sim::PvSpec;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use support::{PATIENCE, Pv, Server, pvs};
+use support::{PATIENCE, Server, pvs};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -144,12 +145,12 @@ async fn a_put_notify_returns_when_the_server_is_done() {
     let error = impatient.await.unwrap_err();
     assert!(matches!(error, PutError::TimedOut(_)), "{error}");
     server.has_a_put().await;
-    assert_eq!(server.complete_puts(EcaStatus::NORMAL), 1);
+    assert!(server.complete_put(EcaStatus::NORMAL));
 
     let waiting = slow.put(2.0).wait();
     let completing = async {
         server.has_a_put().await;
-        server.complete_puts(EcaStatus::PUTFAIL);
+        assert!(server.complete_put(EcaStatus::PUTFAIL));
     };
     let (result, ()) = tokio::join!(waiting, completing);
     assert!(matches!(
@@ -289,7 +290,7 @@ async fn subscriptions_survive_a_restart_of_the_server() {
     server.stop().await;
     assert_eq!(next(&mut monitor).await, MonitorEvent::Disconnected);
     assert!(!analog.is_connected());
-    let server = Server::start_on(vec![Pv::new("t:analog", 17)], udp);
+    let server = Server::start_on(vec![("t:analog", PvSpec::long(17))], udp.port());
     assert_eq!(next(&mut monitor).await, MonitorEvent::Connected);
     assert_eq!(next(&mut monitor).await.value_as::<i32>(), Some(17));
     assert_eq!(

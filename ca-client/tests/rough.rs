@@ -58,7 +58,7 @@ async fn a_server_that_refuses_connections_is_named_as_the_reason() {
     let closed = TcpListener::bind(LOOPBACK).await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let server = Server::start_lying(port).await;
     let context = fails_to_connect(&server, in_trouble).await;
     assert_eq!(trouble(&context), CloseReason::Refused);
     assert_eq!(
@@ -81,7 +81,7 @@ fn trouble(context: &Context) -> CloseReason {
 async fn answered_with(bytes: &[u8], read_first: bool, keep: bool) -> Box<Context> {
     let rude = TcpListener::bind(LOOPBACK).await.unwrap();
     let port = rude.local_addr().unwrap().port();
-    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let server = Server::start_lying(port).await;
     let answer = async {
         let (mut stream, _) = rude.accept().await.unwrap();
         if read_first {
@@ -150,7 +150,7 @@ async fn a_name_server_that_refuses_is_named_as_such() {
 async fn a_server_that_accepts_and_says_nothing_is_named_with_its_address() {
     let silent = TcpListener::bind(LOOPBACK).await.unwrap();
     let port = silent.local_addr().unwrap().port();
-    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let server = Server::start_lying(port).await;
     let silent = |phase: &Phase| *phase == Phase::Silent;
     let context = fails_to_connect(&server, silent).await;
     assert_eq!(context.phase, Phase::Silent);
@@ -162,7 +162,7 @@ async fn a_server_that_accepts_and_says_nothing_is_named_with_its_address() {
 async fn garbage_ends_the_circuit_and_nothing_else() {
     let rude = TcpListener::bind(LOOPBACK).await.unwrap();
     let port = rude.local_addr().unwrap().port();
-    let server = Server::start_lying(pvs(), LOOPBACK, Some(port));
+    let server = Server::start_lying(port).await;
     let garbage = async {
         let (mut stream, _) = rude.accept().await.unwrap();
         stream.write_all(&[0xa5; 4096]).await.unwrap();

@@ -176,7 +176,7 @@ async fn changes_of_a_channel_are_a_stream() {
     let builder = Ioc::builder()
         .pv("x", PvSpec::long(0))
         .pv("y", PvSpec::long(0));
-    let (mut ioc, client) = serve(builder).await;
+    let (ioc, client) = serve(builder).await;
     let (x, y) = (client.open("x").unwrap(), client.open("y").unwrap());
     let mut changes = x.changes();
     let pv = || "x".to_owned();
@@ -296,9 +296,9 @@ async fn the_configuration_tells_values_origins_and_warnings() {
 
 #[tokio::test]
 async fn the_blocking_client_has_the_names_of_the_async_one() {
-    let (mut ioc, _) = serve(Ioc::builder().pv("x", PvSpec::long(1))).await;
+    let (ioc, _) = serve(Ioc::builder().pv("x", PvSpec::long(1))).await;
     let builder = Client::builder().isolated([ioc.udp_addr()]);
-    let handle = ioc.handle();
+    let handle = ioc.clone();
     let thread = tokio::task::spawn_blocking(move || {
         let client = builder.build_blocking().unwrap();
         let mut events = client.events();

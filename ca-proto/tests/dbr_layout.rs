@@ -187,7 +187,7 @@ fn limits_of_floats_are_clamped() {
 #[test]
 fn class_name_is_one_string_whatever_the_count() {
     let meta = Metadata {
-        class: "longout",
+        class: "longout".into(),
         ..Metadata::default()
     };
     let snapshot = snapshot([1_i32, 2, 3], meta);

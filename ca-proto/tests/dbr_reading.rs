@@ -47,7 +47,7 @@ fn snapshot(value: impl Into<Value>) -> Snapshot {
             precision: 2,
             limits: limits(),
             states: EnumStates::new(["Off", "On", "Fault"]),
-            class: "ai",
+            class: "ai".into(),
             ..Metadata::default()
         }),
     }

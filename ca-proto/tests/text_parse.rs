@@ -74,7 +74,7 @@ fn unsigned_32_reads_a_real_number() {
     assert_eq!(parse_u32(b"4294967295.5"), Ok(u32::MAX));
     assert_eq!(parse_u32(b"5e9"), Err(OutOfRange));
     assert_eq!(parse_u32(b"-1.5"), Err(OutOfRange));
-    assert_eq!(parse_u32(b"nan"), Err(OutOfRange));
+    assert_eq!(parse_u32(b"nan"), Ok(0));
     assert_eq!(parse_u32(b"0x10"), Ok(0));
 }
 

@@ -12,8 +12,8 @@ use crate::convert::{FromReading, IntoValue};
 use crate::error::{ConnectError, MonitorError};
 use crate::monitor::MonitorBuilder;
 use crate::{
-    Connect, ConnectMany, Connected, EventMask, Get, GetMany, GetOnce, MonitorSpec, Overflow, Put,
-    PutMany, PutOnce,
+    Connect, ConnectMany, Connected, EventMask, Explain, Get, GetMany, GetOnce, MonitorSpec,
+    Overflow, Put, PutMany, PutOnce,
 };
 
 /// An operation with its options, as that of the async client which it holds;
@@ -65,6 +65,7 @@ setters! {
     impl['a] Connect<'a> { timeout(timeout: Duration), priority(priority: u8) }
     impl['a, N] ConnectMany<'a, N> { timeout(timeout: Duration), priority(priority: u8) }
     impl['a] Connected<'a> { timeout(timeout: Duration) }
+    impl['a] Explain<'a> { timeout(timeout: Duration) }
     impl['a, T] MonitorBuilder<'a, T> {
         count(count: u32), family(family: Family), ty(ty: DbrType), spec(spec: MonitorSpec),
         mask(mask: EventMask), depth(depth: usize), max_bytes(bytes: usize),
@@ -108,6 +109,7 @@ calls! {
         false => driver.try_block_on(put),
     }, Output<PutMany<'a>>;
     impl['a] Connected<'a> => |wait, driver| driver.block_on(wait), Output<Connected<'a>>;
+    impl['a] Explain<'a> => |explain, driver| driver.block_on(explain), Output<Explain<'a>>;
     impl['a] Connect<'a> => |connect, driver| {
         let connected = driver.block_on(connect);
         connected.map(|channel| Channel(channel, driver))

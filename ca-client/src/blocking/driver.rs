@@ -5,23 +5,19 @@
 //! calls of a row, but when there was none for [`GRACE`]. That is also the time that what needs no
 //! answer, such as a write that was queued, waits at most before it is sent.
 //!
-//! Of several calls at once one drives and the others sleep; tokio hands over between them.
+//! Of several calls at once one drives and the others sleep; the runtime hands over between them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ca_net::TokioRuntime;
-use tokio::runtime::{Handle, Runtime};
-use tokio::sync::Notify;
-use tokio::time::timeout_at;
+use ca_net::PollRuntime;
 
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard, Thread, thread, thread_local, wait_timeout};
+use crate::sync::{Condvar, Mutex, MutexGuard, wait_timeout};
 
 /// Time without a call after which the background thread drives again.
 const GRACE: Duration = Duration::from_millis(2);
@@ -44,9 +40,9 @@ struct Turn {
     calls: usize,
     /// Calls that were begun.
     begun: u64,
-    /// Calls from places that must not drive: they wait for the background thread.
-    passive: usize,
     stop: bool,
+    /// How to wake the background thread when it drives and is to let go.
+    waker: Option<Waker>,
 }
 
 /// Decides who drives; knows nothing of the runtime, so that it can be tested alone.
@@ -64,8 +60,8 @@ impl Turns {
                 background: Background::Looks,
                 calls: 0,
                 begun: 0,
-                passive: 0,
                 stop: false,
+                waker: None,
             }),
             changed: Condvar::new(),
         }
@@ -75,40 +71,36 @@ impl Turns {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call begins to drive; true when the background thread has to be told to let go.
-    fn begin(&self) -> bool {
+    /// A call begins to drive; the background thread is told to let go.
+    fn begin(&self) {
         let mut turn = self.lock();
         turn.calls += 1;
         turn.begun += 1;
-        let drives = turn.background == Background::Drives;
-        if drives {
-            turn.background = Background::Looks;
+        if turn.background != Background::Drives {
+            return;
         }
-        drives
+        turn.background = Background::Looks;
+        let waker = turn.waker.take();
+        drop(turn);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// A call has ended.
     fn end(&self) {
         let mut turn = self.lock();
         turn.calls -= 1;
-        let wanted = turn.background == Background::Sleeps || turn.passive > 0;
+        let wanted = turn.background == Background::Sleeps;
         if turn.calls == 0 && wanted {
             self.changed.notify_one();
         }
     }
 
-    /// A call begins to wait that does not drive.
-    fn begin_passive(&self) {
-        self.lock().passive += 1;
-        self.changed.notify_one();
-    }
-
-    fn end_passive(&self) {
-        self.lock().passive -= 1;
-    }
-
     fn stop(&self) {
-        self.lock().stop = true;
+        let mut turn = self.lock();
+        turn.stop = true;
+        let waker = turn.waker.take();
+        drop(turn);
+        waker.into_iter().for_each(Waker::wake);
         self.changed.notify_one();
     }
 
@@ -118,9 +110,6 @@ impl Turns {
         loop {
             if turn.stop {
                 return false;
-            }
-            if turn.calls == 0 && turn.passive > 0 {
-                break;
             }
             let begun = turn.begun;
             turn.background = Background::Looks;
@@ -138,23 +127,29 @@ impl Turns {
         turn.background = Background::Drives;
         true
     }
+
+    /// Ready when the background thread, which drives, is to let go.
+    fn poll_let_go(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut turn = self.lock();
+        if turn.stop || turn.background != Background::Drives {
+            return Poll::Ready(());
+        }
+        let _old = turn.waker.replace(cx.waker().clone());
+        drop(turn);
+        Poll::Pending
+    }
 }
 
 /// The runtime of a blocking client.
 #[derive(Debug)]
 struct Shared {
-    /// Taken when the last handle is dropped.
-    runtime: Option<Runtime>,
+    runtime: PollRuntime,
     turns: Turns,
-    let_go: Notify,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Unlike a drop of the runtime, this is allowed in an async task.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.runtime.shutdown();
     }
 }
 
@@ -163,33 +158,32 @@ impl Drop for Shared {
 pub(super) struct Driver(Arc<Shared>);
 
 /// Ends a call, also when it panics.
-struct Call<'a>(&'a Turns, fn(&Turns));
+struct Call<'a>(&'a Turns);
+
+impl<'a> Call<'a> {
+    fn new(turns: &'a Turns) -> Self {
+        turns.begin();
+        Self(turns)
+    }
+}
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.1(self.0);
+        self.0.end();
     }
 }
 
 impl Driver {
     pub(super) fn new() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         Ok(Self(Arc::new(Shared {
-            runtime: Some(runtime),
+            runtime: PollRuntime::new()?,
             turns: Turns::new(),
-            let_go: Notify::new(),
         })))
     }
 
-    fn runtime(&self) -> &Runtime {
-        self.0.runtime.as_ref().expect("it is taken in drop only")
-    }
-
     /// For the tasks of the client.
-    pub(super) fn handle(&self) -> TokioRuntime {
-        TokioRuntime::new(self.runtime().handle().clone())
+    pub(super) fn handle(&self) -> PollRuntime {
+        self.0.runtime.clone()
     }
 
     /// Starts the background thread.
@@ -197,10 +191,9 @@ impl Driver {
         let this = self.clone();
         let name = "ca-client".to_owned();
         Builder::new().name(name).spawn(move || {
-            let Shared { turns, let_go, .. } = &*this.0;
+            let Shared { runtime, turns } = &*this.0;
             while turns.wait() {
-                // A notification for a turn that has ended is used up by a short turn.
-                this.runtime().block_on(let_go.notified());
+                runtime.block_on(poll_fn(|cx| turns.poll_let_go(cx)));
             }
         })
     }
@@ -208,13 +201,13 @@ impl Driver {
     /// Makes the background thread end.
     pub(super) fn stop(&self) {
         self.0.turns.stop();
-        self.0.let_go.notify_one();
     }
 
     /// Runs one of our futures to its end.
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let output = self.block_until(future, None);
-        output.expect("without a deadline it waits for the output")
+        let Shared { runtime, turns } = &*self.0;
+        let _call = Call::new(turns);
+        runtime.block_on(future)
     }
 
     /// As [`block_on`](Self::block_on), but gives up at a deadline.
@@ -223,23 +216,9 @@ impl Driver {
         future: F,
         deadline: Option<Instant>,
     ) -> Option<F::Output> {
-        let Shared { turns, let_go, .. } = &*self.0;
-        // A thread that runs async tasks must not drive another runtime.
-        if Handle::try_current().is_ok() {
-            turns.begin_passive();
-            let _call = Call(turns, Turns::end_passive);
-            return sleep_until(pin!(future), deadline);
-        }
-        if turns.begin() {
-            let_go.notify_one();
-        }
-        let _call = Call(turns, Turns::end);
-        self.runtime().block_on(async {
-            match deadline {
-                None => Some(future.await),
-                Some(deadline) => timeout_at(deadline.into(), future).await.ok(),
-            }
-        })
+        let Shared { runtime, turns } = &*self.0;
+        let _call = Call::new(turns);
+        runtime.block_until(future, deadline)
     }
 
     /// Runs a future that mostly is ready at once: only one that is not makes this thread drive.
@@ -255,55 +234,25 @@ impl Driver {
     }
 }
 
-/// Wakes a thread that sleeps in [`sleep_until`].
-#[derive(Debug)]
-struct Unpark {
-    thread: Thread,
-    woken: AtomicBool,
-}
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        if !self.woken.swap(true, Ordering::Release) {
-            self.thread.unpark();
-        }
-    }
-}
-
-thread_local! {
-    static UNPARK: Arc<Unpark> = Arc::new(Unpark {
-        thread: thread::current(),
-        woken: AtomicBool::new(false),
-    });
-}
-
-/// Polls one of our futures on this thread, which sleeps meanwhile.
-fn sleep_until<F: Future>(mut future: Pin<&mut F>, deadline: Option<Instant>) -> Option<F::Output> {
-    let unpark = UNPARK.with(Clone::clone);
-    let waker = Waker::from(unpark.clone());
-    let mut cx = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return Some(output);
-        }
-        while !unpark.woken.swap(false, Ordering::Acquire) {
-            match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
-                Some(Duration::ZERO) => return None,
-                Some(left) => thread::park_timeout(left),
-            }
-        }
-    }
-}
-
 #[cfg(all(test, shuttle))]
 mod models;
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::sync::mpsc;
+    use std::task::Wake;
+    use std::thread;
 
     use super::*;
+
+    /// Wakes the thread that drives.
+    struct Unpark(thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
 
     /// Whatever threads begin and end, the background thread drives in the end, and never while a
     /// call does.
@@ -311,35 +260,30 @@ mod tests {
     fn the_background_thread_comes_back() {
         let turns = Arc::new(Turns::new());
         let driving = Arc::new(Mutex::new(()));
-        let (let_go, released) = mpsc::channel::<()>();
         let (drives, driven) = mpsc::channel::<()>();
         let background = thread::spawn({
             let (turns, driving) = (turns.clone(), driving.clone());
             move || {
+                let waker = Waker::from(Arc::new(Unpark(thread::current())));
+                let cx = Context::from_waker(&waker);
                 while turns.wait() {
                     let _core = driving.lock().unwrap();
                     let _ = drives.send(());
-                    let _ = released.recv();
+                    while turns.poll_let_go(&cx).is_pending() {
+                        thread::park();
+                    }
                 }
             }
         });
         driven.recv().unwrap();
-        for round in 0..50 {
+        for _ in 0..50 {
             let calls: Vec<_> = (0..4)
-                .map(|n| {
-                    let (turns, driving, let_go) = (turns.clone(), driving.clone(), let_go.clone());
+                .map(|_| {
+                    let (turns, driving) = (turns.clone(), driving.clone());
                     thread::spawn(move || {
-                        for call in 0..20 {
-                            if (n + call + round) % 7 == 0 {
-                                turns.begin_passive();
-                                turns.end_passive();
-                                continue;
-                            }
-                            if turns.begin() {
-                                let_go.send(()).unwrap();
-                            }
+                        for _ in 0..20 {
+                            let _call = Call::new(&turns);
                             drop(driving.lock().unwrap());
-                            turns.end();
                         }
                     })
                 })
@@ -352,10 +296,8 @@ mod tests {
             }
         }
         turns.stop();
-        let_go.send(()).unwrap();
         background.join().unwrap();
         assert!(!turns.wait());
-        let turn = turns.lock();
-        assert_eq!((turn.calls, turn.passive), (0, 0));
+        assert_eq!(turns.lock().calls, 0);
     }
 }

@@ -98,6 +98,10 @@ impl BeaconTracker {
         Duration::try_from_secs_f64(average).ok()
     }
 
+    pub(super) fn servers(&self) -> impl Iterator<Item = SocketAddrV4> + '_ {
+        self.order.iter().copied()
+    }
+
     /// The repeater confirmed the first registration: beacons are heard from now on.
     pub(super) const fn listening_since(&mut self, now: Instant) {
         self.since = now;

@@ -235,10 +235,8 @@ impl Circuits {
         let idle = circuit.unsent == 0;
         circuit.unsent += circuit.queue.len() - before;
         if idle && circuit.is_ready() {
-            circuit.liveness.started_sending(now);
-            if let Some(at) = circuit.poll_timeout() {
-                self.due = self.due.min(at);
-            }
+            // Its other deadlines have not moved.
+            self.due = self.due.min(circuit.liveness.started_sending(now));
         }
         if !circuit.woken && !matches!(circuit.state, State::Dialing(_)) {
             circuit.woken = true;
@@ -258,6 +256,18 @@ impl Circuits {
         write(&mut circuit.queue);
         circuit.unsent += circuit.queue.len() - before;
         true
+    }
+
+    /// Output that was taken for sent was not.
+    pub(super) fn put_back(&mut self, now: Instant, c: CircuitId, bytes: usize) {
+        let Some(circuit) = self.slots.get_mut(c).filter(|_| bytes > 0) else {
+            return;
+        };
+        let idle = circuit.unsent == 0;
+        circuit.unsent += bytes;
+        if idle && circuit.is_ready() {
+            self.due = self.due.min(circuit.liveness.started_sending(now));
+        }
     }
 
     pub(super) fn wake(&mut self, c: CircuitId) {

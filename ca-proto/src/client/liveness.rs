@@ -90,10 +90,11 @@ impl Liveness {
         self.trust_beacons = false;
     }
 
-    /// Bytes were queued on an empty queue.
-    pub(super) const fn started_sending(&mut self, now: Instant) {
+    /// Bytes were queued on an empty queue; until when they have to leave.
+    pub(super) fn started_sending(&mut self, now: Instant) -> Instant {
         self.sending = true;
         self.sent = now;
+        now + self.timeout
     }
 
     /// The socket took bytes; `all` when nothing is left. A probe behind other bytes gets its time

@@ -306,6 +306,11 @@ impl Client {
         self.beacons.period(server)
     }
 
+    /// Servers whose beacons were heard, by the addresses that their circuits go to.
+    pub fn beacon_servers(&self) -> impl Iterator<Item = SocketAddrV4> + '_ {
+        self.beacons.servers()
+    }
+
     /// Remarks that were dropped because nobody fetched them.
     pub const fn lost_remarks(&self) -> u64 {
         self.lost_remarks
@@ -413,6 +418,12 @@ impl Client {
             let all = circuit.unsent == 0;
             circuit.liveness.progress(now, all);
         }
+    }
+
+    /// Of what was reported as sent the socket did not take the last `bytes` bytes after all: for drivers that
+    /// report a little output before they write it, which nearly always goes at once.
+    pub fn handle_unsent(&mut self, now: Instant, c: CircuitId, bytes: usize) {
+        self.circuits.put_back(now, c, bytes);
     }
 
     /// Queues an event that may be lost.

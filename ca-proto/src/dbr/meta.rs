@@ -1,6 +1,6 @@
 //! What describes a value: units, precision, limits, state texts.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, sync::Arc, vec::Vec};
 use core::fmt;
 
 use super::layout::{self, Field, Limit, MAX_STATES, STATE_LEN, UNITS_LEN};
@@ -121,7 +121,7 @@ impl Default for Limits {
     }
 }
 
-/// Up to 16 state texts of an enum, each up to 26 bytes.
+/// State texts of an enum. A structure has room for 16, each of up to 26 bytes.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct EnumStates(Vec<Vec<u8>>);
 
@@ -136,6 +136,12 @@ impl EnumStates {
                 .map(|t| cut(t.as_ref()))
                 .collect(),
         )
+    }
+
+    /// Keeps all texts whole, as those of a menu of a record, of which a client sees the first 16 at once and
+    /// the others one by one.
+    pub fn whole(texts: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        Self(texts.into_iter().map(Into::into).collect())
     }
 
     /// Keeps texts as they came; 26 bytes without NUL occur.
@@ -225,7 +231,7 @@ pub struct Metadata {
     /// What states without a text read as; for enums only.
     pub no_state: NoState,
     /// Name of the record type, answer to `DBR_CLASS_NAME`.
-    pub class: &'static str,
+    pub class: Cow<'static, str>,
     /// The value is a text as an array of `CHAR` with its NUL (modifier `$`): cut to fewer
     /// elements it still ends with NUL (`dbChannelCreate` of EPICS Base).
     pub long_string: bool,

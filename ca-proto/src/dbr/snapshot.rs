@@ -125,7 +125,7 @@ impl Snapshot {
         if count == 0 {
             return 0;
         }
-        out.put_slice(Text40::from(self.meta.class).as_wire());
+        out.put_slice(Text40::from(&*self.meta.class).as_wire());
         1
     }
 
@@ -190,7 +190,9 @@ impl Snapshot {
                 Field::States => {
                     for index in 0..MAX_STATES as u16 {
                         let text = states.and_then(|s| s.get(index)).unwrap_or_default();
-                        put_text(text, STATE_LEN, STATE_LEN, out);
+                        // One that is longer is cut so that its NUL fits.
+                        let most = STATE_LEN - usize::from(text.len() > STATE_LEN);
+                        put_text(text, most, STATE_LEN, out);
                     }
                 }
                 Field::AckTransient => out.put_u16(self.ack.transient.into()),

@@ -319,6 +319,16 @@ pub struct Value {
     data: Payload,
 }
 
+/// Every `step`th element of `N` bytes.
+fn gather<const N: usize>(from: &[u8], step: usize, count: usize) -> Vec<u8> {
+    let mut part = Vec::with_capacity(count * N);
+    let elements = from.as_chunks::<N>().0.iter().step_by(step);
+    for element in elements.take(count) {
+        part.extend_from_slice(element);
+    }
+    part
+}
+
 impl Value {
     /// An array from its elements.
     pub fn array<T: Element>(elements: &[T]) -> Self {
@@ -373,6 +383,33 @@ impl Value {
             count,
             data: Payload::from(data),
         }
+    }
+
+    /// Elements at equal distances, from the first one on: `count` of them, or as many as there are. Shares
+    /// the buffer when they are adjacent.
+    pub fn part(&self, start: usize, step: usize, count: usize) -> Self {
+        let (step, size) = (step.max(1), self.native.size());
+        let all = self.payload().to_bytes();
+        let from = start.min(self.count as usize);
+        let most = (self.count as usize - from).div_ceil(step);
+        let count = count.min(most);
+        if step == 1 {
+            let part = all.slice(from * size..(from + count) * size);
+            return Self::from_wire(self.native, part);
+        }
+        let from = &all[from * size..];
+        let part = match size {
+            8 => gather::<8>(from, step, count),
+            4 => gather::<4>(from, step, count),
+            2 => gather::<2>(from, step, count),
+            1 => gather::<1>(from, step, count),
+            // Texts.
+            _ => {
+                let elements = from.chunks_exact(size).step_by(step).take(count);
+                elements.flatten().copied().collect()
+            }
+        };
+        Self::from_wire(self.native, Bytes::from(part))
     }
 
     /// A value without elements.

@@ -1,13 +1,15 @@
-//! Large values in another type than they have: made piece by piece, because a short request may ask for
-//! a million numbers as texts.
+//! Large values that do not exist as they are asked for: in another type than they have, as texts, which are
+//! sent with their end, or a part of an array with a step. They are made piece by piece, because a short
+//! request may ask for a million numbers as texts.
 
 use alloc::vec::Vec;
 
 use super::account::Charge;
 use super::circuit::Circuit;
+use super::database::{Database, PvId, Strided};
 use super::reply::Refusal;
 use super::turn::Turn;
-use crate::dbr::{DbrType, Family, NativeType, Snapshot, Value};
+use crate::dbr::{DbrType, Family, NativeType, Snapshot};
 use crate::ids::Sid;
 use crate::status::EcaStatus;
 use crate::wire::{Command, Header};
@@ -18,6 +20,46 @@ pub(super) const AT_ONCE: u32 = 1024;
 const PIECE_LEN: u64 = 64 * 1024;
 /// Numbers that are converted to other numbers for a unit of work; of texts it is one.
 pub(super) const NUMBERS: usize = 32;
+/// Elements that are copied from here and there, and texts that stay texts, for a unit of work.
+pub(super) const COPIES: usize = 8;
+
+/// Elements of one native type that are made of those of another for a unit of work.
+pub(super) const fn each(from: NativeType, to: NativeType, step: usize) -> usize {
+    match (from, to) {
+        (NativeType::String, NativeType::String) => COPIES,
+        (NativeType::String, _) | (_, NativeType::String) => 1,
+        _ if step > 1 => COPIES,
+        _ => NUMBERS,
+    }
+}
+
+/// Types whose elements are those of the value.
+fn has_elements(ty: DbrType) -> bool {
+    ty.family().is_some() || ty == DbrType::STSACK_STRING
+}
+
+/// Elements that a request needs at most; count 0 asks for all.
+pub(super) fn wanted(ty: DbrType, count: u32) -> u32 {
+    match count {
+        _ if !has_elements(ty) => 1,
+        0 => u32::MAX,
+        count => count,
+    }
+}
+
+/// What is asked for if it has to be gathered, and takes long.
+pub(super) fn long_part(
+    db: &(impl Database + ?Sized),
+    pv: PvId,
+    ty: DbrType,
+    count: u32,
+) -> Option<Strided> {
+    if count == 1 || !has_elements(ty) {
+        return None;
+    }
+    let part = db.read_strided(pv, wanted(ty, count));
+    part.filter(|part| part.count > AT_ONCE)
+}
 
 /// A reply or an update whose value is being converted.
 #[derive(Debug)]
@@ -25,7 +67,7 @@ pub(super) struct Conversion {
     request: Header,
     reply: Header,
     /// The value as it was when it was asked for.
-    snapshot: Snapshot,
+    source: Strided,
     count: u32,
     done: u32,
     pieces: Vec<Vec<u8>>,
@@ -36,18 +78,18 @@ pub(super) struct Conversion {
 impl Conversion {
     /// Whether it takes long enough to be done in turns.
     pub(super) fn is_long(ty: DbrType, count: u32, snapshot: &Snapshot) -> bool {
+        let native = snapshot.value.native();
         count.min(snapshot.value.count()) > AT_ONCE
-            && ty.family().is_some()
-            && ty != DbrType::CLASS_NAME
-            && ty.native() != Some(snapshot.value.native())
+            && has_elements(ty)
+            && (native == NativeType::String || ty.native() != Some(native))
     }
 
-    pub(super) fn new(request: Header, reply: Header, snapshot: &Snapshot, charge: Charge) -> Self {
+    pub(super) fn new(request: Header, reply: Header, source: Strided, charge: Charge) -> Self {
         Self {
             request,
             reply,
-            count: reply.count.min(snapshot.value.count()),
-            snapshot: snapshot.clone(),
+            count: reply.count.min(source.count),
+            source,
             done: 0,
             pieces: Vec::new(),
             charge,
@@ -61,8 +103,10 @@ impl Conversion {
 
     /// True when all elements are converted; an error if one cannot be.
     fn go_on(&mut self, turn: &mut Turn) -> Result<bool, Refusal> {
-        let native = self.snapshot.value.native();
-        let (size, all) = (native.size(), self.snapshot.value.payload().to_bytes());
+        let Strided {
+            state, start, step, ..
+        } = &self.source;
+        let native = state.value.native();
         while self.done < self.count {
             if turn.is_over() {
                 return Ok(false);
@@ -73,17 +117,16 @@ impl Conversion {
                 (1.., Some(native)) => DbrType::new(Family::Plain, native),
                 _ => ty,
             };
-            let texts = [ty.native(), Some(native)].contains(&Some(NativeType::String));
-            let each = if texts { 1 } else { NUMBERS };
+            let each = each(native, ty.native().unwrap_or(native), *step);
             let most = (turn.left().min(AT_ONCE as usize) * each).min(AT_ONCE as usize);
             let most = (self.count - self.done).min(most as u32);
             let piece = room(&mut self.pieces, ty, self.count - self.done);
             let elements = most.min(fitting(piece, ty));
             turn.spend((elements as usize).div_ceil(each));
-            let from = self.done as usize * size;
+            let from = start + self.done as usize * step;
             let part = Snapshot {
-                value: Value::from_wire(native, all.slice(from..from + elements as usize * size)),
-                ..self.snapshot.clone()
+                value: state.value.part(from, *step, elements as usize),
+                ..state.clone()
             };
             let encoded = part.encode(ty, elements, piece);
             encoded.map_err(|_| Refusal::NoConversion)?;

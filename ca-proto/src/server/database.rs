@@ -9,7 +9,7 @@ use core::net::SocketAddrV4;
 
 use super::account::Account;
 use crate::access::AccessRights;
-use crate::dbr::{ConvertError, NativeType, PutValue, Snapshot, Value, ValueRef};
+use crate::dbr::{ConvertError, DbrType, NativeType, PutValue, Snapshot, Value, ValueRef};
 use crate::ids::CircuitId;
 use crate::slot_key;
 use crate::status::EcaStatus;
@@ -138,6 +138,31 @@ pub enum PutOutcome {
     Pending,
 }
 
+/// Elements at equal distances of a larger value, which are not yet gathered.
+#[derive(Clone, Debug)]
+pub struct Strided {
+    /// The state, with the larger value.
+    pub state: Snapshot,
+    /// Index of the first element.
+    pub start: usize,
+    /// From one element to the next; at least 1.
+    pub step: usize,
+    /// Elements; all are within the larger value.
+    pub count: u32,
+}
+
+impl Strided {
+    /// All elements of a state.
+    pub fn whole(state: Snapshot) -> Self {
+        Self {
+            count: state.value.count(),
+            state,
+            start: 0,
+            step: 1,
+        }
+    }
+}
+
 /// The process variables behind a server.
 ///
 /// Methods are called while a request is handled and must not block.
@@ -176,6 +201,20 @@ pub trait Database {
     fn read_first(&self, pv: PvId, elements: u32) -> Cow<'_, Snapshot> {
         let _ = elements;
         self.read(pv)
+    }
+    /// As [`read_first`](Self::read_first) for a client that wants this type. A database whose fields have more
+    /// types than there are on the wire makes the value of it, so that a number of 64 bits is not one of 53 on
+    /// its way to a text, and leaves out metadata that the type has no place for.
+    fn read_as(&self, pv: PvId, ty: DbrType, elements: u32) -> Cow<'_, Snapshot> {
+        let _ = ty;
+        self.read_first(pv, elements)
+    }
+    /// The state of what [`read_first`](Self::read_first) would have to gather from a larger value: it is
+    /// then taken out of that piece by piece, so that nobody else waits for it. By default `None`: what
+    /// is read exists as it is, or is small.
+    fn read_strided(&self, pv: PvId, elements: u32) -> Option<Strided> {
+        let _ = (pv, elements);
+        None
     }
     /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome;

@@ -94,6 +94,8 @@ struct Entry {
 #[derive(Debug)]
 struct Entries {
     slots: Segments<Entry>,
+    /// Slots that there is memory for.
+    room: usize,
     /// Slots in use or in the list of free ones; those behind are left from a burst.
     begun: usize,
     /// The first free slot, linked through `next`.
@@ -105,6 +107,7 @@ impl Entries {
     const fn new() -> Self {
         Self {
             slots: Segments::new(),
+            room: 0,
             begun: 0,
             free: NONE,
             used: 0,
@@ -115,13 +118,26 @@ impl Entries {
         self.slots.get_mut(index as usize)
     }
 
-    fn heap(&self) -> usize {
-        self.slots.capacity() * size_of::<Entry>()
+    const fn heap(&self) -> usize {
+        self.room * size_of::<Entry>()
     }
 
     /// True if the next entry needs more memory.
-    fn is_full(&self) -> bool {
-        self.free == NONE && self.begun == self.slots.capacity()
+    // hot: asked for every update.
+    const fn is_full(&self) -> bool {
+        self.free == NONE && self.begun == self.room
+    }
+
+    fn reserve(&mut self, more: usize) {
+        self.slots.reserve_exact(more);
+        self.room = self.slots.capacity();
+    }
+
+    /// Gives back a piece of memory; false if there was none.
+    fn drop_last(&mut self) -> bool {
+        let dropped = self.slots.drop_last();
+        self.room = self.slots.capacity();
+        dropped
     }
 
     fn insert(&mut self, entry: Entry) -> u32 {
@@ -154,7 +170,7 @@ impl Entries {
     fn shrink(&mut self, keep: usize) -> bool {
         let before = self.slots.len();
         for _ in 0..PIECES_AT_ONCE {
-            if self.slots.len() <= keep || !self.slots.drop_last() {
+            if self.slots.len() <= keep || !self.drop_last() {
                 break;
             }
         }
@@ -283,7 +299,7 @@ impl EventQueue {
         let affordable = self.account.afford(more).is_ok();
         if affordable || needed {
             let few = (step / 16).max(FIRST_ENTRIES);
-            (self.entries.slots).reserve_exact(if affordable { step } else { few });
+            (self.entries).reserve(if affordable { step } else { few });
             self.settle();
         }
         affordable || needed
@@ -473,7 +489,8 @@ impl EventQueue {
             }
             let shrunk = self.entries.remove(at);
             self.turn -= 1;
-            if self.turn == 0 {
+            // hot: mostly there is no other ring.
+            if self.turn == 0 && self.ready.len() > 1 {
                 self.ready.rotate_left(1);
             }
             // Cancelled subscriptions have no entries.
@@ -526,7 +543,7 @@ impl EventQueue {
 
     /// Gives back a part of the memory of a queue that nobody uses any more; false if there was none.
     pub(super) fn release_part(&mut self) -> bool {
-        let dropped = self.entries.slots.drop_last();
+        let dropped = self.entries.drop_last();
         self.settle();
         dropped
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::account::Charge;
 use super::circuit::Circuit;
-use super::conversion::{AT_ONCE, NUMBERS};
+use super::conversion::{AT_ONCE, each};
 use super::database::{Database, Put, PutId, PutOutcome, PvId, RefusedPut};
 use super::limit::Limit;
 use super::turn::Turn;
@@ -64,8 +64,7 @@ impl LongPut {
                 return false;
             }
             let Some(value) = self.value() else { break };
-            let texts = [value.native, native].contains(&NativeType::String);
-            let each = if texts { 1 } else { NUMBERS };
+            let each = each(value.native, native, 1);
             let most = (turn.left().min(AT_ONCE as usize) * each).min(AT_ONCE as usize);
             let elements = (count - self.done).min(most as u32);
             turn.spend((elements as usize).div_ceil(each));
@@ -123,7 +122,11 @@ impl Circuit {
         };
         let (native, room) = db.converts_puts(channel.pv)?;
         let count = room.min(value.held());
-        (count > AT_ONCE && native != value.native).then_some(Target {
+        // What is neither converted nor cut is kept as it came, if it is most of the message.
+        let size = count as usize * native.size();
+        let as_it_is =
+            native == value.native && native != NativeType::String && size >= payload.len() / 2;
+        (count > AT_ONCE && !as_it_is).then_some(Target {
             pv: channel.pv,
             native,
             count,
@@ -144,7 +147,9 @@ impl Circuit {
         let size = target.count as usize * target.native.size();
         // That of a write-notify is paid for already.
         let own = if id.is_some() { 0 } else { payload.len() };
-        let charge = self.put_account.hold(size + own)?;
+        // It waits for nobody, so it is within what the circuit may hold, as a reply that is converted is: the
+        // room for puts that wait is as large as one message, and this is one in two forms.
+        let charge = self.out_account.hold(size + own)?;
         let mut converted = Vec::new();
         converted.reserve_exact(size);
         let put = LongPut {

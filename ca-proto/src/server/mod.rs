@@ -39,8 +39,8 @@ pub use account::{Account, Charge};
 pub use ahead::AHEAD;
 pub use circuit::{Circuit, CircuitStats};
 pub use database::{
-    ChannelInfo, Database, Identity, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut, SubKey,
-    Subscriber,
+    ChannelInfo, Database, Identity, Put, PutId, PutOutcome, PutTicket, PvId, RefusedPut, Strided,
+    SubKey, Subscriber,
 };
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Violation;

@@ -210,7 +210,8 @@ impl Circuit {
         }
         if behind.is_none() && target.is_none() {
             // hot: most are done at once and need no place in the table.
-            let outcome = self.start_put(now, id, &put, frame.payload(), db);
+            let payload = (frame.payload(), frame.shared());
+            let outcome = self.start_put(now, id, &put, payload, db);
             if let PutOutcome::Done(status) = outcome {
                 self.answer(&put, status);
                 if !status.is_success() {
@@ -254,7 +255,7 @@ impl Circuit {
         now: Instant,
         id: PutId,
         put: &PendingPut,
-        payload: &[u8],
+        (payload, buffer): (&[u8], Option<&Bytes>),
         db: &mut (impl Database + ?Sized),
     ) -> PutOutcome {
         let Some(channel) = self.channels.get(put.sid) else {
@@ -284,7 +285,10 @@ impl Circuit {
             account: &self.put_account,
             notify: Some(self.ticket(id)),
         };
-        db.put(now, put)
+        match buffer {
+            Some(buffer) => db.put_shared(now, put, buffer),
+            None => db.put(now, put),
+        }
     }
 
     pub(super) const fn ticket(&self, id: PutId) -> PutTicket {
@@ -370,7 +374,7 @@ impl Circuit {
         let Some(put) = self.puts.get(id) else {
             return;
         };
-        let outcome = self.start_put(now, id, put, &payload, db);
+        let outcome = self.start_put(now, id, put, (&payload, Some(&payload)), db);
         self.put_begun(id, outcome);
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use core::fmt::{self, Write as _};
 
 use super::account::{Account, Charge};
+use super::database::Strided;
 use super::limit::Limit;
 use crate::config::ServerParams;
 use crate::dbr::{DbrType, Snapshot};
@@ -165,19 +166,21 @@ impl Room {
         &self,
         queued: usize,
         header: Header,
-        snapshot: &Snapshot,
+        source: &Strided,
         account: &Arc<Account>,
     ) -> Result<(Header, Charge), Refusal> {
         let ty = DbrType(header.data_type);
         let header = self.admit(header, ty.size(header.count))?;
-        let count = header.count.min(available(ty, snapshot));
+        let count = header.count.min(source.count);
         // At most what was admitted.
         let size = ty.size(count) as usize;
         if queued as u64 + size as u64 > self.max_queued {
             return Err(Refusal::QueueFull);
         }
-        let source = count as usize * snapshot.value.native().size();
-        let charge = account.hold(header.encoded_len() + size + source);
+        // All from the first element to the last is kept meanwhile.
+        let kept = count as usize * source.step * source.state.value.native().size();
+        let kept = kept.min(source.state.value.as_ref().data.len());
+        let charge = account.hold(header.encoded_len() + size + kept);
         Ok((header, charge.map_err(Refusal::NoRoom)?))
     }
 

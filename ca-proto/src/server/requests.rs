@@ -5,13 +5,13 @@ use bytes::Bytes;
 
 use super::channels::{Channel, Channels, SubList};
 use super::circuit::Circuit;
-use super::conversion::Conversion;
-use super::database::Database;
+use super::conversion::{Conversion, long_part, wanted};
+use super::database::{Database, Strided};
 use super::error::Violation;
 use super::limit::Limit;
 use super::reply::{Refusal, Room};
 use super::scalar::Scalar;
-use super::subscriptions::{ChannelText, data_header, dynamic_count, wanted};
+use super::subscriptions::{ChannelText, data_header, dynamic_count};
 use crate::access::AccessRights;
 use crate::dbr::{DbrType, Family};
 use crate::ids::{Cid, Sid};
@@ -38,6 +38,9 @@ impl Channel {
 
 /// Units of work: a channel that is opened, perhaps on a field that nobody has open.
 const CREATE: usize = 8;
+/// Units of work beyond that: one on a part of an array, or on another view of a record, of which each has
+/// its own.
+const VIEW: usize = 16;
 /// Units of work: a channel that is deleted.
 const DELETE: usize = 4;
 /// Units of work: a name that is looked up.
@@ -153,6 +156,9 @@ impl Circuit {
             return Ok(());
         };
         let bytes = db.channel_bytes(pv);
+        if bytes > 0 {
+            self.spent += VIEW;
+        }
         let more = self.channels.growth() + name.len() + CHANNEL_BYTES + usize::from(bytes);
         if !self.affords(more) {
             db.close(pv);
@@ -267,8 +273,17 @@ impl Circuit {
         let readable = self.rights_now(channel, db).can_read();
         let room = self.room;
         let reply = |count, status| data_header(Command::READ_NOTIFY, ty, count, status, header.p2);
-        let result = if readable {
-            let snapshot = db.read_first(pv, wanted(header.count));
+        let result = if !readable {
+            room.put_failure(&mut self.out, reply(header.count, EcaStatus::NORDACCESS))
+        } else if let Some(part) = long_part(db, pv, ty, header.count) {
+            let failure = reply(header.count, EcaStatus::GETFAIL);
+            let count = match header.count {
+                0 => part.count,
+                count => count,
+            };
+            self.convert_later(&failure, reply(count, EcaStatus::NORMAL), part)
+        } else {
+            let snapshot = db.read_as(pv, ty, wanted(ty, header.count));
             // hot: a scalar as it is.
             if header.count <= 1
                 && room.fits_scalars()
@@ -284,11 +299,12 @@ impl Circuit {
             let failure = reply(header.count, EcaStatus::GETFAIL);
             let header = reply(count, EcaStatus::NORMAL);
             match Conversion::is_long(ty, count, &snapshot) {
-                true => self.convert_later(&failure, header, &snapshot),
+                true => {
+                    let whole = Strided::whole(snapshot.into_owned());
+                    self.convert_later(&failure, header, whole)
+                }
                 false => room.put_value(&mut self.out, header, &snapshot, &self.out_account),
             }
-        } else {
-            room.put_failure(&mut self.out, reply(header.count, EcaStatus::NORDACCESS))
         };
         let result = match result {
             Err(Refusal::NoConversion) => {
@@ -342,13 +358,17 @@ impl Circuit {
             p1: cid.0,
             ..*header
         };
-        let snapshot = db.read_first(pv, wanted(header.count));
-        let result = if ty == DbrType(0) && header.count == 1 {
-            room.put_short_string(&mut self.out, reply, &snapshot)
-        } else if Conversion::is_long(ty, header.count, &snapshot) {
-            self.convert_later(header, reply, &snapshot)
+        let result = if let Some(part) = long_part(db, pv, ty, header.count) {
+            self.convert_later(header, reply, part)
         } else {
-            room.put_value(&mut self.out, reply, &snapshot, &self.out_account)
+            let snapshot = db.read_as(pv, ty, wanted(ty, header.count));
+            if ty == DbrType(0) && header.count == 1 {
+                room.put_short_string(&mut self.out, reply, &snapshot)
+            } else if Conversion::is_long(ty, header.count, &snapshot) {
+                self.convert_later(header, reply, Strided::whole(snapshot.into_owned()))
+            } else {
+                room.put_value(&mut self.out, reply, &snapshot, &self.out_account)
+            }
         };
         if let Err(refusal) = result {
             self.read_refused(header, cid, refusal);

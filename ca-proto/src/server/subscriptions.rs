@@ -1,5 +1,6 @@
 //! Subscriptions and their updates.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -7,8 +8,8 @@ use alloc::sync::Arc;
 use super::account::Account;
 use super::channels::Channel;
 use super::circuit::Circuit;
-use super::conversion::Conversion;
-use super::database::{Database, PvId, SubKey, Subscriber};
+use super::conversion::{Conversion, long_part, wanted};
+use super::database::{Database, PvId, Strided, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Place, Posted, Queued};
 use super::limit::Limit;
@@ -92,6 +93,23 @@ impl Subscription {
         }
     }
 
+    /// Header of an update.
+    const fn reply(&self, count: u32, status: EcaStatus) -> Header {
+        data_header(Command::EVENT_ADD, self.ty, count, status, self.subid.0)
+    }
+
+    /// What to repeat if a value cannot be converted, and the header of the update.
+    fn long_reply(&self, available: u32) -> (Header, Header) {
+        let count = match self.count {
+            0 => available,
+            count => count,
+        };
+        (
+            self.reply(self.count, EcaStatus::NORMAL),
+            self.reply(count, EcaStatus::NORMAL),
+        )
+    }
+
     /// What to queue of an update.
     pub(super) const fn posted(&self, update: Posted) -> Posted {
         if self.by_copy {
@@ -120,7 +138,7 @@ impl Update {
 }
 
 /// Header of an update or of a reply to a read: status in P1.
-pub(super) fn data_header(
+pub(super) const fn data_header(
     command: Command,
     ty: DbrType,
     count: u32,
@@ -146,14 +164,6 @@ pub(super) fn dynamic_count(
         // The reference reports the length of the array, though only one string is filled.
         DbrType::CLASS_NAME => native_count(),
         _ => snapshot.value.count(),
-    }
-}
-
-/// Elements that a request needs at most; count 0 asks for all.
-pub(super) const fn wanted(count: u32) -> u32 {
-    match count {
-        0 => u32::MAX,
-        count => count,
     }
 }
 
@@ -437,15 +447,22 @@ impl Circuit {
                 continue;
             }
             let sid = sub.sid;
-            let sent = match long_update(sub, posted, db) {
-                Some((request, reply, snapshot)) => {
-                    match self.convert_later(&request, reply, &snapshot) {
+            let sent = match source(sub, posted, db) {
+                Source::Long(source) => {
+                    let (request, reply) = sub.long_reply(source.count);
+                    match self.convert_later(&request, reply, source) {
                         // The updates behind it come later.
                         Ok(()) => break,
                         refused => refused,
                     }
                 }
-                None => send_update(&room, &mut self.out, sub, posted, &self.out_account, db),
+                Source::Hidden => {
+                    let header = sub.reply(sub.count, EcaStatus::NORDACCESS);
+                    room.put_failure(&mut self.out, header)
+                }
+                Source::State(state) => {
+                    send_update(&room, &mut self.out, sub, &state, &self.out_account, db)
+                }
             };
             if let Err(refusal) = sent {
                 let Some(sub) = self.subs.get_mut(key) else {
@@ -474,50 +491,49 @@ impl Circuit {
     }
 }
 
-/// An update whose value is converted in turns: what to repeat if it cannot be, its header and the state.
-fn long_update(
-    sub: &Subscription,
-    posted: Posted,
-    db: &(impl Database + ?Sized),
-) -> Option<(Header, Header, Snapshot)> {
-    if sub.by_copy || !sub.readable {
-        return None;
+/// What an update is made of.
+enum Source<'a> {
+    /// The client may not see it.
+    Hidden,
+    /// The state, of which the value is small or as it is asked for.
+    State(Cow<'a, Snapshot>),
+    /// A value that is converted in turns.
+    Long(Strided),
+}
+
+fn source<'a>(sub: &Subscription, posted: Posted, db: &'a (impl Database + ?Sized)) -> Source<'a> {
+    if !sub.readable {
+        return Source::Hidden;
     }
-    let snapshot = posted.apply(db.read_first(sub.pv, wanted(sub.count)));
-    if !Conversion::is_long(sub.ty, wanted(sub.count), &snapshot) {
-        return None;
+    if !sub.by_copy
+        && let Some(part) = long_part(db, sub.pv, sub.ty, sub.count)
+    {
+        return Source::Long(part);
     }
-    let header = |count| {
-        let (ty, status) = (sub.ty, EcaStatus::NORMAL);
-        data_header(Command::EVENT_ADD, ty, count, status, sub.subid.0)
-    };
-    let count = match sub.count {
-        0 => snapshot.value.count(),
-        count => count,
-    };
-    Some((header(sub.count), header(count), snapshot.into_owned()))
+    let wanted = wanted(sub.ty, sub.count);
+    let state = posted.apply(db.read_as(sub.pv, sub.ty, wanted));
+    match !sub.by_copy && Conversion::is_long(sub.ty, wanted, &state) {
+        true => Source::Long(Strided::whole(state.into_owned())),
+        false => Source::State(state),
+    }
 }
 
 fn send_update(
     room: &Room,
     out: &mut crate::wire::SendQueue,
     sub: &Subscription,
-    posted: Posted,
+    state: &Snapshot,
     account: &Arc<Account>,
     db: &(impl Database + ?Sized),
 ) -> Result<(), Refusal> {
-    let header =
-        |count, status| data_header(Command::EVENT_ADD, sub.ty, count, status, sub.subid.0);
-    if !sub.readable {
-        return room.put_failure(out, header(sub.count, EcaStatus::NORDACCESS));
-    }
-    let snapshot = posted.apply(db.read_first(sub.pv, wanted(sub.count)));
     let count = match sub.count {
-        0 => dynamic_count(sub.ty, &snapshot, || db.info(sub.pv).count),
+        0 => dynamic_count(sub.ty, state, || db.info(sub.pv).count),
         count => count,
     };
-    match room.put_value(out, header(count, EcaStatus::NORMAL), &snapshot, account) {
-        Err(Refusal::NoConversion) => room.put_failure(out, header(sub.count, EcaStatus::GETFAIL)),
+    match room.put_value(out, sub.reply(count, EcaStatus::NORMAL), state, account) {
+        Err(Refusal::NoConversion) => {
+            room.put_failure(out, sub.reply(sub.count, EcaStatus::GETFAIL))
+        }
         result => result,
     }
 }

@@ -21,6 +21,20 @@ impl Turn {
         Self { left: usize::MAX }
     }
 
+    /// A part of what is left, at most this many units; what is not spent of it is
+    /// [given back](Self::join).
+    #[must_use]
+    pub const fn part(&mut self, units: usize) -> Self {
+        let part = if units < self.left { units } else { self.left };
+        self.left -= part;
+        Self { left: part }
+    }
+
+    /// Takes back what is left of a part.
+    pub const fn join(&mut self, part: Self) {
+        self.left += part.left;
+    }
+
     /// Counts work that was done.
     pub const fn spend(&mut self, units: usize) {
         self.left = self.left.saturating_sub(units);

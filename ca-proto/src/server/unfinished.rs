@@ -8,14 +8,13 @@ use alloc::vec::Vec;
 use super::channels::Channel;
 use super::circuit::Circuit;
 use super::conversion::Conversion;
-use super::database::{Database, PutId, PutTicket, PvId, SubKey, Subscriber};
+use super::database::{Database, PutId, PutTicket, PvId, Strided, SubKey, Subscriber};
 use super::error::Violation;
 use super::events::{Posted, Queued};
 use super::long_put::LongPut;
 use super::reply::Refusal;
 use super::turn::Turn;
 use crate::access::AccessRights;
-use crate::dbr::Snapshot;
 use crate::ids::Sid;
 use crate::time::Instant;
 use crate::wire::{Header, tcp};
@@ -89,13 +88,13 @@ impl Circuit {
         &mut self,
         request: &Header,
         reply: Header,
-        snapshot: &Snapshot,
+        source: Strided,
     ) -> Result<(), Refusal> {
         let waiting = (self.unfinished.iter()).flat_map(|left| &left.conversions);
         let queued = self.out.len() + waiting.map(Conversion::size).sum::<usize>();
         let account = &self.out_account;
-        let (reply, charge) = self.room.admit_large(queued, reply, snapshot, account)?;
-        let conversion = Conversion::new(*request, reply, snapshot, charge);
+        let (reply, charge) = self.room.admit_large(queued, reply, &source, account)?;
+        let conversion = Conversion::new(*request, reply, source, charge);
         self.unfinished().conversions.push_back(conversion);
         Ok(())
     }
@@ -381,7 +380,8 @@ impl Circuit {
         if last.is_some_and(|last| self.subs.get(last).is_none_or(|sub| sub.sid != sid)) {
             last = None;
         }
-        let state = readable.then(|| Posted::copy_of(&db.read(channel.pv)));
+        // Only that of a single element is copied.
+        let state = readable.then(|| Posted::copy_of(&db.read_first(channel.pv, 1)));
         while let Some(key) = self.next_subscription(youngest, last) {
             if turn.is_over() {
                 sweep.telling = Some((sid, last));

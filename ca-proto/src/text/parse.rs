@@ -176,7 +176,8 @@ pub fn parse_u32(text: &[u8]) -> Result<u32, ParseNumberError> {
     }
     let (value, _) = strtod(text)?;
     let value = libm::trunc(value);
-    if (0.0..=f64::from(u32::MAX)).contains(&value) {
+    // NaN is 0 (`putStringUlong` of `dbConvert.c` takes the number as C does).
+    if value.is_nan() || (0.0..=f64::from(u32::MAX)).contains(&value) {
         Ok(value as u32)
     } else {
         Err(OutOfRange)

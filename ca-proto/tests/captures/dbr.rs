@@ -95,7 +95,7 @@ const MAJOR_HIHI: Alarm = Alarm::new(AlarmStatus::HIHI, AlarmSeverity::MAJOR);
 fn states(texts: &[&str]) -> Metadata {
     Metadata {
         states: EnumStates::new(texts),
-        class: "mbbo",
+        class: "mbbo".into(),
         ..Metadata::default()
     }
 }
@@ -117,7 +117,7 @@ fn number(
             warning: range(warning),
             control: range(control),
         },
-        class,
+        class: class.into(),
         ..Metadata::default()
     }
 }
@@ -133,8 +133,8 @@ fn record(pv: &str) -> Snapshot {
         number("waveform", "mm", 0, limits)
     };
     let bare = || number("waveform", "", 0, NO_LIMITS);
-    let text = |class| Metadata {
-        class,
+    let text = |class: &'static str| Metadata {
+        class: class.into(),
         ..Metadata::default()
     };
     let mut alarm = Alarm::NONE;

@@ -1,10 +1,12 @@
-//! Who drives, in every order of threads. A runtime that is as simple as can be stands for tokio's: one
-//! thread drives, the others sleep until they have their answer or may drive.
+//! Who drives, in every order of threads. A runtime that is as simple as can be stands for that of `ca-net`,
+//! which has models of its own: one thread drives, the others sleep until they have their answer or may drive.
 
-use std::future::poll_fn;
 use std::mem::take;
+use std::task::Wake;
 
 use super::*;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread;
 
 #[path = "../../../../ca-testkit/tests/models/check.rs"]
 mod check;
@@ -86,6 +88,8 @@ impl Engine {
             }
             drop(state);
             asked.iter().for_each(|answer| answer.give());
+            // Whose answers they are may sleep here.
+            self.changed.notify_all();
             state = self.state.lock().unwrap();
         }
         if drives {
@@ -110,8 +114,12 @@ impl Model {
         let this = self.clone();
         thread::spawn(move || {
             let (turns, engine) = &*this.0;
+            let waker = Waker::from(Arc::new(this.clone()));
+            let cx = Context::from_waker(&waker);
             while turns.wait() {
-                engine.block_on(|state| take(&mut state.let_go));
+                while turns.poll_let_go(&cx).is_pending() {
+                    engine.block_on(|state| take(&mut state.let_go));
+                }
             }
         })
     }
@@ -119,7 +127,6 @@ impl Model {
     /// See [`Driver::stop`].
     fn stop(&self) {
         self.0.0.stop();
-        self.0.1.let_go();
     }
 
     /// See [`Driver::block_until`].
@@ -129,20 +136,8 @@ impl Model {
 
     fn call_until(&self, answer: &Answer) {
         let (turns, engine) = &*self.0;
-        if turns.begin() {
-            engine.let_go();
-        }
-        let _call = Call(turns, Turns::end);
+        let _call = Call::new(turns);
         engine.block_on(|_| answer.has_come());
-    }
-
-    /// The same from a place that must not drive.
-    fn passive_call(&self) {
-        let (turns, engine) = &*self.0;
-        turns.begin_passive();
-        let _call = Call(turns, Turns::end_passive);
-        let answer = engine.ask();
-        sleep_until(pin!(answer.wait()), None).unwrap();
     }
 
     /// Queues what needs no answer, and waits until it was sent.
@@ -152,13 +147,19 @@ impl Model {
     }
 }
 
+/// Makes the background thread, which drives, look whether it is to let go.
+impl Wake for Model {
+    fn wake(self: Arc<Self>) {
+        self.0.1.let_go();
+    }
+}
+
 fn spawn(model: &Model, work: impl FnOnce(&Model) + Send + 'static) -> thread::JoinHandle<()> {
     let model = model.clone();
     thread::spawn(move || work(&model))
 }
 
-/// Calls that drive and calls that must not all get their answer, and what needs no answer is sent
-/// when there are no more calls.
+/// All calls get their answer, and what needs no answer is sent when there are no more calls.
 #[test]
 fn every_call_is_answered_and_the_background_thread_comes_back() {
     check(|| {
@@ -170,7 +171,7 @@ fn every_call_is_answered_and_the_background_thread_comes_back() {
                 model.call();
                 model.call();
             }),
-            spawn(&model, Model::passive_call),
+            spawn(&model, Model::call),
         ];
         for call in calls {
             call.join().unwrap();
@@ -178,25 +179,28 @@ fn every_call_is_answered_and_the_background_thread_comes_back() {
         model.write();
         model.stop();
         background.join().unwrap();
-        let turn = model.0.0.lock();
-        assert_eq!((turn.calls, turn.passive), (0, 0));
+        assert_eq!(model.0.0.lock().calls, 0);
     });
 }
 
-/// One event, the end of a long call, is for two who must not drive: both are answered.
+/// What needs no answer is sent although a call is under way that waits for long.
 #[test]
-fn two_that_must_not_drive_are_answered() {
+fn a_write_beside_a_long_call_is_sent() {
     check(|| {
         let model = Model::new();
         let background = model.start();
-        let calls = [
-            spawn(&model, Model::passive_call),
-            spawn(&model, Model::call),
-            spawn(&model, Model::passive_call),
-        ];
-        for call in calls {
-            call.join().unwrap();
-        }
+        let late = Arc::<Answer>::default();
+        let long = spawn(&model, {
+            let late = late.clone();
+            move |model| model.call_until(&late)
+        });
+        let call = spawn(&model, Model::call);
+        model.write();
+        call.join().unwrap();
+        late.give();
+        model.0.1.let_go();
+        long.join().unwrap();
+        model.write();
         model.stop();
         background.join().unwrap();
     });
