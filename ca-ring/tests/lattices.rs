@@ -1,0 +1,263 @@
+//! Rings whose optics are published, or follow from a formula.
+
+use ca_ring::{Kind, Lattice, OpticsError, Plane};
+
+fn parse(text: &str) -> Lattice {
+    Lattice::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+#[track_caller]
+fn near(what: &str, value: f64, expected: f64, tolerance: f64) {
+    let off = (value - expected).abs();
+    assert!(
+        off <= tolerance,
+        "{what}: {value} is not {expected}, {off:e} beside it"
+    );
+}
+
+/// Relative.
+#[track_caller]
+fn agrees(what: &str, value: f64, expected: f64, tolerance: f64) {
+    near(what, value, expected, tolerance * expected.abs());
+}
+
+/// `dynap/FODO/fodo.thin.mad` of the examples of MAD-X: half lenses of 4e-4 1/m, 500 m apart.
+#[test]
+fn a_thin_fodo_cell() {
+    let ring = parse(
+        "f: quadrupole, l = 1e-6, k1 = 4e-4 / 1e-6;  d: quadrupole, l = 1e-6, k1 = -4e-4 / 1e-6;
+         o: drift, l = 500;  ring: line = (f, o, d, d, o, f);",
+    );
+    let optics = ring.optics().unwrap();
+    for tune in optics.tune {
+        near("tune", tune, 0.064_094_216_85, 1e-8);
+    }
+    near("beta", optics.at[0].beta[0], 3_061.862_178, 1e-3);
+    near("beta", optics.at[0].beta[1], 2041.241, 1e-3);
+    // -tan(mu/2)/pi.
+    agrees("chromaticity", optics.chromaticity[0], -0.064_975, 1e-4);
+}
+
+/// A FODO ring of 20 cells with sector bends; figures of pyAT at 100 integration steps.
+const FODO: &str = "
+    energy = 2.4e9;
+    qf: quadrupole, l = 0.5, k1 = 1.2;  qd: quadrupole, l = 0.5, k1 = -1.2;
+    b: sbend, l = 1, angle = 2*pi/40;   o1: drift, l = 0.25;  o2: drift, l = 0.5;
+    cell: line = (o1, b, o2, qf, o1, o1, b, o2, qd, o1);
+    ring: line = (20*cell);";
+
+#[test]
+fn a_ring_of_twenty_cells() {
+    let ring = parse(FODO);
+    near("length", ring.circumference(), 100.0, 1e-9);
+    let optics = ring.optics().unwrap();
+    near("tune", optics.tune[0], 5.219_941_586, 1e-6);
+    near("tune", optics.tune[1], 4.917_784_099, 1e-6);
+    let start = optics.at[0];
+    agrees("beta x", start.beta[0], 1.944_362, 1e-5);
+    agrees("beta y", start.beta[1], 6.576_298, 1e-5);
+    agrees("alpha x", start.alpha[0], -0.854_841, 1e-5);
+    agrees("alpha y", start.alpha[1], 2.126_231, 1e-5);
+    agrees("dispersion", start.dispersion.x, 0.534_485, 1e-5);
+    agrees("its derivative", start.dispersion.p, 0.145_785, 1e-5);
+    agrees("compaction", optics.compaction, 4.193_882e-2, 1e-5);
+    agrees("chromaticity x", optics.chromaticity[0], -6.340_440, 1e-4);
+    agrees("chromaticity y", optics.chromaticity[1], -6.198_594, 1e-4);
+    let most = |of: fn(&ca_ring::Twiss) -> f64| optics.at.iter().map(of).fold(0.0, f64::max);
+    assert!(most(|t| t.beta[0]) < 7.41603 && most(|t| t.beta[1]) < 7.69189);
+    assert!(most(|t| t.dispersion.x) < 0.930_67);
+    assert!(optics.emittance > 0.0 && optics.energy_loss > 0.0);
+}
+
+/// With sextupoles of 0.1 m in the middle of the gaps behind the bends.
+#[test]
+fn sextupoles_change_the_chromaticity() {
+    let ring = parse(
+        "qf: quadrupole, l = 0.5, k1 = 1.2;  qd: quadrupole, l = 0.5, k1 = -1.2;
+         b: sbend, l = 1, angle = 2*pi/40;   o1: drift, l = 0.25;  o3: drift, l = 0.2;  o2: drift, l = 0.5;
+         sf: sextupole, l = 0.1, k2 = 2;     sd: sextupole, l = 0.1, k2 = -2;
+         cell: line = (o1, b, o3, sf, o3, qf, o2, b, o3, sd, o3, qd, o1);  ring: line = (20*cell);",
+    );
+    let optics = ring.optics().unwrap();
+    near("tune", optics.tune[0], 5.219_941_586, 1e-6);
+    agrees("chromaticity x", optics.chromaticity[0], -4.936_695, 1e-4);
+    agrees("chromaticity y", optics.chromaticity[1], -5.650_412, 1e-4);
+}
+
+/// The ring of apace's README: bends with face angles.
+#[test]
+fn a_ring_with_faces() {
+    let ring = parse(
+        "q1: quadrupole, l = 0.2, k1 = 1.2;  q2: quadrupole, l = 0.4, k1 = -1.2;  o: drift, l = 0.55;
+         a = 0.392701;  b: sbend, l = 1.5, angle = a, e1 = a/2, e2 = a/2;
+         ring: line = (8*(q1, o, b, o, q2, o, b, o, q1));",
+    );
+    near("length", ring.circumference(), 48.0, 1e-9);
+    let optics = ring.optics().unwrap();
+    near("tune", optics.tune[0], 1.897_013_279, 1e-6);
+    near("tune", optics.tune[1], 2.539_911_881, 1e-6);
+    agrees("beta x", optics.at[0].beta[0], 9.817_594, 1e-4);
+    agrees("beta y", optics.at[0].beta[1], 1.237_580, 1e-4);
+    agrees("dispersion", optics.at[0].dispersion.x, 3.418_672, 1e-4);
+    agrees("chromaticity x", optics.chromaticity[0], -2.324_607, 1e-4);
+    agrees("chromaticity y", optics.chromaticity[1], -2.939_935, 1e-4);
+}
+
+/// The response is what correctors do, and follows the formula of the textbooks.
+#[test]
+fn the_response_is_what_correctors_do() {
+    let text = FODO.replace("o2, qf", "o2, bpm, qf, ch") + " bpm: monitor; ch: kicker;";
+    let text = text.replacen("cell:", "bpm: monitor; ch: kicker; cell:", 1);
+    let mut ring = parse(&text);
+    let (monitors, correctors) = (ring.monitors(), ring.correctors());
+    assert_eq!((monitors.len(), correctors.len()), (20, 20));
+    let optics = ring.optics().unwrap();
+    for (n, plane) in Plane::BOTH.into_iter().enumerate() {
+        let response = ring.response(plane, &monitors, &correctors).unwrap();
+        let tune = optics.tune[n];
+        for (row, &monitor) in monitors.iter().enumerate() {
+            for (column, &corrector) in correctors.iter().enumerate() {
+                let (to, from) = (optics.at[monitor], optics.at[corrector]);
+                let phase = (to.phase[n] - from.phase[n]).abs();
+                let expected = (to.beta[n] * from.beta[n]).sqrt()
+                    / (2.0 * (std::f64::consts::PI * tune).sin())
+                    * (phase - std::f64::consts::PI * tune).cos();
+                let value = response.at(row, column).unwrap();
+                near("response", value, expected, 1e-9 * expected.abs().max(1.0));
+            }
+        }
+        // And is what happens.
+        let corrector = correctors[7];
+        let kick = 1e-4;
+        ring.elements[corrector].kind = match plane {
+            Plane::X => Kind::Corrector {
+                kick_x: kick,
+                kick_y: 0.0,
+            },
+            Plane::Y => Kind::Corrector {
+                kick_x: 0.0,
+                kick_y: kick,
+            },
+        };
+        let orbit = ring.orbit(0.0).unwrap();
+        for (row, &monitor) in monitors.iter().enumerate() {
+            let position = match plane {
+                Plane::X => orbit.x[monitor].x,
+                Plane::Y => orbit.y[monitor].x,
+            };
+            near(
+                "orbit",
+                position,
+                kick * response.at(row, 7).unwrap(),
+                1e-12,
+            );
+        }
+        ring.elements[corrector].kind = Kind::Corrector {
+            kick_x: 0.0,
+            kick_y: 0.0,
+        };
+    }
+}
+
+#[test]
+fn off_momentum_orbits_follow_the_dispersion() {
+    let ring = parse(FODO);
+    let optics = ring.optics().unwrap();
+    let orbit = ring.orbit(1e-4).unwrap();
+    for (twiss, at) in optics.at.iter().zip(&orbit.x) {
+        near("orbit", at.x, 1e-4 * twiss.dispersion.x, 1e-12);
+    }
+}
+
+#[test]
+fn a_misaligned_quadrupole_kicks() {
+    let mut ring = parse(FODO);
+    assert!(ring.orbit(0.0).unwrap().x.iter().all(|at| at.x == 0.0));
+    let quad = ring.places(|element| element.name == "qf")[3];
+    ring.elements[quad].offset_x = 1e-4;
+    let orbit = ring.orbit(0.0).unwrap();
+    let most = orbit.x.iter().map(|at| at.x.abs()).fold(0.0, f64::max);
+    assert!((1e-5..1e-2).contains(&most), "{most}");
+    assert!(orbit.y.iter().all(|at| at.x == 0.0));
+}
+
+#[test]
+fn rings_that_cannot_be() {
+    let unstable = parse(&FODO.replace("k1 = 1.2", "k1 = 12"));
+    assert!(matches!(
+        unstable.optics(),
+        Err(OpticsError::Unstable { .. })
+    ));
+    let open = parse(&FODO.replace("20*cell", "19*cell"));
+    assert!(matches!(open.optics(), Err(OpticsError::Open { .. })));
+    let mut odd = parse(FODO);
+    odd.elements[3].kind = Kind::Quadrupole { k1: f64::NAN };
+    let error = odd.optics().unwrap_err().to_string();
+    assert!(error.contains("qf") && error.contains("k1"), "{error}");
+    assert_eq!(odd.orbit(0.0).unwrap_err().to_string(), error);
+    let mut strong = parse(FODO);
+    strong.elements[3].offset_x = 50.0;
+    assert!(matches!(
+        strong.orbit(0.0),
+        Err(OpticsError::NoOrbit { .. })
+    ));
+}
+
+#[test]
+fn mistakes_have_their_place() {
+    for (text, line, column, part) in [
+        ("a: drift, l = 1;\nb: drft, l = 1;", 2, 4, "drft"),
+        ("a: drift, k1 = 1;", 1, 11, "attribute `k1`"),
+        ("a: drift, l = x;", 1, 15, "variable `x`"),
+        ("a: drift, l = 1/0;", 1, 15, "finite"),
+        ("a: drift, l = 1", 1, 16, "`;`"),
+        (
+            "a = 1; ring: line = (a);",
+            1,
+            22,
+            "no element and no line `a`",
+        ),
+        ("r: line = (r);", 1, 12, "part of itself"),
+        ("r: line = (1.5*r);", 1, 12, "whole number"),
+        ("a: drift; use, period = ring;", 1, 25, "no line `ring`"),
+        ("a: drift;", 1, 10, "no line"),
+        ("/* no end", 1, 1, "*/"),
+        ("a $ 1;", 1, 3, "`$`"),
+        ("a: drift; b: line = (2*(a, a);", 1, 30, "`)`"),
+        ("x = foo(1);", 1, 5, "function `foo`"),
+        (
+            "a: drift, l = 1;\nr: line = (100000*(a, a, a));",
+            2,
+            23,
+            "100000 elements",
+        ),
+    ] {
+        let error = Lattice::parse(text).unwrap_err();
+        assert_eq!(
+            (error.line, error.column),
+            (line, column),
+            "{text}: {error}"
+        );
+        assert!(error.what.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn lines_are_unrolled() {
+    let ring = parse(
+        "B: SBEND, L = 1, ANGLE = pi, e1 = 0.1;  // capital letters
+         q: quadrupole, l := 2 + -1^2, k1 = -sqrt(4);  q2: q, k1 = +.5;
+         sub: line = (b, q); /* a part */ other: line = (q2);
+         ring: line = (sub, -sub, 2*(q2, -other));",
+    );
+    let names: Vec<&str> = ring.elements.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["b", "q", "q", "b", "q2", "q2", "q2", "q2"]);
+    let edges = |place: usize| match ring.elements[place].kind {
+        Kind::Bend { edges, .. } => edges,
+        _ => panic!("{place}"),
+    };
+    assert_eq!((edges(0), edges(3)), ([0.1, 0.0], [0.0, 0.1]));
+    assert_eq!(ring.elements[1].kind, Kind::Quadrupole { k1: -2.0 });
+    assert_eq!(ring.elements[4].kind, Kind::Quadrupole { k1: 0.5 });
+    assert_eq!(ring.elements[4].length, 1.0);
+}
