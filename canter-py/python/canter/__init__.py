@@ -1,0 +1,199 @@
+"""EPICS Channel Access: client and simulated IOC, without libca.
+
+>>> import canter
+>>> current = canter.get("ring:current")        # doctest: +SKIP
+>>> current, current.units, current.severity    # doctest: +SKIP
+(299.8, 'mA', <Severity.NO_ALARM: 0>)
+>>> canter.put("ring:mode", "top-up")           # doctest: +SKIP
+
+The functions use one client for the process, configured by the environment (``EPICS_CA_ADDR_LIST`` and
+the like); `Client` makes others. `canter.aio` has the same for asyncio, `canter.sim` simulated IOCs, and
+`canter.epics`, `canter.aioca` and `canter.catools` are what PyEpics, aioca and cothread offer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ._batch import Results
+from ._canter import Reading, __version__
+from ._client import (
+    DBE_ALARM,
+    DBE_LOG,
+    DBE_PROPERTY,
+    DBE_VALUE,
+    Channel,
+    Client,
+    Explanation,
+    Subscription,
+)
+from ._dispatch import callback_errors
+from ._errors import (
+    AccessDenied,
+    BadName,
+    BadRequest,
+    CannotStart,
+    CanterError,
+    Closed,
+    ConnectError,
+    ConnectTimeout,
+    Disconnected,
+    GetError,
+    GetRefused,
+    GetTimeout,
+    Malformed,
+    MonitorError,
+    NowhereToSearch,
+    PutError,
+    PutRefused,
+    PutTimeout,
+    ReadOnly,
+    TooManyChannels,
+    Unmatched,
+    ValueProblem,
+)
+from ._values import EnumValue, FloatValue, IntValue, Severity, StrList, StrValue, Value
+
+_default: Client | None = None
+_lock = threading.Lock()
+
+
+def default_client() -> Client:
+    """The client of the functions of this module, and of the faces."""
+    global _default
+    if _default is None:
+        with _lock:
+            if _default is None:
+                _default = Client()
+    return _default
+
+
+def configure(**settings: Any) -> Client:
+    """Makes another client the default: see `Client` for the settings. The one before is closed."""
+    global _default
+    with _lock:
+        before, _default = _default, Client(**settings)
+        if before is not None:
+            before.close()
+        return _default
+
+
+def channel(name: str) -> Channel:
+    """The channel of a name."""
+    return default_client().channel(name)
+
+
+def get(
+    pv: str | Channel, *, timeout: float | None = None, count: int = 0, as_type: type | None = None
+) -> Any:
+    """The value of a PV: a number, text or array that carries time stamp, alarm, units and the like."""
+    return default_client().get(pv, timeout=timeout, count=count, as_type=as_type)
+
+
+def put(
+    pv: str | Channel, value: Any, *, wait: bool = False, check: bool = True, timeout: float | None = None
+) -> None:
+    """Puts a value to a PV; with ``wait`` until what follows from it is complete."""
+    default_client().put(pv, value, wait=wait, check=check, timeout=timeout)
+
+
+def monitor(
+    pv: str | Channel, callback: Callable[[Any], object] | None = None, **options: Any
+) -> Subscription:
+    """Monitors a PV: with a callback, or as an iterator of values."""
+    return default_client().monitor(pv, callback, **options)
+
+
+def info(pv: str | Channel, timeout: float | None = None) -> dict[str, Any]:
+    """What is known of a PV: server, type, rights; or why it is not there."""
+    return default_client().info(pv, timeout)
+
+
+def explain(pv: str | Channel, timeout: float | None = None) -> Explanation:
+    """Finds out why a PV does not connect; print what it gives."""
+    return default_client().explain(pv, timeout)
+
+
+def connect(pvs: str | Channel | Iterable[str | Channel], timeout: float | None = None) -> Any:
+    """Connects one PV or many at once."""
+    return default_client().connect(pvs, timeout)
+
+
+def get_many(pvs: Iterable[str | Channel], **options: Any) -> Results:
+    """Gets many PVs at once: each gives its value or its own exception."""
+    return default_client().get_many(pvs, **options)
+
+
+def put_many(pvs: Iterable[str | Channel], values: Sequence[Any], **options: Any) -> list[CanterError | None]:
+    """Puts a value to each of many PVs at once: for each ``None`` or its exception."""
+    return default_client().put_many(pvs, values, **options)
+
+
+def wait_until(pv: str | Channel, condition: Any, *, timeout: float | None = None) -> Any:
+    """Waits until a PV has a value, or one that satisfies a condition."""
+    return default_client().wait_until(pv, condition, timeout=timeout)
+
+
+def put_and_match(pv: str | Channel, value: Any, readback: str | Channel, **options: Any) -> Any:
+    """Puts a value and waits until another PV has it."""
+    return default_client().put_and_match(pv, value, readback, **options)
+
+
+__all__ = [
+    "AccessDenied",
+    "BadName",
+    "BadRequest",
+    "CannotStart",
+    "CanterError",
+    "Channel",
+    "Client",
+    "Closed",
+    "ConnectError",
+    "ConnectTimeout",
+    "DBE_ALARM",
+    "DBE_LOG",
+    "DBE_PROPERTY",
+    "DBE_VALUE",
+    "Disconnected",
+    "EnumValue",
+    "Explanation",
+    "FloatValue",
+    "GetError",
+    "GetRefused",
+    "GetTimeout",
+    "IntValue",
+    "Malformed",
+    "MonitorError",
+    "NowhereToSearch",
+    "PutError",
+    "PutRefused",
+    "PutTimeout",
+    "ReadOnly",
+    "Reading",
+    "Results",
+    "Severity",
+    "StrList",
+    "StrValue",
+    "Subscription",
+    "TooManyChannels",
+    "Unmatched",
+    "Value",
+    "ValueProblem",
+    "__version__",
+    "callback_errors",
+    "channel",
+    "configure",
+    "connect",
+    "default_client",
+    "explain",
+    "get",
+    "get_many",
+    "info",
+    "monitor",
+    "put",
+    "put_and_match",
+    "put_many",
+    "wait_until",
+]

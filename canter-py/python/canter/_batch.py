@@ -1,0 +1,86 @@
+"""Results of a get of many PVs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import _canter
+from ._errors import CanterError
+
+
+class Results(Sequence):
+    """What came for each of many PVs, in their order: values, and exceptions in the places of what did
+    not come. Objects are made of what is looked at; columns are arrays of NumPy.
+    """
+
+    def __init__(self, batch: _canter.Batch, names: list[str]) -> None:
+        self._batch = batch
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            index = self.names.index(index)
+        if isinstance(index, slice):
+            return [self._batch.result(n)[1] for n in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(f"{len(self)} PVs were asked for")
+        return self._batch.result(index)[1]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._batch.all())
+
+    @property
+    def errors(self) -> dict[str, CanterError]:
+        """What did not come: exceptions by the name of the PV."""
+        return {self.names[n]: error for n, error in self._batch.errors()}
+
+    @property
+    def ok(self) -> bool:
+        """Whether all came."""
+        return not self._batch.errors()
+
+    def check(self) -> Results:
+        """Itself, if all came.
+
+        Raises:
+            CanterError: the first that did not; its attribute ``results`` has all.
+        """
+        for _, error in self._batch.errors():
+            error.results = self
+            raise error
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Values, or exceptions, by the name of the PV."""
+        return dict(zip(self.names, self))
+
+    @property
+    def values(self) -> Any:
+        """First elements as an array of doubles; NaN for what did not come or is no number."""
+        return _column(self._batch.doubles(), "d")
+
+    @property
+    def timestamps(self) -> Any:
+        """Nanoseconds since 1970 as an array of integers; 0 for what did not come."""
+        return _column(self._batch.timestamps(), "q")
+
+    @property
+    def severities(self) -> Any:
+        """Alarm severities as an array; 3, which is ``INVALID``, for what did not come."""
+        return _column(self._batch.severities(), "H")
+
+    def __repr__(self) -> str:
+        failed = len(self._batch.errors())
+        return f"<canter.Results of {len(self)} PVs, {failed} failed>"
+
+
+def _column(buffer: bytes, code: str) -> Any:
+    from ._values import make_plain_array
+
+    return make_plain_array(buffer, code)

@@ -1,0 +1,85 @@
+"""The thread that runs callbacks, one for each client, and what becomes of their exceptions."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from . import _canter
+
+log = logging.getLogger("canter")
+log.addHandler(logging.NullHandler())
+
+#: Functions that are told of exceptions in callbacks: ``hook(error, function)``. Without any,
+#: ``threading.excepthook`` is, which prints them. They are in the log ``canter`` as well.
+callback_errors: list[Callable[[BaseException, Any], object]] = []
+
+
+def report(error: BaseException, function: Any) -> None:
+    """Tells of an exception that a callback raised."""
+    log.error("exception in the callback %r", function, exc_info=error)
+    if not callback_errors:
+        thread = threading.current_thread()
+        threading.excepthook(threading.ExceptHookArgs([type(error), error, error.__traceback__, thread]))
+        return
+    for hook in list(callback_errors):
+        try:
+            hook(error, function)
+        except BaseException:  # noqa: BLE001 - the last resort must not end the thread
+            log.exception("exception in the hook %r", hook)
+
+
+def run(deliveries: _canter.Deliveries) -> None:
+    """Runs callbacks until the client is closed."""
+    function: Any
+    args: tuple
+    while (calls := deliveries.wait()) is not None:
+        function, args = None, ()
+        for function, args in calls:
+            try:
+                function(*args)
+            except BaseException as error:  # noqa: BLE001 - whatever a callback raises is its own
+                report(error, function)
+        # What the last call was made with must not live until the next one.
+        del calls, function, args
+
+
+class Dispatcher:
+    """Starts the thread of a client when there is something to run."""
+
+    def __init__(self, core: _canter.Client) -> None:
+        self._core = core
+        self._deliveries: _canter.Deliveries | None = None
+        self._thread: threading.Thread | None = None
+
+    def ensure(self) -> None:
+        if self._deliveries is not None and self._deliveries.is_ours():
+            return
+        self._deliveries = self._core.deliveries()
+        self._thread = threading.Thread(
+            target=run, args=(self._deliveries,), name="canter-callbacks", daemon=True
+        )
+        self._thread.start()
+
+    def is_current(self) -> bool:
+        """Whether this is called by a callback."""
+        return threading.current_thread() is self._thread
+
+
+def _refuse_subinterpreters() -> None:
+    # Extension modules without multi-phase state for each interpreter are refused by CPython itself
+    # from 3.12 on, where an interpreter has a GIL of its own; before, this says it.
+    interpreters = sys.modules.get("_xxsubinterpreters")
+    if interpreters is not None and interpreters.get_current() != interpreters.get_main():
+        raise ImportError("canter does not run in subinterpreters: import it in the main interpreter")
+
+
+_refuse_subinterpreters()
+atexit.register(_canter.prepare_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_canter.after_fork)

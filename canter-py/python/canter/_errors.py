@@ -1,0 +1,149 @@
+"""The exceptions of all faces: one tree, whose members name the PV, the peer, the phase and the remedy."""
+
+from __future__ import annotations
+
+
+class CanterError(Exception):
+    """Something went wrong with a PV.
+
+    Attributes:
+        pv: name of the PV; empty if it belongs to none.
+        peer: address and port of the server, as far as one is known; also called ``server``.
+        phase: how far the channel had come: ``search``, ``connect``, ``silent``, ``create``,
+            ``unresponsive``, ``connected`` or ``closed``; ``None`` if nothing was tried.
+        elapsed: seconds since the operation was started.
+        remedy: what to do about it.
+        status: the server's ``ECA`` status, if it sent one.
+    """
+
+    #: Whether the message says what to do.
+    _tells_remedy = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pv: str = "",
+        peer: str | None = None,
+        phase: str | None = None,
+        elapsed: float = 0.0,
+        remedy: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.pv = pv
+        self.peer = peer
+        self.phase = phase
+        self.elapsed = elapsed
+        self.remedy = remedy
+        self.status = status
+
+    @property
+    def server(self) -> str | None:
+        return self.peer
+
+    def __str__(self) -> str:
+        if self.remedy and not self._tells_remedy:
+            return f"{self.message}; {self.remedy}"
+        return self.message
+
+    def __reduce__(self):
+        facts = {name: getattr(self, name) for name in ("pv", "peer", "phase", "elapsed", "remedy", "status")}
+        return _rebuild, (type(self), self.message, facts)
+
+
+def _rebuild(kind: type[CanterError], message: str, facts: dict) -> CanterError:
+    return kind(message, **facts)
+
+
+class ConnectError(CanterError):
+    """A channel is not there."""
+
+
+class ConnectTimeout(ConnectError, TimeoutError):
+    """The channel did not connect in time; it goes on trying while it is open."""
+
+    _tells_remedy = True
+
+
+class NowhereToSearch(ConnectError):
+    """There are neither addresses to search at nor name servers."""
+
+    _tells_remedy = True
+
+
+class BadName(ConnectError, ValueError):
+    """The name cannot be one of a PV."""
+
+
+class TooManyChannels(ConnectError):
+    """The client holds as many channels as it can."""
+
+
+class Closed(CanterError):
+    """The client was closed."""
+
+
+class Disconnected(CanterError, ConnectionError):
+    """The circuit was lost before the answer; whether a value that was put arrived is not known."""
+
+
+class AccessDenied(CanterError, PermissionError):
+    """The server does not let this user read or write."""
+
+
+class GetError(CanterError):
+    """A value could not be read."""
+
+
+class GetTimeout(GetError, TimeoutError):
+    """The server did not answer in time."""
+
+    _tells_remedy = True
+
+
+class GetRefused(GetError):
+    """The server answered with an error."""
+
+
+class Malformed(GetError):
+    """The answer makes no sense."""
+
+
+class PutError(CanterError):
+    """A value could not be written."""
+
+
+class PutTimeout(PutError, TimeoutError):
+    """Completion was not reported in time; the value was sent, and may still be processed."""
+
+    _tells_remedy = True
+
+
+class PutRefused(PutError):
+    """The server refused the value."""
+
+
+class ReadOnly(PutError, PermissionError):
+    """The client was made read-only."""
+
+
+class MonitorError(CanterError):
+    """A subscription could not be made."""
+
+
+class BadRequest(CanterError, ValueError):
+    """What is asked for does not exist: type, element count, mask."""
+
+
+class ValueProblem(CanterError, ValueError):
+    """The value cannot be sent, or not be had, in this form."""
+
+
+class CannotStart(CanterError, OSError):
+    """There are no sockets or threads for a client."""
+
+
+class Unmatched(CanterError, TimeoutError):
+    """A PV did not reach a value in time."""

@@ -1,0 +1,445 @@
+"""``epics.pv``: the `PV`."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import canter
+
+from .. import _canter
+from . import ca, dbr
+from ._channels import LibChannel, open_channel, run
+from ._pv_known import Known
+from ._pv_put import PutAndCallbacks
+from ._text import charval, fmt_time, pv_repr
+from ._vars import LIMITS, ctrlvars, plain_value, timevars
+
+__all__ = ["PV", "clear_pvcache", "fmt_time", "get_pv"]
+
+_PVcache_: dict[tuple, PV] = {}
+
+_FAMILIES = {"native": 0, "time": 2, "ctrl": 4}
+
+
+def get_pv(
+    pvname,
+    form="time",
+    connect=False,
+    context=None,
+    timeout=5.0,
+    connection_callback=None,
+    access_callback=None,
+    callback=None,
+    verbose=False,
+    count=None,
+    auto_monitor=None,
+    monitor_delta=None,
+):
+    """The PV of a name, the same for all who ask; with ``connect`` it is waited for."""
+    form = form or "time"
+    context = context or ca.current_context()
+    key = (pvname, form, context)
+    pv = _PVcache_.get(key)
+    if pv is None:
+        pv = default_pv_class(
+            pvname,
+            form=form,
+            callback=callback,
+            connection_callback=connection_callback,
+            access_callback=access_callback,
+            auto_monitor=auto_monitor,
+            verbose=verbose,
+            count=count,
+            monitor_delta=monitor_delta,
+        )
+        pv = _PVcache_.setdefault(key, pv)
+    else:
+        if connection_callback is not None:
+            pv.connection_callbacks.append(connection_callback)
+            if pv.connected:
+                connection_callback(pvname=pvname, conn=True, pv=pv)
+        if access_callback is not None:
+            pv.access_callbacks.append(access_callback)
+            if pv.connected:
+                access_callback(pv.read_access, pv.write_access, pv=pv)
+        if callback is not None:
+            pv.add_callback(callback)
+    if connect and not pv.wait_for_connection(timeout=timeout):
+        ca.write(f"cannot connect to {pvname}: {pv.last_error}")
+    return pv
+
+
+def clear_pvcache():
+    """Forgets the PVs of `get_pv`."""
+    _PVcache_.clear()
+
+
+class PV(PutAndCallbacks, Known):
+    """A PV with its value, callbacks and description.
+
+    What goes wrong gives ``None`` or -1 as with PyEpics; the exception is kept in ``last_error``.
+    """
+
+    _fmtsca = "<PV '%(pvname)s', count=%(count)i, type=%(typefull)s, access=%(access)s>"
+    _fmtarr = "<PV '%(pvname)s', count=%(count)i/%(nelm)i, type=%(typefull)s, access=%(access)s>"
+    _fields = (
+        "pvname", "value", "char_value", "status", "ftype", "chid", "host", "count", "access",
+        "write_access", "read_access", "severity", "timestamp", "posixseconds", "nanoseconds",
+        "precision", "units", "enum_strs", "monitor_delta", *LIMITS,
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        pvname,
+        callback=None,
+        form="time",
+        verbose=False,
+        auto_monitor=None,
+        count=None,
+        connection_callback=None,
+        connection_timeout=None,
+        access_callback=None,
+        monitor_delta=None,
+    ):
+        self.pvname = pvname.strip()
+        self.form = form.lower()
+        if self.form not in _FAMILIES:
+            raise ValueError(f'form of "{self.pvname}" is native, time or ctrl, not {form!r}')
+        self.verbose = verbose
+        self.ftype = None
+        self.last_error: canter.CanterError | None = None
+        self.connection_timeout = connection_timeout
+        self.default_count = count
+        self.callbacks: dict[int, tuple] = {}
+        self.connection_callbacks: list = [] if connection_callback is None else [connection_callback]
+        self.access_callbacks: list = [] if access_callback is None else [access_callback]
+        self._args: dict[str, Any] = dict.fromkeys(self._fields)
+        self._args.update(pvname=self.pvname, count=count or -1, nelm=-1, type="unknown", typefull="unknown")
+        self._args.update(access="unknown", monitor_delta=monitor_delta)
+        self._auto_monitor = auto_monitor
+        self._key: _canter.Key | None = None
+        self._put_complete: bool | None = None
+        self._ready = False
+        self._lock = threading.RLock()
+        for function in (callback,) if callable(callback) else callback or ():
+            if callable(function):
+                self.callbacks[len(self.callbacks)] = (function, {})
+        self._channel: LibChannel = open_channel(self.pvname)
+        self.chid = self._args["chid"] = self._channel.number
+        self.context = ca.current_context()
+        self._channel.access_callbacks.append(self._on_access)
+        self._channel.add_connection_callback(self._on_connection)
+
+    # -- connection
+
+    @property
+    def connected(self):
+        connected = self._channel.connected
+        if connected and not self._is_ready():
+            self._on_connection(True)
+        return connected
+
+    def _is_ready(self) -> bool:
+        return self._ready and self._channel.generation == _canter.generation()
+
+    def _on_connection(self, conn: bool) -> None:
+        with self._lock:
+            was = self._is_ready()
+            if conn and not was:
+                self._describe()
+                self._subscribe()
+            if conn == was:
+                return
+            self._ready = conn
+        for callback in list(self.connection_callbacks):
+            run(lambda callback=callback: callback(pvname=self.pvname, conn=conn, pv=self))
+        if conn:
+            for callback in list(self.access_callbacks):
+                run(lambda callback=callback: callback(self.read_access, self.write_access, pv=self))
+
+    def _describe(self) -> None:
+        known = self._channel.info()
+        native = known.get("dbr", dbr.DOUBLE)
+        family = _FAMILIES[self.form]
+        # Texts have no description.
+        self.ftype = native + 7 * (2 if family == 4 and native == dbr.STRING else family)
+        count = known.get("count", 1)
+        name = dbr.Name(self.ftype).lower()
+        self._args.update(
+            ftype=self.ftype,
+            nelm=count,
+            host=self._channel.host,
+            type=name,
+            typefull=name,
+        )
+        if self._args["count"] in (None, -1):
+            self._args["count"] = count
+        self._take_access(known["can_read"], known["can_write"])
+
+    def _take_access(self, read: bool, write: bool) -> None:
+        access = ("no access", "read-only", "write-only", "read/write")[read + 2 * write]
+        self._args.update(read_access=read, write_access=write, access=access)
+
+    def _on_access(self, read: bool, write: bool) -> None:
+        self._take_access(read, write)
+        for callback in list(self.access_callbacks):
+            run(lambda callback=callback: callback(read, write, pv=self))
+
+    def wait_for_connection(self, timeout=None):
+        """Waits for the connection; whether it is there."""
+        if self.connected:
+            return True
+        if timeout is None:
+            timeout = self.connection_timeout
+        if timeout is None:
+            timeout = ca.DEFAULT_CONNECTION_TIMEOUT
+        self.last_error = self._channel.connect(timeout)
+        return self.last_error is None and self.connected
+
+    def connect(self, timeout=None):
+        """As `wait_for_connection`; a PV that was disconnected by hand comes back."""
+        return (
+            self.reconnect()
+            if self._key is None and not self.connected
+            else self.wait_for_connection(timeout)
+        )
+
+    def reconnect(self):
+        """Opens it again after `disconnect`."""
+        self._channel = open_channel(self.pvname)
+        self.chid = self._args["chid"] = self._channel.number
+        if self._on_connection not in self._channel.connection_callbacks:
+            self._channel.access_callbacks.append(self._on_access)
+            self._channel.add_connection_callback(self._on_connection)
+        return self.wait_for_connection()
+
+    def force_connect(self, pvname=None, chid=None, conn=True, **kws):
+        """Looks at the connection anew."""
+        if chid is not None:
+            self.chid = self._args["chid"] = chid
+        if conn and self._channel.connected:
+            self._on_connection(True)
+
+    def force_read_access_rights(self):
+        """Looks at the rights anew."""
+        known = self._channel.info()
+        self._take_access(known["can_read"], known["can_write"])
+
+    def disconnect(self, deepclean=True):
+        """Ends the subscription and forgets the callbacks; with ``deepclean`` the channel is left, too."""
+        self.clear_auto_monitor()
+        self.callbacks.clear()
+        self.connection_callbacks.clear()
+        self.access_callbacks.clear()
+        if self._on_connection in self._channel.connection_callbacks:
+            self._channel.connection_callbacks.remove(self._on_connection)
+        if self._on_access in self._channel.access_callbacks:
+            self._channel.access_callbacks.remove(self._on_access)
+        for key, pv in list(_PVcache_.items()):
+            if pv is self:
+                del _PVcache_[key]
+        self._ready = False
+
+    # -- monitor
+
+    @property
+    def auto_monitor(self):
+        return self._auto_monitor
+
+    @auto_monitor.setter
+    def auto_monitor(self, value):
+        with self._lock:
+            self._auto_monitor = value
+            self._cancel()
+            if self.connected:
+                self._subscribe()
+
+    @property
+    def auto_monitor_mask(self):
+        """What is subscribed to; ``None`` if nothing is."""
+        chosen = self._auto_monitor
+        if chosen is None or chosen is True:
+            return ca.DEFAULT_SUBSCRIPTION_MASK
+        return int(chosen) or None
+
+    def _subscribe(self) -> None:
+        if self._auto_monitor is None:
+            self._auto_monitor = 0 <= self._args["nelm"] <= ca.AUTOMONITOR_MAXLENGTH
+        if not self._auto_monitor or (self._key is not None and self._key.is_ours()):
+            return
+        self._channel.client._dispatcher.ensure()
+        self._key = self._channel.core.monitor(
+            self._on_update,
+            mask=self.auto_monitor_mask,
+            dbr=self.ftype,
+            count=self.default_count or 0,
+            describe=True,
+        )
+
+    def _cancel(self) -> None:
+        key, self._key = self._key, None
+        if key is not None:
+            key.cancel()
+
+    def clear_auto_monitor(self):
+        """Ends the subscription."""
+        with self._lock:
+            self._cancel()
+            self._auto_monitor = False
+
+    def _on_update(self, reading: _canter.Reading, _skipped: int) -> None:
+        before = self._args["value"]
+        self._take(reading)
+        delta = self._args["monitor_delta"]
+        value = self._args["value"]
+        if delta is not None and before is not None and not hasattr(value, "__len__"):
+            if abs(value - before) < delta:
+                self._args["value"] = before
+                return
+        self.run_callbacks()
+
+    def _take(self, reading: _canter.Reading, as_numpy: bool = True) -> Any:
+        value = plain_value(reading, as_numpy)
+        known = self._args
+        known.update(timevars(reading))
+        known.update(ctrlvars(reading))
+        known["value"] = value
+        known["count"] = reading.count
+        known["char_value"] = None
+        return value
+
+    # -- get
+
+    def get(
+        self, count=None, as_string=False, as_numpy=True, timeout=None, with_ctrlvars=False, use_monitor=True
+    ):
+        """The value: the newest that the subscription brought, or what the server says now.
+
+        ``None`` if it did not come in time.
+        """
+        plain = use_monitor and as_numpy and count is None and not (as_string or with_ctrlvars)
+        if plain and self._key is not None and self._is_ready():
+            # hot: the value that the subscription brought.
+            value = self._args["value"]
+            if value is not None:
+                return value
+        if not self.wait_for_connection():
+            return None
+        if with_ctrlvars and self._args["lower_ctrl_limit"] is None:
+            self.get_ctrlvars(timeout=timeout or 5.0)
+        monitored = use_monitor and self._key is not None and self._args["value"] is not None
+        if not monitored or (count is not None and count > (self._args["count"] or 0)):
+            if not self._fetch(count, timeout, as_numpy, self.ftype):
+                return None
+        if as_string:
+            return self._charval(long_text=True)
+        return self._shaped(count, as_numpy)
+
+    def _fetch(self, count, timeout, as_numpy, ftype) -> bool:
+        if timeout is None:
+            timeout = ca.get_timeout(self._args["nelm"])
+        try:
+            count = count or self.default_count or 0
+            reading = self._channel.core.read(timeout, dbr=ftype, count=count)
+        except canter.CanterError as error:
+            self.last_error = error
+            return False
+        self._take(reading, as_numpy)
+        return True
+
+    def _shaped(self, count, as_numpy):
+        value = self._args["value"]
+        if not hasattr(value, "__len__") or isinstance(value, str):
+            return value
+        if count == 1 and len(value):
+            return value[0]
+        if count is not None and count < len(value):
+            value = value[:count]
+        if not as_numpy and hasattr(value, "tolist"):
+            return value.tolist()
+        return value
+
+    def _charval(self, long_text=False):
+        known = self._args
+        native = dbr.native_type(self.ftype)
+        lacks = (
+            known["precision"] is None if native in (dbr.FLOAT, dbr.DOUBLE) else known["enum_strs"] is None
+        )
+        if lacks and native in (dbr.FLOAT, dbr.DOUBLE, dbr.ENUM):
+            self.get_ctrlvars()
+        text = charval(
+            known["value"], self.ftype, known["precision"], known["enum_strs"], long_text=long_text
+        )
+        known["char_value"] = text
+        return text
+
+    def get_with_metadata(
+        self,
+        count=None,
+        as_string=False,
+        as_numpy=True,
+        timeout=None,
+        with_ctrlvars=False,
+        form=None,
+        use_monitor=True,
+        as_namespace=False,
+    ):
+        """A dictionary, or a namespace, of the value and what is known beside it."""
+        if not self.wait_for_connection():
+            return None
+        ftype = self.ftype
+        if form is not None and form != self.form:
+            ftype = dbr.native_type(self.ftype) + 7 * _FAMILIES[form]
+            if not self._fetch(count, timeout, as_numpy, ftype):
+                return None
+        value = self.get(count, as_string, as_numpy, timeout, with_ctrlvars, use_monitor)
+        if value is None:
+            return None
+        known = self._snapshot()
+        known.update(value=value, ftype=ftype)
+        return SimpleNamespace(**known) if as_namespace else known
+
+    def _snapshot(self) -> dict[str, Any]:
+        known = copy.copy(self._args)
+        if known["char_value"] is None and known["value"] is not None:
+            known["char_value"] = self._charval()
+        return known
+
+    def get_timevars(self, timeout=5, warn=True):
+        """Status, severity and time stamp, as the server says now."""
+        if not self.wait_for_connection():
+            return None
+        found = ca.get_timevars(self.chid, timeout=timeout, warn=warn)
+        self._args.update(found or {})
+        return found
+
+    def get_ctrlvars(self, timeout=5, warn=True):
+        """Units, precision, limits or state texts, as the server says now."""
+        if not self.wait_for_connection():
+            return None
+        found = ca.get_ctrlvars(self.chid, timeout=timeout, warn=warn)
+        self._args.update(found or {})
+        return found
+
+    def __repr__(self):
+        return pv_repr(self)
+
+    def __str__(self):
+        return pv_repr(self)
+
+    def __eq__(self, other):
+        return isinstance(other, PV) and (self.pvname, self.form) == (other.pvname, other.form)
+
+    def __hash__(self):
+        return hash((self.pvname, self.form))
+
+    def __del__(self):
+        if getattr(self, "_key", None) is not None:
+            self._key.cancel()
+
+
+default_pv_class = PV
+ca.register_clear_cache(clear_pvcache)

@@ -1,0 +1,406 @@
+//! What comes for Python: monitors, ends of operations that run beside, changes of channels. It waits
+//! here until the thread that runs callbacks takes it, all in one go and with one turn of the GIL.
+//!
+//! That thread is one of Python's (`canter._dispatch`). It never moves bytes itself, so that it does not
+//! stand between a `get` of another thread and its answer.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use ca_client::{
+    Channel, ClientEvent, ConnectError, Events, MonitorError, MonitorEvent, MonitorKey, MonitorSet,
+    MonitorSpec, PutError,
+};
+use futures_core::Stream;
+use futures_util::stream::FuturesUnordered;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::core::Core;
+use crate::errors;
+use crate::jobs::{self, About, Fetched};
+use crate::life::{self, Native};
+use crate::meta::Meta;
+use crate::reading::Reading;
+
+/// Most that is taken in one go: a list of so many results is a few hundred KiB.
+const AT_ONCE: usize = 4096;
+
+/// What a callback is called with at the end of an operation.
+pub(crate) enum Done {
+    Got(About, Fetched),
+    Put(Result<(), PutError>),
+    Connected(Result<(), ConnectError>),
+    Happened(u64, Option<ClientEvent>, Events),
+}
+
+/// An operation that runs beside, with its callback.
+type Job = Pin<Box<dyn Future<Output = (Py<PyAny>, Done)> + Send>>;
+
+/// Whose updates these are.
+struct Entry {
+    about: About,
+    channel: Channel,
+    on_update: Py<PyAny>,
+    on_event: Option<Py<PyAny>>,
+}
+
+enum Subscriber {
+    User(Arc<Entry>),
+    /// Updates of the description: they are kept, nobody is told.
+    Describes(About, Channel),
+}
+
+/// Wakes the thread that waits.
+#[derive(Default)]
+struct Signal {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        *lock(&self.woken) = true;
+        self.changed.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Everything that is under way for Python.
+pub(crate) struct Hub {
+    set: Mutex<MonitorSet>,
+    subscribers: Mutex<HashMap<MonitorKey, Subscriber>>,
+    incoming: Mutex<Vec<Job>>,
+    running: Mutex<FuturesUnordered<Job>>,
+    /// Listeners that were not taken away, by their number.
+    watches: Mutex<HashSet<u64>>,
+    next_watch: Mutex<u64>,
+    signal: Arc<Signal>,
+    closed: AtomicBool,
+}
+
+/// What was taken, before it is made objects of.
+enum Taken {
+    Update(MonitorKey, MonitorEvent),
+    Done(Py<PyAny>, Done),
+}
+
+impl Hub {
+    pub(crate) fn new(client: &ca_client::Client) -> Self {
+        Self {
+            set: Mutex::new(client.monitor_set()),
+            subscribers: Mutex::default(),
+            incoming: Mutex::default(),
+            running: Mutex::default(),
+            watches: Mutex::default(),
+            next_watch: Mutex::default(),
+            signal: Arc::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.signal.clone().wake();
+    }
+
+    /// Runs an operation beside; its end is delivered.
+    pub(crate) fn start(
+        &self,
+        callback: Py<PyAny>,
+        job: impl Future<Output = Done> + Send + 'static,
+    ) {
+        let job = async move {
+            let done = job.await;
+            (callback, done)
+        };
+        lock(&self.incoming).push(Box::pin(job));
+        self.signal.clone().wake();
+    }
+
+    /// Tells what happens to a channel, until it is taken away.
+    pub(crate) fn watch(&self, callback: Py<PyAny>, events: Events) -> u64 {
+        let number = {
+            let mut next = lock(&self.next_watch);
+            *next += 1;
+            *next
+        };
+        lock(&self.watches).insert(number);
+        self.watch_on(number, callback, events);
+        number
+    }
+
+    fn watch_on(&self, number: u64, callback: Py<PyAny>, events: Events) {
+        self.start(callback, async move {
+            let (event, events) = jobs::watch(events).await;
+            Done::Happened(number, event, events)
+        });
+    }
+
+    pub(crate) fn unwatch(&self, number: u64) -> bool {
+        lock(&self.watches).remove(&number)
+    }
+
+    pub(crate) fn subscribe(
+        &self,
+        channel: &Channel,
+        about: About,
+        spec: MonitorSpec,
+        describe: Option<MonitorSpec>,
+        (on_update, on_event): (Py<PyAny>, Option<Py<PyAny>>),
+    ) -> Result<Vec<MonitorKey>, MonitorError> {
+        // Before updates can come for what nobody knows yet.
+        let mut subscribers = lock(&self.subscribers);
+        let mut set = lock(&self.set);
+        let mut keys = Vec::with_capacity(2);
+        // First, so that it is told before the first value.
+        if let Some(describe) = describe {
+            let key = set.add(channel, describe)?;
+            let known = Subscriber::Describes(about.clone(), channel.clone());
+            subscribers.insert(key, known);
+            keys.push(key);
+        }
+        let key = set.add(channel, spec)?;
+        let entry = Entry {
+            about,
+            channel: channel.clone(),
+            on_update,
+            on_event,
+        };
+        subscribers.insert(key, Subscriber::User(Arc::new(entry)));
+        keys.push(key);
+        drop(set);
+        self.signal.clone().wake();
+        Ok(keys)
+    }
+
+    pub(crate) fn unsubscribe(&self, keys: &[MonitorKey]) {
+        let mut gone = Vec::new();
+        for key in keys {
+            lock(&self.set).remove(*key);
+            gone.extend(lock(&self.subscribers).remove(key));
+        }
+        // Callbacks are dropped outside of the locks: their end may run code of the user.
+        drop(gone);
+    }
+
+    /// Waits until there is something; nothing when it was closed.
+    fn take(&self) -> Vec<Taken> {
+        let waker = Waker::from(self.signal.clone());
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            let mut taken = Vec::new();
+            if self.closed.load(Ordering::SeqCst) {
+                return taken;
+            }
+            self.take_updates(&mut cx, &mut taken);
+            let mut done = Vec::new();
+            self.take_done(&mut cx, &mut done);
+            if !done.is_empty() {
+                // An update that a server sent before it told of a completion is delivered before that,
+                // also when both came since the updates were taken.
+                self.take_updates(&mut cx, &mut taken);
+                taken.append(&mut done);
+            }
+            if !taken.is_empty() {
+                return taken;
+            }
+            let mut woken = lock(&self.signal.woken);
+            while !*woken {
+                woken = (self.signal.changed.wait(woken)).unwrap_or_else(PoisonError::into_inner);
+            }
+            *woken = false;
+        }
+    }
+
+    // hot: every update.
+    fn take_updates(&self, cx: &mut Context<'_>, taken: &mut Vec<Taken>) {
+        let mut set = lock(&self.set);
+        for _ in 0..AT_ONCE {
+            match Pin::new(&mut *set).poll_next(cx) {
+                Poll::Ready(Some((key, event))) => taken.push(Taken::Update(key, event)),
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    fn take_done(&self, cx: &mut Context<'_>, taken: &mut Vec<Taken>) {
+        let mut running = lock(&self.running);
+        running.extend(std::mem::take(&mut *lock(&self.incoming)));
+        for _ in 0..AT_ONCE {
+            match Pin::new(&mut *running).poll_next(cx) {
+                Poll::Ready(Some((callback, done))) => taken.push(Taken::Done(callback, done)),
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    /// The calls to make: pairs of a function and its arguments.
+    fn calls<'py>(&self, py: Python<'py>, taken: Vec<Taken>) -> PyResult<Bound<'py, PyList>> {
+        let calls = PyList::empty(py);
+        for one in taken {
+            match one {
+                Taken::Update(key, event) => self.update(py, &calls, key, event)?,
+                Taken::Done(callback, done) => self.done(py, &calls, callback, done)?,
+            }
+        }
+        Ok(calls)
+    }
+
+    fn update(
+        &self,
+        py: Python<'_>,
+        calls: &Bound<'_, PyList>,
+        key: MonitorKey,
+        event: MonitorEvent,
+    ) -> PyResult<()> {
+        let entry = match lock(&self.subscribers).get(&key) {
+            Some(Subscriber::User(entry)) => entry.clone(),
+            Some(Subscriber::Describes(about, channel)) => {
+                if let Some(meta) = event.value().and_then(Meta::of) {
+                    about.meta.set(jobs::connection(channel), Arc::new(meta));
+                }
+                return Ok(());
+            }
+            // It was taken away meanwhile.
+            None => return Ok(()),
+        };
+        let (word, told) = match event {
+            MonitorEvent::Update { value, skipped } => {
+                let connection = jobs::connection(&entry.channel);
+                let meta = entry.about.meta.get(connection.as_ref());
+                let name = entry.about.name.clone();
+                let is_array = jobs::is_array(connection.as_ref());
+                let reading = Bound::new(py, Reading::new(value, name, meta, is_array))?;
+                let call = (entry.on_update.clone_ref(py), (reading, skipped));
+                return calls.append(call);
+            }
+            MonitorEvent::Connected => ("connected", None),
+            MonitorEvent::Disconnected => ("disconnected", None),
+            MonitorEvent::Failed(status) => ("failed", Some(status.to_string())),
+            MonitorEvent::Malformed(what) => ("malformed", Some(what.to_string())),
+            other => ("failed", Some(format!("{other:?}"))),
+        };
+        match &entry.on_event {
+            Some(on_event) => calls.append((on_event.clone_ref(py), (word, told))),
+            None => Ok(()),
+        }
+    }
+
+    fn done(
+        &self,
+        py: Python<'_>,
+        calls: &Bound<'_, PyList>,
+        callback: Py<PyAny>,
+        done: Done,
+    ) -> PyResult<()> {
+        let none = || py.None();
+        let failed = |error: PyErr| (none(), error.into_value(py).into_any());
+        let (result, error) = match done {
+            Done::Got(about, fetched) => match fetched.reading {
+                Ok(reading) => {
+                    let it = Reading::new(reading, about.name, fetched.meta, fetched.is_array);
+                    (Bound::new(py, it)?.into_any().unbind(), none())
+                }
+                Err(error) => failed(errors::get(py, &error)),
+            },
+            Done::Put(Err(error)) => failed(errors::put(py, &error)),
+            Done::Connected(Err(error)) => failed(errors::connect(py, &error)),
+            Done::Put(Ok(())) | Done::Connected(Ok(())) => (none(), none()),
+            Done::Happened(number, event, events) => {
+                return self.happened(py, calls, callback, (number, event, events));
+            }
+        };
+        calls.append((callback, (result, error)))
+    }
+
+    fn happened(
+        &self,
+        py: Python<'_>,
+        calls: &Bound<'_, PyList>,
+        callback: Py<PyAny>,
+        (number, event, events): (u64, Option<ClientEvent>, Events),
+    ) -> PyResult<()> {
+        let Some(event) = event.filter(|_| lock(&self.watches).contains(&number)) else {
+            lock(&self.watches).remove(&number);
+            return Ok(());
+        };
+        let told = match event {
+            ClientEvent::Connected { .. } => ("connected", None),
+            ClientEvent::Disconnected { why, .. } => ("disconnected", Some(why.to_string())),
+            ClientEvent::AccessRights { rights, .. } => {
+                let word = match (rights.can_read(), rights.can_write()) {
+                    (true, true) => "read/write",
+                    (true, false) => "read-only",
+                    (false, true) => "write-only",
+                    (false, false) => "no access",
+                };
+                ("rights", Some(word.to_owned()))
+            }
+            ClientEvent::Exception { text, status, .. } => {
+                ("exception", Some(format!("{status}: {text}")))
+            }
+            other => ("other", Some(format!("{other:?}"))),
+        };
+        calls.append((callback.clone_ref(py), told))?;
+        self.watch_on(number, callback, events);
+        Ok(())
+    }
+}
+
+/// Names a subscription.
+#[pyclass(frozen, module = "canter._canter")]
+pub(crate) struct Key {
+    pub(crate) core: Arc<Native<Core>>,
+    pub(crate) keys: Vec<MonitorKey>,
+}
+
+#[pymethods]
+impl Key {
+    /// Cancels the subscription; what waits for it is not delivered any more.
+    fn cancel(&self, py: Python<'_>) {
+        life::detached(py, || {
+            if let Some(core) = self.core.get() {
+                core.hub.unsubscribe(&self.keys);
+            }
+        });
+    }
+
+    /// False in the child of a fork.
+    fn is_ours(&self) -> bool {
+        self.core.get().is_some()
+    }
+}
+
+/// What comes for Python from one client, for the thread that runs callbacks.
+#[pyclass(frozen, module = "canter._canter")]
+pub(crate) struct Deliveries {
+    pub(crate) core: Arc<Native<Core>>,
+}
+
+#[pymethods]
+impl Deliveries {
+    /// Waits, without the GIL, until there is something, and gives all of it: a list of pairs of a
+    /// function and its arguments. `None` when the client was closed.
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let Some(core) = self.core.get() else {
+            return Ok(None);
+        };
+        let taken = life::detached(py, || core.hub.take());
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        core.hub.calls(py, taken).map(Some)
+    }
+
+    /// False in the child of a fork.
+    fn is_ours(&self) -> bool {
+        self.core.get().is_some()
+    }
+}
