@@ -8,7 +8,7 @@ use ca_proto::dbr::{EnumStates, NativeType};
 use ca_proto::text::is_plain;
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::calc::{ARGUMENTS, Expression, Random};
-use ca_server_sim::load::{MAX_EXPANDED, Macros};
+use ca_server_sim::load::{self, Bounds, InMemory, Loaded, Loader, MAX_EXPANDED, Macros};
 use ca_server_sim::{Ioc, IocBuilder};
 
 use crate::dump;
@@ -35,6 +35,9 @@ pub const TARGETS: &[Target] = &[
     ("escapes", escapes, MIB),
     ("calc", calc, MIB),
     ("macros", macros, 128 * MIB),
+    ("db", db, 64 * MIB),
+    ("substitutions", substitutions, 64 * MIB),
+    ("dbd", dbd, 64 * MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];
@@ -185,6 +188,103 @@ fn macros(data: &[u8]) {
     for problem in &expanded.problems {
         assert!(problem.span.1 <= text.len(), "{problem}");
     }
+}
+
+/// Record types for files that bring none of their own.
+const TYPES: &str = r#"
+menu(scan) { choice(a, "Passive") choice(b, ".1 second") choice(c, "1 second") }
+recordtype(ai) {
+    field(NAME, DBF_STRING) { size(61) }
+    field(SCAN, DBF_MENU) { menu(scan) }
+    field(DTYP, DBF_DEVICE) { prompt("") }
+    field(FLNK, DBF_FWDLINK) { prompt("") }
+    field(UDF, DBF_UCHAR) { initial("1") }
+    field(VAL, DBF_DOUBLE) { pp(TRUE) }
+    field(INP, DBF_INLINK) { prompt("") }
+    field(OUT, DBF_OUTLINK) { prompt("") }
+    field(DESC, DBF_STRING) { size(41) }
+    field(CALC, DBF_STRING) { size(80) special(SPC_CALC) initial("0") }
+    field(PREC, DBF_SHORT) { interest(1) }
+    field(SIZE, DBF_UINT64) { base(HEX) }
+    field(MORE, DBF_FLOAT) { prop(YES) }
+}
+recordtype(bo) { field(NAME, DBF_STRING) { size(61) } field(VAL, DBF_ENUM) { pp(TRUE) } field(LNK1, DBF_FWDLINK) { pp(NO) } }
+device(ai, CONSTANT, devSoft, "Soft Channel")
+device(ai, INST_IO, devAny, "Any")
+device(ai, VME_IO, devVme, "VME")
+link(const, lnkConst)
+link(calc, lnkCalc)
+link(debug, lnkDebug)
+"#;
+
+/// Records as `canter lint` reads them; the file may include itself.
+fn db(data: &[u8]) {
+    let files = InMemory::from([("types.dbd", TYPES.as_bytes()), ("x.db", cut(data))]);
+    load(&files, &["types.dbd", "x.db"]);
+}
+
+/// Substitutions, of templates that there are, and of themselves.
+fn substitutions(data: &[u8]) {
+    let template = br#"record(ai, "$(P=p)$(N=1)") { field(VAL, $(V=1)) field(DESC, "$(D=)") field(FLNK, "$(F=)") }"#;
+    let files = InMemory::from([
+        ("types.dbd", TYPES.as_bytes()),
+        ("x.db", template),
+        ("y.db", br#"include "x.db""#),
+        ("x.substitutions", cut(data)),
+    ]);
+    load(&files, &["types.dbd", "x.substitutions"]);
+}
+
+/// Record types, and records of them.
+fn dbd(data: &[u8]) {
+    let files = InMemory::from([("types.dbd", TYPES.as_bytes()), ("x.dbd", cut(data))]);
+    load(&files, &["x.dbd", "types.dbd", "x.dbd"]);
+}
+
+/// Whatever files say, it ends, and each mistake has a place that can be shown.
+fn load(files: &InMemory, names: &[&str]) {
+    let mut loader = Loader::new(files).bounds(Bounds::small());
+    for name in names {
+        loader.file(name, "A=1,B=\"two\"");
+    }
+    let mut loaded = loader.finish();
+    load::lint(&mut loaded);
+    let Loaded {
+        dbd,
+        records,
+        mistakes,
+    } = &loaded;
+    for record in records.iter() {
+        let kind = &dbd.types()[record.type_index];
+        assert!(
+            records
+                .get(&record.name)
+                .is_some_and(|found| found.name == record.name)
+        );
+        for alias in &record.aliases {
+            assert!(
+                records
+                    .get(&alias.name)
+                    .is_some_and(|found| found.name == record.name)
+            );
+        }
+        for field in &record.fields {
+            assert_eq!(kind.find(&field.name), Some(field.index));
+        }
+    }
+    for mistake in mistakes.iter() {
+        assert!(!mistake.message.is_empty());
+        assert!(
+            mistake.message.chars().all(is_plain),
+            "{:?}",
+            mistake.message
+        );
+    }
+    let text = mistakes.render(false);
+    assert!(
+        text.chars().all(|c| is_plain(c) || matches!(c, '\n')),
+        "{text:?}"
+    );
 }
 
 /// Text that `canter dump` reads.

@@ -14,6 +14,7 @@ mod dump;
 #[cfg(test)]
 mod examples;
 mod exit;
+mod explain;
 mod failure;
 mod format;
 #[doc(hidden)]
@@ -26,6 +27,7 @@ mod interrupt;
 mod ioc;
 mod json;
 mod labels;
+mod lint;
 mod monitor;
 mod notices;
 mod options;
@@ -34,6 +36,7 @@ mod proxy;
 mod put;
 mod put_log;
 mod repeater;
+mod ring;
 mod sample;
 mod show;
 mod text;
@@ -84,12 +87,18 @@ enum Command {
     Monitor(monitor::MonitorArgs),
     /// Tell where PVs are, or why they are not found
     Info(info::InfoArgs),
+    /// Find out step by step why PVs do not connect
+    Explain(explain::ExplainArgs),
     /// Serve simulated PVs
     Ioc(ioc::IocArgs),
+    /// Serve a storage ring: tens of thousands of PVs with physics behind them
+    Ring(ring::RingArgs),
     /// Show an IOC and a client at work, in 20 seconds
     Demo(demo::DemoArgs),
     /// Show bytes of the wire as readable lines
     Dump(dump::DumpArgs),
+    /// Find what is wrong in files of records: .db, .template, .substitutions, .dbd
+    Lint(lint::LintArgs),
     /// Measure how fast a server of any make answers
     Bench(bench::BenchArgs),
     /// Judge a server, or with --client a client, of any make, check by check, from raw frames
@@ -187,9 +196,12 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Put(args) => put::run(args, console),
         Command::Monitor(args) => monitor::run(args, console),
         Command::Info(args) => info::run(args, console),
+        Command::Explain(args) => explain::run(args, console),
         Command::Ioc(args) => ioc::run(args, console),
+        Command::Ring(args) => ring::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Dump(args) => dump::run(args, &mut console.out),
+        Command::Lint(args) => lint::run(args, console),
         Command::Bench(args) => bench::run(args, console),
         Command::Conformance(args) => conformance::run(args, console),
         Command::Repeater(args) => repeater::run(args, console),

@@ -69,14 +69,12 @@ pub(crate) fn run(args: &DemoArgs, console: &mut Console<'_>) -> Result<Outcome,
         .max(SHORTEST);
     let in_place = console.terminal && !args.plain;
     block_on(async {
-        let mut ioc = start_ioc().await?;
+        let ioc = start_ioc().await?;
         let (stage, feeds) = Stage::build(&ioc, total)?;
         let result = if in_place {
-            stage
-                .play(&mut ioc, feeds, &mut InPlace::enter(console)?)
-                .await
+            stage.play(&ioc, feeds, &mut InPlace::enter(console)?).await
         } else {
-            stage.play(&mut ioc, feeds, &mut Lines::new(console)).await
+            stage.play(&ioc, feeds, &mut Lines::new(console)).await
         };
         let finished = result?;
         stage.epilogue(console, in_place, finished)?;
@@ -120,7 +118,7 @@ impl Stage {
     /// Runs the script while updates come in; false if the user ended it.
     async fn play(
         &self,
-        ioc: &mut SimIoc,
+        ioc: &SimIoc,
         mut feeds: Feeds,
         view: &mut impl View,
     ) -> Result<bool, Stop> {

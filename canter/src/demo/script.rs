@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Plays the steps; ends with the demo.
-pub(super) async fn run(stage: &Stage, ioc: &mut SimIoc) -> Result<(), Stop> {
+pub(super) async fn run(stage: &Stage, ioc: &SimIoc) -> Result<(), Stop> {
     connect(stage, ioc).await?;
     at(stage, 0.15).await;
     monitors(stage);
@@ -95,7 +95,7 @@ async fn put(stage: &Stage) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn stop(stage: &Stage, ioc: &mut SimIoc) {
+async fn stop(stage: &Stage, ioc: &SimIoc) {
     ioc.stop().await;
     // The client notices within a round trip.
     let _ = wait(stage, |connected, _| connected == 0).await;
@@ -106,7 +106,7 @@ async fn stop(stage: &Stage, ioc: &mut SimIoc) {
     );
 }
 
-async fn restart(stage: &Stage, ioc: &mut SimIoc) -> Result<(), Stop> {
+async fn restart(stage: &Stage, ioc: &SimIoc) -> Result<(), Stop> {
     ioc.start().await.map_err(|error| unable(&error))?;
     tell(
         stage,

@@ -1,6 +1,8 @@
 //! The line protocol: one command per line, any number of lines back, the last `ok` or `error: …`, as
 //! of `canter proxy`.
 
+use std::sync::Arc;
+
 use ca_proto::access::AccessRights;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
 use ca_proxy::Pattern;
@@ -8,7 +10,7 @@ use ca_server_sim::net::{ServeError, SimIoc};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::json::JsonSample;
 use crate::put::input::{self, Mode, Target};
@@ -38,6 +40,8 @@ quit          end the program";
 const MAX_LINE: u64 = 64 * 1024;
 /// Commands that wait.
 const WAITING: usize = 16;
+/// Connections that give commands; each may hold a line and an answer.
+const MAX_CONNECTIONS: usize = 16;
 
 /// A line with the place for its answer.
 pub(super) type Request = (String, oneshot::Sender<String>);
@@ -57,6 +61,7 @@ pub(super) type Done = Result<Vec<String>, String>;
 /// Takes commands from connections, until nobody wants them.
 pub(super) fn serve(listener: TcpListener) -> mpsc::Receiver<Request> {
     let (send, requests) = mpsc::channel(WAITING);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::spawn(async move {
         loop {
             let stream = tokio::select! {
@@ -64,15 +69,30 @@ pub(super) fn serve(listener: TcpListener) -> mpsc::Receiver<Request> {
                 () = send.closed() => return,
             };
             match stream {
-                Ok((stream, _)) => {
-                    tokio::spawn(converse(stream, send.clone()));
-                }
+                Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => {
+                        let conversation = converse(stream, send.clone());
+                        tokio::spawn(async move {
+                            conversation.await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => refuse(&stream),
+                },
                 // Out of descriptors, which others may give back.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             }
         }
     });
     requests
+}
+
+/// Tells one that is too many, as far as that needs no waiting: a line fits into what the system sends.
+fn refuse(stream: &TcpStream) {
+    let line = format!(
+        "error: there are {MAX_CONNECTIONS} connections that give commands, the most there may be; end one\n"
+    );
+    let _ = stream.try_write(line.as_bytes());
 }
 
 async fn converse(mut stream: TcpStream, requests: mpsc::Sender<Request>) {

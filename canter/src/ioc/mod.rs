@@ -44,7 +44,13 @@ A --pv is NAME=TYPE[:COUNT]:VALUE:
   names=strings:3:a,b        an array of texts
   path=text:256:/data/run1   an array of 256 CHAR that holds a text
 
-A file is TOML; the book has every key, `First IOC`:
+Files of records are those that an IOC loads, and are served as it would: fields, links, scans, alarms.
+
+  canter ioc -m P=SR -I templates plant.substitutions extra.db
+
+A record type that is not one of EPICS Base needs its description, -D site.dbd; its records hold their values.
+
+Other files are TOML; the book has every key, `First IOC`:
 
   [pv.\"ring:current\"]
   type = \"double\"
@@ -61,7 +67,7 @@ and may have limits against hostile clients, like --limit NAME=VALUE:
 
 What does not fit is refused, all mistakes at once; --check looks and does nothing else. SIGHUP reads
 the files anew: PVs whose description is the same keep their values and clients, and with a mistake
-in a file everything stays as it was.
+in a file everything stays as it was. Records stay as they are until the IOC is started anew.
 
 Commands come from connections to --control: read PV…, list [PATTERN], post PV VALUE…, alarm PV
 SEVERITY [STATUS], rights PV RIGHTS, complete PV, stats, stop, start, reload, help, quit.
@@ -71,9 +77,22 @@ pub(crate) struct IocArgs {
     /// A PV as `NAME=TYPE[:COUNT]:VALUE`, with the escapes of `canter put` (`\\`, `\n`, `\u{b0}`); repeatable
     #[arg(long = "pv", value_name = "PV")]
     pvs: Vec<String>,
-    /// TOML files with PVs
+    /// Files of records (.db, .template, .substitutions), and TOML files with PVs
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// A file of records, whatever its name ends in, as for softIoc; repeatable
+    #[arg(short = 'd', long = "db", value_name = "FILE")]
+    db: Vec<PathBuf>,
+    /// Macros for all files of records, `A=1,B=2`; repeatable
+    #[arg(short = 'm', long = "macros", value_name = "MACROS")]
+    macros: Vec<String>,
+    /// Look for files of records in these directories, `a:b`, behind the current one; repeatable [default:
+    /// EPICS_DB_INCLUDE_PATH]
+    #[arg(short = 'I', long = "include", value_name = "PATH")]
+    include: Vec<String>,
+    /// Read record types, menus and devices of a site from this .dbd file; repeatable
+    #[arg(short = 'D', long = "dbd", value_name = "FILE")]
+    dbd: Vec<PathBuf>,
     /// Serve the moving PVs of `canter demo`
     #[arg(long)]
     demo: bool,
@@ -134,7 +153,7 @@ enum LogLevel {
 /// PVs that cannot be, files that cannot be read, ports that are taken, or an output that cannot be
 /// written.
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
-    let plan = plan::read(args, console)?;
+    let mut plan = plan::read(args, console)?;
     if args.check {
         writeln!(console.out, "{}", plan::summary(&plan))?;
         return Ok(Outcome::Ok);
@@ -142,7 +161,8 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
     ready::clear(args.ready.as_ref())?;
     log_to_stderr(args.log_level);
     place::warn_of_environment(args, console)?;
-    let builder = Ioc::builder().seed(plan.seed.unwrap_or(args.seed));
+    let builder = plan.records.take().unwrap_or_else(Ioc::builder);
+    let builder = builder.seed(plan.seed.unwrap_or(args.seed));
     let (builder, put_log) = args.put_log.open(builder, say)?;
     block_on(async {
         // Before anybody can know that it runs: without a handler a signal ends the program by itself.

@@ -6,7 +6,10 @@ use std::path::Path;
 
 use ca_proto::config::ServerParams;
 use ca_server_sim::diagnostic::Diagnostics;
-use ca_server_sim::{Described, Description, PvSpec, toml};
+use ca_server_sim::load::Mistakes;
+use ca_server_sim::{
+    BuildError, Described, Description, Ioc, IocBuilder, PvSpec, RecordFiles, is_record_file, toml,
+};
 
 use super::IocArgs;
 use crate::console::Console;
@@ -27,6 +30,9 @@ pub(super) struct Planned {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) pvs: Vec<Planned>,
+    /// What files of records say, and how many there are.
+    pub(super) records: Option<IocBuilder>,
+    record_count: usize,
     pub(super) seed: Option<u64>,
     /// The files, for their limits.
     descriptions: Vec<Description>,
@@ -50,13 +56,16 @@ impl Plan {
 #[derive(Default)]
 struct Report {
     found: Vec<Diagnostics>,
+    /// Mistakes in files of records.
+    records: Option<Mistakes>,
     /// Mistakes that are in no line.
     whole: Vec<UsageError>,
 }
 
 impl Report {
     fn has_errors(&self) -> bool {
-        !self.whole.is_empty() || self.found.iter().any(Diagnostics::has_errors)
+        let records = self.records.as_ref().is_some_and(Mistakes::has_errors);
+        records || !self.whole.is_empty() || self.found.iter().any(Diagnostics::has_errors)
     }
 
     fn tell(&self, console: &mut Console<'_>) -> io::Result<()> {
@@ -67,8 +76,13 @@ impl Report {
         for found in self.found.iter().filter(|found| !found.is_empty()) {
             console.complain(found.render(styled))?;
         }
+        let records = self.records.as_ref().filter(|all| !all.is_empty());
+        if let Some(mistakes) = records {
+            console.complain(mistakes.render(styled))?;
+        }
         if self.has_errors() {
             let errors: usize = self.found.iter().map(|found| found.errors().count()).sum();
+            let errors = errors + records.map_or(0, Mistakes::errors);
             let count = text::counted((errors + self.whole.len()) as u64, "error");
             console.complain(format_args!("{count}, nothing was done"))?;
         }
@@ -97,12 +111,30 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
     };
     // Where each name comes from.
     let mut names: HashMap<String, String> = HashMap::new();
+    let mut of_records = RecordFiles::new();
+    let macros = args.macros.join(",");
+    for path in &args.dbd {
+        of_records = of_records.dbd(path.display().to_string());
+    }
+    for path in &args.db {
+        of_records = of_records.file(path.display().to_string(), macros.as_str());
+    }
     for path in &args.files {
+        if is_record_file(path) {
+            of_records = of_records.file(path.display().to_string(), macros.as_str());
+            continue;
+        }
         match read_file(path) {
+            Err(Mistake::Records) => {
+                of_records = of_records.file(path.display().to_string(), macros.as_str());
+            }
             Err(Mistake::Whole(error)) => report.whole.push(error),
             Err(Mistake::Lines(found)) => report.found.push(*found),
             Ok(description) => file(&mut plan, report, &mut names, path, description),
         }
+    }
+    if !of_records.is_empty() {
+        plan.load(args, of_records, report, &mut names);
     }
     for pv in &args.pvs {
         option(&mut plan, report, &mut names, pv);
@@ -125,16 +157,67 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
         }
     }
     plan.fields(report);
-    if plan.pvs.is_empty() && !report.has_errors() {
+    if plan.pvs.is_empty() && plan.record_count == 0 && !report.has_errors() {
         report.whole.push(UsageError::new(
             "there are no PVs to serve",
-            "give --pv NAME=TYPE:VALUE such as --pv my:gap=double:1.5, a TOML file, or --demo",
+            "give --pv NAME=TYPE:VALUE such as --pv my:gap=double:1.5, a .db or TOML file, or --demo",
         ));
     }
     plan
 }
 
 impl Plan {
+    /// Reads the files of records.
+    fn load(
+        &mut self,
+        args: &IocArgs,
+        mut files: RecordFiles,
+        report: &mut Report,
+        names: &mut HashMap<String, String>,
+    ) {
+        let paths = match args.include.is_empty() {
+            true => std::env::var("EPICS_DB_INCLUDE_PATH").into_iter().collect(),
+            false => args.include.clone(),
+        };
+        for directory in paths.iter().flat_map(|path| path.split(':')) {
+            files = files.directory(directory);
+        }
+        for (name, value) in std::env::vars_os() {
+            if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+                files = files.variable(name, value);
+            }
+        }
+        let loaded = files.load();
+        for record in loaded.records.iter() {
+            let aliases = record.aliases.iter().map(|alias| &alias.name);
+            for name in std::iter::once(&record.name).chain(aliases) {
+                let name = String::from_utf8_lossy(name).into_owned();
+                if let Some(other) = names.get(&name) {
+                    let what = format!("record \"{name}\" exists already, it is a PV of {other}");
+                    report
+                        .whole
+                        .push(UsageError::new(what, "give one of the two another name"));
+                } else {
+                    names.insert(name, "the files of records".to_owned());
+                }
+            }
+        }
+        self.record_count = loaded.records.len();
+        if loaded.mistakes.has_errors() || report.has_errors() {
+            report.records = Some(loaded.mistakes);
+            return;
+        }
+        // As a whole they show more: what a record type's own rules refuse, and what is not simulated.
+        match Ioc::builder().try_records(loaded) {
+            Ok((builder, remarks)) => {
+                self.records = Some(builder);
+                report.records = Some(remarks);
+            }
+            Err(BuildError::Files(wrong)) => report.records = Some(wrong.mistakes().clone()),
+            Err(error) => report.whole.push(UsageError::new(error.to_string(), "")),
+        }
+    }
+
     /// Names that are those of fields of other PVs.
     fn fields(&self, report: &mut Report) {
         let specs: HashMap<&str, &PvSpec> = (self.pvs.iter())
@@ -244,6 +327,8 @@ fn unescaped(pv: &str) -> Result<String, (String, &'static str)> {
 }
 
 enum Mistake {
+    /// It is a file of records.
+    Records,
     /// The file is none that could be read.
     Whole(UsageError),
     /// Boxed because it is rare.
@@ -271,6 +356,7 @@ fn read_file(path: &Path) -> Result<Description, Mistake> {
     })?;
     match toml::parse(&shown, &content) {
         Ok(description) => Ok(description),
+        Err(_) if is_database(&content) => Err(Mistake::Records),
         Err(error) => match foreign(path, &content) {
             Some((what, remedy)) => Err(whole(format!("{shown} is {what}"), remedy)),
             None => Err(Mistake::Lines(Box::new(error.all))),
@@ -278,34 +364,30 @@ fn read_file(path: &Path) -> Result<Description, Mistake> {
     }
 }
 
+/// Whether a text begins as a file of records does.
+fn is_database(content: &str) -> bool {
+    let lines = content.lines().map(str::trim_start);
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let Some(first) = lines.next() else {
+        return false;
+    };
+    let end = first.find(|c: char| !c.is_ascii_alphanumeric());
+    let (word, rest) = first.split_at(end.unwrap_or(first.len()));
+    let bracket = rest.trim_start().starts_with(['(', '{']);
+    matches!(word, "record" | "grecord" | "alias" | "recordtype" | "menu") && bracket
+}
+
 /// What a file is that is no TOML, by its name and its first words.
 fn foreign(path: &Path, content: &str) -> Option<(&'static str, &'static str)> {
-    const DATABASE: (&str, &str) = (
-        "a database of EPICS records",
-        "describe its PVs in TOML (the book has the reference, `canter ioc --help` an example), or \
-         serve it with `softIoc -d FILE`",
-    );
     const SCRIPT: (&str, &str) = (
         "a start-up script of an IOC",
-        "describe the PVs in TOML (the book has the reference, `canter ioc --help` an example), or \
+        "name the files that it loads with dbLoadRecords and dbLoadTemplate, as in `canter ioc -m MACROS FILE.db`, or \
          run the IOC that the script is for",
     );
-    const SUBSTITUTIONS: (&str, &str) = (
-        "a file of substitutions",
-        "describe the PVs in TOML (the book has the reference, `canter ioc --help` an example), or \
-         expand it with `msi` and serve that with `softIoc -d`",
-    );
-    const DEFINITION: (&str, &str) = (
-        "a database definition",
-        "describe the PVs in TOML; the book has the reference, `canter ioc --help` an example",
-    );
     let extension = path.extension().and_then(|end| end.to_str());
-    match extension.map(str::to_lowercase).as_deref() {
-        Some("db" | "template" | "vdb" | "edf") => return Some(DATABASE),
-        Some("dbd") => return Some(DEFINITION),
-        Some("cmd" | "iocsh") => return Some(SCRIPT),
-        Some("substitutions" | "sub" | "subs") => return Some(SUBSTITUTIONS),
-        _ => {}
+    let extension = extension.map(str::to_lowercase);
+    if let Some("cmd" | "iocsh") = extension.as_deref() {
+        return Some(SCRIPT);
     }
     if content.starts_with("#!") {
         return Some(SCRIPT);
@@ -316,9 +398,6 @@ fn foreign(path: &Path, content: &str) -> Option<(&'static str, &'static str)> {
         let end = line.find(|c: char| !c.is_ascii_alphanumeric());
         let word = &line[..end.unwrap_or(line.len())];
         match word {
-            "record" | "grecord" | "alias" | "addpath" | "info" => return Some(DATABASE),
-            "recordtype" | "menu" | "registrar" | "device" | "driver" => return Some(DEFINITION),
-            "file" | "global" => return Some(SUBSTITUTIONS),
             "dbLoadDatabase" | "dbLoadRecords" | "dbLoadTemplate" | "iocInit" | "epicsEnvSet"
             | "cd" | "dbpf" | "iocshLoad" => return Some(SCRIPT),
             _ => {}
@@ -337,8 +416,11 @@ fn foreign(path: &Path, content: &str) -> Option<(&'static str, &'static str)> {
 
 /// What `--check` says if nothing is wrong.
 pub(super) fn summary(plan: &Plan) -> String {
-    format!(
-        "{}, no mistakes",
-        text::counted(plan.pvs.len() as u64, "PV")
-    )
+    let pvs = text::counted(plan.pvs.len() as u64, "PV");
+    let records = text::counted(plan.record_count as u64, "record");
+    match (plan.pvs.len(), plan.record_count) {
+        (_, 0) => format!("{pvs}, no mistakes"),
+        (0, _) => format!("{records}, no mistakes"),
+        _ => format!("{pvs} and {records}, no mistakes"),
+    }
 }

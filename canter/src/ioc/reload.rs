@@ -18,6 +18,7 @@ pub(super) struct Changes {
     changed: u64,
     removed: u64,
     kept: u64,
+    records: u64,
 }
 
 impl Changes {
@@ -28,9 +29,19 @@ impl Changes {
             changed,
             removed,
             kept,
+            records,
         } = self;
         let kept = text::counted(kept, "PV");
-        format!("reloaded: {added} added, {changed} changed, {removed} removed, {kept} as before")
+        let records = match records {
+            0 => String::new(),
+            _ => format!(
+                "; {} as before until the IOC is started anew",
+                text::counted(records, "record")
+            ),
+        };
+        format!(
+            "reloaded: {added} added, {changed} changed, {removed} removed, {kept} as before{records}"
+        )
     }
 }
 
@@ -48,7 +59,10 @@ impl Served {
     /// The first PV that cannot be; the others are as the plan says.
     pub(super) fn take_over(&mut self, ioc: &SimIoc, plan: Plan) -> Result<Changes, String> {
         let new = Self::of(&plan);
-        let mut changes = Changes::default();
+        let mut changes = Changes {
+            records: ioc.with(|ioc, _| ioc.record_count()) as u64,
+            ..Changes::default()
+        };
         for name in self.0.keys().filter(|name| !new.0.contains_key(*name)) {
             ioc.with(|ioc, now| ioc.remove(now, name.as_str()));
             changes.removed += 1;

@@ -44,6 +44,8 @@ pub(super) struct Entry {
     /// Set for a put that failed after it had been carried out.
     carried_out: Option<bool>,
     took: Option<f64>,
+    /// A name is longer than what is kept of it.
+    names_cut: bool,
 }
 
 /// How a report counts.
@@ -70,11 +72,14 @@ impl Kind {
 
 impl Entry {
     pub(super) fn of(put: &PutReport<'_>) -> Self {
-        let name = |bytes: &[u8]| cut(&text::decode(bytes), NAME_BYTES).0;
+        let name = |bytes: &[u8]| cut(&text::decode(bytes), NAME_BYTES);
+        let (user, user_cut) = name(&put.who.user);
+        let (host, host_cut) = name(&put.who.host);
         let pv = match put.field {
             "VAL" => put.name.to_owned(),
             field => format!("{}.{field}", put.name),
         };
+        let (pv, pv_cut) = cut(&pv, PV_BYTES);
         let short = |value: ValueRef<'_>| value.truncated(MAX_ELEMENTS + 1).to_value();
         let first = put.begun.is_none();
         let result = match put.outcome {
@@ -112,9 +117,10 @@ impl Entry {
             stamp: put.stamp,
             peer: put.who.peer,
             id: put.id,
-            pv: cut(&pv, PV_BYTES).0,
-            user: name(&put.who.user),
-            host: name(&put.who.host),
+            names_cut: user_cut || host_cut || pv_cut,
+            pv,
+            user,
+            host,
             r#type,
             old: (!is_end).then(|| short(put.before.value.as_ref())),
             new,
@@ -182,7 +188,7 @@ struct PutLine<'a> {
     took: Option<f64>,
     /// The same in all lines about a put.
     put: u64,
-    /// A value is longer than what is shown of it.
+    /// A value or a name is longer than what is shown of it.
     #[serde(skip_serializing_if = "is_false")]
     cut: bool,
 }
@@ -260,7 +266,7 @@ impl Entry {
             carried_out: self.carried_out,
             took: self.took,
             put: self.id,
-            cut: new_cut || old_cut,
+            cut: new_cut || old_cut || self.names_cut,
         })
     }
 }
@@ -358,6 +364,7 @@ impl Entry {
             result: "done".to_owned(),
             carried_out: None,
             took: None,
+            names_cut: false,
         }
     }
 }
@@ -395,6 +402,7 @@ mod tests {
             result: "ECA_PUTCBINPROG".to_owned(),
             carried_out: Some(true),
             took: Some(f64::MIN_POSITIVE),
+            names_cut: cut(user, NAME_BYTES).1,
         }
     }
 
@@ -452,6 +460,13 @@ mod tests {
         );
         let text = json(&texts(39, 3));
         assert_eq!(text["cut"], true);
+        let name = "u".repeat(65);
+        let one = Value::scalar(1);
+        let named = line(&Record::Put(Box::new(entry(&name, &one, &one))));
+        assert!(
+            named.contains("…") && named.contains(r#""cut":true"#),
+            "{named}"
+        );
         let short = text["new"].as_array().unwrap().last().unwrap();
         assert!(short.as_str().unwrap().ends_with('…'), "{text}");
     }

@@ -80,12 +80,12 @@ impl Served {
     }
 
     /// Ends the IOC as if it were killed.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&self) {
         self.runtime.block_on(self.ioc.stop());
     }
 
     /// Serves again on the same ports.
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&self) {
         self.runtime.block_on(self.ioc.start()).unwrap();
     }
 

@@ -460,28 +460,12 @@ fn a_file_that_is_no_toml_is_called_what_it_is() {
     let dir = Dir::new("ioc-foreign");
     let cases = [
         (
-            "x.db",
-            "record(ai, \"x\") {}\n",
-            "is a database of EPICS records",
-        ),
-        (
-            "x",
-            "# records\n\n  record(ai, \"x\") {\n}\n",
-            "is a database of EPICS records",
-        ),
-        (
             "st.cmd",
             "dbLoadRecords(\"x.db\")\niocInit\n",
             "is a start-up script",
         ),
         ("start", "#!/usr/bin/softIoc\n", "is a start-up script"),
         ("y", "< envPaths\ndbLoadRecords x.db\n", "iocsh"),
-        ("base.dbd", "menu(a) {}\n", "is a database definition"),
-        (
-            "x.substitutions",
-            "file x.db { }\n",
-            "is a file of substitutions",
-        ),
         ("x.json", "{\"pv\": {}}\n", "is JSON"),
         ("x.toml", "", "describes nothing"),
     ];
@@ -498,4 +482,80 @@ fn a_file_that_is_no_toml_is_called_what_it_is() {
             .unwrap(),
     );
     run.expect(2, "").says("is no text");
+}
+
+#[test]
+fn files_of_records_are_served_or_refused_as_a_whole() {
+    let dir = Dir::new("ioc-records");
+    let template = dir.file(
+        "motor.template",
+        "record(ao, \"$(P):$(M)\") { field(EGU, \"mm\") field(FLNK, \"$(P):$(M):twice\") }\n\
+         record(calc, \"$(P):$(M):twice\") { field(INPA, \"$(P):$(M)\") field(CALC, \"2*A\") }\n",
+    );
+    let set = dir.file(
+        "motors.substitutions",
+        "file motor.template {\n  pattern { M }\n  { m1 }\n  { m2 }\n}\n",
+    );
+    let other = dir.file("other", "# records\n\n  record(ai, \"x\") {\n}\n");
+    let path = dir.0.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = command_on(0, &["ioc", "--check"]);
+        Run::of(&command.args(args).output().unwrap())
+    };
+    run(&["-m", "P=SR", "-I", path, &set, &other]).expect(0, "5 records, no mistakes\n");
+    run(&["-m", "P=SR,M=m", "-d", &template, "--pv", "y=long:1"])
+        .expect(0, "1 PV and 2 records, no mistakes\n");
+    run(&["-m", "P=SR,M=m", "-d", &template, "--pv", "SR:m=long:1"])
+        .expect(2, "")
+        .says("PV \"SR:m\" exists already");
+    let wrong = dir.file(
+        "wrong.db",
+        "record(aii, \"x\") {}\nrecord(ai, \"y\") { field(EGO, \"mm\") }\n",
+    );
+    run(&[&wrong, &other])
+        .expect(2, "")
+        .says("wrong.db:1:8")
+        .says("wrong.db:2:25")
+        .says("EGU")
+        .says("2 errors, nothing was done");
+    run(&["-m", "P=SR", "missing.db"])
+        .expect(2, "")
+        .says("missing.db");
+    let dbd = dir.file(
+        "site.dbd",
+        "recordtype(magnet) { field(NAME, DBF_STRING) { size(61) } field(VAL, DBF_DOUBLE) { pp(TRUE) } }\n",
+    );
+    let magnets = dir.file(
+        "magnets.db",
+        "record(magnet, \"q1\") {}\nrecord(magnet, \"q2\") {}\n",
+    );
+    run(&["-D", &dbd, &magnets])
+        .expect(0, "2 records, no mistakes\n")
+        .says("record type magnet is not simulated: 2 of its records hold their values");
+}
+
+#[test]
+fn connections_that_give_commands_are_bounded_and_the_one_too_many_is_told() {
+    const MOST: usize = 16;
+    let service = Service::start(&["--control", "127.0.0.1:0", "--pv", "x=double:1"]);
+    let mut held: Vec<Control> = (0..MOST).map(|_| service.control()).collect();
+    for control in &mut held {
+        assert!(control.ask("read x").is_ok());
+    }
+    let mut line = String::new();
+    service.control().0.read_to_string(&mut line).unwrap();
+    assert!(
+        line.starts_with("error: there are 16 connections"),
+        "{line}"
+    );
+    // One that ends makes room for another.
+    held.pop();
+    let accepted = |_| {
+        let mut control = service.control();
+        let _ = writeln!(control.0.get_mut(), "read x");
+        let mut line = String::new();
+        control.0.read_line(&mut line).is_ok_and(|len| len > 0) && !line.starts_with("error")
+    };
+    assert!((0..1000).any(accepted));
+    assert!(held[0].ask("read x").is_ok());
 }

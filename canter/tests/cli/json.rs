@@ -67,7 +67,7 @@ pub(crate) fn check(kinds: &[&str], object: &Value, seen: &Mutex<BTreeSet<Field>
 
 #[test]
 fn every_field_is_documented_and_every_documented_field_occurs() {
-    let mut served = Served::new(
+    let served = Served::new(
         Ioc::builder()
             .pv(
                 "j:gap",
@@ -95,6 +95,10 @@ fn every_field_is_documented_and_every_documented_field_occurs() {
     run(
         &["info"],
         &["info", "--json", "-w", "0.3", "j:gap", "j:none"],
+    );
+    run(
+        &["explain"],
+        &["explain", "--json", "-w", "0.3", "j:gap", "j:none"],
     );
     run(&["put"], &["put", "--json", "--wait", "j:gap", "2"]);
     run(&["put"], &["put", "--json", "j:gap", "much"]);

@@ -109,7 +109,7 @@ fn json_has_one_object_per_event() {
 
 #[test]
 fn a_restart_of_the_ioc_is_told() {
-    let mut served = Served::zoo();
+    let served = Served::zoo();
     let running = Running::start(&served, &["monitor", "t:count"]);
     assert_eq!(running.news(), "t:count  -42 counts");
     served.stop();
