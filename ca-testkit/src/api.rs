@@ -13,7 +13,7 @@ use ca_proto::repeater::Repeater;
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::{Ioc, PvSpec};
 
-use crate::host::{Answer, ClientHost, History, IocHost, RepeaterHost, ScriptHost};
+use crate::host::{Answer, ClientHost, IocHost, RepeaterHost, ScriptHost};
 use crate::net::HostId;
 use crate::world::World;
 
@@ -79,7 +79,6 @@ impl Pvs {
 pub(crate) struct IocSetup {
     pvs: Rc<dyn Fn(&mut Pvs)>,
     params: ServerParams,
-    history: History,
 }
 
 impl fmt::Debug for IocSetup {
@@ -159,7 +158,6 @@ impl World {
         let setup = IocSetup {
             pvs: Rc::new(pvs),
             params,
-            history: History::default(),
         };
         let host = self.ioc_host(&setup);
         let id = IocId(self.add("s", addr, host));
@@ -170,13 +168,10 @@ impl World {
     fn ioc_host(&self, setup: &IocSetup) -> IocHost {
         let mut pvs = Pvs::default();
         (setup.pvs)(&mut pvs);
-        let watched = pvs.names().map(str::to_owned).collect();
         IocHost::new(
             pvs.build(setup.params.clone(), self.seed()),
             setup.params.udp_port,
             setup.params.tcp_port,
-            watched,
-            setup.history.clone(),
             self.now(),
         )
     }
@@ -265,28 +260,14 @@ impl IocId {
         state.expect("tests ask for PVs that exist").value
     }
 
-    /// Every value that a PV had.
-    pub fn history<'w>(self, w: &'w World, pv: &str) -> &'w [Value] {
-        self.host(w).history().of(pv)
-    }
-
     /// The process ends; the system closes its sockets.
     pub fn stop(self, w: &mut World) {
-        self.keep_history(w);
         w.kill(self);
     }
 
     /// The power fails: nobody is told.
     pub fn power_off(self, w: &mut World) {
-        self.keep_history(w);
         w.power_off(self);
-    }
-
-    fn keep_history(self, w: &mut World) {
-        let history = self.host(w).history().clone();
-        if let Some(setup) = w.iocs.get_mut(&self) {
-            setup.history = history;
-        }
     }
 
     /// Starts it again, as it was described.

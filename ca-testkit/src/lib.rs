@@ -29,14 +29,15 @@ pub mod api;
 pub mod facility;
 pub mod fuzz;
 pub mod host;
-pub mod invariants;
 pub mod net;
-pub mod random;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod trace;
 pub mod world;
 
+/// The crate with the traits of the virtual runtime.
+#[cfg(feature = "runtime")]
+pub use ca_net;
 /// The protocol's crate, whose types the World shows.
 pub use ca_proto;
 /// The crate of the IOCs in the World.

@@ -12,9 +12,7 @@ use ca_server_sim::{Ioc, PvSpec};
 
 use super::book::{PvIndex, SharedBook, is_refused};
 use super::plan::Shape;
-use crate::host::{
-    ClientHost, GatewayHost, History, HostileHost, IocHost, NameServerHost, RepeaterHost,
-};
+use crate::host::{ClientHost, GatewayHost, HostileHost, IocHost, NameServerHost, RepeaterHost};
 use crate::net::{HostId, Segmentation};
 use crate::world::World;
 
@@ -294,14 +292,7 @@ impl Site {
         }
         // The names and values are ours, so it can be built.
         let ioc = builder.build().expect("the PVs of a facility are valid");
-        IocHost::new(
-            ioc,
-            SERVER_PORT,
-            SERVER_PORT,
-            Vec::new(),
-            History::default(),
-            now,
-        )
+        IocHost::new(ioc, SERVER_PORT, SERVER_PORT, now)
     }
 
     /// A new life of a PV with a new value, noted in the book.
@@ -356,14 +347,7 @@ impl Site {
             .seed(self.shape.seed)
             .build()
             .expect("an IOC without PVs is valid");
-        let server = IocHost::new(
-            ioc,
-            SERVER_PORT,
-            SERVER_PORT,
-            Vec::new(),
-            History::default(),
-            now,
-        );
+        let server = IocHost::new(ioc, SERVER_PORT, SERVER_PORT, now);
         let names = self.names.iter().filter_map(|name| {
             let behind = name.behind?;
             Some((self.names[behind].text.clone(), name.text.clone()))

@@ -335,6 +335,12 @@ fn step(faults: bool) -> impl Strategy<Value = Step> {
     (after_ms, op).prop_map(|(after_ms, op)| Step { after_ms, op })
 }
 
+fn padded<const N: usize>(data: &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes[..data.len()].copy_from_slice(data);
+    bytes
+}
+
 /// A plan as proptest holds it: each step can be made simpler.
 pub(crate) struct Drawn {
     pub shape: Shape,
@@ -366,7 +372,149 @@ pub(crate) fn draw(seed: u64, options: &Options) -> Drawn {
     Drawn { shape, steps }
 }
 
+/// Bytes of the shape in a plan from bytes.
+const SHAPE_BYTES: usize = 4;
+/// Bytes of a step in a plan from bytes.
+const STEP_BYTES: usize = 6;
+
+impl Shape {
+    /// One client and one IOC, and what the bytes say of the network: a fuzzer tries many small worlds.
+    fn from_bytes([hosts, network, sizes, jitter]: [u8; SHAPE_BYTES]) -> Self {
+        Self {
+            seed: u64::from_be_bytes([0, 0, 0, 0, hosts, network, sizes, jitter]),
+            clients: 1,
+            iocs: 1,
+            subnets: 1,
+            name_server: hosts & 1 != 0,
+            gateway: hosts % 16 == 14,
+            hostile: u8::from(hosts % 8 == 7),
+            search: network % 3,
+            cut_streams: network >= 128,
+            send_buffer: 1 << (10 + sizes % 9),
+            read_size: 64 << (sizes / 9 % 11),
+            jitter_us: u32::from(jitter) * 20,
+        }
+    }
+}
+
+impl Step {
+    fn from_bytes([kind, a, b, c, d, pause]: [u8; STEP_BYTES]) -> Self {
+        // Mostly short pauses, few that are long enough for time-outs.
+        let after_ms = u32::from(pause).pow(2) >> if pause < 240 { 6 } else { 0 };
+        Self {
+            after_ms,
+            op: Op::from_bytes(kind, [a, b, c, d]),
+        }
+    }
+}
+
+impl Fault {
+    const fn from_bytes(kind: u8, size: u8) -> Self {
+        match kind % 9 {
+            0 => Self::Loss(size % 90),
+            1 => Self::Duplicate(size % 90),
+            2 => Self::Reorder(size % 90),
+            3 => Self::Delay(size as u16 * 2),
+            4 => Self::Bandwidth(2_000 + size as u32 * 800),
+            5 => Self::Down,
+            6 => Self::Hold,
+            7 => Self::Refuse,
+            _ => Self::None,
+        }
+    }
+}
+
+impl Op {
+    /// Users act four times as often as something breaks.
+    const fn from_bytes(kind: u8, [a, b, c, d]: [u8; 4]) -> Self {
+        let (client, name, ioc) = (a, b, a);
+        match kind {
+            0..12 => Self::Open { client, name },
+            12..22 => Self::Close { client, name },
+            22..60 => Self::Subscribe {
+                client,
+                name,
+                family: c % 5,
+                count: (c / 5).saturating_sub(44),
+                mask: 1 + d % 15,
+            },
+            60..74 => Self::Cancel { client, nth: b },
+            74..100 => Self::Read {
+                client,
+                name,
+                family: c % 6,
+            },
+            100..118 => Self::Put { client, name },
+            118..146 => Self::PutNotify {
+                client,
+                name,
+                times: 1 + c % 5,
+            },
+            146..150 => Self::GiveUp { client },
+            150..156 => Self::Busy {
+                client,
+                busy: c & 1 != 0,
+            },
+            156..192 => Self::Post { name, times: c },
+            192..200 => Self::Finish { name },
+            200..208 => Self::Rights {
+                name,
+                rights: c % 4,
+            },
+            208..212 => Self::Delete { name },
+            212..228 => Self::Link {
+                a,
+                b,
+                both: c >= 128,
+                fault: Fault::from_bytes(c, d),
+            },
+            228 => Self::Cut {
+                subnet: a,
+                cut: c & 1 != 0,
+            },
+            229..231 => Self::Stop { ioc },
+            231..233 => Self::PowerOff { ioc },
+            233..238 => Self::Start {
+                ioc,
+                other_types: c & 1 != 0,
+            },
+            238 => Self::Move { ioc },
+            239 => Self::Replace { client },
+            240 => Self::Restart { which: a },
+            241..243 => Self::Reset { client, ioc: b },
+            243..247 => Self::ResetAfter {
+                client,
+                ioc: b,
+                to_ioc: c & 1 != 0,
+                bytes: u16::from_be_bytes([c / 64, d]),
+            },
+            247..249 => Self::ClockJump {
+                host: a,
+                secs: 1 + c as u16,
+            },
+            249..252 => Self::Attack {
+                hostile: a,
+                times: 1 + c % 100,
+            },
+            _ => Self::Heal,
+        }
+    }
+}
+
 impl Plan {
+    /// The plan that bytes describe, on one client and one IOC: four bytes say what the network is like, and
+    /// each six what happens next. What is missing of the last counts as zeros.
+    pub fn from_bytes(data: &[u8]) -> Self {
+        let (shape, steps) = data.split_at(data.len().min(SHAPE_BYTES));
+        Self {
+            shape: Shape::from_bytes(padded(shape)),
+            steps: steps
+                .chunks(STEP_BYTES)
+                .map(|step| Step::from_bytes(padded(step)))
+                .collect(),
+        }
+    }
+
     /// The plan of a seed: the same seed and options give the same plan.
     pub fn draw(seed: u64, options: &Options) -> Self {
         let drawn = draw(seed, options);

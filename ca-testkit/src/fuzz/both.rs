@@ -12,9 +12,8 @@ use ca_proto::dbr::{Family, Value};
 use ca_proto::wire::SERVER_PORT;
 use ca_proto::wire::message::EventMask;
 
-use crate::host::{Answer, ClientHost, CloseKind, History, Host, HostInput, HostOutput, IocHost};
+use crate::host::{Answer, ClientHost, CloseKind, Host, HostInput, HostOutput, IocHost};
 use crate::net::ConnId;
-use crate::random;
 
 const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), SERVER_PORT);
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 50_000);
@@ -118,21 +117,14 @@ pub fn both_circuits(data: &[u8]) {
     let params = ClientParams::default()
         .search_addrs(vec![SERVER])
         .max_search_period(SEARCH_PERIOD);
-    let mut ioc = random::ioc(1);
+    let mut ioc = super::ioc();
     ioc.set_params(ServerParams::default().max_payload(MAX_PAYLOAD));
     let now = Instant::ZERO;
     let mut both = Both {
         tape: Tape(&data[..data.len().min(super::MAX_STORY)]),
         now,
         client: ClientHost::new(params, CLIENT.port(), now),
-        ioc: IocHost::new(
-            ioc,
-            SERVER.port(),
-            SERVER.port(),
-            Vec::new(),
-            History::default(),
-            now,
-        ),
+        ioc: IocHost::new(ioc, SERVER.port(), SERVER.port(), now),
         streams: BTreeMap::new(),
         accepted: 0,
         tokens: Vec::new(),

@@ -22,8 +22,10 @@ use ca_proto::wire::{
     datagram_frames, tcp, udp,
 };
 use ca_proto::{Alarm, Instant, Timestamp};
+use ca_server_sim::Ioc;
 
-use crate::random;
+use crate::api::Pvs;
+use crate::facility::{self, Plan};
 pub use both::both_circuits;
 pub use text::{addr_list, env, from_text, to_text};
 
@@ -65,6 +67,17 @@ const MAX_STORY: usize = 256;
 
 const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), SERVER_PORT);
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 50_000);
+
+/// An IOC with doubles, a long and an array.
+fn ioc() -> Ioc {
+    let mut list = Pvs::default();
+    list.ai("x0", 1.0);
+    list.ai("x1", 2.0);
+    list.longin("x2", 3);
+    list.waveform("x3", &[4.0; 5]);
+    list.ai("x4", 5.0);
+    list.build(ServerParams::default(), 1)
+}
 
 fn cut(data: &[u8]) -> &[u8] {
     &data[..data.len().min(MAX_INPUT)]
@@ -136,7 +149,7 @@ pub fn datagram(data: &[u8]) {
     let mut out = Vec::new();
     client.handle_datagram(Instant::ZERO, SERVER, data, &mut Ignore);
     while client.poll_transmit(Instant::ZERO, &mut out).is_some() {}
-    let mut ioc = random::ioc(1);
+    let mut ioc = ioc();
     ioc.start(Instant::ZERO, Timestamp::default(), SERVER_PORT);
     ioc.handle_datagram(Instant::ZERO, CLIENT, data);
     let mut total = 0;
@@ -358,7 +371,7 @@ pub fn client_circuit(data: &[u8]) {
 /// An IOC gets any bytes on a circuit.
 pub fn server_circuit(data: &[u8]) {
     let data = cut(data);
-    let mut ioc = random::ioc(1);
+    let mut ioc = ioc();
     let mut now = Instant::ZERO;
     // A read of more elements than there are is answered with zeros, up to the largest message.
     ioc.set_params(ServerParams::default().max_payload(MAX_PAYLOAD));
@@ -394,9 +407,13 @@ pub fn server_circuit(data: &[u8]) {
     assert!(ioc.transmit(circuit).is_none());
 }
 
-/// Clients and IOCs on a bad network, operations drawn from the bytes.
+/// A client and an IOC on a bad network, and a story that the bytes tell.
+///
+/// # Panics
+/// If a promise is broken.
 pub fn world(data: &[u8]) {
-    if let Err(failure) = random::run_bytes(&data[..data.len().min(MAX_STORY)]) {
+    let plan = Plan::from_bytes(&data[..data.len().min(MAX_STORY)]);
+    if let Err(failure) = facility::run(&plan) {
         panic!("{failure}");
     }
 }

@@ -3,9 +3,8 @@
 use core::net::SocketAddrV4;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ca_proto::dbr::Value;
 use ca_proto::ids::CircuitId;
-use ca_proto::wire::{Command, Deframer, SendQueue};
+use ca_proto::wire::{Deframer, SendQueue};
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::Ioc;
 
@@ -36,34 +35,9 @@ struct Stream {
     backlog: Vec<u8>,
     /// The IOC goes on with the circuit once others had their turn.
     pressed: bool,
-    /// Finds the writes in what is received.
-    finder: Deframer,
-    /// Received bytes up to the end of each write that is not handed in yet.
-    writes: VecDeque<u64>,
-    /// Bytes received, and bytes handed in.
-    received: u64,
-    handed: u64,
     reading: bool,
     /// Close once everything is sent.
     closing: bool,
-}
-
-/// Every value a PV ever had, oldest first.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct History(BTreeMap<String, Vec<Value>>);
-
-impl History {
-    /// The values of one PV.
-    pub fn of(&self, pv: &str) -> &[Value] {
-        self.0.get(pv).map_or(&[], Vec::as_slice)
-    }
-
-    fn note(&mut self, pv: &str, value: Value) {
-        let values = self.0.entry(pv.to_owned()).or_default();
-        if values.last() != Some(&value) {
-            values.push(value);
-        }
-    }
 }
 
 /// The production `Ioc` on a host, driven as `ca-server-sim`'s network driver drives it.
@@ -74,42 +48,28 @@ pub struct IocHost {
     streams: BTreeMap<ConnId, Stream>,
     by_circuit: BTreeMap<CircuitId, ConnId>,
     ready: BTreeSet<ConnId>,
-    watched: Vec<String>,
-    history: History,
     violations: Vec<String>,
     output: VecDeque<HostOutput>,
     datagram: Vec<u8>,
 }
 
 impl IocHost {
-    /// Starts an IOC that searches reach at `udp_port` and circuits at `tcp_port`. Every value of the
-    /// `watched` PVs is kept, after those of `history`.
-    pub fn new(
-        mut ioc: Ioc,
-        udp_port: u16,
-        tcp_port: u16,
-        watched: Vec<String>,
-        history: History,
-        now: Instant,
-    ) -> Self {
+    /// Starts an IOC that searches reach at `udp_port` and circuits at `tcp_port`.
+    pub fn new(mut ioc: Ioc, udp_port: u16, tcp_port: u16, now: Instant) -> Self {
         ioc.start(now, wall(now), tcp_port);
-        let mut this = Self {
+        Self {
             ioc,
             udp_port,
             streams: BTreeMap::new(),
             by_circuit: BTreeMap::new(),
             ready: BTreeSet::new(),
-            watched,
-            history,
             violations: Vec::new(),
             output: VecDeque::from([
                 HostOutput::Bind { port: udp_port },
                 HostOutput::Listen { port: tcp_port },
             ]),
             datagram: Vec::new(),
-        };
-        this.watch();
-        this
+        }
     }
 
     /// The IOC.
@@ -117,16 +77,9 @@ impl IocHost {
         &self.ioc
     }
 
-    /// Lets `act` use the IOC and keeps what becomes of the watched PVs.
+    /// Lets `act` use the IOC.
     pub fn with<R>(&mut self, act: impl FnOnce(&mut Ioc) -> R) -> R {
-        let result = act(&mut self.ioc);
-        self.watch();
-        result
-    }
-
-    /// Every value that the watched PVs had.
-    pub const fn history(&self) -> &History {
-        &self.history
+        act(&mut self.ioc)
     }
 
     /// What clients did wrong.
@@ -151,83 +104,34 @@ impl IocHost {
         most
     }
 
-    fn watch(&mut self) {
-        for pv in &self.watched {
-            if let Ok(snapshot) = self.ioc.read(pv.as_str()) {
-                self.history.note(pv, snapshot.value);
-            }
-        }
-    }
-
-    /// Keeps received bytes, and notes where the writes in them end if PVs are watched.
+    /// Keeps received bytes.
     fn receive(&mut self, conn: ConnId, data: &[u8]) {
         let Some(stream) = self.streams.get_mut(&conn).filter(|stream| !stream.closing) else {
             return;
         };
         stream.backlog.extend_from_slice(data);
-        stream.received += data.len() as u64;
-        if self.watched.is_empty() {
-            return;
-        }
-        let mut frames = stream.finder.frames(data);
-        frames.set_limits(self.ioc.limits(stream.circuit));
-        while let Some(frame) = frames.next() {
-            let command = frame.map(|frame| frame.header.command);
-            if matches!(command, Ok(Command::WRITE | Command::WRITE_NOTIFY)) {
-                let end = stream.received - frames.remaining() as u64;
-                stream.writes.push_back(end);
-            }
-        }
     }
 
-    /// Hands received bytes to the IOC as far as it takes them now, as the network driver does. It looks at
-    /// the watched PVs after each write: what is behind one comes with the next call.
+    /// Hands received bytes to the IOC as far as it takes them now, as the network driver does.
     fn read(&mut self, now: Instant, conn: ConnId) {
         let Some(stream) = self.streams.get_mut(&conn).filter(|stream| !stream.closing) else {
             return;
         };
         let circuit = stream.circuit;
         let data = std::mem::take(&mut stream.backlog);
-        let mut rest = data.as_slice();
-        loop {
-            while stream
-                .writes
-                .front()
-                .is_some_and(|&end| end <= stream.handed)
-            {
-                stream.writes.pop_front();
-            }
-            let next = stream
-                .writes
-                .front()
-                .map(|end| (end - stream.handed) as usize);
-            let chunk = &rest[..next.map_or(rest.len(), |next| next.min(rest.len()))];
-            let handled = match self
-                .ioc
-                .handle_chunk(now, circuit, &mut stream.deframer, chunk)
-            {
-                Ok(handled) => handled,
-                Err(violation) => {
-                    self.violations.push(violation.to_string());
-                    stream.closing = true;
-                    break;
-                }
-            };
-            stream.handed += handled as u64;
-            rest = &rest[handled..];
-            for pv in &self.watched {
-                if let Ok(snapshot) = self.ioc.read(pv.as_str()) {
-                    self.history.note(pv, snapshot.value);
-                }
-            }
+        let handled = self
+            .ioc
+            .handle_chunk(now, circuit, &mut stream.deframer, &data);
+        match handled {
             // What is pressed or does not drain goes on once the woken circuits have sent.
-            if handled < chunk.len() || self.ioc.is_pressed() || rest.is_empty() {
-                break;
+            Ok(handled) => {
+                stream.backlog = data[handled..].to_vec();
+                stream.pressed = self.ioc.is_pressed();
             }
-        }
-        if !stream.closing {
-            stream.backlog = rest.to_vec();
-            stream.pressed = self.ioc.is_pressed();
+            Err(violation) => {
+                self.violations.push(violation.to_string());
+                stream.closing = true;
+            }
         }
         let readable = self.ioc.is_readable(circuit);
         if readable != stream.reading {
@@ -293,10 +197,6 @@ impl IocHost {
             queue: SendQueue::new(),
             backlog: Vec::new(),
             pressed: false,
-            finder: Deframer::new(self.ioc.limits(circuit)),
-            writes: VecDeque::new(),
-            received: 0,
-            handed: 0,
             reading: true,
             closing: false,
         };
@@ -339,7 +239,6 @@ impl Host for IocHost {
         while self.ioc.poll_timeout().is_some_and(|at| at <= now) {
             self.ioc.handle_timeout(now);
         }
-        self.watch();
         while let Some(circuit) = self.ioc.poll_expelled() {
             if let Some(&conn) = self.by_circuit.get(&circuit) {
                 self.output.push_back(HostOutput::Abort { conn });

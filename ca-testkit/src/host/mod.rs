@@ -21,7 +21,7 @@ mod script;
 pub use client::{Answer, ClientHost, News, SubLog, UpdateLog};
 pub use gateway::{GatewayHost, Shown};
 pub use hostile::HostileHost;
-pub use ioc::{History, IocHost, wall};
+pub use ioc::{IocHost, wall};
 pub use name_server::NameServerHost;
 pub use repeater::RepeaterHost;
 pub use script::{Received, ScriptHost};

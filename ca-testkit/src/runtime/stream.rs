@@ -191,8 +191,11 @@ impl ByteStream for SimStream {
             if let Some(stream) = state.sockets[host.index()].streams.get_mut(&conn) {
                 stream.window -= len;
             }
-            let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
-            let data = bytes.take(len).collect();
+            let mut data = Vec::with_capacity(len);
+            for slice in slices {
+                let fits = slice.len().min(len - data.len());
+                data.extend_from_slice(&slice[..fits]);
+            }
             state.apply(host, HostOutput::Send { conn, data });
             Poll::Ready(Ok(len))
         })

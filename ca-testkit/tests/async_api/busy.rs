@@ -3,15 +3,21 @@
 //! until when it sleeps. Whatever the pauses are, nobody sleeps longer than until his deadline: the
 //! stories measure idle time.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ca_client::{
     ClientEvent, CloseReason, ConnectError, GetError, MonitorEvent, PutError, Reading, Trouble,
 };
-use ca_net::StreamOptions;
+use ca_net::{DatagramSocket, StreamOptions, UdpOptions};
 use ca_proto::config::ServerParams;
+use ca_proto::ids::Cid;
+use ca_proto::wire::message::Port;
+use ca_proto::wire::{Command, Header, Minor, udp};
 use ca_server_sim::PvSpec;
 use ca_testkit::runtime::SimRuntime;
 use futures_util::future::{join, join_all};
@@ -157,30 +163,87 @@ fn a_dead_server_is_noticed() {
     }
 }
 
-/// The system neither makes nor refuses the connection.
+/// Answers searches, of which it counts the datagrams: the server is at an address that nobody has.
+async fn mislead(mut socket: Box<dyn DatagramSocket>, asked: Arc<AtomicU64>) {
+    let mut buf = [0; 2048];
+    loop {
+        let (len, from) = poll_fn(|cx| socket.poll_recv_from(cx, &mut buf))
+            .await
+            .unwrap();
+        let mut rest = &buf[..len];
+        let mut reply = Vec::new();
+        while let Some((header, start)) = Header::decode(rest, false) {
+            if header.command == Command::SEARCH {
+                udp::Response::Search {
+                    port: Port(5064),
+                    server: NOBODY,
+                    cid: Cid(header.p1),
+                    minor: Minor::CURRENT,
+                }
+                .encode_into(&mut reply);
+            }
+            rest = rest
+                .get(start + header.payload_len as usize..)
+                .unwrap_or_default();
+        }
+        if !reply.is_empty() {
+            asked.fetch_add(1, Relaxed);
+            // A full socket loses it, as the network may.
+            let _ = poll_fn(|cx| socket.poll_send_to(cx, &reply, from)).await;
+        }
+    }
+}
+
+/// An address that no host has.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
+
+/// The system neither makes nor refuses the connection: it is given up when its time is over, which is told
+/// with address and reason, and the name is searched again.
 #[test]
 fn a_dial_that_leads_nowhere_is_given_up() {
     for seed in 0..SEEDS {
-        let rig = Rig::busy(seed, LONGEST);
-        let rt = &rig.rt;
-        let (near, far) = (rt.host_id(CLIENT), rt.host_id(IOC));
-        rig.run(async {
-            let mut events = rig.client.events();
-            let x = rig.client.open("x").unwrap();
-            // Searched for again if the first datagram was lost.
-            rt.net(|net| net.set_link(near, far, |link| link.held = true));
-            let closed = async {
-                while !matches!(events.next().await, Some(ClientEvent::CircuitClosed { .. })) {}
-            };
-            if rt.timeout(SECOND, x.connected()).await.is_none() {
-                rt.timeout(100 * SECOND, closed).await;
+        let rt = SimRuntime::busy(seed, LONGEST);
+        let options = UdpOptions {
+            address: SocketAddrV4::new([10, 0, 0, 255].into(), 5064),
+            shared: true,
+            ..UdpOptions::default()
+        };
+        let socket = rt.host(OTHER_IOC).bind_udp(&options).unwrap();
+        let asked = Arc::new(AtomicU64::new(0));
+        let misleads = rt.spawn(mislead(socket, Arc::clone(&asked)));
+        let client = builder(&rt, CLIENT).timeout(PATIENCE).build().unwrap();
+        run(&rt, async {
+            let mut events = client.events();
+            let x = client.open("x").unwrap();
+            // Each attempt takes the connect time-out, 5 s unless set, and searches before it.
+            for attempt in 0..3 {
+                let before = asked.load(Relaxed);
+                let closed = async {
+                    loop {
+                        let event = events.next().await.expect("the client lives");
+                        if let ClientEvent::CircuitClosed { server, why } = event {
+                            return (server, why);
+                        }
+                    }
+                };
+                let closed = within(&rt, 60 * SECOND, closed).await;
+                let nobody = SocketAddrV4::new(NOBODY, 5064);
+                assert_eq!(closed, (nobody, CloseReason::DialTimeout));
+                assert!(
+                    attempt == 0 || asked.load(Relaxed) > before,
+                    "searched again"
+                );
+                let info = x.info().unwrap();
+                assert_eq!(
+                    info.trouble,
+                    Some(Trouble::Circuit(CloseReason::DialTimeout))
+                );
+                assert_eq!(info.trouble_at, Some(nobody));
+                let connected = x.connected().timeout(MILLI).await;
+                assert!(matches!(connected, Err(ConnectError::TimedOut(_))));
             }
-            let trouble = x.info().unwrap().trouble;
-            assert!(
-                !matches!(trouble, Some(Trouble::Circuit(CloseReason::Violation))),
-                "{trouble:?}"
-            );
         });
+        misleads.abort();
     }
 }
 
@@ -215,7 +278,7 @@ fn samples_come_with_their_period_and_beacons_tell_of_a_restart() {
         let period = some(seed, SECOND);
         let params = ServerParams::default().beacon_addrs(vec![beacons]);
         let pvs = usual().params(params).pv("sine", signal(period));
-        let mut ioc = serve(&rt, IOC, pvs);
+        let ioc = serve(&rt, IOC, pvs);
         let builder = ca_client::Client::builder().without_env();
         let client = builder
             .timeout(PATIENCE)

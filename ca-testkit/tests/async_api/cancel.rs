@@ -59,11 +59,7 @@ where
 
 /// Closes client and IOC: no task is left.
 fn ends(rig: Rig) {
-    let Rig {
-        rt,
-        mut ioc,
-        client,
-    } = rig;
+    let Rig { rt, ioc, client } = rig;
     run(&rt, async {
         client.close().await;
         assert_eq!(client.stats(), ClientStats::default());

@@ -6,6 +6,7 @@ mod cancel;
 mod cycles;
 mod dropped;
 mod drops;
+mod explain;
 mod hostile;
 mod many;
 mod nowhere;

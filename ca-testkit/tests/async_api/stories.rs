@@ -183,7 +183,7 @@ fn beacons_tell_of_an_ioc_that_is_back() {
     let rt = SimRuntime::new(1);
     let beacons = SocketAddrV4::new([10, 0, 0, 255].into(), 5065);
     let params = ServerParams::default().beacon_addrs(vec![beacons]);
-    let mut ioc = serve(&rt, IOC, usual().params(params));
+    let ioc = serve(&rt, IOC, usual().params(params));
     let clients = [1, 2].map(|_| {
         let builder = ca_client::Client::builder().without_env();
         builder.runtime(rt.host(CLIENT)).build().unwrap()
@@ -386,7 +386,7 @@ fn a_full_circuit_stops_its_writers_and_nobody_else() {
 
 /// A story with faults; every byte sent goes into the number.
 fn story(rt: SimRuntime) -> (u64, u64, Vec<String>) {
-    let mut ioc = serve(&rt, IOC, usual());
+    let ioc = serve(&rt, IOC, usual());
     let client = client(&rt, CLIENT);
     let more: Vec<_> = (0..5)
         .map(|n| self::client(&rt, [10, 0, 0, 20 + n].into()))

@@ -1,5 +1,6 @@
 //! Stories of a whole facility: many seeds, and what they are made of.
 
+mod bytes;
 mod every_byte;
 mod plans;
 

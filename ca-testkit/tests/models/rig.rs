@@ -84,7 +84,7 @@ impl Rig {
         pv: &'static str,
         values: impl IntoIterator<Item = f64> + Send + 'static,
     ) -> JoinHandle<()> {
-        let handle = self.ioc.handle();
+        let handle = self.ioc.clone();
         spawn(async move { values.into_iter().for_each(|v| handle.post(pv, v).unwrap()) })
     }
 

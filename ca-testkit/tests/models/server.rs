@@ -48,7 +48,7 @@ fn puts_that_take_time_are_answered() {
             spawn(async move { slow.put(value).wait().await.unwrap() })
         });
         let put = spawn(async move { held.put(1.0).wait().await.unwrap() });
-        let handle = rig.ioc.handle();
+        let handle = rig.ioc.clone();
         let ender = spawn(async move {
             while handle.with(|ioc, _| ioc.number("held")) != Ok(1.0) {
                 yield_now().await;
@@ -71,7 +71,7 @@ fn puts_that_take_time_are_answered() {
 fn rights_that_change_reach_the_clients() {
     model(async |rig: Rig| {
         let x = rig.connect("x").await;
-        let handle = rig.ioc.handle();
+        let handle = rig.ioc.clone();
         let changer = spawn(async move {
             for rights in [AccessRights::NONE, AccessRights::READ] {
                 handle
@@ -98,7 +98,7 @@ fn an_ioc_that_stops_while_it_accepts_leaves_no_circuit() {
     model(async |mut rig: Rig| {
         let x = rig.client.open("x").unwrap();
         let poster = {
-            let handle = rig.ioc.handle();
+            let handle = rig.ioc.clone();
             spawn(async move { handle.post("x", 1.0).unwrap() })
         };
         let reader = spawn(async move { drop(x.get::<f64>().await) });
