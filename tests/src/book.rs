@@ -13,11 +13,13 @@ pages! {
     FirstClient = "docs/src/first-client.md";
     FirstIoc = "docs/src/first-ioc.md";
     Testing = "docs/src/testing.md";
+    VirtualRing = "docs/src/virtual-ring.md";
     Tools = "docs/src/tools.md";
     Install = "docs/src/install.md";
     Introduction = "docs/src/introduction.md";
     Configuration = "docs/src/configuration.md";
     Monitors = "docs/src/monitors.md";
+    Kit = "docs/src/kit.md";
     Reconnection = "docs/src/reconnection.md";
     Errors = "docs/src/errors.md";
     Interop = "docs/src/interop.md";

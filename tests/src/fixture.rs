@@ -115,7 +115,7 @@ async fn serve(prefix: &str, port: u16) -> Result<SimIoc, ServeError> {
         .repeater(Some(port + 1));
     let (gate, mut moves) = unbounded_channel();
     let ioc = database(prefix, gate).serve(config).await?;
-    let handle = ioc.handle();
+    let handle = ioc.clone();
     let gated = format!("{prefix}:gated");
     tokio::spawn(async move {
         while let Some(open) = moves.recv().await {

@@ -4,14 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The first part of a path into this repository.
-const ROOMS: [&str; 10] = [
+const ROOMS: [&str; 12] = [
     "benches",
     "ca-client",
+    "ca-kit",
     "ca-net",
     "ca-proto",
     "ca-server-sim",
     "ca-testkit",
     "canter",
+    "canter-py",
     "docs",
     "tests",
     "xtask",

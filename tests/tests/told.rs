@@ -1,7 +1,8 @@
 //! What the IOC of EPICS Base says and has reaches the users of the tools.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use ca_tests::peer::Python;
 use ca_tests::program::canter;
@@ -55,6 +56,7 @@ fn the_tools_tell_what_the_real_ioc_says() {
     disabled_records_refuse(&tools);
     states_beyond_the_list_have_their_texts(&tools);
     an_empty_long_string_is_empty(&tools);
+    changed_properties_are_told(&tools);
 }
 
 /// `dbPutField` fails while DISP is set, and rsrv says so of a plain write by an exception alone.
@@ -92,4 +94,22 @@ fn an_empty_long_string_is_empty(tools: &Tools<'_>) {
         let out = tools.shown(&["get", &pv]);
         assert_eq!(out, format!("{pv}    INVALID UDF\n"));
     }
+}
+
+/// The IOC posts a property that has changed, and none that is put as it was. A line that does not come is
+/// missed when the time of the command is over.
+fn changed_properties_are_told(tools: &Tools<'_>) {
+    let pv = format!("{PREFIX}:undefined");
+    let args = ["monitor", "-m", "p", "--count", "2", "--seconds", "60", &pv];
+    let mut monitor = command(tools.0, tools.1, &args);
+    let mut child = monitor.stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut line = || lines.next().expect("a line").expect("a text");
+    line();
+    let shown = tools.shown(&["put", &format!("{pv}.EGU"), "cm"]);
+    assert!(shown.contains("mm") && shown.contains("cm"), "{shown}");
+    let told = line();
+    assert!(told.ends_with("*** units cm, were mm"), "{told}");
+    assert!(line().contains(" cm"), "the value comes with the new units");
+    assert!(child.wait().is_ok_and(|status| status.success()));
 }

@@ -24,8 +24,14 @@ fn rows(text: &str) -> BTreeMap<&str, Vec<(&str, &str)>> {
     text.lines().filter_map(row).collect()
 }
 
-/// Whether a test function of this name stands in the text of a file.
+/// Whether a test function of this name stands in the text of a file, or the name in its list of stories that
+/// run on each runtime.
 fn has_test(source: &str, name: &str) -> bool {
+    let listed = source.split("\non_each! {\n").nth(1).unwrap_or_default();
+    let mut listed = listed.lines().take_while(|line| *line != "}");
+    if !name.is_empty() && listed.any(|line| line.trim() == name) {
+        return true;
+    }
     let mut lines = source.lines().map(str::trim);
     let attribute = |line: &str| line == "#[test]" || line.starts_with("#[tokio::test");
     let function = format!("fn {name}(");
@@ -66,4 +72,7 @@ fn only_test_functions_count() {
     let source = "#[test]\nfn a() {\nfn inner() {}\n}\nfn b() {}\n#[tokio::test]\nasync fn c() {";
     assert!(has_test(source, "a") && has_test(source, "c"));
     assert!(!has_test(source, "b") && !has_test(source, "inner") && !has_test(source, ""));
+    let listed = "macro_rules! on_each { }\n\non_each! {\n    a\n    b\n}\n\nfn c() {}\n    d\n";
+    assert!(has_test(listed, "a") && has_test(listed, "b"));
+    assert!(!has_test(listed, "c") && !has_test(listed, "d") && !has_test(listed, ""));
 }
