@@ -1,6 +1,6 @@
 //! All that a change must pass.
 
-use crate::{coverage, instructions, models, platforms, publish, steps, test, world};
+use crate::{coverage, instructions, models, platforms, publish, reexports, steps, test, world};
 
 /// Runs every check and prints a summary.
 ///
@@ -28,8 +28,10 @@ pub(crate) fn run(options: &test::Options) -> Result<(), String> {
         let mut doc = steps::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
         steps::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
+    all.step("types of public signatures", reexports::run);
     all.step("packages", || publish::run(&publish::Options::default()));
     all.step("dependencies", publish::deny);
+    all.step("a blocking client without tokio", publish::without_tokio);
     all.step(
         "other platforms, as far as they compile here",
         platforms::quick,

@@ -10,6 +10,7 @@ mod busy;
 mod ci;
 mod conformance;
 mod coverage;
+mod differential;
 mod fuzz;
 mod instructions;
 mod load;
@@ -19,6 +20,8 @@ mod peers;
 mod picture;
 mod platforms;
 mod publish;
+mod python;
+mod reexports;
 mod steps;
 mod test;
 mod world;
@@ -44,6 +47,8 @@ enum Task {
     Ci(test::Options),
     /// Judge our server and clients and those of other projects; prints the tables of the book.
     Conformance,
+    /// Compare our records with those of the real IOC, story by story.
+    Differential(differential::Options),
     /// Measure which lines of ca-proto its tests execute; fails below 95 %.
     Coverage(coverage::Options),
     /// Run the fuzz targets in turn (needs a nightly compiler and cargo-fuzz).
@@ -62,6 +67,10 @@ enum Task {
     Publish(publish::Options),
     /// Hold dependencies to deny.toml: licences, duplicates, sources, advisories.
     Deny,
+    /// See that types in public signatures can be named with the crate alone.
+    Reexports,
+    /// Build the Python wheel, install it in an environment of its own and run its tests.
+    Python(python::Options),
     /// Draw the picture of the README: the demo on a terminal (needs `script` of util-linux).
     Picture(picture::Options),
     /// Build for other platforms and run there what an emulator can: big-endian, 32 bits, Windows, musl.
@@ -80,6 +89,7 @@ fn main() -> ExitCode {
         Task::Busy(options) => busy::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Conformance => conformance::run(),
+        Task::Differential(options) => differential::run(&options),
         Task::Coverage(options) => coverage::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Models => models::run(),
@@ -89,6 +99,11 @@ fn main() -> ExitCode {
         Task::Siege(options) => load::run("canter-siege", &options),
         Task::Publish(options) => publish::run(&options),
         Task::Deny => publish::deny(),
+        Task::Reexports => reexports::run(),
+        Task::Python(options) => {
+            let real_epics = std::env::var_os(peers::VARIABLE).map(std::path::PathBuf::from);
+            python::run(&options, real_epics.as_deref())
+        }
         Task::Picture(options) => picture::run(&options),
         Task::Platforms(options) => platforms::run(&options),
         Task::Instructions(options) => instructions::run(&options),

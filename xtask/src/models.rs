@@ -9,6 +9,7 @@ use crate::steps;
 /// # Errors
 /// When a model fails; it has printed how to repeat that.
 pub(crate) fn run() -> Result<(), String> {
+    steps::run(&mut test(&["-p", "ca-net", "--lib", "models"]))?;
     steps::run(&mut test(&["-p", "ca-client", "--lib", "models"]))?;
     steps::run(&mut test(&["-p", "ca-testkit", "--test", "models"]))
 }

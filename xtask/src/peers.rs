@@ -18,22 +18,30 @@ const MISSING_VENV: &str = "Python 3 with its venv and pip modules is needed \
 /// Says what is missing on this machine, or which command failed.
 pub(crate) fn ensure() -> Result<PathBuf, String> {
     let requirements = steps::root().join("tests/peers/requirements.txt");
-    let wanted = fs::read_to_string(&requirements)
+    environment(&steps::root().join("target/peers"), &requirements)
+}
+
+/// Makes a Python environment with what a file asks for, if it is missing or not up to date, and returns
+/// its interpreter.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn environment(home: &Path, requirements: &Path) -> Result<PathBuf, String> {
+    let wanted = fs::read_to_string(requirements)
         .map_err(|error| format!("cannot read {}: {error}", requirements.display()))?;
-    let home = steps::root().join("target/peers");
     let stamp = home.join("canter-requirements.txt");
-    let python = interpreter(&home);
+    let python = interpreter(home);
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && works(&python) {
         return Ok(python);
     }
-    install(&home, &python, &requirements)?;
+    install(home, &python, requirements)?;
     // Written last: an interrupted installation is repeated.
     fs::write(&stamp, wanted).map_err(|error| format!("cannot write the stamp: {error}"))?;
     Ok(python)
 }
 
 fn install(home: &Path, python: &Path, requirements: &Path) -> Result<(), String> {
-    eprintln!("peers: making {}", home.display());
+    eprintln!("making {}", home.display());
     let system = std::env::var_os("PYTHON").unwrap_or_else(|| system_python().into());
     let mut venv = Command::new(system);
     venv.args(["-m", "venv", "--clear"]).arg(home);

@@ -41,7 +41,13 @@ struct Metadata {
 /// What each package has to hold.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 /// What may be linked into a program that is MIT or Apache-2.0; the same as in `deny.toml`.
-const LICENCES: [&str; 4] = ["MIT", "Apache-2.0", "Zlib", "Unicode-3.0"];
+const LICENCES: [&str; 5] = [
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "Zlib",
+    "Unicode-3.0",
+];
 
 impl Package {
     fn is_ours(&self) -> bool {
@@ -129,6 +135,43 @@ fn missing_files(package: &str) -> Result<Vec<String>, String> {
     let files: BTreeSet<_> = list.lines().collect();
     let missing = FILES.into_iter().filter(|file| !files.contains(file));
     Ok(missing.map(str::to_owned).collect())
+}
+
+/// A program that uses only the blocking client does not compile tokio, on any platform.
+///
+/// # Errors
+/// Says who brings it in, or that this client does not compile.
+pub(crate) fn without_tokio() -> Result<(), String> {
+    const BLOCKING: [&str; 5] = [
+        "-p",
+        "ca-client",
+        "--no-default-features",
+        "--features",
+        "blocking",
+    ];
+    let mut check = steps::cargo(&["check", "--quiet"]);
+    steps::run(check.args(BLOCKING))?;
+    let mut tree = steps::cargo(&["tree", "--target=all", "--edges=normal,build"]);
+    let output = tree
+        .args(BLOCKING)
+        .args(["--prefix=none", "--format={lib}"]);
+    let output = output
+        .output()
+        .map_err(|error| format!("cannot run cargo tree: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !text.lines().any(|line| line.starts_with("ca_net")) {
+        return Err(format!("cargo tree ended with {}", output.status));
+    }
+    match text
+        .lines()
+        .find(|line| line.split(' ').next() == Some("tokio"))
+    {
+        None => Ok(()),
+        Some(_) => Err(format!(
+            "the blocking client depends on tokio; see cargo tree {} -e normal -i tokio",
+            BLOCKING.join(" ")
+        )),
+    }
 }
 
 /// Holds dependencies to `deny.toml`: with cargo-deny if it is there, and else their licences alone.

@@ -1,9 +1,10 @@
 //! All tests, with real EPICS at hand.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::busy::Load;
-use crate::{peers, steps};
+use crate::{peers, python as wheel, steps};
 
 /// How the tests are run.
 #[derive(Debug, clap::Args)]
@@ -92,27 +93,136 @@ fn once(all: &mut steps::Steps, options: &Options, python: Option<&Path>, suffix
     all.step(
         &format!("loopback and interop tests (ca-tests){suffix}"),
         || {
-            beside(&[
-                "--package",
-                "ca-tests",
-                "--",
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            let built = build()?;
+            let mut load = options.under_load.then(Load::start).transpose()?;
+            interop(&built, python)?;
+            load.as_mut().map_or(Ok(()), Load::check)
         },
     );
+    if python.is_some() {
+        all.step(&format!("the Python wheel and its tests{suffix}"), || {
+            let mut load = options.under_load.then(Load::start).transpose()?;
+            wheel::run(&wheel::Options::default(), python)?;
+            load.as_mut().map_or(Ok(()), Load::check)
+        });
+    }
+}
+
+/// Programs of a build.
+struct Built {
+    canter: PathBuf,
+    /// The test programs of `ca-tests`.
+    tests: Vec<PathBuf>,
+}
+
+/// Builds the tests of all crates together. What is chosen decides the features of the libraries: `--package
+/// ca-tests` alone would compile them all once more.
+fn build() -> Result<Built, String> {
+    let args = [
+        "test",
+        "--workspace",
+        "--features=canter/world",
+        "--no-run",
+        "--quiet",
+    ];
+    let mut command = steps::cargo(&args);
+    let command = command
+        .arg("--message-format=json")
+        .stderr(Stdio::inherit());
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !output.status.success() {
+        return Err("the tests cannot be built".to_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    built(&text)
+}
+
+/// What cargo tells of a build.
+fn built(messages: &str) -> Result<Built, String> {
+    let (mut canter, mut tests) = (None, Vec::new());
+    for line in messages.lines() {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else {
+            continue;
+        };
+        let Some(program) = message["executable"].as_str() else {
+            continue;
+        };
+        let package = message["package_id"].as_str().unwrap_or_default();
+        match message["profile"]["test"].as_bool() {
+            Some(true) if package.contains("ca-tests@") => tests.push(program.into()),
+            Some(false) if message["target"]["name"] == "canter" => canter = Some(program.into()),
+            _ => {}
+        }
+    }
+    match canter {
+        Some(canter) if !tests.is_empty() => Ok(Built { canter, tests }),
+        _ => Err("cargo has not told of all programs that were built".to_owned()),
+    }
+}
+
+fn interop(built: &Built, python: Option<&Path>) -> Result<(), String> {
+    let mut failed = Vec::new();
+    for test in &built.tests {
+        let mut command = Command::new(test);
+        command
+            .args(["--nocapture", "--test-threads=1"])
+            .current_dir(steps::root().join("tests"))
+            .env("CANTER_PROGRAM", &built.canter);
+        with_peers(&mut command, python);
+        if let Err(what) = steps::run(&mut command) {
+            failed.push(what);
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(failed.join("\n")),
+    }
+}
+
+/// Tests that need peers are ignored elsewhere; here they fail if they find none.
+fn with_peers(command: &mut Command, python: Option<&Path>) {
+    match python {
+        Some(python) => command
+            .env(peers::VARIABLE, python)
+            .arg("--include-ignored"),
+        None => command.env_remove(peers::VARIABLE),
+    };
 }
 
 /// Runs tests; `args` ends among the arguments of the test programs.
 fn cargo_test(args: &[&str], python: Option<&Path>) -> Result<(), String> {
     let mut command = steps::cargo(&["test"]);
     command.args(args);
-    match python {
-        // Tests that need peers are ignored elsewhere; here they fail if they find none.
-        Some(python) => command
-            .env(peers::VARIABLE, python)
-            .arg("--include-ignored"),
-        None => command.env_remove(peers::VARIABLE),
-    };
+    with_peers(&mut command, python);
     steps::run(&mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_a_build_are_found_in_what_cargo_tells() {
+        let line = |package: &str, name: &str, test: bool| {
+            format!(
+                r#"{{"reason":"compiler-artifact","package_id":"path+file:///x/y#{package}@0.1.0","target":{{"name":"{name}"}},"profile":{{"test":{test}}},"executable":"/t/{package}-{name}-{test}"}}"#
+            )
+        };
+        let messages = [
+            line("ca-tests", "told", true),
+            line("ca-tests", "tables", false),
+            line("canter", "canter", true),
+            line("canter", "canter", false),
+            line("ca-net", "repeater", true),
+            r#"{"reason":"compiler-artifact","package_id":"x#ca-tests@0.1.0","executable":null}"#
+                .to_owned(),
+            "no message".to_owned(),
+        ];
+        let found = built(&messages.join("\n")).unwrap();
+        assert_eq!(found.canter, Path::new("/t/canter-canter-false"));
+        assert_eq!(found.tests, [Path::new("/t/ca-tests-told-true")]);
+        assert!(built("").is_err());
+    }
 }

@@ -12,6 +12,6 @@ mod honest;
 mod server;
 
 pub use attack::{Attack, Target};
-pub use hold::{Hold, Longest, holds};
+pub use hold::{Calls, Hold, holds};
 pub use honest::{Latency, client, honest};
 pub use server::Server;

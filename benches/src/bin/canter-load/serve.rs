@@ -24,7 +24,7 @@ pub(crate) async fn run(prefix: &str, count: u64) -> Result<()> {
         .tcp_port(port)
         .exact(true)
         .repeater(None);
-    let mut ioc = Ioc::builder()
+    let ioc = Ioc::builder()
         .pvs(doubles)
         .pv("WF", PvSpec::array(Value::array(&vec![1.5; WAVE_LEN])))
         .pv("IMG", PvSpec::array(Value::array(&vec![7u8; IMAGE_LEN])))

@@ -1,0 +1,88 @@
+//! The wheel of `canter-py`: built, installed in `target/python`, tested.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use crate::{peers, steps};
+
+/// Most that the wheel may have, when it is built for release.
+const MAX_WHEEL_BYTES: u64 = 6_000_000;
+
+/// Options of `cargo xtask python`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Build as for a release, and hold the wheel to its size
+    #[arg(long)]
+    release: bool,
+    /// Only build the wheel, in target/wheels
+    #[arg(long)]
+    build_only: bool,
+    /// What pytest is to do: `-k name`, `-x`, a file of canter-py/tests
+    #[arg(last = true)]
+    pytest: Vec<String>,
+}
+
+/// Builds the wheel and runs its tests; those that need real EPICS only with its environment.
+///
+/// # Errors
+/// Says which command failed, or that the wheel is too large.
+pub(crate) fn run(options: &Options, real_epics: Option<&Path>) -> Result<(), String> {
+    let home = steps::target().join("python");
+    let requirements = steps::root().join("canter-py/tests/requirements.txt");
+    let python = peers::environment(&home, &requirements)?;
+    let wheel = build(&python, options.release)?;
+    let bytes = fs::metadata(&wheel)
+        .map_err(|error| error.to_string())?
+        .len();
+    println!("{}: {:.1} MB", wheel.display(), bytes as f64 / 1e6);
+    if options.release && bytes > MAX_WHEEL_BYTES {
+        return Err(format!(
+            "the wheel has {bytes} bytes, more than {MAX_WHEEL_BYTES}"
+        ));
+    }
+    if options.build_only {
+        return Ok(());
+    }
+    let mut install = Command::new(&python);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    install.args(["--force-reinstall", "--no-deps"]).arg(&wheel);
+    steps::run(&mut install)?;
+    let mut test = Command::new(&python);
+    test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+        .args(&options.pytest);
+    test.current_dir(steps::root().join("canter-py"));
+    match real_epics {
+        Some(python) => test.env(peers::VARIABLE, python),
+        None => test.env_remove(peers::VARIABLE),
+    };
+    steps::run(&mut test)
+}
+
+fn build(python: &Path, release: bool) -> Result<PathBuf, String> {
+    let wheels = steps::target().join("wheels");
+    let started = SystemTime::now();
+    let mut build = Command::new(python);
+    build
+        .args(["-m", "maturin", "build", "--quiet", "--out"])
+        .arg(&wheels);
+    build.args(["--profile", if release { "release" } else { "dev" }]);
+    build.current_dir(steps::root().join("canter-py"));
+    steps::run(&mut build)?;
+    let is_new = |file: &PathBuf| {
+        let written = fs::metadata(file).and_then(|it| it.modified());
+        file.extension().is_some_and(|it| it == "whl") && written.is_ok_and(|it| it >= started)
+    };
+    let files = fs::read_dir(&wheels).map_err(|error| format!("{}: {error}", wheels.display()))?;
+    let mut files = files.flatten().map(|it| it.path());
+    files
+        .find(is_new)
+        .ok_or_else(|| format!("no new wheel in {}", wheels.display()))
+}
