@@ -43,8 +43,11 @@ mod verdict;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+/// The protocol's crate, of which types stand in signatures.
+pub use ca_proto;
 use demand::{check, defect};
 use lab::{Lab, Role};
+
 pub use report::{Group, Report, Verdicts};
 pub use verdict::Outcome;
 use verdict::{Miss, Verdict};

@@ -3,7 +3,7 @@
 //! It loses, delays, repeats, reorders and corrupts messages, cuts, stalls and throttles circuits,
 //! changes access rights and makes storms of beacons, so that a client or a server can be tested against
 //! what networks and other programs do. The program `canter proxy` is its face on the command line; here
-//! it runs inside of a test, on any [`Runtime`](ca_net::Runtime).
+//! it runs inside of a test, on any [`Runtime`].
 //!
 //! - [`Script`] is parsed from TOML with one `[[rule]]` per fault.
 //! - [`Proxy::start`] opens the sockets; [`Proxy::execute`] switches rules on and off while it runs, by
@@ -26,6 +26,11 @@ mod script;
 mod script_tests;
 mod words;
 
+/// The crates of which types stand in signatures, for whatever is not re-exported here by name.
+pub use ca_net;
+pub use ca_proto;
+
+pub use ca_net::{Runtime, TokioRuntime};
 pub use config::{ProxyConfig, StartError};
 pub use driver::Proxy;
 pub use engine::Level;

@@ -153,7 +153,7 @@ fn wrong_scripts_are_named_with_line_key_and_what_is_allowed() {
             "on = 'search'\naction = 'delay'\nby = '200'",
             5,
             "key `by`: `200` is no time",
-            "ms, s or min",
+            "ms, s, min or h",
         ),
         (
             "on = 'search'\naction = 'drop'\nby = '2s'",

@@ -4,6 +4,7 @@ use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use ca_proto::wire::{Command, tcp, udp};
+use jiff::SignedDuration;
 use toml::Spanned;
 
 use super::rule::{Direction, Trigger};
@@ -82,23 +83,14 @@ pub(super) fn duration(
         _ => Err(Wrong::new(
             given.span(),
             format!("key `{key}`: `{}` is no time", given.get_ref()),
-            "give a number with us, ms, s or min, at most a day, such as \"200ms\"",
+            "give a number with us, ms, s, min or h, at most a day, such as \"200ms\"",
         )),
     }
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(unit);
-    let seconds = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "min" => 60.0,
-        _ => return None,
-    };
-    let number: f64 = number.trim().parse().ok()?;
-    Duration::try_from_secs_f64(number * seconds).ok()
+    let time: SignedDuration = text.trim().parse().ok()?;
+    time.try_into().ok()
 }
 
 /// What a rule is about.
@@ -199,7 +191,7 @@ mod tests {
             ("200", None),
             ("-1s", None),
             ("s", None),
-            ("1h", None),
+            ("1h", Some(Duration::from_secs(3600))),
         ] {
             assert_eq!(parse_duration(text), expected, "{text}");
         }

@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::Poll;
 
 use ca_net::{ByteStream, Listener};
 
@@ -10,14 +12,40 @@ use super::Driver;
 /// Longest line of a command; a connection that sends a longer one ends.
 const MAX_LINE: usize = 4096;
 
+/// Connections that give commands; each may hold a line and an answer.
+const MAX_CONNECTIONS: usize = 16;
+
 /// Takes commands from connections, for ever.
 pub(super) async fn serve(proxy: Driver, mut listener: Box<dyn Listener>) {
+    // As many as there are conversations, and this.
+    let places = Arc::new(());
     loop {
         match poll_fn(|cx| listener.poll_accept(cx)).await {
-            Ok((stream, _)) => proxy.spawn(converse(proxy.clone(), stream)),
+            Ok((mut stream, _)) if Arc::strong_count(&places) > MAX_CONNECTIONS => {
+                refuse(&mut *stream).await;
+            }
+            Ok((stream, _)) => {
+                let (conversation, place) = (converse(proxy.clone(), stream), places.clone());
+                proxy.spawn(async move {
+                    conversation.await;
+                    drop(place);
+                });
+            }
             Err(_) => proxy.sleep(super::PAUSE).await,
         }
     }
+}
+
+/// Tells one that is too many, as far as that needs no waiting.
+async fn refuse(stream: &mut dyn ByteStream) {
+    let line = format!(
+        "error: there are {MAX_CONNECTIONS} connections that give commands, the most there may be; end one\n"
+    );
+    poll_fn(|cx| {
+        let _ = stream.poll_write_vectored(cx, &[IoSlice::new(line.as_bytes())]);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 async fn converse(proxy: Driver, mut stream: Box<dyn ByteStream>) {

@@ -189,6 +189,33 @@ direction = 'response'
     }
 }
 
+#[test]
+fn connections_that_give_commands_are_bounded_and_the_one_too_many_is_told() {
+    const MOST: usize = 16;
+    let rig = Rig::new(1, SECOND, "");
+    rig.run(async {
+        let host = rig.rt.host(CLIENT);
+        let options = StreamOptions::default();
+        let mut held = Vec::new();
+        for _ in 0..MOST {
+            let mut control = host.dial(CONTROL, &options).await.unwrap();
+            assert_eq!(say(&mut *control, "list\n").await, "ok\n");
+            held.push(control);
+        }
+        let mut control = host.dial(CONTROL, &options).await.unwrap();
+        let told = say(&mut *control, "").await;
+        assert!(
+            told.starts_with("error: there are 16 connections"),
+            "{told}"
+        );
+        // One that ends makes room for another.
+        held.pop();
+        rig.rt.sleep(SECOND).await;
+        let mut control = host.dial(CONTROL, &options).await.unwrap();
+        assert_eq!(say(&mut *control, "list\n").await, "ok\n");
+    });
+}
+
 /// What is said on a control connection holds for circuits that sleep.
 #[test]
 fn a_command_wakes_the_circuits_it_is_about() {
