@@ -29,12 +29,17 @@ use crate::reading::Reading;
 /// Most that is taken in one go: a list of so many results is a few hundred KiB.
 const AT_ONCE: usize = 4096;
 
+/// Makes the result of an operation.
+type MakeResult = dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send;
+
 /// What a callback is called with at the end of an operation.
 pub(crate) enum Done {
     Got(About, Fetched),
     Put(Result<(), PutError>),
     Connected(Result<(), ConnectError>),
     Happened(u64, Option<ClientEvent>, Events),
+    /// Makes its result when it has the GIL.
+    Other(Box<MakeResult>),
 }
 
 /// An operation that runs beside, with its callback.
@@ -313,6 +318,10 @@ impl Hub {
             Done::Put(Err(error)) => failed(errors::put(py, &error)),
             Done::Connected(Err(error)) => failed(errors::connect(py, &error)),
             Done::Put(Ok(())) | Done::Connected(Ok(())) => (none(), none()),
+            Done::Other(make) => match make(py) {
+                Ok(made) => (made, none()),
+                Err(error) => failed(error),
+            },
             Done::Happened(number, event, events) => {
                 return self.happened(py, calls, callback, (number, event, events));
             }

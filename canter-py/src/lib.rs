@@ -12,6 +12,7 @@ mod core;
 mod deliver;
 mod errors;
 mod jobs;
+mod kit;
 mod life;
 mod meta;
 mod params;
@@ -31,7 +32,10 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch::Batch>()?;
     module.add_class::<deliver::Deliveries>()?;
     module.add_class::<deliver::Key>()?;
+    module.add_class::<kit::Control>()?;
+    module.add_class::<kit::Rows>()?;
     module.add_class::<sim::Ioc>()?;
+    module.add_function(wrap_pyfunction!(kit::load_groups, module)?)?;
     module.add_function(wrap_pyfunction!(life::prepare_exit, module)?)?;
     module.add_function(wrap_pyfunction!(life::after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(life::generation, module)?)?;

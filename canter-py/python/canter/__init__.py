@@ -31,6 +31,7 @@ from ._client import (
 )
 from ._dispatch import callback_errors
 from ._errors import (
+    Aborted,
     AccessDenied,
     BadName,
     BadRequest,
@@ -40,6 +41,7 @@ from ._errors import (
     ConnectError,
     ConnectTimeout,
     Disconnected,
+    FileProblem,
     GetError,
     GetRefused,
     GetTimeout,
@@ -49,11 +51,16 @@ from ._errors import (
     PutError,
     PutRefused,
     PutTimeout,
+    RampError,
     ReadOnly,
+    ScanError,
     TooManyChannels,
     Unmatched,
     ValueProblem,
 )
+from ._group import Group, Member, RestoreReport
+from ._record import Recording
+from ._scan import Axis, Control, Ramped, Scan, ScanRow, ScanTable
 from ._values import EnumValue, FloatValue, IntValue, Severity, StrList, StrValue, Value
 
 _default: Client | None = None
@@ -141,8 +148,45 @@ def put_and_match(pv: str | Channel, value: Any, readback: str | Channel, **opti
     return default_client().put_and_match(pv, value, readback, **options)
 
 
+def put_and_match_many(rows: Iterable[Sequence[Any]], **options: Any) -> list[Any]:
+    """Puts many values and waits until their read-backs have them; see `Client.put_and_match_many`."""
+    return default_client().put_and_match_many(rows, **options)
+
+
+def ramp(pv: str | Channel, to: float, **options: Any) -> Ramped:
+    """Moves a set-point step by step; see `Client.ramp`."""
+    return default_client().ramp(pv, to, **options)
+
+
+def scan(axes: Axis | Iterable[Axis], observe: Iterable[str | Channel], **options: Any) -> Scan:
+    """A scan of set-points through points; see `Client.scan`."""
+    return default_client().scan(axes, observe, **options)
+
+
+def record(pvs: str | Channel | Iterable[str | Channel], path: Any = None, **options: Any) -> Recording:
+    """Records changes of PVs; see `Client.record`."""
+    return default_client().record(pvs, path, **options)
+
+
+def group(name: str, members: Iterable[Any]) -> Group:
+    """A group of PVs; see `Client.group`."""
+    return default_client().group(name, members)
+
+
+def load_groups(path: Any) -> dict[str, Group]:
+    """The groups of a file in TOML; see `Client.load_groups`."""
+    return default_client().load_groups(path)
+
+
+def restore(path: Any, **options: Any) -> RestoreReport:
+    """Brings a snapshot of a group back; see `Client.restore`."""
+    return default_client().restore(path, **options)
+
+
 __all__ = [
+    "Aborted",
     "AccessDenied",
+    "Axis",
     "BadName",
     "BadRequest",
     "CannotStart",
@@ -152,6 +196,7 @@ __all__ = [
     "Closed",
     "ConnectError",
     "ConnectTimeout",
+    "Control",
     "DBE_ALARM",
     "DBE_LOG",
     "DBE_PROPERTY",
@@ -159,20 +204,31 @@ __all__ = [
     "Disconnected",
     "EnumValue",
     "Explanation",
+    "FileProblem",
     "FloatValue",
     "GetError",
     "GetRefused",
     "GetTimeout",
+    "Group",
     "IntValue",
     "Malformed",
+    "Member",
     "MonitorError",
     "NowhereToSearch",
     "PutError",
     "PutRefused",
     "PutTimeout",
+    "RampError",
+    "Ramped",
     "ReadOnly",
     "Reading",
+    "Recording",
+    "RestoreReport",
     "Results",
+    "Scan",
+    "ScanError",
+    "ScanRow",
+    "ScanTable",
     "Severity",
     "StrList",
     "StrValue",
@@ -190,10 +246,17 @@ __all__ = [
     "explain",
     "get",
     "get_many",
+    "group",
     "info",
+    "load_groups",
     "monitor",
     "put",
     "put_and_match",
+    "put_and_match_many",
     "put_many",
+    "ramp",
+    "record",
+    "restore",
+    "scan",
     "wait_until",
 ]

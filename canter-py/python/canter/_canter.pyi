@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 __all__ = [
-    "Batch", "Channel", "Client", "Deliveries", "Ioc", "Key", "Reading", "__version__", "after_fork",
-    "generation", "prepare_exit",
+    "Batch", "Channel", "Client", "Control", "Deliveries", "Ioc", "Key", "Reading", "Rows", "__version__",
+    "after_fork", "generation", "load_groups", "prepare_exit",
 ]  # fmt: skip
 
 __version__: str
@@ -13,6 +13,7 @@ __version__: str
 def prepare_exit() -> None: ...
 def after_fork() -> None: ...
 def generation() -> int: ...
+def load_groups(path: str) -> list[tuple[str, list[tuple[str, str, float, int]]]]: ...
 
 @final
 class Client:
@@ -57,7 +58,78 @@ class Client:
         *,
         dbr: int | None = None,
     ) -> list[Any]: ...
+    def match_many(
+        self,
+        rows: Sequence[tuple],
+        *,
+        compare: bool = False,
+        number: int | None = None,
+        hold: float = 0.0,
+        wait: bool = False,
+        timeout: float | None = None,
+        trigger: tuple | None = None,
+        callback: Callable[[Any, Any], object] | None = None,
+    ) -> Any: ...
+    def ramp(
+        self,
+        channel: Channel,
+        to: float,
+        *,
+        steps: int | None = None,
+        rate: float | None = None,
+        step_size: float | None = None,
+        period: float | None = None,
+        read_back: Channel | None = None,
+        tolerance: float = 0.0,
+        wait: bool = False,
+        timeout: float | None = None,
+        control: Control | None = None,
+        callback: Callable[[Any, Any], object] | None = None,
+    ) -> Any: ...
+    def scan(
+        self,
+        axes: Sequence[tuple],
+        observe: Sequence[Channel],
+        *,
+        dwell: float = 0.0,
+        restore: str = "always",
+        timeout: float | None = None,
+        control: Control | None = None,
+    ) -> Rows: ...
+    def snapshot(
+        self,
+        name: str,
+        members: Sequence[tuple],
+        path: Any,
+        timeout: float | None = None,
+        *,
+        callback: Callable[[Any, Any], object] | None = None,
+    ) -> Any: ...
+    def restore(
+        self,
+        path: Any,
+        timeout: float | None = None,
+        *,
+        dry_run: bool = False,
+        partial: bool = False,
+        callback: Callable[[Any, Any], object] | None = None,
+    ) -> Any: ...
     def close(self) -> None: ...
+
+@final
+class Control:
+    def __new__(cls) -> Control: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def abort(self) -> None: ...
+    @property
+    def paused(self) -> bool: ...
+    @property
+    def aborted(self) -> bool: ...
+
+@final
+class Rows:
+    def next(self, callback: Callable[[Any, Any], object] | None = None) -> Any: ...
 
 @final
 class Channel:

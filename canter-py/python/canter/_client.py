@@ -1,244 +1,34 @@
-"""The native face: client and channels, blocking."""
+"""The native face: the client, blocking."""
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import _canter
 from ._batch import Results
+from ._channel import (
+    DBE_ALARM,
+    DBE_LOG,
+    DBE_PROPERTY,
+    DBE_VALUE,
+    DEFAULT_WAITING,
+    Channel,
+    Subscription,
+    _until,
+)
 from ._dispatch import Dispatcher, report
-from ._errors import CanterError, Closed, Unmatched
+from ._errors import BadRequest, CanterError, Unmatched
+from ._group import Group, RestoreReport, load, report_of
+from ._record import MAX_ROWS, Recording
+from ._scan import Axis, Control, Ramped, Scan
 
 #: Channels that a client keeps open for names that were used.
 MAX_KEPT_CHANNELS = 1_000_000
-
-#: Values that wait for the reader of a subscription without callback; the oldest make room.
-DEFAULT_WAITING = 1000
-
-DBE_VALUE, DBE_LOG, DBE_ALARM, DBE_PROPERTY = 1, 2, 4, 8
-
-_DBR_STRING, _DBR_LONG, _DBR_DOUBLE = 14, 19, 20  # with alarm and time stamp
-_AS = {str: _DBR_STRING, int: _DBR_LONG, float: _DBR_DOUBLE}
-
-
-class Channel:
-    """The way to one PV. It is opened when it is first used, and comes back by itself when it is lost."""
-
-    def __init__(self, client: Client, name: str, priority: int | None = None) -> None:
-        self._client = client
-        self._core = client._core.channel(name, priority)
-
-    @property
-    def name(self) -> str:
-        return self._core.name
-
-    @property
-    def connected(self) -> bool:
-        """Whether it can be used at this moment."""
-        return self._core.connected
-
-    def connect(self, timeout: float | None = None) -> Channel:
-        """Waits until it can be used.
-
-        Raises:
-            ConnectTimeout: it goes on trying.
-            NowhereToSearch: at once, if no time would suffice.
-        """
-        self._core.connect(timeout)
-        return self
-
-    def get(self, *, timeout: float | None = None, count: int = 0, as_type: type | None = None) -> Any:
-        """The value: a number, text or array that carries time stamp, alarm, units and the like.
-
-        Args:
-            timeout: seconds for the answer, and for the connection if there is none.
-            count: number of elements; 0 for as many as there are.
-            as_type: ``str``, ``int`` or ``float``: the server converts. A text in an array of
-                ``CHAR`` comes whole as ``str``.
-        """
-        if as_type is None:
-            return self._core.get(timeout, count=count)
-        if as_type not in _AS:
-            raise TypeError(f"as_type is str, int or float, not {as_type!r}")
-        if as_type is str:
-            self._core.connect(timeout)
-            if self._core.info().get("native") == "CHAR":
-                return self._core.read(timeout, count=count).long_string()
-        return self._core.get(timeout, dbr=_AS[as_type], count=count)
-
-    def put(
-        self, value: Any, *, wait: bool = False, check: bool = True, timeout: float | None = None
-    ) -> None:
-        """Puts a value.
-
-        Args:
-            wait: return when what follows from the value is complete: a motor has arrived.
-            check: return when the server has looked at the value, so that what it refuses is an
-                exception. Without, return when it is on its way.
-        """
-        self._core.put(value, _until(wait, check), timeout)
-
-    def monitor(
-        self,
-        callback: Callable[[Any], object] | None = None,
-        *,
-        on_connection: Callable[[bool], object] | None = None,
-        mask: int = DBE_VALUE | DBE_ALARM,
-        count: int = 0,
-        depth: int | None = None,
-        policy: str = "squash",
-    ) -> Subscription:
-        """Monitors the PV: the callback is called with each value, or the subscription is iterated.
-
-        Args:
-            on_connection: is told of connects (true) and disconnects (false).
-            mask: which changes cause an update: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``.
-            depth: updates that may wait for a slow callback.
-            policy: what becomes of more: ``squash`` (replaces the newest), ``latest``, ``oldest``
-                (makes room).
-        """
-        return Subscription(self, callback, on_connection, mask, count, depth, policy)
-
-    def info(self) -> dict[str, Any]:
-        """What is known of the channel at this moment: server, type, element count, rights, trouble."""
-        return self._core.info()
-
-    def close(self) -> None:
-        """Closes it; it is opened again when it is used."""
-        self._core.close()
-
-    def __repr__(self) -> str:
-        return f"<canter.Channel {self.name!r}>"
-
-
-def _until(wait: bool, check: bool) -> str:
-    return "completed" if wait else "checked" if check else "sent"
-
-
-class Subscription:
-    """Changes of a PV; it ends with ``close()``, or when it is dropped without a callback."""
-
-    def __init__(
-        self,
-        channel: Channel,
-        callback: Callable[[Any], object] | None,
-        on_connection: Callable[[bool], object] | None,
-        mask: int,
-        count: int,
-        depth: int | None,
-        policy: str,
-    ) -> None:
-        self.channel = channel
-        self.skipped = 0
-        self._callback = callback
-        self._on_connection = on_connection
-        self._closed = False
-        self._waiting: queue.Queue | None = None
-        on_update, on_event = self._update, self._event
-        if callback is None:
-            self._waiting = queue.Queue(depth or DEFAULT_WAITING)
-            # The client must not keep what nobody reads.
-            on_update, on_event = _weak(self._update), _weak(self._event)
-        client = channel._client
-        client._dispatcher.ensure()
-        self._key = channel._core.monitor(
-            on_update, on_event, mask=mask, count=count, depth=depth, policy=policy, describe=True
-        )
-        if callback is not None:
-            client._subscriptions.add(self)
-
-    def _update(self, reading: _canter.Reading, skipped: int) -> None:
-        if self._closed:
-            return
-        self.skipped += skipped
-        if self._callback is not None:
-            self._callback(reading.value)
-        else:
-            self._offer(reading.value)
-
-    def _event(self, word: str, _text: str | None) -> None:
-        if not self._closed and self._on_connection is not None and word in ("connected", "disconnected"):
-            self._on_connection(word == "connected")
-
-    def _offer(self, value: Any) -> None:
-        assert self._waiting is not None
-        while True:
-            try:
-                return self._waiting.put_nowait(value)
-            except queue.Full:
-                try:
-                    self._waiting.get_nowait()
-                    self.skipped += 1
-                except queue.Empty:
-                    pass
-
-    def get(self, timeout: float | None = None) -> Any:
-        """The next value of a subscription without callback.
-
-        Raises:
-            TimeoutError: none came in time.
-        """
-        if self._waiting is None:
-            raise TypeError("this subscription has a callback, which gets the values")
-        try:
-            value = self._waiting.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError(f'no update of "{self.channel.name}" within {timeout} s') from None
-        if value is _END:
-            self._waiting.put(_END)
-            raise Closed(f'the subscription to "{self.channel.name}" was closed', pv=self.channel.name)
-        return value
-
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            try:
-                yield self.get()
-            except Closed:
-                return
-
-    def close(self) -> None:
-        """Ends it: no callback begins after this returns, but one may still run in its thread."""
-        if self._closed:
-            return
-        self._closed = True
-        self._key.cancel()
-        self.channel._client._subscriptions.discard(self)
-        if self._waiting is not None:
-            self._offer(_END)
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and hasattr(self, "_key"):
-            self._key.cancel()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else "active"
-        return f"<canter.Subscription {self.channel.name!r}, {state}>"
-
-
-_END = object()
-
-
-def _weak(method: Any) -> Callable[..., None]:
-    reference = weakref.WeakMethod(method)
-
-    def call(*args: Any) -> None:
-        found = reference()
-        if found is not None:
-            found(*args)
-
-    return call
 
 
 class Explanation(NamedTuple):
@@ -373,6 +163,12 @@ class Client:
         """
         matches = condition if callable(condition) else lambda value: _equal(value, condition)
         channel = self._channel_of(pv)
+        if self._dispatcher.is_current():
+            raise BadRequest(
+                f'"{channel.name}" cannot be waited for in a callback: its updates come to this thread',
+                pv=channel.name,
+                remedy="use put_and_match_many with None as the set-point, or another thread",
+            )
         deadline = None if timeout is None else time.monotonic() + timeout
         last = None
         with channel.monitor() as updates:
@@ -398,12 +194,137 @@ class Client:
         readback: str | Channel,
         *,
         tolerance: float = 0.0,
+        hold: float = 0.0,
+        wait: bool = False,
         timeout: float | None = None,
     ) -> Any:
-        """Puts a value and waits until another PV has it, within a tolerance; gives what that has."""
-        self.put(pv, value, timeout=timeout)
-        close = (lambda now: abs(now - value) <= tolerance) if tolerance else value
-        return self.wait_until(readback, close, timeout=timeout)
+        """Puts a value and waits until another PV has it, within a tolerance; gives what that has.
+
+        Both are connected, and the value is one that can match, before it is put.
+
+        Args:
+            hold: seconds for which it must go on having it.
+            wait: put with completion.
+        """
+        rows = [(pv, value, readback, tolerance)]
+        return self.put_and_match_many(rows, hold=hold, wait=wait, timeout=timeout)[0]
+
+    def put_and_match_many(
+        self,
+        rows: Iterable[Sequence[Any]],
+        *,
+        compare: bool = False,
+        number: int | None = None,
+        hold: float = 0.0,
+        wait: bool = False,
+        timeout: float | None = None,
+        trigger: tuple[str | Channel, Any] | None = None,
+    ) -> list[Any]:
+        """Puts many values and waits until their read-backs have them at the same time; gives where those stand.
+
+        Args:
+            rows: set-point, value, read-back, and the tolerance if it is not 0. With ``None`` for the set-point
+                nothing is put.
+            compare: leave alone what has its value already.
+            number: so many of them suffice.
+            hold: seconds for which they must go on.
+            wait: put with completion.
+            trigger: a PV and its value, which is put behind all others.
+        """
+        made, options = _match(self, rows, compare, number, hold, wait, timeout, trigger)
+        return self._core.match_many(made, **options)["levels"]
+
+    def ramp(
+        self,
+        pv: str | Channel,
+        to: float,
+        *,
+        steps: int | None = None,
+        rate: float | None = None,
+        step_size: float | None = None,
+        period: float | None = None,
+        read_back: str | Channel | None = None,
+        tolerance: float = 0.0,
+        wait: bool = False,
+        timeout: float | None = None,
+        control: Control | None = None,
+    ) -> Ramped:
+        """Moves a set-point step by step. Limits and rights are looked at before it moves.
+
+        Args:
+            steps: so many equal ones (10), or:
+            rate: units per second, or:
+            step_size: in units.
+            period: seconds between two steps (0.1), more if the read-back or completion takes longer.
+            read_back: has to have followed, up to the tolerance, before each further step.
+            wait: for the completion of each put.
+            control: pauses, resumes and aborts it from another thread.
+        """
+        follows = None if read_back is None else self._channel_of(read_back)._core
+        done = self._core.ramp(
+            self._channel_of(pv)._core, to, steps=steps, rate=rate, step_size=step_size, period=period,
+            read_back=follows, tolerance=tolerance, wait=wait, timeout=timeout, control=control,
+        )  # fmt: skip
+        return Ramped(*done)
+
+    def scan(
+        self,
+        axes: Axis | Iterable[Axis],
+        observe: Iterable[str | Channel],
+        *,
+        dwell: float = 0.0,
+        restore: str = "always",
+        timeout: float | None = None,
+        control: Control | None = None,
+    ) -> Scan:
+        """A scan of set-points through points: iterate it, or `Scan.run` it.
+
+        Everything that can be known is known before something moves: that all PVs are there, that all points are
+        within the limits, that they may be written.
+
+        Args:
+            axes: one `Axis` or several; the first is the slowest.
+            observe: PVs that are read at each point.
+            dwell: seconds between settling and reading.
+            restore: when the axes are put back where they stood: ``always``, ``on_failure`` or ``never``.
+            control: pauses, resumes and aborts it from another thread.
+        """
+        return Scan(self, axes, observe, dwell=dwell, restore=restore, timeout=timeout, control=control)
+
+    def record(
+        self,
+        pvs: str | Channel | Iterable[str | Channel],
+        path: Any = None,
+        *,
+        max_rows: int = MAX_ROWS,
+        mask: int | None = None,
+    ) -> Recording:
+        """Records changes of PVs until it is closed: as columns, and to a file (``.csv`` or ``.jsonl``)."""
+        return Recording(self, pvs, path, max_rows=max_rows, mask=mask)
+
+    def group(self, name: str, members: Iterable[Any]) -> Group:
+        """A group of PVs, given by their names or as `Member`."""
+        return Group(self, name, members)
+
+    def load_groups(self, path: Any) -> dict[str, Group]:
+        """The groups of a file in TOML, by their names.
+
+        Raises:
+            FileProblem: all mistakes of the file, with their lines.
+        """
+        return load(self, path)
+
+    def restore(
+        self, path: Any, *, dry_run: bool = False, partial: bool = False, timeout: float | None = None
+    ) -> RestoreReport:
+        """Brings a snapshot of `Group.snapshot` back, by turns, and compares.
+
+        Args:
+            dry_run: only say what differs.
+            partial: put what can be put, also when not all is there.
+        """
+        found = self._core.restore(path, timeout, dry_run=dry_run, partial=partial)
+        return report_of(found)
 
     def explain(self, pv: str | Channel, timeout: float | None = None) -> Explanation:
         """Finds out why a PV does not connect: it is searched anew, and every step is written down."""
@@ -429,9 +350,44 @@ class Client:
         self.close()
 
 
+def _match(
+    client: Client,
+    rows: Iterable[Sequence[Any]],
+    compare: bool,
+    number: int | None,
+    hold: float,
+    wait: bool,
+    timeout: float | None,
+    trigger: tuple[str | Channel, Any] | None,
+) -> tuple[list, dict[str, Any]]:
+    """What `match_many` of the core takes."""
+    made = []
+    for pv, value, readback, *rest in rows:
+        setting = None if pv is None else client._channel_of(pv)._core
+        tolerance = float(rest[0]) if rest else 0.0
+        condition = ("text", value) if isinstance(value, str) else ("near", float(value), tolerance)
+        made.append((setting, value, client._channel_of(readback)._core, condition))
+    last = None if trigger is None else (client._channel_of(trigger[0])._core, trigger[1])
+    options = {
+        "compare": compare, "number": number, "hold": hold, "wait": wait, "timeout": timeout, "trigger": last,
+    }  # fmt: skip
+    return made, options
+
+
 def _equal(value: Any, wanted: Any) -> bool:
     equal = value == wanted
     return bool(equal.all()) if hasattr(equal, "all") else bool(equal)
 
 
-__all__ = ["Channel", "Client", "Subscription", "report"]
+__all__ = [
+    "Channel",
+    "Client",
+    "DBE_ALARM",
+    "DBE_LOG",
+    "DBE_PROPERTY",
+    "DBE_VALUE",
+    "DEFAULT_WAITING",
+    "Subscription",
+    "_until",
+    "report",
+]

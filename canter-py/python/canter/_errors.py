@@ -147,3 +147,21 @@ class CannotStart(CanterError, OSError):
 
 class Unmatched(CanterError, TimeoutError):
     """A PV did not reach a value in time."""
+
+
+class Aborted(CanterError):
+    """A scan or ramp was aborted by its control."""
+
+
+class RampError(CanterError):
+    """A ramp did not come to its end; the set-point stays where it was put last."""
+
+
+class ScanError(CanterError):
+    """A scan ended before its last point; the message says where its axes are."""
+
+
+class FileProblem(CanterError, ValueError):
+    """A file of groups or of a snapshot has mistakes, or cannot be read or written: all of them are told, with
+    their lines.
+    """
