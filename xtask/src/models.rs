@@ -11,6 +11,14 @@ use crate::steps;
 pub(crate) fn run() -> Result<(), String> {
     steps::run(&mut test(&["-p", "ca-net", "--lib", "models"]))?;
     steps::run(&mut test(&["-p", "ca-client", "--lib", "models"]))?;
+    steps::run(&mut test(&[
+        "-p",
+        "ca-server-sim",
+        "--features",
+        "net",
+        "--lib",
+        "models",
+    ]))?;
     steps::run(&mut test(&["-p", "ca-testkit", "--test", "models"]))
 }
 

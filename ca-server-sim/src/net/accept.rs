@@ -83,8 +83,8 @@ fn serve(
             return;
         }
     };
-    let bell = shared.adopt(id);
-    let task = circuit::run(Arc::clone(shared), id, bell, stream, limits);
+    let place = shared.adopt(id, *peer.ip());
+    let task = circuit::run(Arc::clone(shared), id, place, stream, limits);
     let handle = shared.runtime().spawn(Box::pin(task));
     shared.keep(id, handle);
 }

@@ -15,6 +15,7 @@ use ca_proto::wire::{Deframer, Limits, SendQueue};
 
 use super::shared::{Bell, Shared};
 use super::sync::Ordering;
+use super::turns::{Host, Place};
 use crate::ioc::Ioc;
 
 /// Time for the last replies to leave, and for the client to end its side.
@@ -22,11 +23,13 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Time after which a circuit that goes on receiving lets others have their turn: a request of another
 /// circuit is to be answered within 2 ms.
 const TURN: Duration = Duration::from_micros(500);
+/// Bytes of requests, or of what they cause, from which on they count as a turn although they took less.
+const MUCH: usize = 4096;
 
 pub(super) async fn run(
     shared: Arc<Shared>,
     id: CircuitId,
-    bell: Bell,
+    (bell, host): (Bell, Arc<Host>),
     stream: Box<dyn ByteStream>,
     limits: Limits,
 ) {
@@ -34,6 +37,7 @@ pub(super) async fn run(
     let mut task = CircuitTask {
         shared: Arc::clone(&guard.shared),
         id,
+        place: Place::new(host),
         waker: None,
         bell,
         // Our version.
@@ -46,7 +50,7 @@ pub(super) async fn run(
         ended: false,
     };
     // Errors end the circuit like the end of the stream does.
-    let _ = poll_fn(|cx| task.poll(cx)).await;
+    let _ = poll_fn(|cx| task.poll_in_turn(cx)).await;
 }
 
 /// Tells the IOC that the circuit has ended, also when the task is aborted.
@@ -64,6 +68,7 @@ impl Drop for Guard {
 struct CircuitTask {
     shared: Arc<Shared>,
     id: CircuitId,
+    place: Place,
     /// The waker that the IOC knows.
     waker: Option<Waker>,
     bell: Bell,
@@ -184,7 +189,23 @@ fn take_output(ioc: &mut Ioc, id: CircuitId, out: &mut SendQueue) -> bool {
 }
 
 impl CircuitTask {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_in_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut had_turn = false;
+        let result = self.poll(cx, &mut had_turn);
+        let next = match had_turn && result.is_pending() {
+            true => self.place.had_turn(cx.waker()),
+            false => self.place.leave(),
+        };
+        if let Some(waker) = next {
+            self.shared
+                .runtime()
+                .yield_now(&mut Context::from_waker(&waker));
+        }
+        result
+    }
+
+    /// `had_turn` tells whether others are to come before it is polled again.
+    fn poll(&mut self, cx: &mut Context<'_>, had_turn: &mut bool) -> Poll<io::Result<()>> {
         self.register(cx.waker());
         let mut budget = Budget::default();
         let mut began = None;
@@ -197,6 +218,7 @@ impl CircuitTask {
             }
             let input = self.input(cx)?;
             let output = self.output();
+            *had_turn |= self.is_much(&input);
             let flushed = self.flush(cx)?;
             if (!flushed || self.stall_timer.is_some()) && self.is_stalled(cx) {
                 return Poll::Ready(Ok(()));
@@ -212,7 +234,7 @@ impl CircuitTask {
                     continue;
                 }
                 Input::Handled(..) | Input::Pressed => {
-                    self.shared.runtime().yield_now(cx);
+                    *had_turn = true;
                     return Poll::Pending;
                 }
                 Input::Last | Input::Nothing => {}
@@ -223,9 +245,18 @@ impl CircuitTask {
                 return Poll::Pending;
             }
             if !budget.spend(0) {
-                self.shared.runtime().yield_now(cx);
+                *had_turn = true;
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Whether the input alone counts as a turn.
+    fn is_much(&self, input: &Input) -> bool {
+        match input {
+            Input::Handled(bytes, _) => *bytes + self.io.unsent() >= MUCH || self.more,
+            Input::Pressed => true,
+            Input::Last | Input::Nothing => false,
         }
     }
 
@@ -291,7 +322,7 @@ impl CircuitTask {
     /// Handles what was held, or else reads once. Nothing is read while replies do not drain.
     fn input(&mut self, cx: &mut Context<'_>) -> io::Result<Input> {
         let (shared, id) = (&self.shared, self.id);
-        if self.io.unsent() > 0 {
+        if self.io.unsent() > 0 || !self.place.may_go_on(cx.waker()) {
             return Ok(Input::Nothing);
         }
         let mut out = spare();

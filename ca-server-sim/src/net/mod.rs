@@ -7,6 +7,7 @@ mod config;
 mod model;
 mod shared;
 mod sync;
+mod turns;
 mod udp;
 
 use std::future::poll_fn;

@@ -1,7 +1,9 @@
 //! The IOC behind its lock, and who is to be woken when it has changed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use ca_proto::ids::CircuitId;
 
 use super::bind::Sockets;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use super::turns::Host;
 use super::{NetConfig, accept, udp};
 use crate::ioc::Ioc;
 use crate::limits::Kept;
@@ -27,6 +30,8 @@ struct State {
     /// Tasks of the circuits, in an order that does not differ from run to run: stopping ends
     /// them one after the other.
     circuits: BTreeMap<CircuitId, CircuitTask>,
+    /// Where they come from, with how many they are.
+    hosts: BTreeMap<Ipv4Addr, (Arc<Host>, usize)>,
     /// The task that does UDP and timers.
     timer: Option<Waker>,
     /// The deadline that task waits for.
@@ -44,6 +49,7 @@ pub(super) struct Busy;
 const WALL_PERIOD: Duration = Duration::from_millis(100);
 
 struct CircuitTask {
+    from: Ipv4Addr,
     handle: Option<TaskHandle>,
     waker: Option<Waker>,
     bell: Bell,
@@ -61,6 +67,7 @@ impl Shared {
             state: Mutex::new(State {
                 ioc,
                 circuits: BTreeMap::new(),
+                hosts: BTreeMap::new(),
                 timer: None,
                 armed: None,
                 tasks: Vec::new(),
@@ -171,6 +178,7 @@ impl Shared {
         state.timer = None;
         state.armed = None;
         let circuits = std::mem::take(&mut state.circuits);
+        state.hosts.clear();
         let mut tasks = std::mem::take(&mut state.tasks);
         drop(state);
         tasks.extend(circuits.into_values().filter_map(|task| task.handle));
@@ -189,16 +197,19 @@ impl Shared {
     }
 
     /// Makes room for the task of a circuit, before it is started.
-    pub(super) fn adopt(&self, id: CircuitId) -> Bell {
+    pub(super) fn adopt(&self, id: CircuitId, from: Ipv4Addr) -> (Bell, Arc<Host>) {
         let bell = Bell::default();
         let task = CircuitTask {
+            from,
             handle: None,
             waker: None,
             bell: Arc::clone(&bell),
         };
         let (mut state, _) = self.lock();
         state.circuits.insert(id, task);
-        bell
+        let (host, circuits) = state.hosts.entry(from).or_default();
+        *circuits += 1;
+        (bell, Arc::clone(host))
     }
 
     /// Keeps the handle of a circuit's task, unless the circuit has ended meanwhile.
@@ -217,6 +228,9 @@ impl Shared {
         let (mut state, now) = self.lock();
         state.ioc.handle_closed(now, id);
         let task = state.circuits.remove(&id);
+        if let Some(task) = &task {
+            state.left(task.from);
+        }
         state.collect(&mut wakers);
         drop(state);
         drop(task);
@@ -232,6 +246,16 @@ fn write(log: Option<Kept>) {
 }
 
 impl State {
+    /// A host has a circuit less.
+    fn left(&mut self, host: Ipv4Addr) {
+        if let Entry::Occupied(mut entry) = self.hosts.entry(host) {
+            entry.get_mut().1 -= 1;
+            if entry.get().1 == 0 {
+                entry.remove();
+            }
+        }
+    }
+
     /// The tasks of circuits that the IOC wants closed at once; an aborted task reports the end of
     /// its circuit.
     fn expelled(&mut self) -> Vec<TaskHandle> {
