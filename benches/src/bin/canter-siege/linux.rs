@@ -141,7 +141,10 @@ struct Attacker {
 
 impl Attacker {
     fn start(args: &Args, attack: Attack, server: &Server, repeater: u16) -> Result<Self, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
+        // It stands for other hosts, which take nothing of this one's processor: what it computes to attack comes
+        // after what the IOC and the client compute.
+        let mut command = Command::new("nice");
+        command.args(["-n", "10"]).arg(std::env::current_exe()?);
         let (udp, tcp) = (server.udp.to_string(), server.tcp.to_string());
         command.args(["attack", attack.name(), &udp, &tcp]);
         command.args([repeater.to_string(), connections(args, attack).to_string()]);

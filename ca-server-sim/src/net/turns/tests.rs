@@ -6,7 +6,7 @@ use super::*;
 
 /// The tasks that are ready, as an executor of one thread has them.
 #[derive(Default)]
-struct Ready(std::sync::Mutex<VecDeque<usize>>);
+struct Ready(Mutex<VecDeque<usize>>);
 
 struct Task(usize, Arc<Ready>);
 
