@@ -89,7 +89,7 @@ impl Rig {
     }
 
     /// Closes client and IOC: nothing is left of either.
-    async fn end(mut self) {
+    async fn end(self) {
         self.client.close().await;
         assert_eq!(self.client.stats(), ClientStats::default());
         self.ioc.stop().await;

@@ -19,8 +19,8 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::stream::{Stream, connection};
 
-/// Deadlines that are no further away when they are set pass at any time, others never: searches and
-/// first beacons go on, but no time-out hides a wake-up that is lost.
+/// Deadlines that are no further away pass at any time, others never: searches and first beacons go on, but no
+/// time-out hides a wake-up that is lost. Those that are further away when they are set come closer as time passes.
 const SOON: Duration = Duration::from_millis(300);
 
 /// Pauses are shorter than so many bits of nanoseconds, 0.13 s: as long as the deadlines that pass. Long
@@ -72,9 +72,14 @@ impl<T> Default for Inbox<T> {
 struct State {
     now: Instant,
     last_port: u16,
+    /// Deadlines that are further away than [`SOON`].
+    far: Vec<Bell>,
     datagrams: BTreeMap<u16, Inbox<(Vec<u8>, SocketAddrV4)>>,
     connections: BTreeMap<u16, Inbox<(Stream, SocketAddrV4)>>,
 }
+
+/// A deadline, and whom it wakes.
+type Bell = (Instant, Arc<Mutex<Option<Waker>>>);
 
 /// One host on which everybody lives, in half of the schedules a machine with much else to do.
 #[derive(Clone, Debug)]
@@ -93,6 +98,7 @@ impl Host {
             state: Arc::new(Mutex::new(State {
                 now: Instant::ZERO + Duration::from_secs(1),
                 last_port: 0,
+                far: Vec::new(),
                 datagrams: BTreeMap::new(),
                 connections: BTreeMap::new(),
             })),
@@ -103,6 +109,15 @@ impl Host {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// What is no longer far away may pass from now on.
+    fn ring_soon(&self, now: Instant) {
+        let near = |&mut (at, _): &mut Bell| at <= now + SOON;
+        let bells: Vec<Bell> = self.lock().far.extract_if(.., near).collect();
+        for (at, waker) in bells {
+            drop(spawn(ring(self.clone(), at, waker)));
+        }
     }
 
     fn address(&self, port: u16) -> SocketAddrV4 {
@@ -122,7 +137,10 @@ impl Runtime for Host {
         let pause = if self.busy { pause() } else { Duration::ZERO };
         let mut state = self.lock();
         state.now += pause;
-        state.now
+        let now = state.now;
+        drop(state);
+        self.ring_soon(now);
+        now
     }
 
     fn wall(&self) -> Timestamp {
@@ -278,20 +296,20 @@ struct Alarm {
     host: Host,
     deadline: Option<Instant>,
     /// Whom the thread of this deadline wakes.
-    ringing: Option<(Instant, Arc<Mutex<Option<Waker>>>)>,
+    ringing: Option<Bell>,
 }
 
 impl Timer for Alarm {
     fn reset(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
         let known = self.ringing.as_ref().map(|(at, _)| *at);
-        let soon = deadline.filter(|&at| at <= self.host.now() + SOON);
-        if let Some(at) = soon
-            && known != soon
+        if let Some(at) = deadline
+            && known != deadline
         {
             let waker = Arc::default();
             self.ringing = Some((at, Arc::clone(&waker)));
-            drop(spawn(ring(self.host.clone(), at, waker)));
+            self.host.lock().far.push((at, waker));
+            self.host.ring_soon(self.host.now());
         }
     }
 
@@ -313,7 +331,9 @@ impl Timer for Alarm {
 async fn ring(host: Host, at: Instant, waker: Arc<Mutex<Option<Waker>>>) {
     let mut state = host.lock();
     state.now = state.now.max(at);
+    let now = state.now;
     drop(state);
+    host.ring_soon(now);
     let waker = waker.lock().unwrap().take();
     waker.into_iter().for_each(Waker::wake);
 }

@@ -95,7 +95,7 @@ fn rights_that_change_reach_the_clients() {
 /// An IOC that stops while it accepts a circuit leaves no task of one behind.
 #[test]
 fn an_ioc_that_stops_while_it_accepts_leaves_no_circuit() {
-    model(async |mut rig: Rig| {
+    model(async |rig: Rig| {
         let x = rig.client.open("x").unwrap();
         let poster = {
             let handle = rig.ioc.clone();
