@@ -11,6 +11,7 @@ use crate::access::AccessRule;
 use crate::error::BuildError;
 use crate::ioc::Ioc;
 use crate::load::Loaded;
+use crate::process::Function;
 use crate::pv::PvSpec;
 use crate::served::RecordFiles;
 
@@ -162,6 +163,13 @@ impl IocBuilder {
         }
     }
 
+    /// Registers a function for `sub` and `aSub` records, which name it in SNAM and INAM.
+    #[must_use]
+    pub fn function(mut self, name: impl Into<String>, function: Function) -> Self {
+        self.ioc.functions.push((name.into(), function));
+        self
+    }
+
     /// Seed of all random signals: the same seed and the same input give the same output. To be set
     /// before PVs with signals are added. Default: 0.
     #[must_use]
@@ -201,6 +209,12 @@ impl IocBuilder {
         let mut params = self.params;
         #[cfg(feature = "toml")]
         self.settings.apply(&mut params);
+        let functions = std::mem::take(&mut self.ioc.functions);
+        if let Some(served) = &mut self.ioc.db.served {
+            for (name, function) in functions {
+                served.records.register(&name, function);
+            }
+        }
         match self.error {
             Some(error) => Err(error),
             None => Ok(self.ioc.with_params(params)),

@@ -73,7 +73,7 @@ impl Db {
     }
 
     /// As [`lookup`](Self::lookup), for what is the same for all fields.
-    fn lookup_record(&self, pv: PvRef<'_>) -> Result<PvHandle, PostError> {
+    pub(crate) fn lookup_record(&self, pv: PvRef<'_>) -> Result<PvHandle, PostError> {
         match self.lookup(pv)? {
             (handle, Field::Val) => Ok(handle),
             _ => Err(PostError::NotARecord { name: pv.text() }),
@@ -173,7 +173,7 @@ impl Ioc {
     }
 
     /// The record of a file that is meant.
-    fn record_named<'a>(&self, pv: PvRef<'a>) -> Option<(FieldKey, &'a str)> {
+    pub(crate) fn record_named<'a>(&self, pv: PvRef<'a>) -> Option<(FieldKey, &'a str)> {
         match pv {
             PvRef::Name(name) if self.db.served.is_some() && self.db.resolve(name).is_none() => {
                 Some((self.field_of(name)?, name))
@@ -283,7 +283,15 @@ impl Ioc {
         pv: impl Into<PvRef<'a>>,
         alarm: Alarm,
     ) -> Result<(), PostError> {
-        let handle = self.db.lookup_record(pv.into())?;
+        let pv = pv.into();
+        if let Some((key, name)) = self.record_named(pv) {
+            if name.contains('.') {
+                return Err(PostError::NotARecord { name: pv.text() });
+            }
+            self.force_alarm(now, key.record, alarm);
+            return Ok(());
+        }
+        let handle = self.db.lookup_record(pv)?;
         if let Some(record) = self.db.record_mut(handle) {
             record.extra_mut().forced = alarm;
         }

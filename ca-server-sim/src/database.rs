@@ -181,6 +181,7 @@ impl Database for Db {
         if let PutValue::Value(value) = &put.value
             && self.put_log.is_none()
             && self.put_stop.is_none()
+            && self.questions.is_none()
             && self.put_number(now, PvHandle(put.pv.0), value)
         {
             return PutOutcome::Done(EcaStatus::NORMAL);
@@ -219,6 +220,7 @@ impl Database for Db {
 
     fn withdraw(&mut self, _pv: PvId, put: PutTicket) {
         self.withdraw_field_put(put);
+        self.withdraw_question(put);
         // One that has begun goes on to its end.
         let Some(&(handle, Some(number))) = self.tickets.get(&put) else {
             return;

@@ -19,6 +19,7 @@ use crate::plain::{Record, RecordType, Subscribers};
 use crate::publish::{Fields, Post};
 use crate::put_log::{PutLog, PutStop};
 use crate::pv::PvSpec;
+use crate::question::Questions;
 use crate::served::{Channel, FieldKey, Served};
 use crate::view::View;
 
@@ -57,6 +58,8 @@ pub(crate) struct Db {
     pub put_log: Option<PutLog>,
     /// Whether puts are refused now.
     pub put_stop: Option<PutStop>,
+    /// Puts that the program decides.
+    pub questions: Option<Box<Questions>>,
     /// Nodes whose subscribers are to be told, and of what.
     pub posts: Vec<Post>,
     /// Puts that are complete.

@@ -168,7 +168,7 @@ pub enum PostError {
     },
     /// A record of the database was named for something that only PVs have that the program describes.
     #[error(
-        "\"{name}\" is a record of a database: its alarm, rights and completion follow from its fields"
+        "\"{name}\" is a record of a database: its rights and completion follow from its fields"
     )]
     IsRecord {
         /// The record.

@@ -33,6 +33,7 @@ impl Ioc {
         self.scan(now, &mut part);
         self.tick_records(now, &mut part);
         self.db.complete_due(now, &mut part);
+        self.release_held(now);
         self.expel_silent(now, &mut part);
         turn.join(part);
         self.feed_starved(now);
@@ -96,6 +97,7 @@ impl Ioc {
         endpoints
             .chain(self.scans.poll_timeout())
             .chain(completion)
+            .chain(self.held.first().map(|&(until, _)| until))
             .chain(self.limits.poll_timeout())
             .chain(self.record_timeout())
             .chain(self.has_work().then_some(self.last))

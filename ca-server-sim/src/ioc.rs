@@ -1,6 +1,6 @@
 //! The IOC as one state machine without I/O.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -17,7 +17,9 @@ use crate::ahead::MANY;
 use crate::builder::IocBuilder;
 use crate::db::{Clock, Db, Node, PvHandle};
 use crate::limits::Limits as MetLimits;
+use crate::process::Function;
 use crate::publish::{Backlog, SLICE};
+use crate::question::Observer;
 use crate::scan::Scans;
 
 /// Units of work ([`Turn`]) that are done before others have their turn: some tenths of a millisecond.
@@ -96,6 +98,12 @@ pub struct Ioc {
     pub(crate) wrote: Option<CircuitId>,
     /// What is odd about the files that records are from.
     pub(crate) remarks: Option<Box<crate::load::Mistakes>>,
+    /// Who is told of values of records.
+    pub(crate) observer: Option<Observer>,
+    /// Functions of records, until the records are there.
+    pub(crate) functions: Vec<(String, Function)>,
+    /// Circuits that wait for the program's answer to a put, and until when.
+    pub(crate) held: BTreeSet<(Instant, CircuitId)>,
 }
 
 /// Entries in the tables of an [`Ioc`] that exist for its clients.
@@ -133,6 +141,8 @@ pub(crate) struct Connection {
     pub silent_until: Option<Instant>,
     /// It is in the list of those with something left to do.
     pub unsettled: bool,
+    /// It waits for the program's answer to a put, at most until then.
+    pub held: Option<Instant>,
 }
 
 /// What is left of a circuit that is gone: its identifier is unknown already.
@@ -176,6 +186,9 @@ impl Ioc {
             limits: MetLimits::default(),
             wrote: None,
             remarks: None,
+            observer: None,
+            functions: Vec::new(),
+            held: BTreeSet::new(),
         }
     }
 
@@ -317,6 +330,7 @@ impl Ioc {
             broken: false,
             silent_until: Some(silent_until),
             unsettled: false,
+            held: None,
         });
         let id = id.ok()?;
         let from_host = self.hosts.entry(host).or_insert(from_host);
@@ -446,16 +460,20 @@ impl Ioc {
                 let result = connection.circuit.handle_frame(now, frame, &mut self.db);
                 let circuit = &mut connection.circuit;
                 turn.spend(1 + circuit.take_spent());
-                let alone = !self.db.has_news() && !circuit.has_met_limit();
+                let alone = !self.db.has_news() && !self.db.is_asking() && !circuit.has_met_limit();
                 if result.is_err() || !alone || turn.is_over() || !circuit.is_readable() {
                     break Some(result);
                 }
             };
             connection.broken |= matches!(result, Some(Err(_)));
+            let is_asking = self.db.is_asking();
             if connection.silent_until.is_some() || connection.circuit.has_met_limit() {
                 self.check_limits(now, circuit);
             }
             self.note_work(circuit);
+            if is_asking {
+                self.hold_back(now, circuit);
+            }
             if self.db.served.as_ref().is_some_and(|served| served.wrote) {
                 self.wrote = Some(circuit);
             }
@@ -498,10 +516,11 @@ impl Ioc {
         })
     }
 
-    /// False while the replies of a circuit do not drain: the driver stops reading from it.
+    /// False while the replies of a circuit do not drain, and while it waits for the program's answer to a put:
+    /// the driver stops reading from it.
     pub fn is_readable(&self, circuit: CircuitId) -> bool {
         let connection = self.circuits.get(circuit);
-        connection.is_some_and(|connection| connection.circuit.is_readable())
+        connection.is_some_and(|it| it.held.is_none() && it.circuit.is_readable())
     }
 
     /// True if the driver has to close the circuit once its output is sent: it violated the
@@ -569,6 +588,9 @@ impl Ioc {
             return;
         };
         self.limits.forget(id, connection.silent_until);
+        if let Some(until) = connection.held {
+            self.held.remove(&(until, id));
+        }
         let Connection { circuit, host, .. } = connection;
         let mut closing = Closing { id, circuit, host };
         match closing.go_on(now, &mut self.db, turn) {

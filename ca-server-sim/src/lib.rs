@@ -58,6 +58,7 @@ mod publish;
 mod put;
 mod put_log;
 mod pv;
+mod question;
 pub mod record;
 mod scan;
 mod served;
@@ -97,6 +98,7 @@ pub use net::{NetConfig, ServeError, SimIoc};
 pub use plain::{Completion, RecordType};
 pub use put_log::PutReport;
 pub use pv::PvSpec;
+pub use question::{HOLD, Observed, PutAnswer, PutQuestion, QuestionId};
 pub use served::{RecordFiles, base_dbd, is_record_file};
 #[cfg(feature = "toml")]
 pub use settings::LIMIT_NAMES;

@@ -250,7 +250,8 @@ impl Db {
             let next = self.tickets.range(first..).next();
             let Some((&ticket, &(handle, number))) = next.filter(|(t, _)| t.circuit == circuit)
             else {
-                return self.forget_field_puts(circuit, turn);
+                return self.forget_questions(circuit, turn)
+                    && self.forget_field_puts(circuit, turn);
             };
             if turn.is_over() {
                 return false;

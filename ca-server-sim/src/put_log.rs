@@ -247,8 +247,21 @@ impl Db {
         self.put_stop.as_mut().is_some_and(|stop| (stop.0)())
     }
 
-    /// Carries out a put and tells the log of it.
+    /// Asks the program about a put, or carries it out and tells the log of it.
     pub(crate) fn logged_put(
+        &mut self,
+        now: Instant,
+        put: &Put<'_>,
+        buffer: Option<&Bytes>,
+    ) -> PutOutcome {
+        match self.ask_program(put, buffer) {
+            Some(outcome) => outcome,
+            None => self.told_put(now, put, buffer),
+        }
+    }
+
+    /// Carries out a put and tells the log of it.
+    pub(crate) fn told_put(
         &mut self,
         now: Instant,
         put: &Put<'_>,

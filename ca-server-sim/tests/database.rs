@@ -315,7 +315,7 @@ fn wrong_files_are_refused_with_the_places_of_all_mistakes() {
         Err(BuildError::IsField { .. })
     ));
     assert!(matches!(
-        ioc.set_alarm(now, "x", ca_proto::Alarm::NONE),
+        ioc.set_rights(now, "x", AccessRights::READ),
         Err(PostError::IsRecord { .. })
     ));
 }

@@ -22,6 +22,9 @@ impl Records {
     /// The alarms that were raised count from now on; what has to be told of it with the value
     /// (`recGblResetAlarms`).
     pub(super) fn reset_alarms(&mut self, id: Id) -> EventMask {
+        if let Some(&(stat, sevr)) = self.forced.get(&id) {
+            self.set_severity(id, stat, sevr, "");
+        }
         let record = self.record_mut(id);
         let (old_stat, old_sevr) = (record.stat, record.sevr);
         record.stat = std::mem::take(&mut record.nsta);

@@ -661,6 +661,33 @@ impl<'a> Cx<'a> {
         Some(function(&mut Call::new(self)))
     }
 
+    /// The record.
+    pub(super) const fn id(&self) -> Id {
+        self.id
+    }
+
+    pub(super) const fn calls(&mut self) -> &mut super::function::Calls {
+        &mut self.records.calls
+    }
+
+    /// Whether the function that was called last answers later.
+    pub fn answers_later(&mut self) -> bool {
+        self.records.calls.take_later().is_some()
+    }
+
+    /// Nobody waits for the answer of the function that was called last.
+    pub fn forget_call(&mut self) {
+        if let Some(call) = self.records.calls.take_later() {
+            self.records.calls.forget(call);
+        }
+    }
+
+    /// The status of a function that has answered later.
+    pub fn take_answer(&mut self) -> i32 {
+        let id = self.id;
+        self.records.calls.take_answer(id).unwrap_or_default()
+    }
+
     /// Whether there is a function of this name.
     pub fn has_function(&self, name: &str) -> bool {
         self.records.functions.contains_key(name)

@@ -12,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use super::chain::{Chain, When};
 use super::cx::{Cx, DEVICE, View};
 use super::event::{Post, Seen};
-use super::function::Function;
+use super::function::{Calls, Function};
 use super::notify::Notifies;
 use super::scan::{Scans, Timer};
 use crate::calc::{CalcError, Expression, Random};
@@ -158,6 +158,10 @@ pub struct Records {
     pub(super) functions: HashMap<Box<str>, Function>,
     /// Names of functions that were said to be missing.
     pub(super) missing: HashSet<Box<str>>,
+    /// Calls of functions that the program answers.
+    pub(super) calls: Calls,
+    /// Alarms that the program raises, status and severity.
+    pub(super) forced: HashMap<Id, (u8, u8)>,
     pub(super) followers: HashMap<(Id, u16), Vec<Follower>>,
     /// What links that follow were told last, by record and link.
     pub(super) seen: HashMap<(Id, u16), Seen>,
@@ -195,6 +199,8 @@ impl Records {
             states: super::json_link::DbStates::new(),
             functions: HashMap::new(),
             missing: HashSet::new(),
+            calls: Calls::default(),
+            forced: HashMap::new(),
             followers: HashMap::new(),
             seen: HashMap::new(),
             regrouped: Vec::new(),
@@ -456,6 +462,7 @@ impl Records {
     /// with PINI wait to be processed. Time is this from now on.
     pub fn start(&mut self, now: Instant, clock: Timestamp) -> Vec<InitNote> {
         self.set_time(now, clock);
+        self.calls.clear();
         for id in self.ids() {
             self.prepare(id);
         }

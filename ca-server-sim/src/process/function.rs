@@ -1,12 +1,58 @@
 //! Functions that `sub` and `aSub` records call (`registryFunction.h` of EPICS Base).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use ca_proto::dbr::Value;
+
+use super::chain::Task;
 use super::cx::Cx;
 use super::database::Records;
-use crate::record::{Array, Conversion, Dbf, Val};
+use crate::record::{Array, Conversion, Dbf, Id, Val};
+use crate::served::to_value;
+
+/// Names a call that is answered later.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CallId(pub u64);
+
+/// The stage of `sub` and `aSub` records after such an answer.
+pub(crate) const ANSWERED: u8 = u8::MAX;
+
+/// Calls that are answered later.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    last: u64,
+    /// Who waits for the answer.
+    waiting: BTreeMap<CallId, Id>,
+    /// Status of the answer, until the record goes on.
+    answers: BTreeMap<Id, i32>,
+    /// The function that was called last wants to answer later.
+    later: Option<CallId>,
+}
+
+impl Calls {
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.answers.clear();
+        self.later = None;
+    }
+
+    /// Whether the function that was called last answers later.
+    pub(super) const fn take_later(&mut self) -> Option<CallId> {
+        self.later.take()
+    }
+
+    /// Nobody waits for this answer.
+    pub(super) fn forget(&mut self, call: CallId) {
+        self.waiting.remove(&call);
+    }
+
+    pub(super) fn take_answer(&mut self, id: Id) -> Option<i32> {
+        self.answers.remove(&id)
+    }
+}
 
 /// A function of `sub` and `aSub` records: it reads the record's fields, sets others, and returns a
 /// status. One below 0 raises the alarm of BRSV; an `aSub` writes through its OUT links if it is 0.
@@ -56,6 +102,14 @@ impl<'a, 'b> Call<'a, 'b> {
         Some(self.cx.get(self.cx.of().find(field)?))
     }
 
+    /// The value of a field as clients see it. `None` if there is no such field, or nothing in it.
+    pub fn value(&self, field: &str) -> Option<Value> {
+        match self.get(field)? {
+            Val::None => None,
+            val => Some(to_value(&val, usize::MAX)),
+        }
+    }
+
     /// A field as a real number; 0 for what is none.
     pub fn number(&self, field: &str) -> f64 {
         self.get(field)
@@ -101,6 +155,19 @@ impl<'a, 'b> Call<'a, 'b> {
         true
     }
 
+    /// The function is not done when it returns: the record stays active (PACT), and goes on when the program
+    /// [answers](crate::Ioc::answer_call). What the function returns does not count. Calls at the start (INAM)
+    /// are not waited for.
+    pub fn later(&mut self) -> CallId {
+        let id = self.cx.id();
+        let calls = self.cx.calls();
+        calls.last += 1;
+        let call = CallId(calls.last);
+        calls.waiting.insert(call, id);
+        calls.later = Some(call);
+        call
+    }
+
     /// Sets a field to these numbers.
     pub fn set_numbers(&mut self, field: &str, numbers: Vec<f64>) -> bool {
         self.set(field, Array::Double(numbers))
@@ -112,5 +179,48 @@ impl Records {
     /// start. A name that no function has warns once, and raises the alarm `BAD_SUB`.
     pub fn register(&mut self, name: &str, function: Function) {
         self.functions.insert(name.into(), function);
+    }
+
+    /// Whether there is a function of this name.
+    pub fn has_function(&self, name: &str) -> bool {
+        self.functions.contains_key(name)
+    }
+
+    /// Answers a call: these fields are set, and the record goes on with the status. False if nobody waits for the
+    /// answer any more.
+    pub fn answer_call(&mut self, call: CallId, fields: Vec<(String, Val)>, status: i32) -> bool {
+        let Some(id) = self.calls.waiting.remove(&call) else {
+            return false;
+        };
+        self.settle();
+        Cx::with(self, id, |cx, _| {
+            let mut call = Call::new(cx);
+            for (field, val) in fields {
+                call.set(&field, val);
+            }
+        });
+        self.calls.answers.insert(id, status);
+        let height = self.chain.got.len();
+        self.chain.stack.push(Task::Step {
+            id,
+            stage: ANSWERED,
+            height,
+        });
+        true
+    }
+
+    /// Has a record show an alarm beside those of its own, the worse one of them, from when it is processed next.
+    /// Severity 0 ends that.
+    pub fn force_alarm(&mut self, id: u32, stat: u8, sevr: u8) {
+        match sevr {
+            0 => drop(self.forced.remove(&id)),
+            _ => drop(self.forced.insert(id, (stat, sevr))),
+        }
+    }
+
+    /// Processes a record, after the chain that is under way.
+    pub fn process_now(&mut self, id: u32) {
+        self.settle();
+        self.chain.stack.push(Task::Process(id));
     }
 }

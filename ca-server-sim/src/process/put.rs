@@ -52,6 +52,18 @@ impl Records {
         self.put_field(id, field, &val).map(|_| ())
     }
 
+    /// Stores a value as the device of a record does: DISP does not count, and nothing is processed.
+    ///
+    /// # Errors
+    /// [`PutError`]; nothing is stored then.
+    pub fn write(&mut self, id: u32, field: u16, val: &Val) -> Result<(), PutError> {
+        self.settle();
+        match self.type_of(id).field(field).dbf.is_link() {
+            true => self.put_link_field(id, field, val),
+            false => self.db_put(id, field, val),
+        }
+    }
+
     /// `dbPutField`: whether the record is processed because of it, now.
     pub(super) fn put_field(&mut self, id: Id, field: u16, val: &Val) -> Result<bool, PutError> {
         self.put_any(id, field, val)?;
@@ -183,6 +195,38 @@ impl Records {
             Cx::with(self, id, |cx, support| (support.stored)(cx, field, 1));
         }
         Ok(())
+    }
+
+    /// A client's value in the type of a field, cut to what there is room for, as it would be stored.
+    ///
+    /// # Errors
+    /// [`PutError`]: it cannot be converted, or the field has no value.
+    pub fn converted(&self, id: u32, field: u16, val: &Val) -> Result<Val, PutError> {
+        let info = self.type_of(id).field(field);
+        if info.dbf.is_link() {
+            return Ok(val.clone());
+        }
+        if let Some(shape) = self.shape(id, field) {
+            let how = self.view(id).conversion_to(field, val);
+            let how = how.borrow();
+            let array = match val {
+                Val::Array(all) => all.converted(shape.dbf, shape.capacity, &how)?,
+                val => Array::collect([val.clone()], shape.dbf, shape.capacity, &how)?,
+            };
+            return Ok(Val::from(array));
+        }
+        let (dbf, _) =
+            (self.scalar(id, field)).unwrap_or_else(|| (info.dbf, usize::from(info.size)));
+        if dbf == Dbf::NoAccess {
+            return Err(PutError::NoAccess);
+        }
+        let first = val.first().ok_or(PutError::Refused)?;
+        let how = self.view(id).conversion_to(field, &first);
+        let new = first.convert(dbf, &how.borrow())?;
+        Ok(match new {
+            Val::UShort(number) if info.dbf == Dbf::Enum => Val::Enum(number),
+            new => new,
+        })
     }
 
     /// `dbPutFieldLink`.

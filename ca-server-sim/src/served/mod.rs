@@ -16,7 +16,7 @@ mod put;
 mod value;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ca_proto::dbr::{Metadata, Value};
@@ -32,6 +32,7 @@ pub(crate) use build::build;
 pub use build::{RecordFiles, base_dbd, is_record_file};
 pub(crate) use channel::Channel;
 use publish::Publication;
+pub(crate) use value::to_value;
 
 /// Instead of a field: the name of the record's type, which each record has as RTYP.
 pub(crate) const RTYP: u16 = u16::MAX - 1;
@@ -72,6 +73,8 @@ pub(crate) struct Served {
     long: Arc<Metadata>,
     /// A put began the chain that is being processed; who wrote sees it done.
     pub wrote: bool,
+    /// Records whose values the program is told.
+    pub observed: BTreeSet<u32>,
 }
 
 impl Served {
@@ -90,6 +93,7 @@ impl Served {
                 ..Metadata::default()
             }),
             wrote: false,
+            observed: BTreeSet::new(),
         }
     }
 
@@ -133,7 +137,8 @@ impl Served {
             modifiers: Modifiers::default(),
         };
         let next = self.watched.range(first..).next();
-        if next.is_none_or(|(other, _)| other.record != key.record) {
+        let last = next.is_none_or(|(other, _)| other.record != key.record);
+        if last && !self.observed.contains(&key.record) {
             self.records.set_watched(key.record, false);
         }
     }

@@ -1,7 +1,7 @@
 //! What a program does with the records of its IOC.
 
-use ca_proto::Instant;
 use ca_proto::dbr::{Snapshot, Value};
+use ca_proto::{Alarm, Instant};
 
 use super::value::from_client;
 use super::{FieldKey, Served, build};
@@ -10,7 +10,7 @@ use crate::error::{BuildError, FileErrors, PostError};
 use crate::ioc::Ioc;
 use crate::load::Loaded;
 use crate::name::Modifiers;
-use crate::process::PutError;
+use crate::process::{CallId, PutError};
 
 impl Ioc {
     /// An IOC with the records of a text that is written as a `.db` file.
@@ -112,6 +112,79 @@ impl Ioc {
         }
         self.settle(now);
         Ok(())
+    }
+
+    /// Answers a call of a function that has said it would answer [later](crate::process::Call::later): the fields
+    /// of its record are set, and it goes on with the status. False if nobody waits for the answer any more.
+    pub fn answer_call(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        fields: Vec<(String, Value)>,
+        status: i32,
+    ) -> bool {
+        let val = |(field, value): (String, Value)| (field, from_client(value.as_ref()));
+        let fields = fields.into_iter().map(val).collect();
+        let clock = self.db.clock.stamp(now);
+        let Some(served) = &mut self.db.served else {
+            return false;
+        };
+        served.records.set_time(now, clock);
+        let answered = served.records.answer_call(call, fields, status);
+        self.settle(now);
+        answered
+    }
+
+    /// Sets the value of a record as its device would: DISP does not count, and it is processed whatever SCAN says,
+    /// unless `process` is false. An alarm shows beside those of the record until another one is given;
+    /// [`Alarm::NONE`] ends it.
+    ///
+    /// # Errors
+    /// [`PostError`]: no record of a file, or a value that it cannot have.
+    pub fn write_record(
+        &mut self,
+        now: Instant,
+        record: &str,
+        value: Option<&Value>,
+        alarm: Option<Alarm>,
+        process: bool,
+    ) -> Result<(), PostError> {
+        let unknown = || PostError::UnknownPv {
+            name: record.to_owned(),
+        };
+        let key = self.field_of(record).ok_or_else(unknown)?;
+        let clock = self.db.clock.stamp(now);
+        let served = self.db.served.as_mut().ok_or_else(unknown)?;
+        served.records.set_time(now, clock);
+        if let Some(value) = value {
+            let val = from_client(value.as_ref());
+            let written = served.records.write(key.record, key.field, &val);
+            written.map_err(|reason| PostError::NotWritten {
+                name: record.to_owned(),
+                reason,
+            })?;
+        }
+        if let Some(alarm) = alarm {
+            let (stat, sevr) = (alarm.status.0 as u8, alarm.severity.0.min(3) as u8);
+            served.records.force_alarm(key.record, stat, sevr);
+        }
+        if process {
+            served.records.process_now(key.record);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Has a record show an alarm beside its own.
+    pub(crate) fn force_alarm(&mut self, now: Instant, record: u32, alarm: Alarm) {
+        let clock = self.db.clock.stamp(now);
+        if let Some(served) = &mut self.db.served {
+            served.records.set_time(now, clock);
+            let (stat, sevr) = (alarm.status.0 as u8, alarm.severity.0.min(3) as u8);
+            served.records.force_alarm(record, stat, sevr);
+            served.records.process_now(record);
+        }
+        self.settle(now);
     }
 
     /// What a client sees of a field.

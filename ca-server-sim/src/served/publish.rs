@@ -192,6 +192,11 @@ impl Ioc {
             };
             let next = served.telling.take().or_else(|| {
                 let post = served.records.pop_post()?;
+                if let Some(observer) = &mut self.observer
+                    && served.observed.contains(&post.record)
+                {
+                    observer.tell(served, &post);
+                }
                 Some(Publication {
                     post,
                     after: None,

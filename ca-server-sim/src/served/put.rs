@@ -8,7 +8,7 @@ use ca_proto::ids::CircuitId;
 use ca_proto::server::{Put, PutId, PutOutcome, PutTicket, Turn};
 use ca_proto::{EcaStatus, Instant};
 
-use super::value::{array, from_client, is_foreign, native};
+use super::value::{array, from_client, is_foreign, native, to_value};
 use super::{FieldKey, Pending, RTYP, Served};
 use crate::db::Db;
 use crate::process::PutError;
@@ -140,6 +140,13 @@ impl Served {
         };
         self.pending.insert(notify, pending);
         PutOutcome::Pending
+    }
+
+    /// What a field becomes if a client's value is written, as clients see it.
+    pub(crate) fn told(&self, key: FieldKey, value: ValueRef<'_>) -> Result<Value, PutError> {
+        let val = self.client_val(key, value)?;
+        let val = self.records.converted(key.record, key.field, &val)?;
+        Ok(to_value(&val, usize::MAX))
     }
 
     /// What a client sends, as the field takes it.

@@ -42,7 +42,7 @@ pub(super) const fn is_foreign(dbf: Dbf) -> bool {
 }
 
 /// A value as clients see it by default; links and what is no value are empty texts.
-pub(super) fn to_value(val: &Val, most: usize) -> Value {
+pub(crate) fn to_value(val: &Val, most: usize) -> Value {
     match val {
         Val::String(text) => Value::string(text),
         Val::Char(n) => Value::scalar(*n as u8),
@@ -94,7 +94,7 @@ pub(super) fn array(all: &Array, most: usize) -> Value {
 }
 
 /// What a client sends: one element as itself, any other number of them as an array.
-pub(super) fn from_client(value: ValueRef<'_>) -> Val {
+pub(crate) fn from_client(value: ValueRef<'_>) -> Val {
     fn all<T: Element>(value: ValueRef<'_>) -> Vec<T> {
         value.elements().map(Iterator::collect).unwrap_or_default()
     }

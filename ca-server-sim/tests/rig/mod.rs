@@ -153,7 +153,7 @@ impl Client {
         while let Some(queue) = rig.ioc.transmit(self.id) {
             let bytes = queue.to_vec();
             queue.clear();
-            if !self.waiting.is_empty() {
+            if !self.waiting.is_empty() && rig.ioc.is_readable(self.id) {
                 self.pump(rig).unwrap();
             } else if bytes.is_empty() {
                 break;

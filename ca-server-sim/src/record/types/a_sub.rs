@@ -337,7 +337,9 @@ fn init(cx: &mut Cx<'_>) {
         }
     }
     let name = String::from_utf8_lossy(cx.text(INAM)).into_owned();
-    if !name.is_empty() && cx.call(&name).is_none() {
+    let known = name.is_empty() || cx.call(&name).is_some();
+    cx.forget_call();
+    if !known {
         cx.warn_missing("INAM", &name);
         return;
     }
@@ -370,6 +372,12 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
             Flow::Then(NAMED)
         }
         WRITTEN => monitor(cx),
+        ANSWERED => {
+            let status = cx.take_answer();
+            let status = called(cx, Some(status));
+            cx.set(VAL, status);
+            finish(cx, Some(status))
+        }
         NAMED => {
             let named = !cx.any_failed() && find_again(cx);
             if named { read(cx, 0) } else { finish(cx, None) }
@@ -413,6 +421,9 @@ fn read(cx: &mut Cx<'_>, from: u16) -> Flow {
         return Flow::Then(n as u8 + 1);
     }
     let status = if cx.text(SNAM).is_empty() { 0 } else { call(cx) };
+    if cx.answers_later() {
+        return Flow::Idle;
+    }
     cx.set(VAL, status);
     finish(cx, Some(status))
 }
@@ -423,7 +434,12 @@ fn call(cx: &mut Cx<'_>) -> i32 {
         Val::String(name) => String::from_utf8_lossy(&name).into_owned(),
         _ => String::new(),
     };
-    let Some(status) = cx.call(&name) else {
+    let status = cx.call(&name);
+    called(cx, status)
+}
+
+fn called(cx: &mut Cx<'_>, status: Option<i32>) -> i32 {
+    let Some(status) = status else {
         cx.alarm(stat::BAD_SUB, 3);
         return BAD_SUB;
     };

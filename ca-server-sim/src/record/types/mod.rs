@@ -53,8 +53,8 @@ mod prelude {
 
     pub(super) use super::limits::{self, limits};
     pub(super) use crate::process::{
-        Cx, Drive, Got, Input, Output, PutError, Simulation, View, drive, simulation, soft_input,
-        stat,
+        ANSWERED, Cx, Drive, Got, Input, Output, PutError, Simulation, View, drive, simulation,
+        soft_input, stat,
     };
     pub(super) use crate::record::common;
     pub(super) use crate::record::field::{Special::*, *};

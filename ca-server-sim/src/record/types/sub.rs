@@ -122,6 +122,7 @@ fn init(cx: &mut Cx<'_>) {
         cx.warn_missing("INAM", &name);
         return;
     }
+    cx.forget_call();
     if look_up(cx) {
         for field in [MLST, ALST, LALM] {
             cx.copy(VAL, field);
@@ -147,6 +148,10 @@ fn look_up(cx: &mut Cx<'_>) -> bool {
 
 /// Stage n reads the input n; one that cannot be read ends it.
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
+    if stage == ANSWERED {
+        let status = cx.take_answer();
+        return called(cx, Some(status));
+    }
     if stage > 0 && cx.any_failed() {
         return finish(cx);
     }
@@ -159,7 +164,15 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     }
     let name = String::from_utf8_lossy(cx.text(SNAM)).into_owned();
     let known = cx.get(SADR) != Val::None;
-    match known.then(|| cx.call(&name)).flatten() {
+    let status = known.then(|| cx.call(&name)).flatten();
+    if cx.answers_later() {
+        return Flow::Idle;
+    }
+    called(cx, status)
+}
+
+fn called(cx: &mut Cx<'_>, status: Option<i32>) -> Flow {
+    match status {
         None => {
             cx.alarm(stat::BAD_SUB, 3);
         }
