@@ -36,6 +36,8 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<kit::Rows>()?;
     module.add_class::<sim::Ioc>()?;
     module.add_function(wrap_pyfunction!(kit::load_groups, module)?)?;
+    module.add_class::<sim::ModelSteps>()?;
+    module.add_class::<sim::Proxy>()?;
     module.add_function(wrap_pyfunction!(life::prepare_exit, module)?)?;
     module.add_function(wrap_pyfunction!(life::after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(life::generation, module)?)?;

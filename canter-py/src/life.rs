@@ -41,6 +41,15 @@ pub(crate) fn detached<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send)
     output
 }
 
+/// Does something with the GIL, within [`detached`].
+pub(crate) fn attached<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
+    come_back();
+    Python::attach(|py| {
+        RETURNING.fetch_sub(1, Ordering::SeqCst);
+        work(py)
+    })
+}
+
 fn come_back() {
     RETURNING.fetch_add(1, Ordering::SeqCst);
     if EXITING.load(Ordering::SeqCst) && !is_exit_thread() {

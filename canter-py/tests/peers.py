@@ -41,3 +41,40 @@ def compare(theirs, ours, package, face, deviations):
             look(name, their, our)
     stale = [f"{name}: is as there, take it from the list" for name in deviations if name not in used]
     return wrong + stale
+
+
+def introspect_here(theirs, ours, missing):
+    """Public functions of a module that another one has not, or without some of their keywords, but for those that
+    are said to be missing; and those that are said to be and are not."""
+    import inspect
+
+    wrong = []
+    for name in dir(theirs):
+        their = getattr(theirs, name)
+        if name.startswith("_") or not callable(their) or not name[0].isalpha():
+            continue
+        our = getattr(ours, name, None)
+        if our is None:
+            if name not in missing:
+                wrong.append(f"{name}: missing")
+            continue
+        if name in missing:
+            wrong.append(f"{name}: is there, take it from the list")
+            continue
+        try:
+            wanted = inspect.signature(their).parameters.values()
+            have = inspect.signature(our).parameters.values()
+        except (TypeError, ValueError):
+            continue
+        any_keyword = any(one.kind is one.VAR_KEYWORD for one in have)
+        names = {one.name: one for one in have}
+        for one in wanted:
+            if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL):
+                if not any(it.kind is one.kind for it in have):
+                    wrong.append(f"{name}: takes no {one}")
+            elif one.name in names:
+                if names[one.name].default != one.default:
+                    wrong.append(f"{name}: {one.name} is {one.default!r} there, {names[one.name].default!r} here")
+            elif not any_keyword:
+                wrong.append(f"{name}: takes no {one.name}")
+    return wrong
