@@ -23,6 +23,7 @@
 //! ```
 
 pub mod access;
+pub mod autosave;
 pub mod calc;
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
@@ -30,6 +31,7 @@ pub mod driver;
 pub mod load;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod shell;
 pub mod signals;
 pub mod text;
 #[cfg(feature = "toml")]

@@ -41,12 +41,14 @@ pub struct Loader<'f> {
     files: &'f dyn Files,
     pub(super) bounds: Bounds,
     directories: Vec<String>,
+    /// Where names that are not absolute count from; nothing for the current directory.
+    current: String,
     environment: Macros,
     /// By the name at which a file is, or is not.
     known: HashMap<String, Option<u32>>,
     pub(super) dbd: Dbd,
     pub(super) records: Records,
-    pub(super) mistakes: Mistakes,
+    pub(crate) mistakes: Mistakes,
     pub(super) work: usize,
     pub(super) fields: usize,
     pub(super) names: usize,
@@ -76,7 +78,60 @@ pub struct Loaded {
     pub mistakes: Mistakes,
 }
 
+/// A loader between two files, without the files.
+#[derive(Debug, Default)]
+pub(crate) struct Paused {
+    known: HashMap<String, Option<u32>>,
+    dbd: Dbd,
+    pub(crate) records: Records,
+    pub(crate) mistakes: Mistakes,
+    work: usize,
+    fields: usize,
+    names: usize,
+    is_full: bool,
+}
+
 impl<'f> Loader<'f> {
+    /// Goes on where another one was.
+    pub(crate) fn resume(files: &'f dyn Files, paused: Paused) -> Self {
+        Self {
+            known: paused.known,
+            records: paused.records,
+            mistakes: paused.mistakes,
+            work: paused.work,
+            fields: paused.fields,
+            names: paused.names,
+            is_full: paused.is_full,
+            ..Self::with(files, paused.dbd)
+        }
+    }
+
+    /// Ends for now. Files are not read anew when it goes on.
+    pub(crate) fn pause(self) -> Paused {
+        Paused {
+            known: self.known,
+            dbd: self.dbd,
+            records: self.records,
+            mistakes: self.mistakes,
+            work: self.work,
+            fields: self.fields,
+            names: self.names,
+            is_full: self.is_full,
+        }
+    }
+
+    /// Looks for files in no directory but the current one.
+    pub(crate) fn without_directories(mut self) -> Self {
+        self.directories.clear();
+        self
+    }
+
+    /// Names that are not absolute count from this directory.
+    pub(crate) fn current(mut self, directory: &str) -> Self {
+        self.current = directory.to_owned();
+        self
+    }
+
     /// A loader that knows no record types yet.
     pub fn new(files: &'f dyn Files) -> Self {
         Self::with(files, Dbd::new())
@@ -88,6 +143,7 @@ impl<'f> Loader<'f> {
             files,
             bounds: Bounds::default(),
             directories: Vec::new(),
+            current: String::new(),
             environment: Macros::new(),
             known: HashMap::new(),
             dbd,
@@ -221,6 +277,11 @@ impl<'f> Loader<'f> {
             true => vec![name.into()],
             false => path.iter().map(|directory| join(directory, name)).collect(),
         };
+        if !self.current.is_empty() {
+            for place in places.iter_mut().filter(|place| !place.starts_with('/')) {
+                *place = join(&self.current, place);
+            }
+        }
         let parent = from.map(|place| Arc::clone(&self.mistakes.sources.file(place).name));
         let beside = parent.as_deref().and_then(|parent| parent.rsplit_once('/'));
         if let Some((directory, _)) = beside.filter(|_| !name.starts_with('/')) {

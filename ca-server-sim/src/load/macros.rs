@@ -163,6 +163,11 @@ impl Macros {
         self.scope = scope.saturating_sub(1);
     }
 
+    /// Defines what another one has behind what is defined here.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.defined.extend(other.defined.iter().cloned());
+    }
+
     /// The value of a macro as it was defined.
     pub fn raw(&self, name: &[u8]) -> Option<&[u8]> {
         self.find(name).map(|at| &*self.defined[at].raw)

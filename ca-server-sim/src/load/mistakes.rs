@@ -218,6 +218,16 @@ impl fmt::Display for Mistakes {
     }
 }
 
+#[cfg(not(feature = "diagnostics"))]
+impl Mistakes {
+    /// One line for each but the first ones.
+    pub(crate) fn render_since(&self, first: usize, _styled: bool) -> String {
+        let later = self.found.iter().skip(first);
+        let lines = later.map(|one| format!("{}: {}", self.place(one), one.message));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
 #[cfg(feature = "diagnostics")]
 mod render {
     use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -234,11 +244,16 @@ mod render {
         /// The text for people: each with its place, its line, the way that led there, and the remedy; with
         /// colours for a terminal if `styled`. Errors first where there are more than can be shown.
         pub fn render(&self, styled: bool) -> String {
+            self.render_since(0, styled)
+        }
+
+        /// As [`Self::render`], without the first ones.
+        pub(crate) fn render_since(&self, first: usize, styled: bool) -> String {
             let renderer = match styled {
                 true => Renderer::styled(),
                 false => Renderer::plain(),
             };
-            let mut all: Vec<&Mistake> = self.iter().collect();
+            let mut all: Vec<&Mistake> = self.iter().skip(first).collect();
             if all.len() > MAX_SHOWN {
                 all.sort_by_key(|one| one.weight == crate::slip::Weight::Warning);
             }

@@ -41,6 +41,7 @@ pub use bounds::Bounds;
 pub use dbd::Dbd;
 pub use files::{Disk, FileProblem, Files, InMemory};
 pub use lint::lint;
+pub(crate) use loader::Paused;
 pub use loader::{Loaded, Loader};
 pub use macros::{
     Expanded, MAX_DEPTH, MAX_EXPANDED, MAX_STEPS, MacroProblem, MacroProblemKind, MacroReference,

@@ -146,8 +146,8 @@ pub struct Records {
     pub(super) records: Vec<Record>,
     names: HashTable<Id>,
     hasher: DefaultHashBuilder,
-    aliases: HashMap<Box<str>, Id>,
-    infos: HashMap<Id, Infos>,
+    pub(super) aliases: HashMap<Box<str>, Id>,
+    pub(super) infos: HashMap<Id, Infos>,
     pub(super) chain: Chain,
     pub(super) scans: Scans,
     pub(super) timers: BTreeMap<(Instant, u64), (Id, Timer)>,
@@ -179,6 +179,10 @@ pub struct Records {
     pub(super) notes: Vec<InitNote>,
     pub(super) lines: VecDeque<String>,
     pub(super) started: bool,
+    /// What is restored when they start.
+    pub(crate) restores: Vec<crate::autosave::Restore>,
+    /// What was restored, for the log.
+    pub(crate) restored: Vec<String>,
 }
 
 impl Records {
@@ -215,6 +219,8 @@ impl Records {
             notes: Vec::new(),
             lines: VecDeque::new(),
             started: false,
+            restores: Vec::new(),
+            restored: Vec::new(),
         }
     }
 
@@ -473,6 +479,7 @@ impl Records {
             Cx::with(self, id, |cx, support| (support.init)(cx));
             self.record_mut(id).fields.shrink();
         }
+        self.restore_after_init();
         self.started = true;
         for id in self.ids() {
             self.scan_add(id);

@@ -26,7 +26,7 @@ pub(super) enum Timer {
 }
 
 /// Records in the order in which a list is scanned: by PHAS, then by when they came.
-type List = BTreeMap<(i16, u32), Id>;
+pub(super) type List = BTreeMap<(i16, u32), Id>;
 
 /// Which list a record stands in.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -49,9 +49,9 @@ pub(super) struct ScanPass {
 /// The scan lists.
 #[derive(Debug)]
 pub(super) struct Scans {
-    lists: HashMap<Which, List>,
+    pub(super) lists: HashMap<Which, List>,
     /// By number in `menuScan`.
-    periods: Vec<Option<Duration>>,
+    pub(super) periods: Vec<Option<Duration>>,
     due: Vec<Instant>,
     next: u32,
     /// When an event was posted last, by its number, for TSE.

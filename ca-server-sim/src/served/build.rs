@@ -169,7 +169,7 @@ pub fn base_dbd() -> Dbd {
 
 /// A site's menus and break tables, which win over those of Base; the record types of Base, to which it adds
 /// devices; and types of its own.
-fn with_base(site: &Dbd) -> Dbd {
+pub(crate) fn with_base(site: &Dbd) -> Dbd {
     let base = Schema::base();
     let mut dbd = Dbd::new();
     for menu in site.menus() {

@@ -28,11 +28,11 @@ use crate::name::{ChannelName, Modifiers};
 use crate::process::{NotifyId, Records};
 use crate::record::{Array, Dbf};
 
-pub(crate) use build::build;
 pub use build::{RecordFiles, base_dbd, is_record_file};
+pub(crate) use build::{build, with_base};
 pub(crate) use channel::Channel;
 use publish::Publication;
-pub(crate) use value::to_value;
+pub(crate) use value::{from_client, to_value};
 
 /// Instead of a field: the name of the record's type, which each record has as RTYP.
 pub(crate) const RTYP: u16 = u16::MAX - 1;
