@@ -2,13 +2,18 @@
 //! is, the answer is a value or a message, within bounds of time and memory.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::dbr::{EnumStates, NativeType};
 use ca_proto::text::is_plain;
 use ca_proto::{Instant, Timestamp};
+use ca_server_sim::autosave::{Pass, Restore, Save, SaveFile};
 use ca_server_sim::calc::{ARGUMENTS, Expression, Random};
-use ca_server_sim::load::{self, Bounds, InMemory, Loaded, Loader, MAX_EXPANDED, Macros};
+use ca_server_sim::load::{
+    self, Bounds, FileProblem, Files, InMemory, Loaded, Loader, MAX_EXPANDED, Macros,
+};
+use ca_server_sim::shell::{Host, Shell, Start, Started};
 use ca_server_sim::{Ioc, IocBuilder};
 
 use crate::dump;
@@ -38,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     ("db", db, 64 * MIB),
     ("substitutions", substitutions, 64 * MIB),
     ("dbd", dbd, 64 * MIB),
+    ("st_cmd", st_cmd, 64 * MIB),
+    ("sav", sav, 16 * MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];
@@ -311,4 +318,106 @@ fn arguments(data: &[u8]) {
         text::bytes(printable.as_bytes()).as_deref(),
         Ok(text.as_bytes())
     );
+}
+
+/// The host of a shell that has a few files, and no streams.
+struct Nowhere {
+    files: InMemory,
+    ioc: Option<Ioc>,
+    /// Files that may still be read.
+    reads: std::cell::Cell<usize>,
+    said: usize,
+}
+
+impl Host for Nowhere {
+    fn with(&mut self, work: &mut dyn FnMut(&mut Ioc, Instant)) -> bool {
+        self.ioc
+            .as_mut()
+            .map(|ioc| work(ioc, Instant::ZERO))
+            .is_some()
+    }
+
+    fn init(&mut self, start: Start) -> Result<Started, String> {
+        let ioc = start.build(Ioc::builder());
+        let mut ioc = ioc.map_err(|error| error.to_string())?;
+        ioc.start(Instant::ZERO, Timestamp::default(), 5064);
+        self.ioc = Some(ioc);
+        Ok(Started::default())
+    }
+
+    fn out(&mut self, text: &str) {
+        self.said += text.len();
+    }
+
+    fn err(&mut self, text: &str) {
+        self.said += text.len();
+    }
+
+    fn read(&self, name: &str, limit: usize) -> Result<Arc<[u8]>, FileProblem> {
+        let left = self
+            .reads
+            .get()
+            .checked_sub(1)
+            .ok_or(FileProblem::Missing)?;
+        self.reads.set(left);
+        self.files.read(name, limit)
+    }
+
+    fn open(&mut self, _: &str, _: bool) -> std::io::Result<Box<dyn std::io::Write>> {
+        Ok(Box::new(std::io::sink()))
+    }
+}
+
+/// Records of several types, for scripts and save files.
+const RECORDS: &str = "record(ao, \"$(P=x)\") { field(FLNK, \"y\") info(a, \"b\") }\n\
+    record(calc, \"y\") { field(INPA, \"x CP\") field(CALC, \"A+1\") field(SCAN, \"1 second\") }\n\
+    record(waveform, \"w\") { field(NELM, 5) field(FTVL, STRING) }\n\
+    record(mbbo, \"m\") { field(ZRST, a) }\n record(lso, \"l\") {}\n";
+
+/// A script for the shell of an IOC: it ends, and a line behind it is executed.
+fn st_cmd(data: &[u8]) {
+    let mut host = Nowhere {
+        files: InMemory::new(),
+        ioc: None,
+        reads: std::cell::Cell::new(16),
+        said: 0,
+    };
+    host.files.insert("st.cmd", &data[..data.len().min(4096)]);
+    host.files.insert("x.db", RECORDS);
+    host.files.insert("x.req", "x.VAL\nw\n");
+    host.files.insert("x.sav", "x.VAL 1\n<END>\n");
+    let mut shell = Shell::new();
+    shell.script(&mut host, "st.cmd", "");
+    let before = host.said;
+    shell.line(&mut host, "echo x");
+    assert_eq!(host.said, before + 2);
+}
+
+/// A save file: it is taken as a whole or not at all, and what was restored can be saved.
+fn sav(data: &[u8]) {
+    let data = cut(data);
+    let Ok(file) = SaveFile::read("x.sav", data) else {
+        return;
+    };
+    let names: Vec<String> = file
+        .entries
+        .iter()
+        .map(|entry| entry.name.clone())
+        .collect();
+    let mut ioc = Ioc::from_db(RECORDS).expect("records that can be");
+    for pass in [Pass::Before, Pass::After] {
+        let (name, file) = ("x.sav".to_owned(), file.clone());
+        ioc.restore_at_start(Restore { pass, name, file });
+    }
+    ioc.start(Instant::ZERO, Timestamp::default(), 5064);
+    let said = ioc.take_restored();
+    assert!(
+        said.iter().all(|line| line.starts_with("x.sav:")),
+        "{said:?}"
+    );
+    let mut save = Save::default();
+    save.add(&ioc, &names);
+    let text = save.finish("now");
+    // Names of any kind stand in the file, but a line is a line.
+    assert!(SaveFile::read("y.sav", text.as_bytes()).is_ok(), "{text}");
 }

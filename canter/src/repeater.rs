@@ -42,16 +42,31 @@ pub(crate) struct RepeaterArgs {
     detach: bool,
 }
 
-/// The arguments of the process, with the command added when it is called `caRepeater`.
+/// The name of the program of EPICS Base that serves records.
+const SOFT_IOC: &str = "softIoc";
+
+/// The arguments of the process, with the command added when it is called `caRepeater` or `softIoc`.
 pub(crate) fn as_called(
     args: impl IntoIterator<Item = OsString>,
 ) -> impl Iterator<Item = OsString> {
     let mut args = args.into_iter();
     let name = args.next();
     let stem = name.as_deref().and_then(|name| Path::new(name).file_stem());
-    let called = stem.is_some_and(|stem| stem.to_string_lossy().ends_with(REFERENCE_NAME));
-    let command = called.then_some(["repeater", "--detach"]);
-    let command = command.into_iter().flatten().map(OsString::from);
+    let called = |name| stem.is_some_and(|stem| stem.to_string_lossy().ends_with(name));
+    let command: &[&str] = match () {
+        () if called(REFERENCE_NAME) => &["repeater", "--detach"],
+        () if called(SOFT_IOC) => &["ioc", "--soft"],
+        () => &[],
+    };
+    let mut args = args.peekable();
+    let command = match command.is_empty() && args.peek().is_some_and(|first| first == SOFT_IOC) {
+        true => {
+            args.next();
+            &["ioc", "--soft"]
+        }
+        false => command,
+    };
+    let command = command.iter().map(OsString::from).collect::<Vec<_>>();
     name.into_iter().chain(command).chain(args)
 }
 

@@ -69,6 +69,27 @@ pub(super) fn announce(
     console.out.flush()
 }
 
+/// The same in one line, for those who know the rest from softIoc.
+///
+/// # Errors
+/// Those of the output.
+pub(super) fn ready(
+    console: &mut Console<'_>,
+    ioc: &SimIoc,
+    control: Option<SocketAddrV4>,
+) -> io::Result<()> {
+    let count = text::counted(ioc.with(|ioc, _| ioc.pv_count()) as u64, "PV");
+    let (tcp, udp) = (ioc.addr(), ioc.udp_port());
+    let control = control.map_or_else(String::new, |at| format!(", commands on {at}"));
+    writeln!(
+        console.out,
+        "ready: serves {count} on {}, UDP port {udp}, TCP port {}{control}",
+        tcp.ip(),
+        tcp.port()
+    )?;
+    console.out.flush()
+}
+
 /// That the port of the environment, or the usual one, is another server's.
 pub(super) fn other_port(ioc: &SimIoc) -> String {
     let (udp, tcp) = (ioc.udp_port(), ioc.addr().port());

@@ -2,11 +2,16 @@
 
 mod announce;
 pub(crate) mod control;
+mod host;
+mod loads;
 mod notify;
 mod place;
 mod plan;
+mod prompt;
 mod ready;
 mod reload;
+mod saver;
+mod serve;
 
 use std::future::poll_fn;
 use std::io;
@@ -16,8 +21,11 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use ca_server_sim::Ioc;
+use ca_server_sim::autosave::Settings;
+use ca_server_sim::load::{Disk, Files};
 use ca_server_sim::net::SimIoc;
+use ca_server_sim::shell::MAX_SCRIPT;
+use ca_server_sim::{Ioc, IocBuilder};
 use clap::{Args, ValueEnum};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -30,8 +38,13 @@ use crate::options::{block_on, endpoint, seconds};
 use crate::put_log::PutLogArgs;
 use crate::text;
 use control::{Deed, Request};
+use host::Event;
+use loads::{Load, Loads};
+use prompt::Work;
 use ready::Ready;
 use reload::Served;
+use saver::Saver;
+use serve::{Exit, Made, Maker, Session};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -77,15 +90,8 @@ pub(crate) struct IocArgs {
     /// A PV as `NAME=TYPE[:COUNT]:VALUE`, with the escapes of `canter put` (`\\`, `\n`, `\u{b0}`); repeatable
     #[arg(long = "pv", value_name = "PV")]
     pvs: Vec<String>,
-    /// Files of records (.db, .template, .substitutions), and TOML files with PVs
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// A file of records, whatever its name ends in, as for softIoc; repeatable
-    #[arg(short = 'd', long = "db", value_name = "FILE")]
-    db: Vec<PathBuf>,
-    /// Macros for all files of records, `A=1,B=2`; repeatable
-    #[arg(short = 'm', long = "macros", value_name = "MACROS")]
-    macros: Vec<String>,
+    #[command(flatten)]
+    loads: Loads,
     /// Look for files of records in these directories, `a:b`, behind the current one; repeatable [default:
     /// EPICS_DB_INCLUDE_PATH]
     #[arg(short = 'I', long = "include", value_name = "PATH")]
@@ -93,6 +99,24 @@ pub(crate) struct IocArgs {
     /// Read record types, menus and devices of a site from this .dbd file; repeatable
     #[arg(short = 'D', long = "dbd", value_name = "FILE")]
     dbd: Vec<PathBuf>,
+    /// A console with the commands of an IOC shell, on standard input; its end is that of the IOC
+    #[arg(short = 's', long)]
+    shell: bool,
+    /// No console, where it is the default: as `softIoc`
+    #[arg(short = 'S', long)]
+    no_shell: bool,
+    /// Say what is done at the start
+    #[arg(short = 'v', long)]
+    verbose: bool,
+    /// Save the fields that a request file (.req) names, and restore them at the start; repeatable
+    #[arg(long, value_name = "FILE")]
+    autosave: Vec<String>,
+    /// The directory of the save files [default: .]
+    #[arg(long, value_name = "DIR", requires = "autosave")]
+    autosave_dir: Option<String>,
+    /// Seconds between two looks at what has changed
+    #[arg(long, value_name = "S", requires = "autosave", default_value = "30")]
+    autosave_period: u32,
     /// Serve the moving PVs of `canter demo`
     #[arg(long)]
     demo: bool,
@@ -131,9 +155,30 @@ pub(crate) struct IocArgs {
     /// Print nothing but warnings and errors
     #[arg(long)]
     quiet: bool,
+    /// It was called softIoc
+    #[arg(long, hide = true)]
+    soft: bool,
     /// What of the library's log goes to the error stream
     #[arg(long, value_name = "LEVEL", value_enum, default_value = "warn")]
     log_level: LogLevel,
+}
+
+impl IocArgs {
+    /// The script among the files: with softIoc the first one, else the first that is one.
+    fn script(&self) -> Option<&Load> {
+        self.loads.files.iter().find(|load| {
+            self.soft || {
+                let read = Disk.read(&load.path.display().to_string(), MAX_SCRIPT);
+                let content = read.map(|text| String::from_utf8_lossy(&text).into_owned());
+                content.is_ok_and(|content| plan::is_script(&load.path, &content))
+            }
+        })
+    }
+
+    /// Whether lines are read from standard input.
+    const fn is_interactive(&self) -> bool {
+        (self.shell || self.soft) && !self.no_shell
+    }
 }
 
 /// How much of the log is shown.
@@ -153,6 +198,11 @@ enum LogLevel {
 /// PVs that cannot be, files that cannot be read, ports that are taken, or an output that cannot be
 /// written.
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
+    for macros in &args.loads.unused {
+        console.complain(format_args!(
+            "warning: -m {macros}: no file comes behind it, for which it would count"
+        ))?;
+    }
     let mut plan = plan::read(args, console)?;
     if args.check {
         writeln!(console.out, "{}", plan::summary(&plan))?;
@@ -161,55 +211,129 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
     ready::clear(args.ready.as_ref())?;
     log_to_stderr(args.log_level);
     place::warn_of_environment(args, console)?;
+    if args.verbose {
+        serve::verbose(args, console)?;
+    }
     let builder = plan.records.take().unwrap_or_else(Ioc::builder);
     let builder = builder.seed(plan.seed.unwrap_or(args.seed));
     let (builder, put_log) = args.put_log.open(builder, say)?;
-    block_on(async {
-        // Before anybody can know that it runs: without a handler a signal ends the program by itself.
-        let hang_ups = hung_up();
-        let mut interrupted = std::pin::pin!(interrupted());
-        if poll_fn(|cx| Poll::Ready(interrupted.as_mut().poll(cx).is_ready())).await {
-            return Ok(());
-        }
-        let (mut params, config) = place::place(args)?;
-        plan.apply(&mut params);
-        let control = match args.control {
-            Some(address) => Some(place::listen(address).await?),
-            None => None,
-        };
-        let address = control.as_ref().and_then(local);
-        let served = Served::of(&plan);
-        let pvs = plan.pvs.into_iter().map(|pv| (pv.name, pv.spec));
-        let ioc = builder.params(params).pvs(pvs).serve(config).await;
-        let ioc = ioc.map_err(|error| place::refused(args, &error))?;
-        // First, so that nothing is announced that then ends because nobody can be told.
-        let told = ready::tell(args.ready.as_ref(), console, &ioc, address)?;
-        if args.ready != Some(Ready::Json) && !args.quiet {
-            announce::announce(console, args, &ioc, address)?;
-        } else if args.port != Some(0) && ioc.addr().port() != ioc.udp_port() {
-            console.complain(announce::other_port(&ioc))?;
-        }
-        notify::ready(&status(&ioc));
-        let mut server = Server {
-            args,
-            ioc,
-            served,
-            requests: control.map(control::serve),
-            hang_ups,
-        };
-        server.run(console, interrupted).await?;
-        drop(told);
-        notify::stopping();
-        server.ioc.stop().await;
-        refused(console, &server.ioc)?;
-        Ok(())
-    })?;
+    let done = block_on(serve(args, console, (plan, builder)))?;
     // The log ends with the IOC, which held its other end.
     let outcome = put_log.map_or(Ok(Outcome::Ok), |log| log.finish(console))?;
     if !args.quiet {
         console.complain("stopped")?;
     }
+    Ok(outcome.and(done))
+}
+
+async fn serve(
+    args: &IocArgs,
+    console: &mut Console<'_>,
+    (plan, builder): (plan::Plan, IocBuilder),
+) -> Result<Outcome, Stop> {
+    // Before anybody can know that it runs: without a handler a signal ends the program by itself.
+    let hang_ups = hung_up();
+    let mut interrupted = std::pin::pin!(interrupted());
+    if poll_fn(|cx| Poll::Ready(interrupted.as_mut().poll(cx).is_ready())).await {
+        return Ok(Outcome::Ok);
+    }
+    let control = match args.control {
+        Some(address) => Some(place::listen(address).await?),
+        None => None,
+    };
+    let (mut host, events) = serve::host();
+    let shell = serve::shell(args, &mut host)?;
+    let exit = Exit::default();
+    // Without any PV a script, or a person, says what is served.
+    let later = plan.is_empty();
+    let maker = Maker {
+        args,
+        plan,
+        builder,
+        control: control.as_ref().and_then(local),
+        exit: exit.clone(),
+        soft: args.soft,
+    };
+    let work = Work {
+        script: args
+            .script()
+            .map(|load| (load.path.display().to_string(), load.macros.clone())),
+        interactive: args.is_interactive(),
+        verbose: args.verbose,
+    };
+    let uses_shell = work.script.is_some() || work.interactive;
+    let (made, session) = if later {
+        let mut session = Session::start((shell, host), events, None, work)?;
+        match wait_for_init(maker, console, &mut session, interrupted.as_mut()).await? {
+            Ok(made) => (made, Some(session)),
+            Err(outcome) => return Ok(outcome),
+        }
+    } else {
+        let start = serve::start(&shell, &host);
+        let (made, lines) = maker.make(console, start)?;
+        for line in lines {
+            console.complain(line)?;
+        }
+        let session = uses_shell
+            .then(|| Session::start((shell, host), events, Some(made.ioc.clone()), work))
+            .transpose()?;
+        (made, session)
+    };
+    let Made {
+        ioc,
+        served,
+        told,
+        saver,
+    } = made;
+    let mut server = Server {
+        args,
+        ioc,
+        served,
+        requests: control.map(control::serve),
+        hang_ups,
+        session,
+        saver,
+        exit,
+    };
+    let outcome = server.run(console, interrupted).await?;
+    drop(told);
+    notify::stopping();
+    // What it saves are the values at the end.
+    server.saver = None;
+    server.ioc.stop().await;
+    refused(console, &server.ioc)?;
     Ok(outcome)
+}
+
+/// Waits until the shell says `iocInit`, or ends: then how that was.
+async fn wait_for_init(
+    maker: Maker<'_>,
+    console: &mut Console<'_>,
+    session: &mut Session,
+    mut interrupted: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Result<Made, Outcome>, Stop> {
+    loop {
+        tokio::select! {
+            () = &mut interrupted => return Ok(Err(Outcome::Ok)),
+            event = session.next() => match event {
+                Event::Init(start, answer) => {
+                    let (made, lines) = match maker.make(console, *start) {
+                        Ok(made) => made,
+                        Err(stop) => {
+                            let _ = answer.send(Err("it is told at the end".to_owned()));
+                            return Err(stop);
+                        }
+                    };
+                    // Who asked waits.
+                    let _ = answer.send(Ok((made.ioc.clone(), lines)));
+                    return Ok(Ok(made));
+                }
+                Event::Autosave(..) => {}
+                Event::Ended(true) => return Ok(Err(Outcome::Ok)),
+                Event::Ended(false) => return Ok(Err(Outcome::Usage)),
+            },
+        }
+    }
 }
 
 fn local(listener: &tokio::net::TcpListener) -> Option<SocketAddrV4> {
@@ -236,6 +360,9 @@ struct Server<'a> {
     served: Served,
     requests: Option<mpsc::Receiver<Request>>,
     hang_ups: HangUps,
+    session: Option<Session>,
+    saver: Option<Saver>,
+    exit: Exit,
 }
 
 impl Server<'_> {
@@ -244,7 +371,7 @@ impl Server<'_> {
         &mut self,
         console: &mut Console<'_>,
         mut interrupted: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Outcome, Stop> {
         let time = self.args.seconds;
         let time = time.and_then(|s| Duration::try_from_secs_f64(s).ok());
         let mut end = std::pin::pin!(async {
@@ -253,7 +380,11 @@ impl Server<'_> {
                 None => std::future::pending().await,
             }
         });
-        let mut input = std::pin::pin!(stdin_ended(self.args.end_with_stdin));
+        // A console has the input for itself.
+        let reads = self.args.end_with_stdin && !self.args.is_interactive();
+        let mut input = std::pin::pin!(stdin_ended(reads));
+        let exit = self.exit.clone();
+        let mut exits = std::pin::pin!(exit.wait());
         loop {
             let request = async {
                 match &mut self.requests {
@@ -261,10 +392,28 @@ impl Server<'_> {
                     None => std::future::pending().await,
                 }
             };
+            let event = async {
+                match &mut self.session {
+                    Some(session) => session.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = &mut end => return Ok(()),
-                () = &mut interrupted => return Ok(()),
-                () = &mut input => return Ok(()),
+                () = &mut end => return Ok(Outcome::Ok),
+                () = &mut interrupted => return Ok(Outcome::Ok),
+                () = &mut input => return Ok(Outcome::Ok),
+                () = &mut exits => return Ok(match exit.has_failed() {
+                    true => Outcome::PvFailed,
+                    false => Outcome::Ok,
+                }),
+                event = event => match event {
+                    Event::Init(_, answer) => {
+                        // Who asked knows better, unless it is not our shell.
+                        let _ = answer.send(Err("the IOC serves already".to_owned()));
+                    }
+                    Event::Autosave(settings, now) => self.save(console, settings, now)?,
+                    Event::Ended(_) => return Ok(Outcome::Ok),
+                },
                 () = self.hang_ups.next() => {
                     let told = match self.reload(console)? {
                         Ok(what) | Err(what) => what,
@@ -279,11 +428,28 @@ impl Server<'_> {
                     if quit {
                         // The answer is sent by a task of its own.
                         tokio::task::yield_now().await;
-                        return Ok(());
+                        return Ok(Outcome::Ok);
                     }
                 }
             }
         }
+    }
+
+    /// Other sets are saved, or some now.
+    fn save(
+        &mut self,
+        console: &mut Console<'_>,
+        settings: Settings,
+        now: Vec<String>,
+    ) -> io::Result<()> {
+        match &self.saver {
+            None => self.saver = Some(Saver::start(self.ioc.clone(), settings, say)),
+            Some(saver) if !saver.update(settings, now) => {
+                console.complain("autosave is busy; say it again later")?;
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     /// Executes a command; the answer, and whether that was the last.

@@ -19,8 +19,11 @@ use crate::options;
 ///
 /// # Errors
 /// Addresses that are none.
-pub(super) fn place(args: &IocArgs) -> Result<(ServerParams, NetConfig), UsageError> {
-    let env = EnvServer::read(options::variable);
+pub(super) fn place(
+    args: &IocArgs,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<(ServerParams, NetConfig), UsageError> {
+    let env = EnvServer::read(variable);
     if !env.enabled.value {
         return Err(UsageError::new(
             "EPICS_IOC_IGNORE_SERVERS names rsrv, the Channel Access server, as one not to start",

@@ -12,6 +12,7 @@ use ca_server_sim::{
 };
 
 use super::IocArgs;
+use super::loads::Load;
 use crate::console::Console;
 use crate::demo;
 use crate::exit::{Stop, UsageError};
@@ -112,14 +113,20 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
     // Where each name comes from.
     let mut names: HashMap<String, String> = HashMap::new();
     let mut of_records = RecordFiles::new();
-    let macros = args.macros.join(",");
     for path in &args.dbd {
         of_records = of_records.dbd(path.display().to_string());
     }
-    for path in &args.db {
+    for Load { path, macros } in &args.loads.db {
         of_records = of_records.file(path.display().to_string(), macros.as_str());
     }
-    for path in &args.files {
+    if let Some(prefix) = &args.loads.exit {
+        of_records = of_records.text(EXIT_RECORD, format!("IOC={prefix}"));
+    }
+    let script = args.script();
+    for Load { path, macros } in &args.loads.files {
+        if script.is_some_and(|script| script.path == *path) {
+            continue;
+        }
         if is_record_file(path) {
             of_records = of_records.file(path.display().to_string(), macros.as_str());
             continue;
@@ -157,7 +164,8 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
         }
     }
     plan.fields(report);
-    if plan.pvs.is_empty() && plan.record_count == 0 && !report.has_errors() {
+    let later = script.is_some() || args.is_interactive();
+    if plan.pvs.is_empty() && plan.record_count == 0 && !report.has_errors() && !later {
         report.whole.push(UsageError::new(
             "there are no PVs to serve",
             "give --pv NAME=TYPE:VALUE such as --pv my:gap=double:1.5, a .db or TOML file, or --demo",
@@ -166,7 +174,19 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
     plan
 }
 
+/// The record of `-x` (`softIocExit.db`).
+const EXIT_RECORD: &str = "record(sub, \"$(IOC):exit\") {
+    field(DESC, \"Exit subroutine\")
+    field(SNAM, \"exit\")
+}
+";
+
 impl Plan {
+    /// Whether records or PVs are there from the beginning.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pvs.is_empty() && self.record_count == 0
+    }
+
     /// Reads the files of records.
     fn load(
         &mut self,
@@ -380,38 +400,59 @@ fn is_database(content: &str) -> bool {
 /// What a file is that is no TOML, by its name and its first words.
 fn foreign(path: &Path, content: &str) -> Option<(&'static str, &'static str)> {
     const SCRIPT: (&str, &str) = (
-        "a start-up script of an IOC",
-        "name the files that it loads with dbLoadRecords and dbLoadTemplate, as in `canter ioc -m MACROS FILE.db`, or \
-         run the IOC that the script is for",
+        "a second start-up script",
+        "give one; it can read others with `< file` and iocshLoad",
     );
-    let extension = path.extension().and_then(|end| end.to_str());
-    let extension = extension.map(str::to_lowercase);
-    if let Some("cmd" | "iocsh") = extension.as_deref() {
-        return Some(SCRIPT);
-    }
-    if content.starts_with("#!") {
+    if is_script(path, content) {
         return Some(SCRIPT);
     }
     let lines = content.lines().map(str::trim_start);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines.take(100) {
-        let end = line.find(|c: char| !c.is_ascii_alphanumeric());
-        let word = &line[..end.unwrap_or(line.len())];
-        match word {
-            "dbLoadDatabase" | "dbLoadRecords" | "dbLoadTemplate" | "iocInit" | "epicsEnvSet"
-            | "cd" | "dbpf" | "iocshLoad" => return Some(SCRIPT),
-            _ => {}
-        }
         if line.starts_with('{') || line.starts_with('<') || line.starts_with("---") {
             let remedy = "describe the PVs in TOML, see `canter ioc --help`";
             return Some(match line.as_bytes()[0] {
                 b'{' => ("JSON", remedy),
-                b'<' => ("XML, or a line of iocsh that reads another file", remedy),
+                b'<' => ("XML", remedy),
                 _ => ("YAML", remedy),
             });
         }
     }
     None
+}
+
+/// Whether a file is a script for the shell of an IOC, by its name and its lines.
+pub(super) fn is_script(path: &Path, content: &str) -> bool {
+    let extension = path.extension().and_then(|end| end.to_str());
+    let extension = extension.map(str::to_lowercase);
+    if matches!(extension.as_deref(), Some("cmd" | "iocsh")) || content.starts_with("#!") {
+        return true;
+    }
+    if extension.as_deref() == Some("toml") || is_record_file(path) {
+        return false;
+    }
+    let lines = content.lines().map(str::trim_start);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let known = |line: &str| {
+        let end = line.find(|c: char| !c.is_ascii_alphanumeric());
+        let word = &line[..end.unwrap_or(line.len())];
+        let include = line
+            .strip_prefix('<')
+            .is_some_and(|rest| rest.starts_with(' '));
+        include
+            || matches!(
+                word,
+                "dbLoadDatabase"
+                    | "dbLoadRecords"
+                    | "dbLoadTemplate"
+                    | "iocInit"
+                    | "epicsEnvSet"
+                    | "cd"
+                    | "dbpf"
+                    | "iocshLoad"
+            )
+    };
+    lines.take(100).any(known)
 }
 
 /// What `--check` says if nothing is wrong.

@@ -87,17 +87,23 @@ fn lines() -> Vec<Line> {
     lines
 }
 
-/// Files of records that the book shows: blocks that begin with their names.
+/// Files that the book shows: blocks that begin with their names.
 fn files() -> Vec<(String, String)> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/records.md");
-    let text = fs::read_to_string(page).unwrap();
-    let blocks = text.split("```db\n# ").skip(1);
-    let files = blocks.map(|block| {
-        let block = block.split("```").next().unwrap();
-        let (name, text) = block.split_once('\n').unwrap();
-        (name.to_owned(), text.to_owned())
-    });
-    files.collect()
+    let mut files = Vec::new();
+    for page in ["records.md", "console.md"] {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../docs/src")
+            .join(page);
+        let text = fs::read_to_string(page).unwrap();
+        for kind in ["db", "iocsh", "req"] {
+            for block in text.split(&format!("```{kind}\n# ")).skip(1) {
+                let block = block.split("```").next().unwrap();
+                let (name, text) = block.split_once('\n').unwrap();
+                files.push((name.to_owned(), text.to_owned()));
+            }
+        }
+    }
+    files
 }
 
 /// The PVs of the book.
@@ -140,6 +146,7 @@ fn here(text: &str, ioc: &Served) -> String {
         .replace("--seconds 6", "--seconds 0.2")
         .replace("bench --addr-list", "bench --seconds 0.2 --addr-list")
         .replace("canter ioc ", "canter ioc --port 0 ")
+        .replace("canter softIoc ", "canter softIoc --port 0 ")
 }
 
 /// A shell in which the program is found, and the IOC.
@@ -182,6 +189,7 @@ fn every_command_of_the_book_works_as_typed() {
         fs::write(folder.join(name), text).unwrap();
     }
     let ioc = ioc(&folder);
+    fs::write(folder.join("envPaths"), "epicsEnvSet(\"TOP\", \".\")\n").unwrap();
     fs::write(
         folder.join("x.db"),
         "record(ai, \"a\") { field(FLNK, \"elsewhere\") }\n",

@@ -459,20 +459,16 @@ fn a_check_tells_every_mistake_of_every_file_and_serves_nothing() {
 fn a_file_that_is_no_toml_is_called_what_it_is() {
     let dir = Dir::new("ioc-foreign");
     let cases = [
-        (
-            "st.cmd",
-            "dbLoadRecords(\"x.db\")\niocInit\n",
-            "is a start-up script",
-        ),
-        ("start", "#!/usr/bin/softIoc\n", "is a start-up script"),
-        ("y", "< envPaths\ndbLoadRecords x.db\n", "iocsh"),
+        ("start", "#!/usr/bin/softIoc\n", "start has no iocInit"),
+        ("y", "< envPaths\n", "Can't open envPaths"),
         ("x.json", "{\"pv\": {}}\n", "is JSON"),
         ("x.toml", "", "describes nothing"),
     ];
     for (name, content, part) in cases {
         let path = dir.file(name, content);
         let run = Run::of(&command_on(0, &["ioc", &path]).output().unwrap());
-        run.expect(2, "").says(part);
+        run.says(part);
+        assert_eq!(run.code, Some(2), "{run:?}");
     }
     let path = dir.0.join("binary");
     fs::write(&path, b"\x7fELF\0\xff").unwrap();

@@ -20,6 +20,7 @@ mod put;
 mod raw;
 mod ring;
 mod scripted;
+mod shell;
 mod told;
 #[cfg(unix)]
 mod words;
