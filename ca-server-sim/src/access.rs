@@ -1,11 +1,19 @@
 //! Rights by who asks, beside those of the PV itself.
 
+mod guard;
+mod inputs;
+mod refusal;
 pub mod rules;
 
 use std::fmt;
 
 use ca_proto::access::AccessRights;
 use ca_proto::server::Identity;
+
+pub(crate) use guard::{Guard, Question};
+pub use guard::PutAccess;
+pub use inputs::AccessReport;
+pub(crate) use inputs::INPUTS;
 
 type Function = Box<dyn Fn(&str, &Identity) -> AccessRights + Send>;
 

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use ca_proto::access::AccessRights;
+use ca_proto::Instant;
 use ca_proto::config::ServerParams;
 use ca_proto::server::Identity;
 
 use crate::access::AccessRule;
-use crate::error::BuildError;
+use crate::access::rules::AccessSecurity;
+use crate::error::{BuildError, FileErrors};
 use crate::ioc::Ioc;
-use crate::load::Loaded;
+use crate::load::{Disk, Loaded, access_security};
 use crate::process::Function;
 use crate::pv::PvSpec;
 use crate::served::RecordFiles;
@@ -37,6 +39,8 @@ pub struct IocBuilder {
     pub(crate) settings: crate::settings::Settings,
     /// Files of records, which are read when the IOC is built.
     files: RecordFiles,
+    /// A file of access security with its macros.
+    access_file: Option<(String, String)>,
     /// The first thing that was wrong.
     error: Option<BuildError>,
 }
@@ -49,6 +53,7 @@ impl IocBuilder {
             #[cfg(feature = "toml")]
             settings: Default::default(),
             files: RecordFiles::new(),
+            access_file: None,
             error: None,
         }
     }
@@ -196,6 +201,22 @@ impl IocBuilder {
         self
     }
 
+    /// Lets the rules of an `.acf` file hold ([`Ioc::set_access_security`]): who may do what with which PVs.
+    #[must_use]
+    pub fn access_security(mut self, rules: AccessSecurity) -> Self {
+        self.ioc.set_access_security(Instant::ZERO, rules);
+        self
+    }
+
+    /// Reads the rules from an `.acf` file when the IOC is built, with macros written as `A=1,B=2`. Warnings about it
+    /// are logged then; who wants to see them reads it with
+    /// [`load::access_security`](crate::load::access_security).
+    #[must_use]
+    pub fn access_file(mut self, path: impl AsRef<Path>, macros: impl Into<String>) -> Self {
+        self.access_file = Some((path.as_ref().display().to_string(), macros.into()));
+        self
+    }
+
     /// The IOC, not yet [started](Ioc::start).
     ///
     /// # Errors
@@ -204,6 +225,18 @@ impl IocBuilder {
         if !self.files.is_empty() {
             let files = std::mem::take(&mut self.files);
             self = self.records(files.load());
+        }
+        if let Some((path, macros)) = self.access_file.take() {
+            let (rules, mistakes) = access_security(&Disk, &path, &macros);
+            if mistakes.has_errors() {
+                let wrong = FileErrors(std::sync::Arc::new(mistakes));
+                self.error.get_or_insert(BuildError::Files(wrong));
+            } else {
+                if !mistakes.is_empty() {
+                    tracing::warn!("{}", mistakes.to_string().trim_end());
+                }
+                self = self.access_security(rules);
+            }
         }
         #[cfg_attr(not(feature = "toml"), expect(unused_mut))]
         let mut params = self.params;

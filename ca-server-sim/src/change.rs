@@ -20,6 +20,7 @@ impl Record {
         let given = self.snapshot.meta.limits;
         let undefined = |limit: Range| limit.lower.is_nan() && limit.upper.is_nan();
         let plain = spec.description.is_empty()
+            && spec.group.is_empty()
             && undefined(given.alarm)
             && undefined(given.warning)
             && spec.severities == Default::default()
@@ -35,6 +36,7 @@ impl Record {
         }
         let extra = self.extra_mut();
         extra.description = spec.description.into_bytes().into();
+        extra.group = spec.group.into();
         extra.limits = AlarmLimits::new(&given);
         extra.severities = spec.severities;
         extra.hysteresis = spec.hysteresis;

@@ -76,7 +76,8 @@ impl PvSpec {
 
     fn check_texts(&self, faults: &mut Vec<Fault>) {
         let desc = crate::fault::text("description", "the description", &self.description, 40);
-        faults.extend(desc);
+        let group = crate::fault::text("access_group", "the access group", &self.group, 28);
+        faults.extend(desc.into_iter().chain(group));
         let native = self.native();
         let numeric = !matches!(native, NativeType::String | NativeType::Enum);
         if !numeric && !self.meta.units.as_bytes().is_empty() {

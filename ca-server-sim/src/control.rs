@@ -385,6 +385,7 @@ impl Ioc {
             return Err(BuildError::BadPeriod { name, period });
         }
         let pv = self.db.add(name, spec)?;
+        self.inputs_stale();
         if let Some((signal, period)) = signal {
             let rng = Pcg32::new(self.seed ^ fnv1a(name.as_bytes()));
             self.follow(now, period, Member { pv, signal, rng });
@@ -404,6 +405,7 @@ impl Ioc {
         };
         let open = self.db.record(handle).is_some_and(|record| record.open > 0);
         let removed = self.db.remove(handle);
+        self.inputs_stale();
         if open {
             self.look_again(now);
         }

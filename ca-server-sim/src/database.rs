@@ -13,6 +13,7 @@ use ca_proto::server::{
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 
+use crate::access::Guard;
 use crate::db::{Db, Node, PvHandle};
 use crate::field::Field;
 use crate::name::Modifiers;
@@ -121,6 +122,9 @@ impl Database for Db {
             if let Some(rule) = &self.access {
                 rights = rule.rights(name, who);
             }
+            if let Some(allowed) = self.ask_guard(pv, who, Guard::rights) {
+                rights = both(rights, allowed);
+            }
             return match served.is_writable(key) {
                 true => rights,
                 false => both(rights, AccessRights::READ),
@@ -132,6 +136,9 @@ impl Database for Db {
         let mut rights = record.rights;
         if let Some(rule) = &self.access {
             rights = both(rights, rule.rights(&record.name, who));
+        }
+        if let Some(allowed) = self.ask_guard(pv, who, Guard::rights) {
+            rights = both(rights, allowed);
         }
         match view {
             Some(view) if !view.field.is_writable() => both(rights, AccessRights::READ),
@@ -211,6 +218,9 @@ impl Database for Db {
     }
 
     fn put_refused(&mut self, now: Instant, put: RefusedPut<'_>) {
+        if put.status == EcaStatus::NOWTACCESS {
+            self.note_refused(now, put.pv, put.who);
+        }
         self.log_refused(now, &put);
     }
 

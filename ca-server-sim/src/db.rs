@@ -11,7 +11,7 @@ use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant, Timestamp};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::access::AccessRule;
+use crate::access::{AccessRule, Guard};
 use crate::error::BuildError;
 use crate::field::Field;
 use crate::name::{ChannelName, Dotted, Modifiers};
@@ -55,6 +55,7 @@ pub(crate) struct Db {
     pub served: Option<Box<Served>>,
     pub clock: Clock,
     pub access: Option<AccessRule>,
+    pub guard: Option<Box<Guard>>,
     pub put_log: Option<PutLog>,
     /// Whether puts are refused now.
     pub put_stop: Option<PutStop>,
@@ -190,6 +191,7 @@ impl Db {
             || !self.completed.is_empty()
             || !self.next_puts.is_empty()
             || self.has_dropped()
+            || self.guard.as_ref().is_some_and(|guard| !guard.lines.is_empty())
             || self.served.as_ref().is_some_and(|served| served.has_news())
     }
 

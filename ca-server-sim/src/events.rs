@@ -107,6 +107,7 @@ impl Ioc {
     /// Whether [`work`](Self::work) is left.
     pub fn has_work(&self) -> bool {
         !self.backlog.is_empty()
+            || self.has_access_work()
             || !self.unsettled.is_empty()
             || !self.closing.is_empty()
             || self.looking.is_some()
@@ -167,6 +168,7 @@ impl Ioc {
             self.run_records(now, turn, true);
             self.db.tell_dropped(now);
             self.complete(now, turn);
+            self.settle_access(turn);
             self.db.begin_next(now, turn);
             if !self.db.has_news() || turn.is_over() {
                 break;

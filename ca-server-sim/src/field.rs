@@ -167,6 +167,14 @@ impl Field {
         }
     }
 
+    /// Access security level (`asl` of the record types of EPICS Base): 0 for what operators write, 1 for the rest.
+    pub(crate) const fn access_level(self) -> i32 {
+        match self {
+            Self::Val => 0,
+            _ => 1,
+        }
+    }
+
     /// Type of the field's value.
     pub(crate) const fn native(self, record: &Record) -> NativeType {
         match self {

@@ -96,6 +96,9 @@ pub struct Ioc {
     pub(crate) limits: MetLimits,
     /// The circuit whose put has set the chain in motion that is being processed.
     pub(crate) wrote: Option<CircuitId>,
+    /// Inputs of access security that were posted, and those whose values are to be read.
+    pub(crate) heard_inputs: Vec<u32>,
+    pub(crate) told_inputs: Vec<u32>,
     /// What is odd about the files that records are from.
     pub(crate) remarks: Option<Box<crate::load::Mistakes>>,
     /// Who is told of values of records.
@@ -185,6 +188,8 @@ impl Ioc {
             last: Instant::ZERO,
             limits: MetLimits::default(),
             wrote: None,
+            heard_inputs: Vec::new(),
+            told_inputs: Vec::new(),
             remarks: None,
             observer: None,
             functions: Vec::new(),
@@ -240,6 +245,8 @@ impl Ioc {
             self.db.process(now, handle, None, Alarm::NONE);
         }
         self.start_records(now);
+        self.inputs_stale();
+        self.settle(now);
     }
 
     /// Ends all circuits, the search and the beacons, as when the process is killed: nothing more is

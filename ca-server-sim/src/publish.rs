@@ -8,6 +8,7 @@ use ca_proto::ids::{CircuitId, Slots};
 use ca_proto::server::{Subscriber, Turn, Update};
 use ca_proto::wire::message::EventMask;
 
+use crate::access::INPUTS;
 use crate::db::{Db, Node, PvHandle, ViewKey};
 use crate::field::Field;
 use crate::ioc::{Connection, Ioc};
@@ -241,6 +242,7 @@ impl Ioc {
             circuits: &mut self.circuits,
             woken: &mut self.woken,
             pressed: &mut self.pressed,
+            heard: &mut self.heard_inputs,
             db: &self.db,
             update: Update::new(&record.snapshot),
             mask: post.mask,
@@ -314,6 +316,7 @@ impl Ioc {
             circuits: &mut self.circuits,
             woken: &mut self.woken,
             pressed: &mut self.pressed,
+            heard: &mut self.heard_inputs,
             db: &self.db,
             update,
             mask: publication.post.mask,
@@ -334,6 +337,8 @@ pub(crate) struct Audience<'a> {
     pub circuits: &'a mut Slots<CircuitId, Connection>,
     pub woken: &'a mut VecDeque<CircuitId>,
     pub pressed: &'a mut bool,
+    /// Inputs of access security that are told.
+    pub heard: &'a mut Vec<u32>,
     pub db: &'a Db,
     pub update: Update,
     pub mask: EventMask,
@@ -346,7 +351,10 @@ impl Audience<'_> {
             return 0;
         }
         let Some(connection) = self.circuits.get_mut(who.circuit) else {
-            return 0;
+            if who.circuit == INPUTS {
+                self.heard.push(who.key.0);
+            }
+            return 1;
         };
         let circuit = &mut connection.circuit;
         circuit.post_through(who.key, self.update, self.db);

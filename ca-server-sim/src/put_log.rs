@@ -11,6 +11,7 @@ use ca_proto::dbr::{Snapshot, Value, ValueRef};
 use ca_proto::server::{Database as _, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut};
 use ca_proto::{EcaStatus, Instant, Timestamp};
 
+use crate::access::{Guard, PutAccess, Question};
 use crate::builder::IocBuilder;
 use crate::db::{Db, PvHandle};
 use crate::field::Field;
@@ -56,6 +57,9 @@ pub struct PutReport<'a> {
     pub outcome: PutOutcome,
     /// For a later report of a put: when it was told first.
     pub begun: Option<Instant>,
+    /// What access security said of it when it came: by which rule, and whether that one asks for writes to be told
+    /// (`TRAPWRITE`). `None` in an IOC without rules.
+    pub access: Option<&'a PutAccess>,
 }
 
 type Function = Box<dyn FnMut(&PutReport<'_>) + Send>;
@@ -86,6 +90,7 @@ struct Begun {
     field: Box<str>,
     who: Arc<Identity>,
     sent: Option<Value>,
+    access: Option<Box<PutAccess>>,
     /// Before and after, once it was carried out.
     states: Option<(Snapshot, Snapshot)>,
 }
@@ -134,6 +139,7 @@ impl PutLog {
             carried_out: put.states.is_some(),
             outcome,
             begun,
+            access: put.access.as_deref(),
         });
     }
 }
@@ -231,6 +237,11 @@ impl Db {
         Some((&record.name, field.name(record.kind).into()))
     }
 
+    fn access_of(&self, pv: PvId, who: &Identity) -> Option<Box<PutAccess>> {
+        let ask = |guard: &Guard, question: Question<'_>| Box::new(guard.of_put(question));
+        self.ask_guard(pv, who, ask)
+    }
+
     /// Whether a put that is pending was written.
     fn has_begun(&self, put: &Put<'_>) -> bool {
         if let Some((served, _)) = self.field(put.pv) {
@@ -279,6 +290,7 @@ impl Db {
         let outcome = carry_out(self);
         let after = self.state(put.pv).into_owned();
         let stamp = self.clock.stamp(now);
+        let access = self.access_of(put.pv, put.who);
         if let Some((name, field)) = self.named(put.pv) {
             let carried_out = match outcome {
                 PutOutcome::Done(status) => status.is_success(),
@@ -299,6 +311,7 @@ impl Db {
                 carried_out,
                 outcome,
                 begun: None,
+                access: access.as_deref(),
             });
             if let (PutOutcome::Pending, Some(ticket)) = (outcome, put.notify) {
                 let begun = Begun {
@@ -309,6 +322,7 @@ impl Db {
                     field: (&*field).into(),
                     who: Arc::clone(put.who),
                     sent: kept_put(Some(put.value)),
+                    access,
                     states: carried_out.then(|| (kept(&before), kept(&after))),
                 };
                 log.begun.insert(ticket, begun);
@@ -357,6 +371,7 @@ impl Db {
         };
         let stamp = self.clock.stamp(now);
         let state = self.state(put.pv);
+        let access = self.access_of(put.pv, put.who);
         if let Some((name, field)) = self.named(put.pv) {
             let id = log.next_id();
             log.tell(&PutReport {
@@ -373,6 +388,7 @@ impl Db {
                 carried_out: false,
                 outcome: PutOutcome::Done(put.status),
                 begun: None,
+                access: access.as_deref(),
             });
         }
         drop(state);
@@ -393,6 +409,7 @@ impl Db {
                 field: (&*field).into(),
                 who: Arc::clone(put.who),
                 sent: kept_put(put.value),
+                access: self.access_of(put.pv, put.who),
                 states: None,
             };
             log.dropped.push(begun);

@@ -54,6 +54,7 @@ pub struct PvSpec {
     pub(crate) rights: AccessRights,
     pub(crate) undefined: bool,
     pub(crate) description: String,
+    pub(crate) group: String,
     pub(crate) severities: LimitSeverities,
     pub(crate) hysteresis: f64,
     pub(crate) value_deadband: f64,
@@ -78,6 +79,7 @@ impl PvSpec {
             rights: AccessRights::ALL,
             undefined: false,
             description: String::new(),
+            group: String::new(),
             severities: LimitSeverities::default(),
             hysteresis: 0.0,
             value_deadband: 0.0,
@@ -277,6 +279,14 @@ impl PvSpec {
     #[must_use]
     pub fn description(mut self, text: impl Into<String>) -> Self {
         self.description = text.into();
+        self
+    }
+
+    /// Access security group (ASG) in an IOC with rules
+    /// ([`Ioc::set_access_security`](crate::Ioc::set_access_security)); DEFAULT without this.
+    #[must_use]
+    pub fn access_group(mut self, group: impl Into<String>) -> Self {
+        self.group = group.into();
         self
     }
 

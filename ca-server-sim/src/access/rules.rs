@@ -109,9 +109,17 @@ pub struct AccessSecurity {
     pub(crate) users: HashMap<Box<str>, HashSet<Box<str>>>,
     pub(crate) hosts: HashMap<Box<str>, HashSet<Box<str>>>,
     pub(crate) groups: HashMap<Box<str>, Group>,
+    /// Hosts are known by their addresses.
+    pub(crate) by_address: bool,
 }
 
 impl AccessSecurity {
+    /// Whether clients are known by the addresses that they come from
+    /// ([`resolve_hosts`](Self::resolve_hosts)), and not by the names that they say.
+    pub const fn is_by_address(&self) -> bool {
+        self.by_address
+    }
+
     /// The group of this name; the one called `DEFAULT` for a name that the file does not have.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups
@@ -127,6 +135,7 @@ impl AccessSecurity {
     /// Replaces the names of hosts by their addresses, for clients whose hosts are known by address (`asCheckClientIP`
     /// of EPICS Base); names without an address match nobody.
     pub fn resolve_hosts(&mut self, resolve: impl Fn(&str) -> Option<Ipv4Addr>) {
+        self.by_address = true;
         for hosts in self.hosts.values_mut() {
             let addresses = hosts.drain().map(|host| match resolve(&host) {
                 Some(address) => address.to_string().into(),
@@ -145,43 +154,67 @@ impl AccessSecurity {
         client: Client<'_>,
         inputs: &Inputs,
     ) -> Decision<'_> {
-        let mut decision = Decision::default();
         let Some(group) = self.group(group) else {
-            return decision;
+            return Decision::default();
         };
+        let decided = self.decide_in(group, level, client, |_, rule| rule.counts(inputs));
+        decided.map_or_else(Decision::default, |at| group.rules[at].decision())
+    }
+
+    /// The rule of a group that decides, given which of them count at present.
+    pub(crate) fn decide_in(
+        &self,
+        group: &Group,
+        level: i32,
+        client: Client<'_>,
+        counts: impl Fn(usize, &Rule) -> bool,
+    ) -> Option<usize> {
         let host = client.host.to_lowercase();
-        for rule in &group.rules {
-            if decision.access == Access::Write {
+        let (mut access, mut decided) = (Access::None, None);
+        for (at, rule) in group.rules.iter().enumerate() {
+            if access == Access::Write {
                 break;
             }
-            if decision.access >= rule.access || level > rule.level || rule.is_ignored {
-                continue;
-            }
-            let within = |all: &HashMap<Box<str>, HashSet<Box<str>>>,
-                          names: &[Box<str>],
-                          who: &str| {
-                let has = |name: &str| all.get(name).is_some_and(|members| members.contains(who));
-                names.is_empty() || names.iter().any(|name| has(name))
-            };
-            if within(&self.users, &rule.users, client.user)
-                && within(&self.hosts, &rule.hosts, &host)
-                && rule.counts(inputs)
+            if access < rule.access
+                && level <= rule.level
+                && !rule.is_ignored
+                && self.is_for_user(rule, client.user)
+                && self.is_for_host(rule, &host)
+                && counts(at, rule)
             {
-                decision = Decision {
-                    access: rule.access,
-                    traps_writes: rule.traps_writes,
-                    rule: Some(rule),
-                };
+                (access, decided) = (rule.access, Some(at));
             }
         }
-        decision
+        decided
+    }
+
+    pub(crate) fn is_for_user(&self, rule: &Rule, user: &str) -> bool {
+        is_within(&self.users, &rule.users, user)
+    }
+
+    /// The host is in lower case.
+    pub(crate) fn is_for_host(&self, rule: &Rule, host: &str) -> bool {
+        is_within(&self.hosts, &rule.hosts, host)
     }
 }
 
+fn is_within(all: &HashMap<Box<str>, HashSet<Box<str>>>, names: &[Box<str>], who: &str) -> bool {
+    let has = |name: &str| all.get(name).is_some_and(|members| members.contains(who));
+    names.is_empty() || names.iter().any(|name| has(name))
+}
+
 impl Rule {
+    pub(crate) const fn decision(&self) -> Decision<'_> {
+        Decision {
+            access: self.access,
+            traps_writes: self.traps_writes,
+            rule: Some(self),
+        }
+    }
+
     /// Whether its condition is 1, give or take 0.01, and all that it reads has a value. One that reads nothing is
     /// never looked at by the reference, which waits for a change of what it reads.
-    fn counts(&self, inputs: &Inputs) -> bool {
+    pub(crate) fn counts(&self, inputs: &Inputs) -> bool {
         let Some(condition) = &self.condition else {
             return true;
         };

@@ -250,6 +250,7 @@ impl Record {
         let extra = self.extra.as_deref().map(|extra| {
             Box::new(Extra {
                 description: extra.description.clone(),
+                group: extra.group.clone(),
                 units: extra.units.clone(),
                 state_severities: extra.state_severities.clone(),
                 hooks: Vec::new(),
@@ -279,6 +280,8 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Extra {
     pub description: Box<[u8]>,
+    /// Access security group; empty for DEFAULT.
+    pub group: Box<str>,
     /// EGU in full if it is longer than what is sent with values.
     pub units: Box<[u8]>,
     /// HIHI and the others.
@@ -316,6 +319,7 @@ impl Default for Extra {
     fn default() -> Self {
         Self {
             description: Box::default(),
+            group: Box::default(),
             units: Box::default(),
             limits: AlarmLimits::default(),
             severities: LimitSeverities::default(),

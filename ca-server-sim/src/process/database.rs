@@ -616,6 +616,11 @@ impl Records {
         std::mem::take(&mut self.regrouped)
     }
 
+    /// Whether there are such records.
+    pub fn has_regrouped(&self) -> bool {
+        !self.regrouped.is_empty()
+    }
+
     /// Lines for the log: traces (TPRO), device support `stdio`.
     pub fn take_lines(&mut self) -> impl Iterator<Item = String> + '_ {
         self.lines.drain(..)

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ca_proto::dbr::{Metadata, Value};
-use ca_proto::server::{Charge, PutTicket};
+use ca_proto::server::{Charge, Identity, PutTicket, PvId};
 use hashbrown::HashMap;
 
 use crate::db::PvHandle;
@@ -49,8 +49,21 @@ pub(crate) struct FieldKey {
 #[derive(Debug)]
 pub(crate) struct Pending {
     ticket: PutTicket,
+    /// Who put it, and to what.
+    pv: PvId,
+    who: Arc<Identity>,
     /// Pays for a value that waits.
     _charge: Option<Charge>,
+}
+
+/// A put whose rights are asked for again.
+pub(crate) enum Recheck {
+    /// There are no more.
+    Done,
+    /// One that does not wait.
+    Other,
+    /// One that waits.
+    Waits(PutTicket, PvId, Arc<Identity>),
 }
 
 /// The records of an IOC with what its clients have of them.
@@ -75,6 +88,8 @@ pub(crate) struct Served {
     pub wrote: bool,
     /// Records whose values the program is told.
     pub observed: BTreeSet<u32>,
+    /// The put whose rights were asked for again last, if that is under way.
+    recheck: Option<Option<PutTicket>>,
 }
 
 impl Served {
@@ -94,6 +109,7 @@ impl Served {
             }),
             wrote: false,
             observed: BTreeSet::new(),
+            recheck: None,
         }
     }
 
@@ -150,17 +166,20 @@ impl Served {
 
     /// Whether there is something to tell, or a chain to finish, before others go on.
     pub(crate) fn has_news(&self) -> bool {
-        self.is_telling() || self.records.is_in_chain() || self.records.has_completions()
+        self.is_telling()
+            || self.records.is_in_chain()
+            || self.records.has_completions()
+            || self.records.has_regrouped()
     }
 
     /// Whether something is left to be done.
     pub(crate) fn has_work(&self) -> bool {
-        self.has_news() || self.records.has_work()
+        self.has_news() || self.is_rechecking() || self.records.has_work()
     }
 
     /// Whether puts wait: for a chain to end, and for what was posted to be told.
     pub(crate) fn is_occupied(&self) -> bool {
-        self.is_telling() || self.records.is_in_chain()
+        self.is_telling() || self.records.is_in_chain() || self.is_rechecking()
     }
 
     fn is_telling(&self) -> bool {

@@ -137,7 +137,7 @@ impl Ioc {
     /// Processes records and tells what they post, until the turn is over; only what was begun if
     /// `only_chain`.
     pub(crate) fn run_records(&mut self, now: Instant, turn: &mut Turn, only_chain: bool) {
-        if self.db.served.is_none() {
+        if self.db.served.is_none() || !self.recheck_puts(turn) {
             return;
         }
         let clock = self.db.clock.stamp(now);
@@ -245,6 +245,7 @@ impl Ioc {
                     circuits: &mut self.circuits,
                     woken: &mut self.woken,
                     pressed: &mut self.pressed,
+                    heard: &mut self.heard_inputs,
                     db: &self.db,
                     update,
                     mask,

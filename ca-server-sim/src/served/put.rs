@@ -1,5 +1,6 @@
 //! Puts by clients to fields of records.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ca_proto::dbr::convert::PutValue;
@@ -9,7 +10,7 @@ use ca_proto::server::{Put, PutId, PutOutcome, PutTicket, Turn};
 use ca_proto::{EcaStatus, Instant};
 
 use super::value::{array, from_client, is_foreign, native, to_value};
-use super::{FieldKey, Pending, RTYP, Served};
+use super::{FieldKey, Pending, RTYP, Recheck, Served};
 use crate::db::Db;
 use crate::process::PutError;
 use crate::record::{Array, Conversion, Dbf, Val};
@@ -103,7 +104,36 @@ impl Db {
 }
 
 impl Served {
-    fn give_up(&mut self, ticket: PutTicket) {
+    /// Has the rights of puts that wait asked for again, before anything else is processed.
+    pub(crate) const fn recheck_all(&mut self) {
+        self.recheck = Some(None);
+    }
+
+    /// Whether that is under way.
+    pub(crate) const fn is_rechecking(&self) -> bool {
+        self.recheck.is_some()
+    }
+
+    /// The next put whose rights are to be asked for again.
+    pub(crate) fn next_recheck(&mut self) -> Recheck {
+        let Some(after) = self.recheck else {
+            return Recheck::Done;
+        };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let Some((&ticket, &id)) = self.tickets.range((from, Bound::Unbounded)).next() else {
+            self.recheck = None;
+            return Recheck::Done;
+        };
+        self.recheck = Some(Some(ticket));
+        match self.pending.get(&id) {
+            Some(pending) if self.records.is_queued(id) => {
+                Recheck::Waits(ticket, pending.pv, Arc::clone(&pending.who))
+            }
+            _ => Recheck::Other,
+        }
+    }
+
+    pub(crate) fn give_up(&mut self, ticket: PutTicket) {
         if let Some(id) = self.tickets.remove(&ticket) {
             self.pending.remove(&id);
             self.records.cancel_notify(id);
@@ -136,6 +166,8 @@ impl Served {
         self.tickets.insert(ticket, notify);
         let pending = Pending {
             ticket,
+            pv: put.pv,
+            who: Arc::clone(put.who),
             _charge: charge,
         };
         self.pending.insert(notify, pending);

@@ -146,6 +146,12 @@ pub(super) const PV: &[Key] = &[
     ),
     key("description", "text", "empty", "DESC: at most 40 bytes"),
     key(
+        "access_group",
+        "text",
+        "`DEFAULT`",
+        "group of `--acf`: at most 28 bytes, as ASG of a record",
+    ),
+    key(
         "record_type",
         "text",
         "one that fits",

@@ -85,6 +85,10 @@ fn described(found: &mut Diagnostics, table: &Table<'_>, mut spec: PvSpec) -> Pv
                 Some(text) => spec.description(text),
                 None => spec,
             },
+            "access_group" => match entry.text(found) {
+                Some(group) => spec.access_group(group),
+                None => spec,
+            },
             "precision" => match entry.integer(found, 0, i16::MAX.into()) {
                 Some(digits) => spec.precision(digits as i16),
                 None => spec,

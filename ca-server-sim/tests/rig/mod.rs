@@ -75,6 +75,22 @@ impl Rig {
         self.client_from(Ipv4Addr::LOCALHOST)
     }
 
+    /// A circuit of a client that says these names.
+    pub(crate) fn client_named(&mut self, user: &str, host: &str) -> Client {
+        let mut client = self.client();
+        for request in [
+            tcp::Request::ClientName {
+                name: Text::new(user.as_bytes()),
+            },
+            tcp::Request::HostName {
+                name: Text::new(host.as_bytes()),
+            },
+        ] {
+            assert!(client.ask(self, &request).is_empty());
+        }
+        client
+    }
+
     pub(crate) fn client_of_version(&mut self, host: Ipv4Addr, minor: u16) -> Client {
         let id = self.ioc.accept(self.now, SocketAddrV4::new(host, 4000));
         let id = id.unwrap();

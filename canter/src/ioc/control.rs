@@ -27,6 +27,9 @@ alarm PV SEVERITY [STATUS]
               raise an alarm; NO_ALARM ends it; SOFT unless a status is given
 rights PV RIGHTS
               none, read, write or read-write for clients from now on
+access PV USER HOST
+              what the rules of --acf let a client do, by which rule, and why not more; HOST is an
+              address with --acf-by-address
 complete PV [STATUS]
               answer the write with completion that the PV is busy with; ECA_NORMAL, or ECA_PUTFAIL
 stats         circuits, channels, subscriptions, and the limits that were met
@@ -142,6 +145,7 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
         ["alarm", pv, severity] => alarm(ioc, pv, severity, None),
         ["alarm", pv, severity, status] => alarm(ioc, pv, severity, Some(status)),
         ["rights", pv, rights] => set_rights(ioc, pv, rights),
+        ["access", pv, user, host] => access(ioc, pv, user, host),
         ["complete", pv] => complete(ioc, pv, "ECA_NORMAL"),
         ["complete", pv, status] => complete(ioc, pv, status),
         ["stats"] => Ok(stats(ioc)),
@@ -181,6 +185,37 @@ fn read(ioc: &SimIoc, pv: &str) -> Result<String, String> {
     let sample = Sample::from_snapshot(snapshot);
     let sample = JsonSample::new(&sample, is_array, false);
     serde_json::to_string(&Line { pv, sample }).map_err(|error| error.to_string())
+}
+
+/// What the rules say of a client.
+#[derive(Serialize)]
+struct AccessLine<'a> {
+    pv: &'a str,
+    access: &'static str,
+    group: &'a str,
+    level: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    trapwrite: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    why_not: &'a str,
+}
+
+fn access(ioc: &SimIoc, pv: &str, user: &str, host: &str) -> Done {
+    let report = ioc.with(|ioc, _| ioc.access(pv, user, host)).map_err(unknown)?;
+    let report = report.ok_or("there are no rules; start it with --acf FILE")?;
+    let decided = &report.decided;
+    let line = AccessLine {
+        pv,
+        access: report.access.name(),
+        group: &decided.group,
+        level: decided.level,
+        rule: decided.rule.as_ref().map(ToString::to_string),
+        trapwrite: decided.traps_writes,
+        why_not: &report.why_not,
+    };
+    let line = serde_json::to_string(&line).map_err(|error| error.to_string())?;
+    Ok(vec![line])
 }
 
 fn unknown(error: ca_server_sim::PostError) -> String {

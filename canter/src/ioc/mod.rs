@@ -79,11 +79,12 @@ and may have limits against hostile clients, like --limit NAME=VALUE:
   version_timeout = 10   # seconds; the book has the list, `Configuration`
 
 What does not fit is refused, all mistakes at once; --check looks and does nothing else. SIGHUP reads
-the files anew: PVs whose description is the same keep their values and clients, and with a mistake
+the files anew, --acf too: PVs whose description is the same keep their values and clients, and with a mistake
 in a file everything stays as it was. Records stay as they are until the IOC is started anew.
 
 Commands come from connections to --control: read PV…, list [PATTERN], post PV VALUE…, alarm PV
-SEVERITY [STATUS], rights PV RIGHTS, complete PV, stats, stop, start, reload, help, quit.
+SEVERITY [STATUS], rights PV RIGHTS, access PV USER HOST, complete PV, stats, stop,
+start, reload, help, quit.
 
 The output can be pasted into a shell, so that clients there find this IOC.")]
 pub(crate) struct IocArgs {
@@ -117,6 +118,14 @@ pub(crate) struct IocArgs {
     /// Seconds between two looks at what has changed
     #[arg(long, value_name = "S", requires = "autosave", default_value = "30")]
     autosave_period: u32,
+    /// Rules of access security: who may do what with which PVs; `-m` counts for it. PVs belong to the group DEFAULT
+    /// unless they name another (ASG, `access_group`)
+    #[arg(short = 'a', long = "acf", value_name = "FILE")]
+    acf: Option<PathBuf>,
+    /// Know hosts by the addresses that they connect from, not by the names that they say: names in --acf are resolved
+    /// when it is read
+    #[arg(long, requires = "acf")]
+    acf_by_address: bool,
     /// Serve the moving PVs of `canter demo`
     #[arg(long)]
     demo: bool,
@@ -215,7 +224,10 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
         serve::verbose(args, console)?;
     }
     let builder = plan.records.take().unwrap_or_else(Ioc::builder);
-    let builder = builder.seed(plan.seed.unwrap_or(args.seed));
+    let mut builder = builder.seed(plan.seed.unwrap_or(args.seed));
+    if let Some(rules) = plan.access.take() {
+        builder = builder.access_security(rules);
+    }
     let (builder, put_log) = args.put_log.open(builder, say)?;
     let done = block_on(serve(args, console, (plan, builder)))?;
     // The log ends with the IOC, which held its other end.

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use ca_proto::config::ServerParams;
 use ca_server_sim::diagnostic::Diagnostics;
-use ca_server_sim::load::Mistakes;
+use ca_server_sim::access::rules::AccessSecurity;
+use ca_server_sim::load::{Disk, Mistakes, access_security};
 use ca_server_sim::{
     BuildError, Described, Description, Ioc, IocBuilder, PvSpec, RecordFiles, is_record_file, toml,
 };
@@ -16,7 +18,7 @@ use super::loads::Load;
 use crate::console::Console;
 use crate::demo;
 use crate::exit::{Stop, UsageError};
-use crate::text;
+use crate::{options, text};
 
 /// A PV that is to be served.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(super) struct Plan {
     pub(super) records: Option<IocBuilder>,
     record_count: usize,
     pub(super) seed: Option<u64>,
+    /// Who may do what.
+    pub(super) access: Option<AccessSecurity>,
     /// The files, for their limits.
     descriptions: Vec<Description>,
     limits: Vec<String>,
@@ -59,14 +63,16 @@ struct Report {
     found: Vec<Diagnostics>,
     /// Mistakes in files of records.
     records: Option<Mistakes>,
+    /// Mistakes in the file of access security.
+    access: Option<Mistakes>,
     /// Mistakes that are in no line.
     whole: Vec<UsageError>,
 }
 
 impl Report {
     fn has_errors(&self) -> bool {
-        let records = self.records.as_ref().is_some_and(Mistakes::has_errors);
-        records || !self.whole.is_empty() || self.found.iter().any(Diagnostics::has_errors)
+        let mut mistakes = self.records.iter().chain(&self.access);
+        mistakes.any(Mistakes::has_errors) || !self.whole.is_empty() || self.found.iter().any(Diagnostics::has_errors)
     }
 
     fn tell(&self, console: &mut Console<'_>) -> io::Result<()> {
@@ -77,13 +83,13 @@ impl Report {
         for found in self.found.iter().filter(|found| !found.is_empty()) {
             console.complain(found.render(styled))?;
         }
-        let records = self.records.as_ref().filter(|all| !all.is_empty());
-        if let Some(mistakes) = records {
+        let mistakes = self.records.iter().chain(&self.access);
+        for mistakes in mistakes.clone().filter(|all| !all.is_empty()) {
             console.complain(mistakes.render(styled))?;
         }
         if self.has_errors() {
             let errors: usize = self.found.iter().map(|found| found.errors().count()).sum();
-            let errors = errors + records.map_or(0, Mistakes::errors);
+            let errors = errors + mistakes.map(Mistakes::errors).sum::<usize>();
             let count = text::counted((errors + self.whole.len()) as u64, "error");
             console.complain(format_args!("{count}, nothing was done"))?;
         }
@@ -139,6 +145,9 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
             Err(Mistake::Lines(found)) => report.found.push(*found),
             Ok(description) => file(&mut plan, report, &mut names, path, description),
         }
+    }
+    if let Some(path) = &args.acf {
+        plan.access = access(args, path, &macros, report);
     }
     if !of_records.is_empty() {
         plan.load(args, of_records, report, &mut names);
@@ -453,6 +462,20 @@ pub(super) fn is_script(path: &Path, content: &str) -> bool {
             )
     };
     lines.take(100).any(known)
+}
+
+/// Reads the rules of access security.
+fn access(args: &IocArgs, path: &Path, macros: &str, report: &mut Report) -> Option<AccessSecurity> {
+    let (mut rules, mistakes) = access_security(&Disk, &path.display().to_string(), macros);
+    let is_right = !mistakes.has_errors();
+    report.access = Some(mistakes);
+    if args.acf_by_address {
+        rules.resolve_hosts(|host| {
+            let text = host.parse::<Ipv4Addr>();
+            text.ok().or_else(|| options::look_up(host))
+        });
+    }
+    is_right.then_some(rules)
 }
 
 /// What `--check` says if nothing is wrong.

@@ -75,6 +75,9 @@ impl Served {
                 ioc.set_params(params);
             }
         });
+        if let Some(rules) = plan.access {
+            ioc.with(|ioc, now| ioc.set_access_security(now, rules));
+        }
         let mut failed = None;
         for pv in plan.pvs {
             let name = pv.name.as_str();

@@ -18,6 +18,8 @@ const MAX_ELEMENTS: u32 = 32;
 const VALUE_BYTES: usize = 400;
 /// Bytes of JSON of the name of a user or host.
 const NAME_BYTES: usize = 64;
+/// Bytes of JSON of the place of a rule.
+const RULE_BYTES: usize = 120;
 /// Bytes of JSON of the name of a PV.
 const PV_BYTES: usize = 600;
 /// Bytes of a line, with its end.
@@ -44,6 +46,9 @@ pub(super) struct Entry {
     /// Set for a put that failed after it had been carried out.
     carried_out: Option<bool>,
     took: Option<f64>,
+    /// Where the rule of access security is that decided, and whether it asks for writes to be told.
+    rule: Option<String>,
+    trapwrite: bool,
     /// A name is longer than what is kept of it.
     names_cut: bool,
 }
@@ -129,6 +134,11 @@ impl Entry {
             result,
             carried_out: (failed && put.carried_out).then_some(true),
             took: took.map(|time| time.as_secs_f64()),
+            rule: put.access.map(|access| match &access.rule {
+                Some(rule) => cut(&rule.to_string(), RULE_BYTES).0,
+                None => "none".to_owned(),
+            }),
+            trapwrite: put.access.is_some_and(|access| access.traps_writes),
         }
     }
 }
@@ -186,6 +196,12 @@ struct PutLine<'a> {
     /// Seconds since the put was told first.
     #[serde(skip_serializing_if = "Option::is_none")]
     took: Option<f64>,
+    /// The rule of access security that decided what the client may do, `none` if no rule allows it anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    /// Whether that rule says `TRAPWRITE`.
+    #[serde(skip_serializing_if = "is_false")]
+    trapwrite: bool,
     /// The same in all lines about a put.
     put: u64,
     /// A value or a name is longer than what is shown of it.
@@ -265,6 +281,8 @@ impl Entry {
             result: &self.result,
             carried_out: self.carried_out,
             took: self.took,
+            rule: self.rule.as_deref(),
+            trapwrite: self.trapwrite,
             put: self.id,
             cut: new_cut || old_cut || self.names_cut,
         })
