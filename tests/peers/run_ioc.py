@@ -1,9 +1,12 @@
 """A real IOC (EPICS Base, from the wheel) with the database of the interop tests.
 
-    python run_ioc.py --port N --prefix P [--db FILE] [--changed 1] [--beacon-period S]
+    python run_ioc.py --port N --prefix P [--db FILE] [--acf FILE] [--by-address 1] [--changed 1] [--beacon-period S]
 
 Listens on 127.0.0.1:N only and sends its beacons to 127.0.0.1:N+1. Prints the line READY when it
 serves. Ends when its standard input closes or on SIGTERM, so that it never outlives its parent.
+
+Lines of standard input are commands, each answered by the line OK: `reload` reads the rules of access
+security anew, `state NAME 0|1` clears or sets a flag, which is made if there is none.
 """
 
 import argparse
@@ -29,7 +32,7 @@ def fill_array(db, name, values):
 
 
 def main():
-    options = common.arguments(__doc__, db="ioc.db", changed=0, beacon_period=15.0)
+    options = common.arguments(__doc__, db="ioc.db", acf="ioc.acf", by_address=0, changed=0, beacon_period=15.0)
     common.isolate(options.port)
     os.environ["EPICS_CAS_BEACON_PERIOD"] = str(options.beacon_period)
     # Only READY may reach standard output, not what the IOC has to say.
@@ -41,7 +44,8 @@ def main():
     database = "other.db" if options.changed else options.db
     macros = f"P={prefix},LONG={common.long_name(prefix)}"
     db = ioc.dbCore
-    db.asSetFilename(os.path.join(HERE, "ioc.acf").encode())
+    ctypes.c_int.in_dll(db, "asCheckClientIP").value = options.by_address
+    db.asSetFilename(os.path.join(HERE, options.acf).encode())
     db.asSetSubstitutions(f"P={prefix}".encode())
     # Without the wheel's PVAccess server: it is not under test and wants interfaces of its own.
     ioc.start_ioc(dbs=[(os.path.join(HERE, database), macros)])
@@ -58,7 +62,16 @@ def main():
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print("READY", file=out, flush=True)
-    sys.stdin.read()
+    db.dbStateFind.restype = db.dbStateCreate.restype = ctypes.c_void_p
+    for line in sys.stdin:
+        command = line.split()
+        if command == ["reload"]:
+            db.asInit()
+        elif command[:1] == ["state"]:
+            name = command[1].encode()
+            state = ctypes.c_void_p(db.dbStateFind(name) or db.dbStateCreate(name))
+            (db.dbStateSet if command[2] == "1" else db.dbStateClear)(state)
+        print("OK", file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,21 @@
 use std::thread;
 use std::time::Duration;
 
-use ca_client::{AccessRights, AlarmSeverity, EcaStatus};
-use ca_proto::dbr::{EnumIndex, NativeType, Value};
+use ca_client::{AlarmSeverity, EcaStatus};
+use ca_proto::dbr::{NativeType, Value};
 use ca_server_sim::signals::Counter;
 use ca_server_sim::{
     Ioc, IocBuilder, NetConfig, PutDecision, PutRequest, PvSpec, RecordType, ServeError, SimIoc,
 };
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::checks::restart::Restart;
 use crate::checks::{Check, Kind, Server, Stop};
 use crate::ports;
 use crate::pvs::{self, SCALARS, Scalar};
 
+/// The rules of access security, which are those of the real IOC.
+const ACF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/ioc.acf");
 /// Attempts to bind before the test gives up; another program may take the port.
 const STARTS: u32 = 5;
 
@@ -106,34 +107,18 @@ impl Restart for Fixture {
     }
 }
 
-/// Serves the PVs; what opens the gate changes the rights of what is gated.
+/// Serves the PVs.
 async fn serve(prefix: &str, port: u16) -> Result<SimIoc, ServeError> {
     let config = NetConfig::new()
         .tcp_port(port)
         .udp_port(port)
         .exact(true)
         .repeater(Some(port + 1));
-    let (gate, mut moves) = unbounded_channel();
-    let ioc = database(prefix, gate).serve(config).await?;
-    let handle = ioc.clone();
-    let gated = format!("{prefix}:gated");
-    tokio::spawn(async move {
-        while let Some(open) = moves.recv().await {
-            let rights = if open {
-                AccessRights::ALL
-            } else {
-                AccessRights::READ
-            };
-            handle
-                .with(|ioc, now| ioc.set_rights(now, &gated, rights))
-                .expect("the PV exists");
-        }
-    });
-    Ok(ioc)
+    database(prefix).serve(config).await
 }
 
 /// The PVs of `peers/ioc.db`.
-fn database(prefix: &str, gate: UnboundedSender<bool>) -> IocBuilder {
+fn database(prefix: &str) -> IocBuilder {
     let name = |suffix: &str| format!("{prefix}:{suffix}");
     let arrays = pvs::ARRAYS.map(|(suffix, length, capacity)| {
         let elements = Value::from(pvs::ramp(length));
@@ -150,7 +135,8 @@ fn database(prefix: &str, gate: UnboundedSender<bool>) -> IocBuilder {
                 .filter(|(suffix, _)| *suffix != "wf5")
                 .map(|(suffix, pv)| (name(suffix), pv)),
         )
-        .pvs(others(gate).map(|(suffix, pv)| (name(suffix), pv)))
+        .access_file(ACF, format!("P={prefix}"))
+        .pvs(others().map(|(suffix, pv)| (name(suffix), pv)))
         .pv(pvs::long_name(prefix), PvSpec::string("sixty"))
 }
 
@@ -182,17 +168,11 @@ fn scalar(pv: Scalar) -> PvSpec {
     }
 }
 
-fn others(gate: UnboundedSender<bool>) -> [(&'static str, PvSpec); 14] {
+fn others() -> [(&'static str, PvSpec); 14] {
     let states16 = (0..15)
         .map(|n| format!("s{n}"))
         .chain(["the full twenty five cha".into()]);
     let refuse = |_: &PutRequest<'_>| PutDecision::Reject(EcaStatus::PUTFAIL);
-    let watch = move |put: &PutRequest<'_>| {
-        let open = put.value.as_ref().elements::<EnumIndex>();
-        // Nobody listens any more when the test has ended.
-        let _ = gate.send(open.and_then(|mut all| all.next()) == Some(EnumIndex(1)));
-        PutDecision::Accept
-    };
     let no_chars = Value::empty(NativeType::Char);
     [
         ("bo", PvSpec::enumeration(["off", "on"], 0)),
@@ -217,9 +197,9 @@ fn others(gate: UnboundedSender<bool>) -> [(&'static str, PvSpec); 14] {
             "counter",
             PvSpec::double(0.0).signal(Counter::new(), Duration::from_millis(100)),
         ),
-        ("ro", PvSpec::double(2.5).rights(AccessRights::READ)),
-        ("noaccess", PvSpec::double(2.5).rights(AccessRights::NONE)),
-        ("gated", PvSpec::double(2.5).rights(AccessRights::READ)),
-        ("gate", PvSpec::enumeration(["0", "1"], 0).on_put(watch)),
+        ("ro", PvSpec::double(2.5).access_group("readonly")),
+        ("noaccess", PvSpec::double(2.5).access_group("none")),
+        ("gated", PvSpec::double(2.5).access_group("gated")),
+        ("gate", PvSpec::enumeration(["0", "1"], 0)),
     ]
 }

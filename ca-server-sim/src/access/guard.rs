@@ -14,6 +14,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::refusal::Pace;
 use super::rules::{Access, AccessSecurity, Client, DEFAULT_GROUP, Group, Inputs, Rule};
+use crate::calc::Expression;
 use crate::load::Located;
 
 /// Decisions that are kept; when there are more, all are forgotten.
@@ -24,6 +25,8 @@ const MAX_DECISIONS: usize = 4096;
 struct Held {
     name: Box<str>,
     inputs: Inputs,
+    /// Inputs that the group names: bit 0 for `A`.
+    named: u32,
     /// For each rule whether it counts.
     counts: Vec<bool>,
 }
@@ -39,6 +42,18 @@ pub(crate) struct Input {
     pub pv: Option<PvId>,
     /// It waits in the list of those that have changed.
     pub told: bool,
+}
+
+impl Held {
+    /// Which rules count. The reference works out a condition when one of its inputs has changed, so that one whose
+    /// inputs the group does not name never counts.
+    fn count(&mut self, rules: &[Rule]) {
+        let counts = rules.iter().map(|rule| {
+            let reads = rule.condition.as_ref().map(Expression::reads);
+            rule.counts(&self.inputs) && reads.is_none_or(|reads| reads & self.named != 0)
+        });
+        self.counts = counts.collect();
+    }
 }
 
 #[derive(Debug)]
@@ -122,11 +137,14 @@ impl Guard {
                 });
             }
             guard.numbers.insert(name.into(), number);
-            guard.groups.push(Held {
+            let mut held = Held {
                 name: name.into(),
-                counts: group.rules.iter().map(|rule| rule.counts(&inputs)).collect(),
+                named: inputs.bad,
+                counts: Vec::new(),
                 inputs,
-            });
+            };
+            held.count(&group.rules);
+            guard.groups.push(held);
         }
         guard
     }
@@ -259,11 +277,10 @@ impl Guard {
         if same(&before, &held.inputs) {
             return (false, 1);
         }
-        let counts = group.rules.iter().map(|rule| rule.counts(&held.inputs));
-        let counts: Vec<bool> = counts.collect();
-        let units = 1 + 2 * counts.len();
-        let changed = counts != held.counts;
-        held.counts = counts;
+        let counted = std::mem::take(&mut held.counts);
+        held.count(&group.rules);
+        let units = 1 + 2 * counted.len();
+        let changed = counted != held.counts;
         if changed {
             self.decided.borrow_mut().clear();
         }

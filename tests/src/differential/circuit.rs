@@ -24,6 +24,8 @@ pub struct Channel {
     pub count: u32,
     /// What may be done.
     pub rights: u32,
+    /// The client's identifier.
+    pub cid: u32,
 }
 
 /// A connection to a server on the loopback interface.
@@ -35,6 +37,8 @@ pub struct Circuit {
     next: u32,
     /// Updates by subscription, as text.
     updates: Vec<(u32, String)>,
+    /// Rights that were told, by the client's identifier of the channel.
+    rights: Vec<(u32, u32)>,
 }
 
 /// A message that is an answer.
@@ -67,6 +71,7 @@ impl Circuit {
             buffer: Vec::new(),
             next: 1000,
             updates: Vec::new(),
+            rights: Vec::new(),
         };
         let mut bytes = Vec::new();
         tcp::Request::Version {
@@ -77,6 +82,67 @@ impl Circuit {
         .encode_into(&mut bytes);
         circuit.send(&bytes);
         circuit
+    }
+
+    /// Connects, and says who it is.
+    ///
+    /// # Panics
+    /// As [`open`](Self::open).
+    pub fn open_as(port: u16, user: &str, host: &str) -> Self {
+        let mut circuit = Self::open(port);
+        let mut bytes = Vec::new();
+        let (user, host) = (Text::new(user.as_bytes()), Text::new(host.as_bytes()));
+        tcp::Request::ClientName { name: user }.encode_into(&mut bytes);
+        tcp::Request::HostName { name: host }.encode_into(&mut bytes);
+        circuit.send(&bytes);
+        circuit
+    }
+
+    /// Waits for an answer to an echo: all that was to be told before has come then.
+    pub fn echo(&mut self) {
+        let mut bytes = Vec::new();
+        tcp::Request::Echo {
+            data_type: 0,
+            count: 0,
+            p1: 0,
+            p2: 0,
+            data: Data(&[]),
+        }
+        .encode_into(&mut bytes);
+        self.send(&bytes);
+        let mut heard = false;
+        while !heard {
+            self.receive(|answer| heard |= answer.command == Command::ECHO);
+        }
+    }
+
+    /// The rights that were told last of a channel.
+    pub fn rights(&self, channel: Channel) -> Option<u32> {
+        let mut of = self.rights.iter().rev().filter(|(cid, _)| *cid == channel.cid);
+        of.next().map(|(_, rights)| *rights)
+    }
+
+    /// Waits until a channel has these rights.
+    pub fn wait_for_rights(&mut self, channel: Channel, rights: u32) {
+        while self.rights(channel) != Some(rights) {
+            self.receive(|_| {});
+        }
+    }
+
+    /// Subscribes, without waiting for the first update.
+    pub fn watch(&mut self, channel: Channel, ty: DbrType, mask: u16) -> u32 {
+        let id = self.id();
+        let mut bytes = Vec::new();
+        tcp::Request::EventAdd {
+            ty,
+            count: 0,
+            sid: channel.sid,
+            subid: SubId(id),
+            mask: EventMask(mask),
+        }
+        .encode_into(&mut bytes);
+        self.send(&bytes);
+        id
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -112,6 +178,9 @@ impl Circuit {
                 false if carries => format!("status {:#x}", h.p1),
                 false => String::new(),
             };
+            if h.command == Command::ACCESS_RIGHTS {
+                self.rights.push((h.p1, h.p2));
+            }
             if h.command == Command::EVENT_ADD {
                 self.updates.push((h.p2, text));
                 continue;
@@ -165,6 +234,7 @@ impl Circuit {
                             native: native.expect("a type"),
                             count: answer.count,
                             rights: 0,
+                            cid: answer.id,
                         };
                         found.insert(answer.id, Some(channel));
                     }

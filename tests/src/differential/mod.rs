@@ -1,5 +1,6 @@
 //! The same `.db` in the IOC of EPICS Base and in ours: the same reads and writes, and what came of them.
 
+pub mod access;
 pub mod circuit;
 pub mod ours;
 pub mod story;

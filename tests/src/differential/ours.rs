@@ -1,6 +1,6 @@
 //! Our IOC with a `.db`.
 
-use ca_server_sim::{Ioc, NetConfig, SimIoc};
+use ca_server_sim::{Instant, Ioc, IocBuilder, NetConfig, SimIoc};
 use tokio::runtime::Runtime;
 
 use crate::ports;
@@ -18,6 +18,14 @@ impl Ours {
     /// # Panics
     /// If the text is wrong.
     pub fn serve(db: &str) -> Self {
+        Self::serve_ioc(Ioc::builder().db_text(db, ""))
+    }
+
+    /// Serves what is described.
+    ///
+    /// # Panics
+    /// If it is wrong.
+    pub fn serve_ioc(builder: IocBuilder) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -28,9 +36,14 @@ impl Ours {
             .tcp_port(port)
             .udp_port(port)
             .repeater(None);
-        let served = runtime.block_on(Ioc::builder().db_text(db, "").serve(config));
+        let served = runtime.block_on(builder.serve(config));
         let ioc = Some(served.unwrap_or_else(|error| panic!("{error}")));
         Self { ioc, runtime }
+    }
+
+    /// Does something with the IOC.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> Option<R> {
+        self.ioc.as_ref().map(|ioc| ioc.with(work))
     }
 
     /// Its port.
