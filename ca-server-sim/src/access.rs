@@ -10,8 +10,8 @@ use std::fmt;
 use ca_proto::access::AccessRights;
 use ca_proto::server::Identity;
 
-pub(crate) use guard::{Guard, Question};
 pub use guard::PutAccess;
+pub(crate) use guard::{Guard, Question};
 pub use inputs::AccessReport;
 pub(crate) use inputs::INPUTS;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ca_proto::access::AccessRights;
 use ca_proto::Instant;
+use ca_proto::access::AccessRights;
 use ca_proto::config::ServerParams;
 use ca_proto::server::Identity;
 

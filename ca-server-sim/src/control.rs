@@ -300,6 +300,29 @@ impl Ioc {
         Ok(())
     }
 
+    /// Sets or clears a flag, which the filter `sync` of channels, JSON links `{state: …}` and the device support
+    /// `Db State` look at (`dbStateSet` of EPICS Base). One that nobody has set and no record names does not exist, and
+    /// no channel opens with it.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_server_sim::{Instant, Ioc, PvSpec};
+    ///
+    /// let mut ioc = Ioc::builder().pv("gap", PvSpec::double(1.5)).build()?;
+    /// assert_eq!(ioc.state("beam"), None);
+    /// ioc.set_state("beam", true); // gap.{sync:{while:'beam'}} opens from now on
+    /// assert_eq!(ioc.state("beam"), Some(true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_state(&mut self, name: &str, value: bool) {
+        self.db.set_flag(name, value);
+    }
+
+    /// Whether a flag is set; `None` if there is none of this name.
+    pub fn state(&self, name: &str) -> Option<bool> {
+        self.db.flag(name)
+    }
+
     /// Changes what clients may do with a PV. It counts from now on; they are told at once
     /// (`casAccessRightsCB` of EPICS Base), if they have very many channels by and by.
     ///

@@ -8,7 +8,7 @@ use ca_proto::dbr::convert::PutValue;
 use ca_proto::dbr::{ConvertError, DbrType, Metadata, NativeType, Snapshot, Value, ValueRef};
 use ca_proto::server::{
     ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, Strided,
-    Subscriber,
+    Subscriber, Update,
 };
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
@@ -16,9 +16,10 @@ use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 use crate::access::Guard;
 use crate::db::{Db, Node, PvHandle};
 use crate::field::Field;
+use crate::filter::Chain;
 use crate::name::Modifiers;
 use crate::plain::Record;
-use crate::served::{Channel, FieldKey};
+use crate::served::FieldKey;
 
 /// What a subscription costs at its record, in a map whose nodes may be half empty.
 const SUBSCRIPTION_BYTES: usize = 64;
@@ -31,19 +32,19 @@ impl Database for Db {
     fn open(&mut self, name: &[u8]) -> Option<PvId> {
         let Some((handle, field, modifiers)) = self.find_channel(name) else {
             let (record, field, modifiers) = self.find_field_channel(name)?;
-            let modifiers = Modifiers::parse(modifiers)?;
+            let (modifiers, filters) = self.modifiers(modifiers)?;
             let key = FieldKey {
                 record,
                 field,
                 modifiers,
             };
-            return Some(PvId(self.open_field(key)?.0));
+            return Some(PvId(self.open_field(key, filters)?.0));
         };
-        let modifiers = Modifiers::parse(modifiers)?;
+        let (modifiers, filters) = self.modifiers(modifiers)?;
         let node = if field == Field::Val && modifiers == Modifiers::default() {
             handle
         } else {
-            self.open_view(handle, field, modifiers)?
+            self.open_view(handle, field, modifiers, filters)?
         };
         self.record_mut(handle)?.open += 1;
         Some(PvId(node.0))
@@ -84,7 +85,7 @@ impl Database for Db {
     fn channel_bytes(&self, pv: PvId) -> u16 {
         match self.nodes.get(PvHandle(pv.0)) {
             Some(Node::View(view)) => view.bytes(),
-            Some(Node::Field(_)) => Channel::bytes(),
+            Some(Node::Field(channel)) => channel.bytes(),
             _ => 0,
         }
     }
@@ -94,21 +95,29 @@ impl Database for Db {
     }
 
     fn info(&self, pv: PvId) -> ChannelInfo {
-        if let Some((served, key)) = self.field(pv) {
-            return served.info(key);
+        self.chain(pv)
+            .map_or_else(|| self.raw_info(pv), Chain::info)
+    }
+
+    fn is_filtered(&self, pv: PvId) -> bool {
+        self.chain(pv).is_some()
+    }
+
+    fn first_update(&self, pv: PvId, mask: EventMask, by_copy: bool) -> Option<Update> {
+        match self.chain(pv) {
+            Some(chain) => self.pass(pv, chain, self.log(pv, mask)?),
+            None if by_copy => Some(Update::new(&self.read_first(pv, 1))),
+            None => Some(Update::by_reference()),
         }
-        match self.target(pv) {
-            Some((_, record, None)) => ChannelInfo {
-                native: record.native(),
-                count: record.capacity,
-            },
-            Some((_, record, Some(view))) => view.info(record),
-            // The circuit asks only for what it has opened.
-            None => ChannelInfo {
-                native: NativeType::Char,
-                count: 0,
-            },
+    }
+
+    fn read_update(&self, pv: PvId, ty: DbrType, elements: u32) -> Cow<'_, Snapshot> {
+        if let Some(chain) = self.chain(pv)
+            && let Some(passed) = chain.passed.borrow().as_ref()
+        {
+            return Cow::Owned(self.filtered(pv, chain, passed, Some(ty), elements));
         }
+        self.read_as(pv, ty, elements)
     }
 
     fn is_gone(&self, pv: PvId) -> bool {
@@ -152,30 +161,30 @@ impl Database for Db {
     }
 
     fn read_first(&self, pv: PvId, elements: u32) -> Cow<'_, Snapshot> {
-        match self.target(pv) {
-            Some((_, record, None)) => Cow::Borrowed(&record.snapshot),
-            Some((_, record, Some(view))) => Cow::Owned(view.read(record, elements)),
-            None if let Some((served, key)) = self.field(pv) => {
-                Cow::Owned(served.read(key, None, elements))
-            }
-            None => Cow::Owned(Snapshot {
-                value: Value::empty(NativeType::Char),
-                alarm: Alarm::UNDEFINED,
-                stamp: Timestamp::UNDEFINED,
-                ack: Default::default(),
-                meta: Metadata::none(),
-            }),
+        // hot: a PV itself has no filters.
+        if let Some((_, record, None)) = self.target(pv) {
+            return Cow::Borrowed(&record.snapshot);
+        }
+        match self.chain(pv) {
+            Some(chain) => Cow::Owned(self.read_filtered(pv, chain, None, elements)),
+            None => self.raw_first(pv, elements),
         }
     }
 
     fn read_as(&self, pv: PvId, ty: DbrType, elements: u32) -> Cow<'_, Snapshot> {
-        match self.field(pv) {
-            Some((served, key)) => Cow::Owned(served.read(key, Some(ty), elements)),
-            None => self.read_first(pv, elements),
+        if let Some((_, record, None)) = self.target(pv) {
+            return Cow::Borrowed(&record.snapshot);
+        }
+        match self.chain(pv) {
+            Some(chain) => Cow::Owned(self.read_filtered(pv, chain, Some(ty), elements)),
+            None => self.raw_as(pv, Some(ty), elements),
         }
     }
 
     fn read_strided(&self, pv: PvId, elements: u32) -> Option<Strided> {
+        if let Some(chain) = self.chain(pv) {
+            return self.filtered_part(pv, chain, elements);
+        }
         match self.target(pv) {
             Some((_, record, Some(view))) => view.strided(record, elements),
             _ => None,
@@ -291,6 +300,53 @@ impl Database for Db {
                 }
             }
             Some(Node::Gone(None)) | None => {}
+        }
+    }
+}
+
+impl Db {
+    /// Type and room of what a channel is open on, without its filters.
+    pub(crate) fn raw_info(&self, pv: PvId) -> ChannelInfo {
+        if let Some((served, key)) = self.field(pv) {
+            return served.info(key);
+        }
+        match self.target(pv) {
+            Some((_, record, None)) => ChannelInfo {
+                native: record.native(),
+                count: record.capacity,
+            },
+            Some((_, record, Some(view))) => view.info(record),
+            // The circuit asks only for what it has opened.
+            None => ChannelInfo {
+                native: NativeType::Char,
+                count: 0,
+            },
+        }
+    }
+
+    /// What a channel is open on, without its filters.
+    pub(crate) fn raw_first(&self, pv: PvId, elements: u32) -> Cow<'_, Snapshot> {
+        match self.target(pv) {
+            Some((_, record, None)) => Cow::Borrowed(&record.snapshot),
+            Some((_, record, Some(view))) => Cow::Owned(view.read(record, elements)),
+            None if let Some((served, key)) = self.field(pv) => {
+                Cow::Owned(served.read(key, None, elements))
+            }
+            None => Cow::Owned(Snapshot {
+                value: Value::empty(NativeType::Char),
+                alarm: Alarm::UNDEFINED,
+                stamp: Timestamp::UNDEFINED,
+                ack: Default::default(),
+                meta: Metadata::none(),
+            }),
+        }
+    }
+
+    /// As [`raw_first`](Self::raw_first), for a client that wants this type.
+    pub(crate) fn raw_as(&self, pv: PvId, ty: Option<DbrType>, elements: u32) -> Cow<'_, Snapshot> {
+        match self.field(pv) {
+            Some((served, key)) => Cow::Owned(served.read(key, ty, elements)),
+            None => self.raw_first(pv, elements),
         }
     }
 }

@@ -9,11 +9,12 @@ use ca_proto::ids::Slots;
 use ca_proto::server::{PutTicket, PvId};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant, Timestamp};
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::access::{AccessRule, Guard};
 use crate::error::BuildError;
 use crate::field::Field;
+use crate::filter::{Chain, Spec, Suffix};
 use crate::name::{ChannelName, Dotted, Modifiers};
 use crate::plain::{Record, RecordType, Subscribers};
 use crate::publish::{Fields, Post};
@@ -54,6 +55,12 @@ pub(crate) struct Db {
     /// The records that files describe.
     pub served: Option<Box<Served>>,
     pub clock: Clock,
+    /// When something was last done.
+    pub now: Instant,
+    /// The number of the channel with filters that was opened last.
+    last_instance: u64,
+    /// Flags of programs, where there are no records that have them.
+    pub states: HashMap<Box<str>, bool>,
     pub access: Option<AccessRule>,
     pub guard: Option<Box<Guard>>,
     pub put_log: Option<PutLog>,
@@ -109,7 +116,7 @@ impl Clock {
         self.last.1
     }
 
-    fn stamp_of(&self, at: Instant) -> Timestamp {
+    pub(crate) fn stamp_of(&self, at: Instant) -> Timestamp {
         match at.checked_duration_since(self.now) {
             Some(after) => self.wall + after,
             None => {
@@ -191,7 +198,10 @@ impl Db {
             || !self.completed.is_empty()
             || !self.next_puts.is_empty()
             || self.has_dropped()
-            || self.guard.as_ref().is_some_and(|guard| !guard.lines.is_empty())
+            || self
+                .guard
+                .as_ref()
+                .is_some_and(|guard| !guard.lines.is_empty())
             || self.served.as_ref().is_some_and(|served| served.has_news())
     }
 
@@ -403,8 +413,30 @@ impl Db {
         })
     }
 
+    /// What the text behind a field asks for, and its filters if they have to be a channel's own. Parts of arrays are
+    /// shared.
+    pub(crate) fn modifiers(&mut self, text: &[u8]) -> Option<(Modifiers, Vec<Spec>)> {
+        let Suffix { long, mut filters } = Suffix::parse(text, |name| self.flag(name).is_some())?;
+        let mut modifiers = Modifiers {
+            long,
+            ..Modifiers::default()
+        };
+        match filters[..] {
+            [] => {}
+            [Spec::Arr(range)] => {
+                modifiers.range = Some(range);
+                filters.clear();
+            }
+            _ => {
+                self.last_instance += 1;
+                modifiers.instance = self.last_instance;
+            }
+        }
+        Some((modifiers, filters))
+    }
+
     /// Opens a channel on a field of a record of the database.
-    pub(crate) fn open_field(&mut self, key: FieldKey) -> Option<PvHandle> {
+    pub(crate) fn open_field(&mut self, key: FieldKey, filters: Vec<Spec>) -> Option<PvHandle> {
         let served = self.served.as_mut()?;
         if !served.fits(key) {
             return None;
@@ -412,7 +444,8 @@ impl Db {
         let handle = match served.open.get(&key) {
             Some(&handle) => handle,
             None => {
-                let node = Node::Field(Box::new(Channel::new(key)));
+                let chain = (!filters.is_empty()).then(|| Chain::new(filters, served.info(key)));
+                let node = Node::Field(Box::new(Channel::new(key, chain)));
                 let handle = self.nodes.insert(node).ok()?;
                 served.open.insert(key, handle);
                 handle
@@ -437,6 +470,7 @@ impl Db {
         handle: PvHandle,
         field: Field,
         modifiers: Modifiers,
+        filters: Vec<Spec>,
     ) -> Option<PvHandle> {
         let record = self.record(handle)?;
         let key = ViewKey {
@@ -447,7 +481,10 @@ impl Db {
         let found = match self.views.get(&key) {
             Some(&found) => found,
             None => {
-                let view = View::new(handle, record, field, modifiers)?;
+                let mut view = View::new(handle, record, field, modifiers)?;
+                if !filters.is_empty() {
+                    view.chain = Some(Box::new(Chain::new(filters, view.info(record))));
+                }
                 let new = self.nodes.insert(Node::View(view)).ok()?;
                 self.views.insert(key, new);
                 new

@@ -34,7 +34,7 @@ pub(crate) fn differs(before: f64, value: f64) -> bool {
 
 /// How far two values are apart; infinite when one of them is not finite and they differ in kind,
 /// so that NaN to NaN is no change and NaN to a number is one that no dead-band hides.
-fn distance(from: f64, to: f64) -> f64 {
+pub(crate) fn distance(from: f64, to: f64) -> f64 {
     if from.is_finite() && to.is_finite() {
         return (from - to).abs();
     }

@@ -163,6 +163,7 @@ impl Ioc {
 
     pub(crate) fn settle_in(&mut self, now: Instant, turn: &mut Turn) {
         self.last = now;
+        self.db.now = now;
         loop {
             self.publish(turn);
             self.run_records(now, turn, true);

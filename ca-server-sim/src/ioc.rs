@@ -436,6 +436,7 @@ impl Ioc {
         chunk: &[u8],
     ) -> Result<usize, Violation> {
         self.last = now;
+        self.db.now = now;
         let mut turn = Turn::new(TURN);
         let mut frames = deframer.frames(chunk);
         let channels = |c: &Connection| c.circuit.channel_count();

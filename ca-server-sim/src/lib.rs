@@ -50,6 +50,7 @@ mod error;
 mod events;
 mod fault;
 mod field;
+mod filter;
 mod hook;
 mod ioc;
 mod limits;

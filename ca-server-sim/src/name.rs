@@ -102,6 +102,8 @@ pub(crate) struct Modifiers {
     /// `$`: a string as an array of characters.
     pub long: bool,
     pub range: Option<Slice>,
+    /// The number of the channel if it has filters of its own, which have state; 0 without.
+    pub instance: u64,
 }
 
 impl Modifiers {
@@ -116,7 +118,11 @@ impl Modifiers {
             [b'[', inner @ .., b']'] => Some(Slice::parse(inner)?),
             _ => return None,
         };
-        Some(Self { long, range })
+        Some(Self {
+            long,
+            range,
+            instance: 0,
+        })
     }
 }
 
@@ -129,8 +135,13 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
+    /// From the first to the last element.
+    pub(crate) const fn new(start: i64, step: i64, end: i64) -> Self {
+        Self { start, step, end }
+    }
+
     /// `i`, `s:e` or `s:step:e`; all numbers but `i` may be missing (the filter `arr.c` of EPICS Base).
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let parts: Vec<&str> = text.splitn(4, ':').collect();
         let or = |text: &str, default| match text {

@@ -5,12 +5,13 @@ use std::ops::Bound;
 
 use ca_proto::Instant;
 use ca_proto::ids::{CircuitId, Slots};
-use ca_proto::server::{Subscriber, Turn, Update};
+use ca_proto::server::{PvId, Subscriber, Turn, Update};
 use ca_proto::wire::message::EventMask;
 
 use crate::access::INPUTS;
 use crate::db::{Db, Node, PvHandle, ViewKey};
 use crate::field::Field;
+use crate::filter::{Chain, Log};
 use crate::ioc::{Connection, Ioc};
 use crate::name::Modifiers;
 use crate::plain::{Record, Subscribers};
@@ -307,9 +308,16 @@ impl Ioc {
             Place::Record => publication.post.record,
             Place::View(_, view) => view,
         };
-        let subs = match self.db.nodes.get(node) {
-            Some(Node::Record(record)) => &record.subs,
-            Some(Node::View(view)) => &view.subs,
+        let post = &publication.post;
+        let (subs, filtered) = match self.db.nodes.get(node) {
+            Some(Node::Record(record)) => (&record.subs, None),
+            Some(Node::View(view)) => {
+                let now = self.db.record(post.record);
+                let seen = post.frozen.as_deref().or(now);
+                let chain = view.chain.as_deref().zip(seen);
+                let filtered = chain.map(|(chain, record)| (chain, view.log(record, post.mask)));
+                (&view.subs, filtered)
+            }
             Some(Node::Gone(_) | Node::Field(_)) | None => return true,
         };
         let mut audience = Audience {
@@ -319,13 +327,19 @@ impl Ioc {
             heard: &mut self.heard_inputs,
             db: &self.db,
             update,
-            mask: publication.post.mask,
+            mask: post.mask,
         };
         for (who, mask) in subs.after(publication.last) {
             if turn.is_over() {
                 return false;
             }
             publication.last = Some(who);
+            if let Some((chain, log)) = &filtered {
+                turn.spend(chain.cost());
+                if !audience.filter(PvId(node.0), chain, log, mask) {
+                    continue;
+                }
+            }
             turn.spend(1 + audience.tell(who, mask));
         }
         true
@@ -345,6 +359,21 @@ pub(crate) struct Audience<'a> {
 }
 
 impl Audience<'_> {
+    /// Sends an update through the filters of a channel; whether it comes out for a subscriber with this mask.
+    pub(crate) fn filter(&mut self, pv: PvId, chain: &Chain, log: &Log, mask: EventMask) -> bool {
+        let mask = EventMask(mask.0 & log.mask.0);
+        if mask.0 == 0 {
+            return false;
+        }
+        let log = Log {
+            mask,
+            ..log.clone()
+        };
+        let update = self.db.pass(pv, chain, log);
+        self.update = update.unwrap_or(self.update);
+        update.is_some()
+    }
+
     /// Tells one subscriber if its mask has a bit of the event's; returns the units of work.
     pub(crate) fn tell(&mut self, who: Subscriber, mask: EventMask) -> usize {
         if !mask.intersects(self.mask) {

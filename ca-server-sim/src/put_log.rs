@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ca_proto::dbr::convert::PutValue;
 use ca_proto::dbr::{Snapshot, Value, ValueRef};
-use ca_proto::server::{Database as _, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut};
+use ca_proto::server::{Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut};
 use ca_proto::{EcaStatus, Instant, Timestamp};
 
 use crate::access::{Guard, PutAccess, Question};
@@ -458,7 +458,7 @@ impl Db {
             Some((_, record, view)) if view.is_none_or(|view| view.field == Field::Val) => {
                 Cow::Borrowed(&record.snapshot)
             }
-            _ => self.read(pv),
+            _ => self.raw_first(pv, u32::MAX),
         }
     }
 }

@@ -9,6 +9,7 @@ use ca_proto::server::{ChannelInfo, Strided, Update};
 use crate::alarm::AlarmLimits;
 use crate::db::{Node, PvHandle, ViewKey};
 use crate::field::{Field, element_type};
+use crate::filter::Chain;
 use crate::name::{Modifiers, Slice};
 use crate::plain::{Record, Subscribers};
 
@@ -22,6 +23,8 @@ pub(crate) struct View {
     /// Channels that are open on it.
     pub open: u32,
     pub subs: Subscribers,
+    /// Filters of the one channel that is open on it.
+    pub chain: Option<Box<Chain>>,
     /// `None` when the record's own metadata describe the field too.
     meta: Option<Arc<Metadata>>,
 }
@@ -51,6 +54,7 @@ impl View {
             modifiers,
             open: 0,
             subs: Subscribers::default(),
+            chain: None,
             meta: own,
         })
     }
@@ -68,7 +72,8 @@ impl View {
     pub(crate) fn bytes(&self) -> u16 {
         let meta = self.meta.as_ref().map_or(0, |_| size_of::<Metadata>() + 16);
         let places = 2 * (size_of::<Node>() + 8) + 4 * size_of::<(ViewKey, PvHandle)>();
-        u16::try_from(places + meta).unwrap_or(u16::MAX)
+        let chain = self.chain.as_ref().map_or(0, |chain| chain.bytes());
+        u16::try_from(places + meta + chain).unwrap_or(u16::MAX)
     }
 
     pub(crate) fn info(&self, record: &Record) -> ChannelInfo {

@@ -106,12 +106,22 @@ fn user_host_group_and_level_decide() {
         ("hidden", [none, none, none]),
     ] {
         let mut of = |client| open(&mut rig, client, name).1;
-        assert_eq!([of(&mut alice), of(&mut eve), of(&mut away)], expected, "{name}");
+        assert_eq!(
+            [of(&mut alice), of(&mut eve), of(&mut away)],
+            expected,
+            "{name}"
+        );
     }
     let (quad, _) = open(&mut rig, &mut eve, "quad");
-    assert_eq!(eve.put(&mut rig, quad, &Value::scalar(1.0)), EcaStatus::NOWTACCESS);
+    assert_eq!(
+        eve.put(&mut rig, quad, &Value::scalar(1.0)),
+        EcaStatus::NOWTACCESS
+    );
     let (quad, _) = open(&mut rig, &mut alice, "quad");
-    assert_eq!(alice.put(&mut rig, quad, &Value::scalar(1.0)), EcaStatus::NORMAL);
+    assert_eq!(
+        alice.put(&mut rig, quad, &Value::scalar(1.0)),
+        EcaStatus::NORMAL
+    );
     let (hidden, _) = open(&mut rig, &mut alice, "hidden");
     let status = alice.read(&mut rig, hidden, DOUBLE, 1).status();
     assert_eq!(status, EcaStatus::NORDACCESS);
@@ -127,7 +137,10 @@ fn an_input_that_changes_counts_at_once_and_is_told() {
         let (magnet, rights) = open(&mut rig, &mut alice, name);
         assert_eq!(rights, AccessRights::ALL);
         // Without the clock turned, and without a turn of work.
-        assert_eq!(eve.put(&mut rig, beam, &Value::scalar(1.0)), EcaStatus::NORMAL);
+        assert_eq!(
+            eve.put(&mut rig, beam, &Value::scalar(1.0)),
+            EcaStatus::NORMAL
+        );
         let (ioid, replies) = alice.write_notify(&mut rig, magnet, &Value::scalar(3.0));
         assert_eq!(completion(&replies, ioid), Some(EcaStatus::NOWTACCESS));
         let mut all = rights_in(&replies);
@@ -135,8 +148,14 @@ fn an_input_that_changes_counts_at_once_and_is_told() {
         let channels = if name == "quad" { 1 } else { 2 };
         assert_eq!(all, vec![AccessRights::READ; channels]);
         rig.ioc.post(rig.now, "beam", 0.0).unwrap();
-        assert_eq!(told(&mut rig, &mut alice), vec![AccessRights::ALL; channels]);
-        assert_eq!(alice.put(&mut rig, magnet, &Value::scalar(3.0)), EcaStatus::NORMAL);
+        assert_eq!(
+            told(&mut rig, &mut alice),
+            vec![AccessRights::ALL; channels]
+        );
+        assert_eq!(
+            alice.put(&mut rig, magnet, &Value::scalar(3.0)),
+            EcaStatus::NORMAL
+        );
         // What does not change a rule tells nobody.
         rig.ioc.post(rig.now, "mode", 5).unwrap();
         assert!(told(&mut rig, &mut alice).is_empty());
@@ -144,7 +163,11 @@ fn an_input_that_changes_counts_at_once_and_is_told() {
     let (_, rights) = open(&mut rig, &mut eve, "quad");
     assert_eq!(rights, AccessRights::READ);
     rig.ioc.post(rig.now, "mode", 1).unwrap();
-    assert_eq!(told(&mut rig, &mut eve), [AccessRights::ALL], "level 0 only");
+    assert_eq!(
+        told(&mut rig, &mut eve),
+        [AccessRights::ALL],
+        "level 0 only"
+    );
     let (_, rights) = open(&mut rig, &mut eve, "quad.HIHI");
     assert_eq!(rights, AccessRights::READ);
 }
@@ -168,7 +191,9 @@ fn an_input_that_is_invalid_or_missing_allows_nothing() {
     );
     rig.ioc.set_alarm(rig.now, "late", invalid).unwrap();
     assert_eq!(told(&mut rig, &mut client), [AccessRights::READ]);
-    rig.ioc.set_alarm(rig.now, "late", ca_proto::Alarm::NONE).unwrap();
+    rig.ioc
+        .set_alarm(rig.now, "late", ca_proto::Alarm::NONE)
+        .unwrap();
     assert_eq!(told(&mut rig, &mut client), [AccessRights::ALL]);
     assert!(rig.ioc.remove(rig.now, "late"));
     assert_eq!(told(&mut rig, &mut client), [AccessRights::READ]);
@@ -178,7 +203,11 @@ fn an_input_that_is_invalid_or_missing_allows_nothing() {
         "group DEFAULT, level 0: x.acf:1:41 does not count now (A has no value)"
     );
     rig.ioc.add(rig.now, "late", PvSpec::string("0")).unwrap();
-    assert_eq!(told(&mut rig, &mut client), [AccessRights::ALL], "a text that is a number");
+    assert_eq!(
+        told(&mut rig, &mut client),
+        [AccessRights::ALL],
+        "a text that is a number"
+    );
 }
 
 #[test]
@@ -190,10 +219,18 @@ fn a_record_that_moves_to_another_group_is_told() {
     assert_eq!(rights, AccessRights::ALL);
     let (quad, rights) = open(&mut rig, &mut eve, "quad");
     assert_eq!(rights, AccessRights::READ);
-    assert_eq!(alice.put(&mut rig, asg, &Value::string("DEFAULT")), EcaStatus::NORMAL);
-    assert_eq!(eve.put(&mut rig, quad, &Value::scalar(4.0)), EcaStatus::NORMAL);
+    assert_eq!(
+        alice.put(&mut rig, asg, &Value::string("DEFAULT")),
+        EcaStatus::NORMAL
+    );
+    assert_eq!(
+        eve.put(&mut rig, quad, &Value::scalar(4.0)),
+        EcaStatus::NORMAL
+    );
     assert_eq!(told(&mut rig, &mut eve), []);
-    rig.ioc.post(rig.now, "quad.ASG", Value::string("closed")).unwrap();
+    rig.ioc
+        .post(rig.now, "quad.ASG", Value::string("closed"))
+        .unwrap();
     assert_eq!(told(&mut rig, &mut eve), [AccessRights::NONE]);
     // PVs that the program describes have no such field, but a call.
     let (_, rights) = open(&mut rig, &mut eve, "coil");
@@ -208,8 +245,12 @@ fn rules_are_replaced_while_clients_are_connected() {
     let mut alice = rig.client_named("alice", "cs1");
     let (quad, rights) = open(&mut rig, &mut alice, "quad");
     assert_eq!(rights, AccessRights::ALL);
-    rig.ioc.set_access_security(rig.now, rules("ASG(DEFAULT) { RULE(1, READ) }"));
-    assert_eq!(alice.put(&mut rig, quad, &Value::scalar(1.0)), EcaStatus::NOWTACCESS);
+    rig.ioc
+        .set_access_security(rig.now, rules("ASG(DEFAULT) { RULE(1, READ) }"));
+    assert_eq!(
+        alice.put(&mut rig, quad, &Value::scalar(1.0)),
+        EcaStatus::NOWTACCESS
+    );
     assert_eq!(told(&mut rig, &mut alice), []);
     rig.ioc.set_access_security(rig.now, rules(SITE));
     assert_eq!(told(&mut rig, &mut alice), [AccessRights::ALL]);
@@ -309,7 +350,10 @@ fn a_change_of_very_many_channels_is_told_in_turns() {
     let (ioid, replies) = alice.write_notify(&mut rig, last, &Value::scalar(1.0));
     let status = completion(&replies, ioid);
     assert!(status.is_none_or(|status| status == EcaStatus::NOWTACCESS));
-    let mut rights = replies.iter().filter(|r| r.command == Command::ACCESS_RIGHTS).count();
+    let mut rights = replies
+        .iter()
+        .filter(|r| r.command == Command::ACCESS_RIGHTS)
+        .count();
     let mut turns = 0;
     while rig.ioc.has_work() {
         turns += 1;

@@ -8,6 +8,7 @@ use core::fmt;
 use core::net::SocketAddrV4;
 
 use super::account::Account;
+use super::subscriptions::Update;
 use crate::access::AccessRights;
 use crate::dbr::{ConvertError, DbrType, NativeType, PutValue, Snapshot, Value, ValueRef};
 use crate::ids::CircuitId;
@@ -208,6 +209,25 @@ pub trait Database {
     fn read_as(&self, pv: PvId, ty: DbrType, elements: u32) -> Cow<'_, Snapshot> {
         let _ = ty;
         self.read_first(pv, elements)
+    }
+    /// The first update of a subscription with this mask, and the one that it gets when its rights have changed;
+    /// `None` if a filter of the channel holds it back. `by_copy` says that the value is a scalar of at most 8 bytes.
+    fn first_update(&self, pv: PvId, mask: EventMask, by_copy: bool) -> Option<Update> {
+        let _ = mask;
+        Some(match by_copy {
+            true => Update::new(&self.read(pv)),
+            false => Update::by_reference(),
+        })
+    }
+    /// Whether updates of this channel go through filters of its own. By default none do.
+    fn is_filtered(&self, pv: PvId) -> bool {
+        let _ = pv;
+        false
+    }
+    /// As [`read_as`](Self::read_as), for an update that is sent now and was posted
+    /// [by reference](Update::by_reference).
+    fn read_update(&self, pv: PvId, ty: DbrType, elements: u32) -> Cow<'_, Snapshot> {
+        self.read_as(pv, ty, elements)
     }
     /// The state of what [`read_first`](Self::read_first) would have to gather from a larger value: it is
     /// then taken out of that piece by piece, so that nobody else waits for it. By default `None`: what

@@ -36,6 +36,8 @@ pub(super) struct Subscription {
     pub readable: bool,
     /// The PV is a scalar of at most 8 bytes, whose values are copied when they are posted.
     pub by_copy: bool,
+    /// What the client wants to be told of.
+    pub mask: EventMask,
     pub place: Place,
     /// The next younger subscription of the channel; the youngest has the oldest.
     pub next: SubKey,
@@ -122,7 +124,7 @@ impl Subscription {
 
 /// The state of a PV, prepared for any number of subscriptions.
 #[derive(Clone, Copy, Debug)]
-pub struct Update(Posted);
+pub struct Update(pub(super) Posted);
 
 impl Update {
     /// From the state that the subscribers are to see.
@@ -225,25 +227,26 @@ impl Circuit {
             pv,
             readable,
             by_copy: info.count == 1 && info.native != NativeType::String,
+            mask,
             place: self.events.join(),
             next: SubKey(0),
             before: SubKey(0),
         };
         // The first update tells how things stand, readable or not, whatever the mask says.
-        let first = match sub.by_copy {
-            true => Posted::copy_of(&db.read(pv)),
-            false => Posted::Reference,
-        };
+        let first = db.first_update(pv, mask, sub.by_copy);
+        let first = first.map(|update| sub.posted(update.0));
         let events = &mut self.events;
         let key = self.subs.insert_with(|key| {
-            events.post(key, &mut sub.place, first);
+            if let Some(first) = first {
+                events.post(key, &mut sub.place, first);
+            }
             (sub.next, sub.before) = (key, key);
             sub
         });
         // Below the capacity of the table, as checked above.
         if let Ok(key) = key {
             self.link(sid, key);
-            self.stats.updates_posted += 1;
+            self.stats.updates_posted += u64::from(first.is_some());
             let circuit = self.id;
             db.subscribe(pv, Subscriber { circuit, key }, mask);
             self.sub_bytes += db.subscription_bytes();
@@ -511,7 +514,7 @@ fn source<'a>(sub: &Subscription, posted: Posted, db: &'a (impl Database + ?Size
         return Source::Long(part);
     }
     let wanted = wanted(sub.ty, sub.count);
-    let state = posted.apply(db.read_as(sub.pv, sub.ty, wanted));
+    let state = posted.apply(db.read_update(sub.pv, sub.ty, wanted));
     match !sub.by_copy && Conversion::is_long(sub.ty, wanted, &state) {
         true => Source::Long(Strided::whole(state.into_owned())),
         false => Source::State(state),

@@ -381,7 +381,8 @@ impl Circuit {
             last = None;
         }
         // Only that of a single element is copied.
-        let state = readable.then(|| Posted::copy_of(&db.read_first(channel.pv, 1)));
+        let (pv, filtered) = (channel.pv, db.is_filtered(channel.pv));
+        let state = readable.then(|| Posted::copy_of(&db.read_first(pv, 1)));
         while let Some(key) = self.next_subscription(youngest, last) {
             if turn.is_over() {
                 sweep.telling = Some((sid, last));
@@ -399,7 +400,13 @@ impl Circuit {
             let Some(sub) = self.subs.get_mut(key) else {
                 return;
             };
-            let posted = state.map_or(Posted::Reference, |state| sub.posted(state));
+            let mut posted = state.map_or(Posted::Reference, |state| sub.posted(state));
+            if filtered {
+                match db.first_update(pv, sub.mask, sub.by_copy) {
+                    Some(update) => posted = sub.posted(update.0),
+                    None => continue,
+                }
+            }
             self.stats.updates_posted += 1;
             if self.events.post(key, &mut sub.place, posted) == Queued::Replaced {
                 self.stats.updates_replaced += 1;

@@ -193,14 +193,15 @@ impl Guard {
                     host: &String::from_utf8_lossy(&host),
                 };
                 let counts = |at, _: &Rule| held.counts.get(at).copied().unwrap_or(false);
-                let rule = self.security.decide_in(group, question.level, client, counts);
+                let rule = self
+                    .security
+                    .decide_in(group, question.level, client, counts);
                 let rule = rule.map(|at| at as u32);
                 if decided.len() >= MAX_DECISIONS {
                     decided.clear();
                 }
-                let hash_of = |d: &Decided| {
-                    self.hasher.hash_one((d.group, d.level, &*d.user, &*d.host))
-                };
+                let hash_of =
+                    |d: &Decided| self.hasher.hash_one((d.group, d.level, &*d.user, &*d.host));
                 let new = Decided {
                     group: number,
                     level: question.level,
@@ -216,7 +217,10 @@ impl Guard {
     }
 
     pub(crate) fn rights(&self, question: Question<'_>) -> AccessRights {
-        match self.decide(question).map_or(Access::None, |rule| rule.access) {
+        match self
+            .decide(question)
+            .map_or(Access::None, |rule| rule.access)
+        {
             Access::None => AccessRights::NONE,
             Access::Read => AccessRights::READ,
             Access::Write => AccessRights::ALL,
@@ -243,7 +247,10 @@ impl Guard {
     }
 
     /// The rules of a group with whether they count, and its inputs.
-    pub(crate) fn rules(&self, name: &str) -> Option<(impl Iterator<Item = (&Rule, bool)>, &Inputs)> {
+    pub(crate) fn rules(
+        &self,
+        name: &str,
+    ) -> Option<(impl Iterator<Item = (&Rule, bool)>, &Inputs)> {
         let (held, group) = self.held(self.number(name)?)?;
         let rules = group.rules.iter().zip(held.counts.iter().copied());
         Some((rules, &held.inputs))

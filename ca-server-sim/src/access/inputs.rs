@@ -80,7 +80,12 @@ impl Db {
                 who,
             };
             let name = served.records.name_of(key.record);
-            guard.note_refused(now, name, served.field_name(key.record, key.field), question);
+            guard.note_refused(
+                now,
+                name,
+                served.field_name(key.record, key.field),
+                question,
+            );
         } else if let Some((_, record, view)) = self.target(pv) {
             let field = view.map_or(Field::Val, |view| view.field);
             let question = Question {
@@ -205,7 +210,9 @@ impl Ioc {
             return Ok(None);
         };
         let report = |question: Question<'_>| {
-            let access = guard.decide(question).map_or(Access::None, |rule| rule.access);
+            let access = guard
+                .decide(question)
+                .map_or(Access::None, |rule| rule.access);
             AccessReport {
                 access,
                 decided: guard.of_put(question),
@@ -290,7 +297,11 @@ impl Ioc {
         self.recheck_puts(turn);
         let regrouped = |served: &mut Box<Served>| served.records.has_regrouped();
         if self.db.served.as_mut().is_some_and(regrouped) {
-            let moved = self.db.served.as_mut().map(|served| served.records.take_regrouped());
+            let moved = self
+                .db
+                .served
+                .as_mut()
+                .map(|served| served.records.take_regrouped());
             if self.db.guard.is_some() && moved.is_some() {
                 self.access_changed();
             }
@@ -302,7 +313,12 @@ impl Ioc {
     }
 
     fn take_access_lines(&mut self) {
-        while let Some(line) = self.db.guard.as_mut().and_then(|guard| guard.lines.pop_front()) {
+        while let Some(line) = self
+            .db
+            .guard
+            .as_mut()
+            .and_then(|guard| guard.lines.pop_front())
+        {
             self.limits.tell(line);
         }
     }

@@ -45,7 +45,13 @@ impl Pace {
 
 impl Guard {
     /// Notes for the log that a write was refused.
-    pub(crate) fn note_refused(&mut self, now: Instant, name: &str, field: &str, question: Question<'_>) {
+    pub(crate) fn note_refused(
+        &mut self,
+        now: Instant,
+        name: &str,
+        field: &str,
+        question: Question<'_>,
+    ) {
         if self.lines.len() >= MAX_LINES {
             return;
         }
@@ -97,7 +103,10 @@ impl Guard {
     ) -> String {
         let Identity { user, .. } = question.who;
         let host = self.host(question.who);
-        let (user, host) = (String::from_utf8_lossy(user), String::from_utf8_lossy(&host));
+        let (user, host) = (
+            String::from_utf8_lossy(user),
+            String::from_utf8_lossy(&host),
+        );
         let security = self.security();
         let shown = |text: &str| text.escape_debug().to_string();
         if rule.is_ignored {
@@ -115,7 +124,10 @@ impl Guard {
         if counts {
             return "allows it".into();
         }
-        let reads = rule.condition.as_ref().map_or(0, |condition| condition.reads());
+        let reads = rule
+            .condition
+            .as_ref()
+            .map_or(0, |condition| condition.reads());
         let inputs = (0..ARGUMENTS).filter(|at| reads & (1 << at) != 0);
         let inputs = inputs.map(|at| {
             // One of 21 letters.

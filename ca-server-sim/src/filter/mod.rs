@@ -7,9 +7,10 @@
 
 mod parse;
 mod run;
+mod serve;
 
 pub(crate) use parse::{Spec, Suffix};
-pub(crate) use run::{Chain, Log, States};
+pub(crate) use run::{Chain, Log};
 
 use crate::name::Slice;
 
@@ -49,5 +50,9 @@ pub(crate) enum TimeMode {
 
 /// A part of an array, as `arr` has it.
 pub(crate) const fn slice(start: i32, step: i32, end: i32) -> Slice {
-    Slice::new(start as i64, if step < 1 { 1 } else { step as i64 }, end as i64)
+    Slice::new(
+        start as i64,
+        if step < 1 { 1 } else { step as i64 },
+        end as i64,
+    )
 }

@@ -402,7 +402,10 @@ mod tests {
         assert_eq!(filters("{ts:{}}"), ts(TimeMode::Generate));
         let unix = TimeMode::Seconds { unix: true };
         assert_eq!(filters("{ts:{num:'dbl',epoch:'unix'}}"), ts(unix));
-        assert_eq!(filters("{ts:{num:'ts',str:'iso'}}"), ts(TimeMode::Text { iso: true }));
+        assert_eq!(
+            filters("{ts:{num:'ts',str:'iso'}}"),
+            ts(TimeMode::Text { iso: true })
+        );
         let utag = Spec::Utag { mask: 3, value: 1 };
         assert_eq!(filters("{utag:{M:3,V:1}}"), Some(vec![utag]));
     }
@@ -426,11 +429,31 @@ mod tests {
     #[test]
     fn what_no_channel_has_opens_none() {
         for text in [
-            "{", "{}x", "{nix:{}}", "{dec:{}}", "{dec:{n:0}}", "{dec:{n:2.5}}", "{dec:{n:'2'}}",
-            "{dec:5}", "{dec:null}", "{dec:[1]}", "{dec:{x:1}}", "{dbnd:{abs:'x'}}",
-            "{dbnd:{abs:null}}", "{dbnd:{m:'other'}}", "{sync:{while:'blue'}}", "{sync:{s:'red'}}",
-            "{sync:{m:'while'}}", "{sync:{m:'x',s:'red'}}", "{sync:{m:9,s:'red'}}", "{ts:{num:2}}",
-            "{dec:{n:5000000000}}", "{arr:{s:'x'}}", "[1:2", "[1]x", "x",
+            "{",
+            "{}x",
+            "{nix:{}}",
+            "{dec:{}}",
+            "{dec:{n:0}}",
+            "{dec:{n:2.5}}",
+            "{dec:{n:'2'}}",
+            "{dec:5}",
+            "{dec:null}",
+            "{dec:[1]}",
+            "{dec:{x:1}}",
+            "{dbnd:{abs:'x'}}",
+            "{dbnd:{abs:null}}",
+            "{dbnd:{m:'other'}}",
+            "{sync:{while:'blue'}}",
+            "{sync:{s:'red'}}",
+            "{sync:{m:'while'}}",
+            "{sync:{m:'x',s:'red'}}",
+            "{sync:{m:9,s:'red'}}",
+            "{ts:{num:2}}",
+            "{dec:{n:5000000000}}",
+            "{arr:{s:'x'}}",
+            "[1:2",
+            "[1]x",
+            "x",
         ] {
             assert_eq!(filters(text), None, "{text}");
         }

@@ -165,12 +165,16 @@ impl Chain {
 
     /// Whether a time is taken that belongs to the value.
     pub(crate) fn takes_time(&self) -> bool {
-        self.before.iter().any(|filter| matches!(filter, Before::Stamp))
+        self.before
+            .iter()
+            .any(|filter| matches!(filter, Before::Stamp))
     }
 
     /// Whether the value is made of the time.
     pub(crate) fn is_time(&self) -> bool {
-        self.after.iter().any(|filter| matches!(filter, After::Time(_)))
+        self.after
+            .iter()
+            .any(|filter| matches!(filter, After::Time(_)))
     }
 
     /// Units of work: what an update costs.
@@ -185,7 +189,7 @@ impl Chain {
     }
 
     /// The value that is sent.
-    pub(crate) fn after(&self, value: Value, stamp: Timestamp) -> Value {
+    pub(crate) fn after(&self, value: Value, stamp: Timestamp, is_text: bool) -> Value {
         let each = |value: Value, filter: &After| match filter {
             After::Slice(slice) => {
                 let (start, step, count) = slice.of(value.count());
@@ -193,23 +197,47 @@ impl Chain {
             }
             After::Time(mode) => time_value(*mode, stamp),
         };
-        self.after.iter().fold(value, each)
+        let value = self.after.iter().fold(value, each);
+        match is_text && !self.is_time() && !self.after.is_empty() {
+            true => ended(&value),
+            false => value,
+        }
+    }
+
+    /// Whether what is sent is what is read.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.after.is_empty()
     }
 
     /// The elements that are taken of an array of so many: first, step, how many; `None` if the value is made of
     /// the time.
     pub(crate) fn slice(&self, len: u32) -> Option<(usize, usize, usize)> {
         let whole = (0_usize, 1_usize, len as usize);
-        self.after.iter().try_fold(whole, |(start, step, count), filter| match filter {
-            After::Slice(slice) => {
-                // At most `len`.
-                let (first, by, taken) = slice.of(count as u32);
-                let step_by = step.saturating_mul(by);
-                Some((start.saturating_add(first.saturating_mul(step)), step_by, taken))
-            }
-            After::Time(_) => None,
-        })
+        self.after
+            .iter()
+            .try_fold(whole, |(start, step, count), filter| match filter {
+                After::Slice(slice) => {
+                    // At most `len`.
+                    let (first, by, taken) = slice.of(count as u32);
+                    let step_by = step.saturating_mul(by);
+                    Some((
+                        start.saturating_add(first.saturating_mul(step)),
+                        step_by,
+                        taken,
+                    ))
+                }
+                After::Time(_) => None,
+            })
     }
+}
+
+/// A text whose last character is its end.
+fn ended(text: &Value) -> Value {
+    let mut bytes = text.as_ref().data.to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last = 0;
+    }
+    Value::from(bytes)
 }
 
 impl Before {
@@ -260,7 +288,11 @@ impl Before {
                     SyncMode::First => begins.then_some(log),
                     SyncMode::After => ends.then_some(log),
                     mode => {
-                        let passes = if *mode == SyncMode::Before { begins } else { ends };
+                        let passes = if *mode == SyncMode::Before {
+                            begins
+                        } else {
+                            ends
+                        };
                         let before = held.replace(Some(Box::new(log)));
                         before.filter(|_| passes).map(|log| *log)
                     }
@@ -291,7 +323,9 @@ fn time_value(mode: TimeMode, stamp: Timestamp) -> Value {
         }
         TimeMode::Whole { unix } => Value::scalar(f64::from(seconds(unix))),
         TimeMode::Nanos => Value::scalar(f64::from(stamp.nanos)),
-        TimeMode::Pair { unix } => Value::array(&[f64::from(seconds(unix)), f64::from(stamp.nanos)]),
+        TimeMode::Pair { unix } => {
+            Value::array(&[f64::from(seconds(unix)), f64::from(stamp.nanos)])
+        }
         TimeMode::Text { iso } => Value::string(time_text(
             match iso {
                 false => "%Y-%m-%d %H:%M:%S.%06f",

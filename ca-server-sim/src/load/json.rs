@@ -44,7 +44,23 @@ impl fmt::Display for JsonError {
 /// # Errors
 /// Says what is expected, and where.
 pub fn parse(text: &[u8]) -> Result<Json, JsonError> {
-    let mut reader = Reader { text, at: 0 };
+    whole(text, false)
+}
+
+/// As [`parse`], also with comments: `/* … */`, and `//` up to the end of the line.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_commented(text: &[u8]) -> Result<Json, JsonError> {
+    whole(text, true)
+}
+
+fn whole(text: &[u8], comments: bool) -> Result<Json, JsonError> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        comments,
+    };
     let value = reader.value(0)?;
     match reader.peek() {
         None => Ok(value),
@@ -55,6 +71,7 @@ pub fn parse(text: &[u8]) -> Result<Json, JsonError> {
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
+    comments: bool,
 }
 
 type Parsed<T> = Result<T, JsonError>;
@@ -74,10 +91,23 @@ impl<'a> Reader<'a> {
     /// The next byte that is no blank.
     fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.text.get(self.at) {
-            if !matches!(byte, b' ' | b'\t'..=b'\r') {
-                return Some(byte);
-            }
-            self.at += 1;
+            let rest = &self.text[self.at..];
+            self.at += match rest {
+                [b'/', b'*', inner @ ..] if self.comments => {
+                    match inner.windows(2).position(|end| end == b"*/") {
+                        Some(end) => end + 4,
+                        None => return Some(byte),
+                    }
+                }
+                [b'/', b'/', inner @ ..] if self.comments => {
+                    match inner.iter().position(|&byte| byte == b'\n') {
+                        Some(end) => end + 3,
+                        None => return Some(byte),
+                    }
+                }
+                _ if matches!(byte, b' ' | b'\t'..=b'\r') => 1,
+                _ => return Some(byte),
+            };
         }
         None
     }

@@ -387,7 +387,9 @@ impl Records {
                     value: value.to_owned(),
                     why,
                 };
-                Val::Link(Arc::new(Link::parse(value, kind).map_err(why)?))
+                let link = Link::parse(value, kind).map_err(why)?;
+                self.make_flag_of(&link);
+                Val::Link(Arc::new(link))
             }
             _ => self.file_value(&of, info, value)?,
         };
@@ -493,6 +495,22 @@ impl Records {
         0..self.records.len() as Id
     }
 
+    /// Makes the flag of a record with the device support `Db State`.
+    fn make_flag_of_device(&mut self, id: Id) {
+        let name = Cx::with(self, id, |cx, _| {
+            if cx.device() != "Db State" {
+                return None;
+            }
+            let mut links = ["INP", "OUT"]
+                .into_iter()
+                .filter_map(|name| cx.of().find(name));
+            links.find_map(|field| cx.address(field)).map(str::to_owned)
+        });
+        if let Some(name) = name {
+            self.make_flag(&name);
+        }
+    }
+
     fn prepare(&mut self, id: Id) {
         let of = self.type_of(id).clone();
         let record = self.record_mut(id);
@@ -516,6 +534,7 @@ impl Records {
             );
             self.note(id, text);
         }
+        self.make_flag_of_device(id);
         Cx::with(self, id, |cx, support| (support.prepare)(cx));
     }
 

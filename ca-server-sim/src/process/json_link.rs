@@ -32,6 +32,29 @@ impl Records {
         self.states.get(name).copied().unwrap_or(false)
     }
 
+    /// Whether a flag is set; `None` if there is none: nobody has set it, and no record names it.
+    pub(crate) fn known_flag(&self, name: &str) -> Option<bool> {
+        self.states.get(name).copied()
+    }
+
+    /// Makes the flag that a link names.
+    pub(super) fn make_flag_of(&mut self, link: &Link) {
+        if let Link::Json(text) = link
+            && let Some(json) = Json::parse(text)
+            && let Some(("state", name)) = json.link()
+            && let Some(name) = name.text()
+        {
+            self.make_flag(name.strip_prefix('!').unwrap_or(name));
+        }
+    }
+
+    /// Makes a flag, which is clear, unless there is one (`dbStateCreate`).
+    pub(super) fn make_flag(&mut self, name: &str) {
+        if !self.states.contains_key(name) {
+            self.states.insert(name.into(), false);
+        }
+    }
+
     /// Sets or clears a flag (`dbStateSet`, `dbStateClear`).
     pub fn set_flag(&mut self, name: &str, value: bool) {
         self.states.insert(name.into(), value);

@@ -244,6 +244,7 @@ impl Records {
         }
         self.disconnect_link(id, field);
         self.before_put(id, field, info.special)?;
+        self.make_flag_of(&link);
         let record = self.record_mut(id);
         record.set(&of, field, Val::Link(Arc::new(link)));
         if is_device_link(&info.name) {

@@ -11,6 +11,7 @@ use ca_proto::server::ChannelInfo;
 use super::value::{array, dbf, is_foreign, native, to_value};
 use super::{FieldKey, RTYP, Served};
 use crate::db::{Node, PvHandle};
+use crate::filter::Chain;
 use crate::plain::Subscribers;
 use crate::record::{ArrayShape, Dbf, Special, Val};
 use crate::view::{cut, cut_text, long_string};
@@ -28,22 +29,26 @@ pub(crate) struct Channel {
     /// Channels that are open on it.
     pub open: u32,
     pub subs: Subscribers,
+    /// Filters of the one channel that is open on it.
+    pub chain: Option<Chain>,
 }
 
 impl Channel {
-    pub(crate) fn new(key: FieldKey) -> Self {
+    pub(crate) const fn new(key: FieldKey, chain: Option<Chain>) -> Self {
         Self {
             key,
             open: 0,
-            subs: Subscribers::default(),
+            subs: Subscribers::None,
+            chain,
         }
     }
 
     /// Bytes that it takes: itself, its place in the slab of nodes, and those in the two maps, whose nodes may be
     /// half empty.
-    pub(crate) fn bytes() -> u16 {
+    pub(crate) fn bytes(&self) -> u16 {
         let places = 2 * (size_of::<Node>() + 8) + 4 * size_of::<(FieldKey, PvHandle)>();
-        (size_of::<Self>() + 16 + places) as u16
+        let chain = self.chain.as_ref().map_or(0, Chain::bytes);
+        u16::try_from(size_of::<Self>() + 16 + places + chain).unwrap_or(u16::MAX)
     }
 }
 
@@ -108,8 +113,13 @@ impl Served {
             || self.records.type_of(key.record).field(key.field).special != Special::NoMod
     }
 
+    /// A number as clients see it by default.
+    pub(crate) fn shown(&self, val: &Val) -> Value {
+        to_value(val, 1)
+    }
+
     /// The value of a field.
-    pub(super) fn val(&self, key: FieldKey) -> Val {
+    pub(crate) fn val(&self, key: FieldKey) -> Val {
         match key.field {
             RTYP => Val::text(self.records.type_of(key.record).name.as_bytes()),
             field => self.records.get(key.record, field),

@@ -57,7 +57,11 @@ impl Ioc {
                 return Err(BuildError::Duplicate { name });
             }
         }
-        self.db.served = Some(Box::new(Served::new(records)));
+        let mut served = Served::new(records);
+        for (name, value) in std::mem::take(&mut self.db.states) {
+            served.records.set_flag(&name, value);
+        }
+        self.db.served = Some(Box::new(served));
         self.remarks = (!mistakes.is_empty()).then(|| Box::new(mistakes));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use ca_proto::Instant;
 use ca_proto::dbr::{NativeType, Snapshot};
-use ca_proto::server::{Subscriber, Turn, Update};
+use ca_proto::server::{PvId, Subscriber, Turn, Update};
 
 use super::value::to_value;
 use super::{Channel, FieldKey, Served};
@@ -240,7 +240,9 @@ impl Ioc {
             publication.at = Some((key, node, update));
             let mask = post.mask;
             if let Some(Node::Field(channel)) = self.db.nodes.get(node) {
-                let Channel { subs, .. } = &**channel;
+                let Channel { subs, chain, .. } = &**channel;
+                let log = |chain| (chain, served.log(key, Some(post), post.mask));
+                let filtered = chain.as_ref().map(log);
                 let mut audience = Audience {
                     circuits: &mut self.circuits,
                     woken: &mut self.woken,
@@ -255,6 +257,12 @@ impl Ioc {
                         return false;
                     }
                     publication.last = Some(who);
+                    if let Some((chain, log)) = &filtered {
+                        turn.spend(chain.cost());
+                        if !audience.filter(PvId(node.0), chain, log, mask) {
+                            continue;
+                        }
+                    }
                     turn.spend(1 + audience.tell(who, mask));
                 }
             }

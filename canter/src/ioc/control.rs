@@ -202,7 +202,9 @@ struct AccessLine<'a> {
 }
 
 fn access(ioc: &SimIoc, pv: &str, user: &str, host: &str) -> Done {
-    let report = ioc.with(|ioc, _| ioc.access(pv, user, host)).map_err(unknown)?;
+    let report = ioc
+        .with(|ioc, _| ioc.access(pv, user, host))
+        .map_err(unknown)?;
     let report = report.ok_or("there are no rules; start it with --acf FILE")?;
     let decided = &report.decided;
     let line = AccessLine {

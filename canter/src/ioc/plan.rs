@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use ca_proto::config::ServerParams;
-use ca_server_sim::diagnostic::Diagnostics;
 use ca_server_sim::access::rules::AccessSecurity;
+use ca_server_sim::diagnostic::Diagnostics;
 use ca_server_sim::load::{Disk, Mistakes, access_security};
 use ca_server_sim::{
     BuildError, Described, Description, Ioc, IocBuilder, PvSpec, RecordFiles, is_record_file, toml,
@@ -72,7 +72,9 @@ struct Report {
 impl Report {
     fn has_errors(&self) -> bool {
         let mut mistakes = self.records.iter().chain(&self.access);
-        mistakes.any(Mistakes::has_errors) || !self.whole.is_empty() || self.found.iter().any(Diagnostics::has_errors)
+        mistakes.any(Mistakes::has_errors)
+            || !self.whole.is_empty()
+            || self.found.iter().any(Diagnostics::has_errors)
     }
 
     fn tell(&self, console: &mut Console<'_>) -> io::Result<()> {
@@ -465,7 +467,12 @@ pub(super) fn is_script(path: &Path, content: &str) -> bool {
 }
 
 /// Reads the rules of access security.
-fn access(args: &IocArgs, path: &Path, macros: &str, report: &mut Report) -> Option<AccessSecurity> {
+fn access(
+    args: &IocArgs,
+    path: &Path,
+    macros: &str,
+    report: &mut Report,
+) -> Option<AccessSecurity> {
     let (mut rules, mistakes) = access_security(&Disk, &path.display().to_string(), macros);
     let is_right = !mistakes.has_errors();
     report.access = Some(mistakes);

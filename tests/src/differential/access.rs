@@ -46,7 +46,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 fn group(dice: &mut Dice, name: &str) -> String {
     let mut text = format!("ASG({name}) {{\n");
-    for (letter, pv) in [("A", "IN1"), ("B", "IN2"), ("C", "IN3"), ("D", "IN1.SEVR"), ("L", "NOWHERE")] {
+    for (letter, pv) in [
+        ("A", "IN1"),
+        ("B", "IN2"),
+        ("C", "IN3"),
+        ("D", "IN1.SEVR"),
+        ("L", "NOWHERE"),
+    ] {
         if dice.roll(4) > 0 {
             text.push_str(&format!("  INP{letter}({pv})\n"));
         }
@@ -65,7 +71,15 @@ fn group(dice: &mut Dice, name: &str) -> String {
         }
         if dice.roll(2) == 0 {
             let calc = [
-                "A=1", "A>B", "B=0", "C=1", "A+B+C", "D=0", "L=0", "A=1||B=1", "A>0.995&&A<2",
+                "A=1",
+                "A>B",
+                "B=0",
+                "C=1",
+                "A+B+C",
+                "D=0",
+                "L=0",
+                "A=1||B=1",
+                "A>0.995&&A<2",
             ];
             conditions.push_str(&format!(" CALC(\"{}\")", dice.of(&calc)));
         }
@@ -133,7 +147,9 @@ impl Side {
         let names = |all: &[&str]| all.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let channels = |circuit: &mut Circuit, all: &[&str]| {
             let found = circuit.create(&names(all)).into_iter();
-            found.map(|channel| channel.expect("it is there")).collect::<Vec<_>>()
+            found
+                .map(|channel| channel.expect("it is there"))
+                .collect::<Vec<_>>()
         };
         let clients = CLIENTS.map(|(user, host)| {
             let mut circuit = Circuit::open_as(port, user, host);
@@ -158,8 +174,10 @@ impl Side {
     /// Waits until all that was caused is told.
     fn settle(&mut self) {
         self.tick = !self.tick;
-        self.inputs.put(self.pvs[3], &Value::scalar(i32::from(self.tick)));
-        self.witness.wait_for_rights(self.seen, if self.tick { 3 } else { 1 });
+        self.inputs
+            .put(self.pvs[3], &Value::scalar(i32::from(self.tick)));
+        self.witness
+            .wait_for_rights(self.seen, if self.tick { 3 } else { 1 });
         for (circuit, _) in &mut self.clients {
             circuit.echo();
         }
@@ -168,7 +186,9 @@ impl Side {
     fn rights(&self) -> Vec<String> {
         let of = |(circuit, all): &(Circuit, Vec<Channel>)| {
             let all = all.iter().map(|&channel| circuit.rights(channel));
-            let all: Vec<String> = all.map(|r| r.map_or_else(|| "?".into(), |r| r.to_string())).collect();
+            let all: Vec<String> = all
+                .map(|r| r.map_or_else(|| "?".into(), |r| r.to_string()))
+                .collect();
             all.join(" ")
         };
         self.clients.iter().map(of).collect()
@@ -217,7 +237,14 @@ pub fn tell(python: &Python, seed: u64, steps: usize) -> Tally {
     let text = file(&mut dice, by_address);
     let (db, acf) = (OnDisk::new("db", DB), OnDisk::new("acf", &text));
     let number = u8::from(by_address).to_string();
-    let more = ["--db", db.name(), "--acf", acf.name(), "--by-address", &number];
+    let more = [
+        "--db",
+        db.name(),
+        "--acf",
+        acf.name(),
+        "--by-address",
+        &number,
+    ];
     let real = python.serve("run_ioc.py", "T", &more);
     let mut real: Peer = real.unwrap_or_else(|error| panic!("{error}\n{text}"));
     let rules = || {
@@ -242,8 +269,17 @@ pub fn tell(python: &Python, seed: u64, steps: usize) -> Tally {
             match step(&mut dice, by_address) {
                 Step::Input(pv, value) => {
                     what = format!("input {pv} = {value:?}");
-                    let [a, b] = sides.each_mut().map(|side| side.inputs.put(side.pvs[pv], &value));
-                    tally.compare("input", "VAL", "status", &what, &a.to_string(), &b.to_string());
+                    let [a, b] = sides
+                        .each_mut()
+                        .map(|side| side.inputs.put(side.pvs[pv], &value));
+                    tally.compare(
+                        "input",
+                        "VAL",
+                        "status",
+                        &what,
+                        &a.to_string(),
+                        &b.to_string(),
+                    );
                 }
                 Step::Put(client, field, value) => {
                     what = format!("{:?} puts {} = {value:?}", CLIENTS[client], FIELDS[field]);

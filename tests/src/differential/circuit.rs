@@ -118,7 +118,11 @@ impl Circuit {
 
     /// The rights that were told last of a channel.
     pub fn rights(&self, channel: Channel) -> Option<u32> {
-        let mut of = self.rights.iter().rev().filter(|(cid, _)| *cid == channel.cid);
+        let mut of = self
+            .rights
+            .iter()
+            .rev()
+            .filter(|(cid, _)| *cid == channel.cid);
         of.next().map(|(_, rights)| *rights)
     }
 

@@ -45,6 +45,8 @@ pub(crate) mod limits;
 mod long_text;
 mod time_format;
 
+pub(crate) use time_format::format as time_text;
+
 /// What the files of record types use.
 mod prelude {
     #![allow(unused_imports)]

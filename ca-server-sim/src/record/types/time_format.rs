@@ -69,7 +69,7 @@ fn civil(days: u64) -> (u64, usize, u64, u64) {
 }
 
 /// A time in a format of `strftime`, and `%f` or `%06f` for the fraction of a second.
-pub(super) fn format(format: &str, time: Timestamp) -> String {
+pub(crate) fn format(format: &str, time: Timestamp) -> String {
     let format = if format.is_empty() {
         "%Y-%m-%d %H:%M:%S.%06f"
     } else {
