@@ -169,7 +169,7 @@ impl Ioc {
     /// assert!(ioc.access("gap", "alice", "desk")?.expect("rules hold").why_not.is_empty());
     /// ioc.post(Instant::ZERO, "beam", 1)?;
     /// let now = ioc.access("gap", "alice", "desk")?.expect("rules hold");
-    /// assert_eq!(now.why_not, "group DEFAULT, level 0: site.acf:2:49 does not count now (A = 1)");
+    /// assert_eq!(now.why_not, "group DEFAULT, level 0: site.acf:2:45 does not count now (A = 1)");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_access_security(&mut self, now: Instant, rules: impl Into<Arc<AccessSecurity>>) {

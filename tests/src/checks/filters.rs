@@ -1,5 +1,5 @@
 //! Names with a range or with a channel filter behind the field. Filters are the server's affair:
-//! the client passes such names on; our IOC offers ranges and says so of the rest.
+//! the client passes such names on.
 
 use std::time::Duration;
 
@@ -10,19 +10,11 @@ use crate::api::{Api, Channel, Monitor, TIMEOUT};
 
 pub(super) fn add<'a, A: Api>(bench: Bench<'a, A>, all: &mut Vec<Named<'a>>) {
     match bench.server.kind {
-        Kind::RealIoc => {
+        Kind::RealIoc | Kind::Simulated => {
             checks! { all:
                 "filter.range" => reads(bench, "wf5.[1:3]");
                 "filter.arr" => reads(bench, r#"wf5.{"arr":{"s":1,"e":3}}"#);
                 "filter.dbnd" => dead_band(bench);
-                "filter.broken" => not_found(bench, "wf5.{arr");
-            }
-        }
-        Kind::Simulated => {
-            checks! { all:
-                "filter.range" => reads(bench, "wf5.[1:3]");
-                "filter.arr" => not_found(bench, r#"wf5.{"arr":{"s":1,"e":3}}"#);
-                "filter.dbnd" => not_found(bench, r#"counter.{"dbnd":{"abs":5}}"#);
                 "filter.broken" => not_found(bench, "wf5.{arr");
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod circuit;
+pub mod filters;
 pub mod ours;
 pub mod story;
 
