@@ -382,6 +382,8 @@ impl Entry {
             result: "done".to_owned(),
             carried_out: None,
             took: None,
+            rule: None,
+            trapwrite: false,
             names_cut: false,
         }
     }
@@ -420,6 +422,8 @@ mod tests {
             result: "ECA_PUTCBINPROG".to_owned(),
             carried_out: Some(true),
             took: Some(f64::MIN_POSITIVE),
+            rule: Some(cut(&"\u{1}".repeat(1000), RULE_BYTES).0),
+            trapwrite: true,
             names_cut: cut(user, NAME_BYTES).1,
         }
     }
