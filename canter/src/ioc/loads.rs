@@ -18,7 +18,8 @@ struct Given {
     /// A record PREFIX:exit: writing 0 to it ends the IOC, another number does with exit code 1
     #[arg(short = 'x', long = "exit-record", value_name = "PREFIX")]
     exit: Option<String>,
-    /// Rules of access security (.acf); macros as for -d
+    /// Rules of access security (.acf): who may do what with which PVs; macros as for -d. PVs belong to the group
+    /// DEFAULT unless they name another (ASG, `access_group`)
     #[arg(short = 'a', long = "acf", value_name = "FILE")]
     acf: Option<PathBuf>,
 }

@@ -118,10 +118,6 @@ pub(crate) struct IocArgs {
     /// Seconds between two looks at what has changed
     #[arg(long, value_name = "S", requires = "autosave", default_value = "30")]
     autosave_period: u32,
-    /// Rules of access security: who may do what with which PVs; `-m` counts for it. PVs belong to the group DEFAULT
-    /// unless they name another (ASG, `access_group`)
-    #[arg(short = 'a', long = "acf", value_name = "FILE")]
-    acf: Option<PathBuf>,
     /// Know hosts by the addresses that they connect from, not by the names that they say: names in --acf are resolved
     /// when it is read
     #[arg(long, requires = "acf")]

@@ -148,8 +148,8 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
             Ok(description) => file(&mut plan, report, &mut names, path, description),
         }
     }
-    if let Some(path) = &args.acf {
-        plan.access = access(args, path, &macros, report);
+    if let Some(Load { path, macros }) = &args.loads.acf {
+        plan.access = access(args, path, macros, report);
     }
     if !of_records.is_empty() {
         plan.load(args, of_records, report, &mut names);

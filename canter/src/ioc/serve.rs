@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ca_net::TokioRuntime;
 use ca_server_sim::IocBuilder;
 use ca_server_sim::autosave::{Pass, Settings};
+use ca_server_sim::load::{Disk, access_security};
 use ca_server_sim::net::{ServeError, SimIoc};
 use ca_server_sim::process::Function;
 use ca_server_sim::shell::{Shell, Start};
@@ -92,16 +93,20 @@ impl Maker<'_> {
             .push(("exit".to_owned(), self.exit.function()));
         let (settings, restored) = (start.autosave.clone(), files(&start));
         let mut lines = Vec::new();
-        let rules = start.access.as_ref().map(|(file, _)| file.clone());
-        let rules = rules.or_else(|| Some(args.loads.acf.as_ref()?.path.display().to_string()));
-        if let Some(file) = rules {
-            lines.push(format!(
-                "warning: {file}: rules of access security are not there yet, everybody may do everything"
-            ));
+        let mut builder = self.builder;
+        if let Some((file, macros)) = &start.access {
+            let (rules, mistakes) = access_security(&Disk, file, macros);
+            if !mistakes.is_empty() {
+                console.complain(mistakes.render(console.err_styled()))?;
+            }
+            if mistakes.has_errors() {
+                return Err(Stop::Told);
+            }
+            builder = builder.access_security(rules);
         }
         let served = Served::of(&plan);
         let pvs = plan.pvs.into_iter().map(|pv| (pv.name, pv.spec));
-        let ioc = start.build(self.builder.params(params).pvs(pvs));
+        let ioc = start.build(builder.params(params).pvs(pvs));
         let refused = |error: ServeError| Stop::from(place::refused(args, &error));
         let ioc = ioc.map_err(|error| refused(error.into()))?;
         let runtime = TokioRuntime::current().map_err(|_| refused(ServeError::NoRuntime))?;
