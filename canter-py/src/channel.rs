@@ -11,6 +11,7 @@ use crate::deliver::{Done, Key};
 use crate::errors;
 use crate::jobs::{self, About};
 use crate::life::{self, Native};
+use crate::loops::LoopJobs;
 use crate::meta::MetaCache;
 use crate::params;
 use crate::reading::Reading;
@@ -92,6 +93,19 @@ impl Channel {
     }
 }
 
+/// Begins an operation whose end is told by the loop that it belongs to, or by the thread of callbacks.
+fn begin(
+    core: &Core,
+    jobs: Option<&Bound<'_, LoopJobs>>,
+    callback: Py<PyAny>,
+    job: impl Future<Output = Done> + Send + 'static,
+) {
+    match jobs {
+        Some(jobs) => jobs.get().start(callback, job),
+        None => core.hub.start(callback, job),
+    }
+}
+
 #[pymethods]
 impl Channel {
     #[getter]
@@ -166,7 +180,7 @@ impl Channel {
     }
 
     /// As `read`, beside: the end is delivered as `callback(reading, error)`.
-    #[pyo3(signature = (callback, timeout=None, *, dbr=None, family=2, count=0, describe=false))]
+    #[pyo3(signature = (callback, timeout=None, *, dbr=None, family=2, count=0, describe=false, jobs=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn start_read(
         &self,
@@ -177,19 +191,25 @@ impl Channel {
         family: u8,
         count: u32,
         describe: bool,
+        jobs: Option<&Bound<'_, LoopJobs>>,
     ) -> PyResult<()> {
         let (native, handle, about) = self.handle(py)?;
         let core = native.get().ok_or_else(|| errors::closed(py, &self.name))?;
         let spec = params::read_spec(dbr, family, count)?;
         let timeout = self.timeout(core, timeout)?;
         let get = jobs::fetch(handle, about.clone(), spec, timeout, describe);
-        core.hub
-            .start(callback, async move { Done::Got(about, get.await) });
+        begin(
+            core,
+            jobs,
+            callback,
+            async move { Done::Got(about, get.await) },
+        );
         Ok(())
     }
 
     /// As `put`, beside: the end is delivered as `callback(None, error)`.
-    #[pyo3(signature = (callback, value, until="checked", timeout=None, *, dbr=None))]
+    #[pyo3(signature = (callback, value, until="checked", timeout=None, *, dbr=None, jobs=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn start_put(
         &self,
         py: Python<'_>,
@@ -198,6 +218,7 @@ impl Channel {
         until: &str,
         timeout: Option<f64>,
         dbr: Option<u16>,
+        jobs: Option<&Bound<'_, LoopJobs>>,
     ) -> PyResult<()> {
         let until = params::until(until)?;
         let (native, handle, _) = self.handle(py)?;
@@ -205,25 +226,26 @@ impl Channel {
         let timeout = self.timeout(core, timeout)?;
         let value = values::to_wire(value, &self.name)?;
         let put = jobs::put(handle, value, dbr.map(DbrType), until, timeout);
-        core.hub
-            .start(callback, async move { Done::Put(put.await) });
+        begin(core, jobs, callback, async move { Done::Put(put.await) });
         Ok(())
     }
 
     /// As `connect`, beside: the end is delivered as `callback(None, error)`.
-    #[pyo3(signature = (callback, timeout=None))]
+    #[pyo3(signature = (callback, timeout=None, *, jobs=None))]
     fn start_connect(
         &self,
         py: Python<'_>,
         callback: Py<PyAny>,
         timeout: Option<f64>,
+        jobs: Option<&Bound<'_, LoopJobs>>,
     ) -> PyResult<()> {
         let (native, handle, _) = self.handle(py)?;
         let core = native.get().ok_or_else(|| errors::closed(py, &self.name))?;
         let timeout = self.timeout(core, timeout)?;
         let connect = jobs::connect(handle, timeout);
-        core.hub
-            .start(callback, async move { Done::Connected(connect.await) });
+        begin(core, jobs, callback, async move {
+            Done::Connected(connect.await)
+        });
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::deliver::Deliveries;
 use crate::errors;
 use crate::jobs;
 use crate::life;
+use crate::loops::LoopJobs;
 use crate::params::{self, Until};
 use crate::values;
 
@@ -140,6 +141,11 @@ impl Client {
     fn deliveries(&self, py: Python<'_>) -> PyResult<Deliveries> {
         let core = self.slot.core(py)?;
         Ok(Deliveries { core })
+    }
+
+    /// For the operations of a loop that waits by itself; `NotImplementedError` on systems where it cannot.
+    fn loop_jobs(&self, py: Python<'_>) -> PyResult<LoopJobs> {
+        LoopJobs::new(py, self.slot.core(py)?)
     }
 
     /// The default time-out in seconds.

@@ -43,7 +43,7 @@ pub(crate) enum Done {
 }
 
 /// An operation that runs beside, with its callback.
-type Job = Pin<Box<dyn Future<Output = (Py<PyAny>, Done)> + Send>>;
+pub(crate) type Job = Pin<Box<dyn Future<Output = (Py<PyAny>, Done)> + Send>>;
 
 /// Whose updates these are.
 struct Entry {
@@ -298,7 +298,7 @@ impl Hub {
         }
     }
 
-    fn done(
+    pub(crate) fn done(
         &self,
         py: Python<'_>,
         calls: &Bound<'_, PyList>,

@@ -14,6 +14,8 @@ mod errors;
 mod jobs;
 mod kit;
 mod life;
+#[cfg_attr(not(unix), path = "no_loops.rs")]
+mod loops;
 mod meta;
 mod params;
 mod reading;
@@ -32,6 +34,7 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch::Batch>()?;
     module.add_class::<deliver::Deliveries>()?;
     module.add_class::<deliver::Key>()?;
+    module.add_class::<loops::LoopJobs>()?;
     module.add_class::<kit::Control>()?;
     module.add_class::<kit::Rows>()?;
     module.add_class::<sim::Ioc>()?;

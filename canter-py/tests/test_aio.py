@@ -1,6 +1,9 @@
 """The native face for asyncio."""
 
 import asyncio
+import gc
+import os
+import threading
 
 import pytest
 
@@ -90,3 +93,93 @@ def test_two_loops_share_a_client(ioc):
             return await AsyncClient(blocking).get("motor")
 
         assert [asyncio.run(story()) for _ in range(2)] == [1.5, 1.5]
+
+
+def test_a_loop_beside_threads_that_call(ioc):
+    """Who moves the bytes changes all the time; nobody waits for ever."""
+    with ioc.client(timeout=PATIENCE) as client:
+        stop = threading.Event()
+
+        def calls():
+            while not stop.is_set():
+                assert client.get("motor") == 1.5
+
+        threads = [threading.Thread(target=calls) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+
+        async def story():
+            loop_client = AsyncClient(client)
+            for _ in range(50):
+                assert await loop_client.get("motor") == 1.5
+            assert await asyncio.gather(*(loop_client.get("count") for _ in range(200))) == [5] * 200
+            # Longer than the loop looks at the sockets itself.
+            await loop_client.put("slow", 1.0, wait=True)
+            return True
+
+        try:
+            assert asyncio.run(story())
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def test_a_loop_that_is_busy_does_not_hold_up_its_client(ioc):
+    async def story(client):
+        await client.get("motor")
+        task = asyncio.ensure_future(client.get("motor"))
+        await asyncio.sleep(0)
+        # The loop does nothing for its client meanwhile: the client's own thread does.
+        assert client.client.get("count") == 5
+        with client.client.monitor("motor") as updates:
+            assert updates.get(PATIENCE) == 1.5
+        return await task
+
+    async def main():
+        async with AsyncClient(environ=ioc.env, repeater_port=0, timeout=PATIENCE) as client:
+            return await story(client)
+
+    assert asyncio.run(main()) == 1.5
+
+
+def test_loops_and_clients_that_end_leave_no_descriptors(ioc):
+    def open_now():
+        return len(os.listdir("/proc/self/fd"))
+
+    async def story(client):
+        loop_client = AsyncClient(client)
+        assert await loop_client.get("motor") == 1.5
+        with pytest.raises(canter.ConnectTimeout):
+            await loop_client.get("nowhere", timeout=0.01)
+        pending = asyncio.ensure_future(loop_client.get("nowhere", timeout=PATIENCE))
+        await asyncio.sleep(0)
+        return pending.cancel()
+
+    def once():
+        with ioc.client(timeout=PATIENCE) as client:
+            # Several loops in turn with one client, and several clients in turn.
+            return [asyncio.run(story(client)) for _ in range(3)]
+
+    once()
+    gc.collect()
+    before = open_now()
+    for _ in range(5):
+        assert once() == [True] * 3
+    gc.collect()
+    assert open_now() <= before + 3
+
+
+def test_a_client_that_is_closed_while_its_loop_waits(ioc):
+    async def main():
+        client = AsyncClient(environ=ioc.env, repeater_port=0, timeout=PATIENCE)
+        assert await client.get("motor") == 1.5
+        waiting = asyncio.ensure_future(client.put("never", 1.0, wait=True))
+        await asyncio.sleep(0.05)
+        await client.close()
+        with pytest.raises(canter.CanterError):
+            await waiting
+        other = AsyncClient(environ=ioc.env, repeater_port=0, timeout=PATIENCE)
+        return await other.get("motor")
+
+    assert asyncio.run(asyncio.wait_for(main(), PATIENCE)) == 1.5

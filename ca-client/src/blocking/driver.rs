@@ -221,6 +221,13 @@ impl Driver {
         runtime.block_until(future, deadline)
     }
 
+    /// Does what can be done without waiting.
+    pub(super) fn turn(&self) {
+        let Shared { runtime, turns } = &*self.0;
+        let _call = Call::new(turns);
+        runtime.turn();
+    }
+
     /// Runs a future that mostly is ready at once: only one that is not makes this thread drive.
     pub(super) fn try_block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);

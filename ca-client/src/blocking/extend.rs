@@ -73,4 +73,46 @@ impl Client {
     pub fn block_until<F: Future>(&self, future: F, deadline: Instant) -> Option<F::Output> {
         self.driver.block_until(future, Some(deadline))
     }
+
+    /// Does what can be done at once, and waits for nothing: sends what is queued, reads what has come. It is for
+    /// programs that wait in a loop of their own, and so spare the switch to the background thread; what they do not do
+    /// for two milliseconds, that one does.
+    ///
+    /// Such a loop waits for the descriptor of the client (`AsRawFd`, on Unix), which is readable when there is something
+    /// to do, beside whatever else it waits for, and is woken by the futures that it polls, as the background thread may
+    /// have moved the bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new());
+    /// # let ioc = runtime.block_on(ioc)?;
+    /// # let client = ca_client::Client::builder().isolated([ioc.udp_addr()]).build_blocking()?;
+    /// use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    ///
+    /// let beneath = client.as_async();
+    /// let mut get = pin!(async { beneath.get::<f64>("m1").await });
+    /// let value = loop {
+    ///     match get.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    ///         Poll::Ready(value) => break value?,
+    ///         Poll::Pending => client.turn(),
+    ///     }
+    /// };
+    /// assert_eq!(value, 1.5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn turn(&self) {
+        self.driver.turn();
+    }
+}
+
+/// See [`turn`](Client::turn). It belongs to the client, and is only to be waited for.
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for Client {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.driver.handle().as_raw_fd()
+    }
 }

@@ -199,6 +199,31 @@ impl<P: Park> Exec<P> {
     }
 }
 
+impl<P: Park> Exec<P> {
+    /// Does what can be done at once: runs what is ready, looks at the sockets, runs what became ready by that. While
+    /// another thread leads, that one is made to look.
+    pub(crate) fn turn(&self) {
+        let mut seat = Seat::new(self);
+        if seat.engine.is_none() {
+            // Who leads wakes it after its look; who leaves the lead calls it.
+            self.yield_now(&Waker::from(seat.caller.clone()));
+            while !seat.take_lead() {
+                seat.caller.sleep();
+                if seat.caller.is_woken() {
+                    return;
+                }
+            }
+        }
+        // So that no task takes it for one that waits, and waits in its place.
+        seat.caller.woken.store(true, Ordering::SeqCst);
+        if let Some(engine) = &mut seat.engine {
+            engine.round(&self.hub, &seat.caller);
+            engine.look(&self.hub, &seat.caller);
+            engine.round(&self.hub, &seat.caller);
+        }
+    }
+}
+
 /// A thread that waits for a future.
 #[derive(Debug)]
 struct Caller {
@@ -366,9 +391,13 @@ impl<P: Park> Engine<P> {
             self.park.set_alone(false);
         }
         self.rounds = self.rounds.wrapping_add(1);
-        if caller.is_woken() && !self.rounds.is_multiple_of(ROUNDS_PER_LOOK) {
-            return;
+        if !caller.is_woken() || self.rounds.is_multiple_of(ROUNDS_PER_LOOK) {
+            self.look(hub, caller);
         }
+    }
+
+    /// Looks at the sockets, and waits for them if nothing is left to do.
+    fn look(&mut self, hub: &Hub, caller: &Caller) {
         hub.parked.store(true, Ordering::SeqCst);
         // After the store: who comes later pokes.
         let idle = !caller.is_woken() && lock(&hub.queue).is_empty();

@@ -110,10 +110,26 @@ impl PollRuntime {
         }))
     }
 
+    /// Does what can be done at once, without waiting: runs tasks that are ready, looks at the sockets, and runs those
+    /// that became ready by that. It is for programs that wait in a loop of their own, with the descriptor of the
+    /// runtime among the others (`AsRawFd`, on Unix).
+    pub fn turn(&self) {
+        self.0.exec.turn();
+    }
+
     /// Drops all tasks. Tasks own the runtime as a rule, which without this would never be dropped; who started some
     /// that do not end by themselves calls this at last.
     pub fn shutdown(&self) {
         self.0.exec.shutdown();
+    }
+}
+
+/// Readable when there is something to do: a socket, a timer, a task that another thread has woken. It is only to be
+/// waited for.
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for PollRuntime {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.io.raw_fd()
     }
 }
 

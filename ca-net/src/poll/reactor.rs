@@ -40,6 +40,14 @@ struct Sources {
     living: BTreeMap<usize, Arc<Readiness>>,
 }
 
+#[cfg(unix)]
+impl Io {
+    /// Readable when there are events.
+    pub(super) fn raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.registry)
+    }
+}
+
 /// Waits for the system's events.
 #[derive(Debug)]
 pub(super) struct Reactor {

@@ -11,9 +11,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from . import _canter
@@ -42,6 +44,7 @@ class _Bridge:
         self._loop = weakref.ref(loop)
         self._done: deque = deque()
         self._awake = False
+        self._jobs: weakref.WeakKeyDictionary[Client, _Jobs | None] = weakref.WeakKeyDictionary()
 
     def call(self, function: Any, *args: Any) -> None:
         self._done.append((function, args))
@@ -61,6 +64,109 @@ class _Bridge:
         while self._done:
             function, args = self._done.popleft()
             function(*args)
+
+    def jobs(self, client: Client) -> _Jobs | None:
+        """Operations of a client that this loop drives itself; ``None`` where it cannot."""
+        try:
+            jobs = self._jobs[client]
+        except KeyError:
+            jobs = self._jobs[client] = _jobs(self._loop(), client)
+        if jobs is not None and not jobs.core.is_ours():
+            jobs = self._jobs[client] = _jobs(self._loop(), client)
+        return jobs
+
+
+class _Jobs:
+    """Operations that end in the loop that began them, without another thread in between.
+
+    All that is begun in a round of the loop is sent together at its end. The loop then waits for the sockets of the
+    client as well, as long as that brings answers; what takes longer is left to the thread of the client, which wakes
+    the loop when there is something.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, core: _canter.LoopJobs) -> None:
+        self.core = core
+        self._loop = weakref.ref(loop)
+        self._soon = False
+        self._watching = False
+        self._idle = 0
+        # Of one's own, as the client may be closed before the loop looks again.
+        self._sockets = os.dup(core.fileno())
+        loop.add_reader(core.wake_fileno(), _weakly(self._woken))
+
+    def begun(self) -> None:
+        """Something was begun: it goes out when this round of the loop is over."""
+        if not self._soon:
+            self._soon = True
+            loop = self._loop()
+            assert loop is not None
+            loop.call_soon(self._go)
+
+    def _go(self) -> None:
+        self._soon = False
+        self._run(True)
+        if not self._watching and len(self.core):
+            loop = self._loop()
+            if loop is not None:
+                self._watching = True
+                self._idle = 0
+                loop.add_reader(self._sockets, _weakly(self._readable))
+
+    def _readable(self) -> None:
+        if self._run(True):
+            self._idle = 0
+            return
+        self._idle += 1
+        if self._idle > _MAX_IDLE or not len(self.core):
+            self._leave()
+
+    def _woken(self) -> None:
+        self._run(False)
+
+    def _run(self, drive: bool) -> int:
+        calls = self.core.turn(drive)
+        for function, args in calls:
+            function(*args)
+        return len(calls)
+
+    def _leave(self) -> None:
+        loop = self._loop()
+        if self._watching and loop is not None and not loop.is_closed():
+            loop.remove_reader(self._sockets)
+        self._watching = False
+
+    def __del__(self) -> None:
+        loop = self._loop()
+        if loop is not None and not loop.is_closed():
+            self._leave()
+            loop.remove_reader(self.core.wake_fileno())
+        os.close(self._sockets)
+
+
+#: Times that a loop looks at the sockets in vain before it leaves them to the thread of the client.
+_MAX_IDLE = 2
+
+
+def _jobs(loop: asyncio.AbstractEventLoop | None, client: Client) -> _Jobs | None:
+    if loop is None:
+        return None
+    try:
+        return _Jobs(loop, client._core.loop_jobs())
+    except NotImplementedError:
+        # A system or loop that cannot wait for descriptors.
+        return None
+
+
+def _weakly(method: Any) -> Any:
+    """A method that does not keep its object, as a loop would keep what it calls."""
+    found = weakref.WeakMethod(method)
+
+    def call() -> None:
+        known = found()
+        if known is not None:
+            known()
+
+    return call
 
 
 _bridges: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -90,6 +196,21 @@ def _waiter() -> tuple[asyncio.Future, Any]:
     return future, lambda result, error: bridge.call(_settle, future, result, error)
 
 
+def _begin(client: Client, start: Any, *args: Any, **options: Any) -> asyncio.Future:
+    """Begins an operation of a channel; a future of the running loop that ends with it."""
+    bridge = _bridge()
+    jobs = bridge.jobs(client)
+    if jobs is None:
+        client._dispatcher.ensure()
+        future, done = _waiter()
+        start(done, *args, **options)
+        return future
+    future = asyncio.get_running_loop().create_future()
+    start(partial(_settle, future), *args, **options, jobs=jobs.core)
+    jobs.begun()
+    return future
+
+
 class AsyncClient:
     """A client for asyncio. It may share the channels of a blocking one.
 
@@ -103,14 +224,11 @@ class AsyncClient:
         self.client = client or Client(**settings)
 
     def _channel(self, pv: str | Channel) -> _canter.Channel:
-        self.client._dispatcher.ensure()
         return self.client._channel_of(pv)._core
 
     async def connect(self, pv: str | Channel, timeout: float | None = None) -> None:
         """Waits until the PV can be used."""
-        future, done = _waiter()
-        self._channel(pv).start_connect(done, timeout)
-        await future
+        await _begin(self.client, self._channel(pv).start_connect, timeout)
 
     async def read(
         self,
@@ -123,10 +241,10 @@ class AsyncClient:
         describe: bool = False,
     ) -> _canter.Reading:
         """What came, of which the value is a part."""
-        future, done = _waiter()
-        channel = self._channel(pv)
-        channel.start_read(done, timeout, dbr=dbr, family=family, count=count, describe=describe)
-        return await future
+        read = self._channel(pv).start_read
+        return await _begin(
+            self.client, read, timeout, dbr=dbr, family=family, count=count, describe=describe
+        )
 
     async def get(self, pv: str | Channel, *, timeout: float | None = None, count: int = 0) -> Any:
         """The value of a PV; see `canter.Channel.get`."""
@@ -143,9 +261,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> None:
         """Puts a value to a PV; see `canter.Channel.put`."""
-        future, done = _waiter()
-        self._channel(pv).start_put(done, value, _until(wait, check), timeout)
-        await future
+        await _begin(self.client, self._channel(pv).start_put, value, _until(wait, check), timeout)
 
     async def get_many(self, pvs: Iterable[str | Channel], *, timeout: float | None = None) -> list[Any]:
         """Gets many PVs at once: values, and exceptions in the places of what did not come."""
@@ -191,6 +307,7 @@ class AsyncClient:
             waiting.append(reading.value)
             news.set()
 
+        self.client._dispatcher.ensure()
         channel = self._channel(pv)
         key = channel.monitor(
             lambda reading, _: bridge.call(take, reading), mask=mask, count=count, describe=True

@@ -8,7 +8,7 @@ from typing import Any
 
 import canter
 
-from ..aio import _waiter
+from ..aio import _begin
 from ._subscription import Subscription, open_subscriptions, start
 from ._values import (
     CAInfo,
@@ -49,17 +49,13 @@ _used: set[str] = set()
 
 
 def _channel(pv: str) -> Any:
-    client = canter.default_client()
-    client._dispatcher.ensure()
     _used.add(pv)
-    return client.channel(pv)._core
+    return canter.default_client().channel(pv)._core
 
 
 async def _connected(channel: Any, timeout: float) -> bool:
-    future, done = _waiter()
-    channel.start_connect(done, timeout)
     try:
-        await future
+        await _begin(canter.default_client(), channel.start_connect, timeout)
     except canter.CanterError:
         return False
     return True
@@ -68,9 +64,7 @@ async def _connected(channel: Any, timeout: float) -> bool:
 async def _native(channel: Any, timeout: float) -> dict:
     """What is known of the channel, which is waited for."""
     if not channel.connected:
-        future, done = _waiter()
-        channel.start_connect(done, timeout)
-        await future
+        await _begin(canter.default_client(), channel.start_connect, timeout)
     return channel.info()
 
 
@@ -103,10 +97,11 @@ def caget(pv, datatype=None, format=FORMAT_RAW, count=0, *, timeout=5.0, throw=T
     async def get(channel: Any, left: float) -> Any:
         known = await _native(channel, left)
         elements = known.get("count", 1)
-        future, done = _waiter()
         kind = request(datatype, format, known.get("dbr", 6))
-        channel.start_read(done, left, dbr=kind, count=elements if count == -1 else count)
-        return augmented(await future, datatype, elements)
+        wanted = elements if count == -1 else count
+        read = channel.start_read
+        reading = await _begin(canter.default_client(), read, left, dbr=kind, count=wanted)
+        return augmented(reading, datatype, elements)
 
     return _all(pv, get, timeout, throw)
 
@@ -139,9 +134,8 @@ async def caput(pv, value, datatype=None, wait=False, *, timeout=5.0, throw=True
         async def work(channel: Any, left: float) -> Any:
             known = await _native(channel, left)
             made, kind = put_arguments(one, datatype, known.get("dbr", 6))
-            future, done = _waiter()
-            channel.start_put(done, made, "completed" if wait else "sent", left, dbr=kind)
-            await future
+            until = "completed" if wait else "sent"
+            await _begin(canter.default_client(), channel.start_put, made, until, left, dbr=kind)
             return CANothing(channel.name)
 
         return work
