@@ -87,7 +87,7 @@ class Motor(Device):
         return super().PV(attr, connect=connect, **kw)
 
     def __repr__(self):
-        return f"<epics.Motor: {self._name}: '{self.get('DESC')}'>"
+        return f"<epics.Motor: {self._prefix}: '{self.get('DESC')}'>"
 
     __str__ = __repr__
 
@@ -188,7 +188,7 @@ class Motor(Device):
             self.check_limits()
         except MotorLimitException:
             return -1
-        return result
+        return 0 if result == 1 else -1 if result == -2 else result
 
     def set_position(self, position, dial=False, step=False, raw=False):
         """Has the motor take its place for a position, without moving."""
@@ -233,20 +233,26 @@ class Motor(Device):
         return [step for step in steps if minstep * (1 - 1e-9) <= step <= maxstep]
 
     def get_info(self):
-        """The fields that are known by words."""
-        fields = ("status", "drive", "readback", "precision", "description", "record_type", "VELO")
-        return {field: self.get(field) for field in fields}
+        """The most important fields, as texts."""
+        fields = ("DESC", "VAL", "RBV", "PREC", "VELO", "STAT", "SET", "TWV", "LLM", "HLM", "SPMG")
+        return {field: self.get(field, as_string=True) for field in fields}
 
     def show_info(self):
         """Prints the most important fields."""
-        ca.write(f"{self!r}")
-        for field, value in self.get_info().items():
-            ca.write(f"  {field:15s} {value}")
+        line = "-" * 38
+        rows = [f"{field:16s} = {value}" for field, value in self.get_info().items()]
+        ca.write("\n".join([repr(self), line, *rows, line]))
 
     def show_all(self):
         """Prints all fields that are there."""
-        ca.write(f"{self!r}")
+        lines = [
+            f"# Motor {self._prefix}",
+            "#  field               value                 PV name",
+            "#------------------------------------------------------------",
+        ]
         for word, field in sorted(self._alias.items()):
             it = self.PV(field, connect=False)
-            if it.wait_for_connection(timeout=0.5):
-                ca.write(f"  {word:20s} {field:5s} {it.get(as_string=True)}")
+            value = it.get(as_string=True) if it.wait_for_connection(timeout=0.5) else None
+            shown = "Not Connected??" if value is None else value
+            lines.append(f" {word:18s}  {shown:18s}  {it.pvname}")
+        ca.write("\n".join(lines))

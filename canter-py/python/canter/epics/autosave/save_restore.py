@@ -6,6 +6,7 @@ name and value on each line, ``@array@ { "1" "2" }`` for arrays, and ends with `
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -101,6 +102,7 @@ def _save(pvs, save_file, verbose) -> str:
     with open(f"{save_file}.tmp", "w", encoding=IOENCODING) as out:
         out.writelines(lines)
     os.replace(f"{save_file}.tmp", save_file)
+    write(f"wrote {save_file}")
     return save_file
 
 
@@ -113,6 +115,10 @@ def _value_text(it) -> str | None:
         return None
     if it.nelm == 1:
         return str(value)
+    if "char" in it.type:
+        text = it.get(as_string=True)
+        if text and text.isprintable() and not text.startswith("@array@"):
+            return text
     elements = " ".join('"%s"' % str(one).replace("\\", "\\\\").replace('"', '\\"') for one in value)
     return f"@array@ {{ {elements} }}"
 
@@ -156,8 +162,9 @@ def restore_pvs(filepath, debug=False):
 
 def _value(it, text: str):
     if text.startswith("@array@"):
-        inner = text.partition("{")[2].rpartition("}")[0]
-        elements = shlex.split(inner)
+        inner = text.removeprefix("@array@").strip()
+        # As PyEpics writes it, and as the autosave module of an IOC does.
+        elements = json.loads(inner) if inner.startswith("[") else shlex.split(inner.strip("{} "))
         return elements if "string" in it.type else [float(one) for one in elements]
     if "enum" in it.type and text.isdigit():
         return int(text)
