@@ -3,9 +3,10 @@
     python benches/w9.py                 all clients that are installed, in turns; ratios to ours
     python benches/w9.py --clients canter pyepics
 
-It needs an environment with the wheel, numpy, and the peers: pyepics, aioca, repics. Each client runs in a process
-of its own; rounds take turns, so that a busy machine hits all of them. What is printed are medians of the rounds,
-and ratios to ours, which say more than times on a machine that others use.
+It needs an environment with the wheel and numpy; the peers (pyepics, aioca, repics) are left out, and named, where
+they are not installed. Each client runs in a process of its own; rounds take turns, so that a busy machine hits all of
+them. What is printed are medians of the rounds with their range, of the time that passed and of the processor's time of
+the client, which a busy machine changes less, and ratios to ours.
 """
 
 from __future__ import annotations
@@ -24,21 +25,31 @@ LIST = 10_000
 ARRAY = 1_000_000
 
 
+def clock():
+    """What has passed, and what the processor has done for this process."""
+    return time.perf_counter(), time.process_time()
+
+
+def since(started, count=1):
+    """Seconds for each of so many calls, both ways."""
+    return tuple((now - then) / count for now, then in zip(clock(), started))
+
+
 def timed(work, count):
     """Seconds for each of so many calls: the median of ten lots."""
     lots = []
     for _ in range(10):
-        started = time.perf_counter()
+        started = clock()
         for _ in range(count // 10):
             work()
-        lots.append((time.perf_counter() - started) / (count // 10))
-    return statistics.median(lots)
+        lots.append(since(started, count // 10))
+    return tuple(statistics.median(one) for one in zip(*lots))
 
 
 def once(work):
-    started = time.perf_counter()
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return since(started)
 
 
 NAMES = [f"n{n}" for n in range(LIST)]
@@ -61,10 +72,13 @@ def canter(results):
     async def story():
         client = AsyncClient(it.default_client())
         await client.get("x")
-        started = time.perf_counter()
+        started = clock()
         for _ in range(1000):
             await client.get("x")
-        results["asyncio get"] = (time.perf_counter() - started) / 1000
+        results["asyncio get"] = since(started, 1000)
+        started = clock()
+        await client.get_many(NAMES, timeout=60)
+        results["asyncio list"] = since(started)
 
     asyncio.run(story())
     from canter import epics
@@ -100,15 +114,15 @@ def aioca(results):
 
     async def story():
         async def mean(work, count):
-            started = time.perf_counter()
+            started = clock()
             for _ in range(count):
                 await work()
-            return (time.perf_counter() - started) / count
+            return since(started, count)
 
-        started = time.perf_counter()
+        started = clock()
         await caget(NAMES, timeout=60)
-        results["list cold"] = time.perf_counter() - started
-        results["list"] = await mean(lambda: caget(NAMES, timeout=60), 3)
+        results["list cold"] = since(started)
+        results["list"] = results["asyncio list"] = await mean(lambda: caget(NAMES, timeout=60), 3)
         await caget("x")
         results["get"] = results["asyncio get"] = await mean(lambda: caget("x"), 2000)
         results["put"] = await mean(lambda: caput("x", 1.5), 2000)
@@ -144,7 +158,7 @@ CLIENTS = {"canter": canter, "pyepics": pyepics, "aioca": aioca, "repics": repic
 
 
 def one(name):
-    results: dict[str, float] = {}
+    results: dict[str, tuple] = {}
     try:
         CLIENTS[name](results)
     except Exception as error:  # noqa: BLE001 - the figures until then are figures
@@ -166,9 +180,17 @@ def main():
     import numpy as np
     from canter import sim
 
-    names = [name for name in given.clients if importlib.util.find_spec("epics" if name == "pyepics" else name)]
-    pvs = {"x": 1.0, "array": np.arange(ARRAY, dtype=float), **{name: float(n) for n, name in enumerate(NAMES)}}
-    found: dict[str, dict[str, list[float]]] = {}
+    modules = {"pyepics": "epics"}
+    names = [name for name in given.clients if importlib.util.find_spec(modules.get(name, name))]
+    for name in given.clients:
+        if name not in names:
+            print(f"{name}: not installed, skipped")
+    pvs = {
+        "x": 1.0,
+        "array": np.arange(ARRAY, dtype=float),
+        **{name: float(n) for n, name in enumerate(NAMES)},
+    }
+    found: dict[str, dict[str, list]] = {}
     with sim.IOC(pvs) as ioc:
         environment = {
             **os.environ, **ioc.env,
@@ -177,18 +199,27 @@ def main():
         for _ in range(given.rounds):
             for name in names:
                 command = [sys.executable, __file__, "--one", name]
-                done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout=600, check=False)
+                done = subprocess.run(
+                    command, env=environment, stdout=subprocess.PIPE, timeout=600, check=False
+                )
                 for what, seconds in json.loads(done.stdout or "{}").items():
                     found.setdefault(what, {}).setdefault(name, []).append(seconds)
-    print(f"{'':20s}" + "".join(f"{name:>26s}" for name in names))
-    for what, times in found.items():
-        ours = statistics.median(times.get("canter", [float("nan")]))
-        cells = []
-        for name in names:
-            median = statistics.median(times[name]) if name in times else None
-            cells.append("-" if median is None else f"{median * 1e6:.1f} us ({median / ours:.2f} x ours)")
-        print(f"{what:20s}" + "".join(f"{cell:>26s}" for cell in cells))
+    for place, title in enumerate(("time", "processor time")):
+        print(f"\n{title:20s}" + "".join(f"{name:>38s}" for name in names))
+        for what, times in found.items():
+            cells = [cell([one[place] for one in times.get(name, [])], times, place) for name in names]
+            print(f"{what:20s}" + "".join(f"{one:>38s}" for one in cells))
     return None
+
+
+def cell(times, all_times, place):
+    """A median with its range, and how many times ours it is."""
+    if not times:
+        return "-"
+    ours = [one[place] for one in all_times.get("canter", [])]
+    ratio = f" {statistics.median(times) / statistics.median(ours):.2f} x" if ours else ""
+    low, median, high = (one * 1e6 for one in (min(times), statistics.median(times), max(times)))
+    return f"{median:.1f} us ({low:.1f} to {high:.1f}){ratio}"
 
 
 if __name__ == "__main__":

@@ -70,10 +70,10 @@ impl Slot {
         if let State::Made(core) = state {
             life::detached(py, || {
                 if let Some(core) = core.get() {
-                    core.hub.close();
-                    // What waits in other threads ends, too.
+                    // What waits in other threads ends, too, and so does what runs beside.
                     let end = core.client.as_async().close();
                     core.client.block_until(end, Instant::now() + patience);
+                    core.hub.close();
                 }
                 drop(core);
             });

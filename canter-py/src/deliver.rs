@@ -202,6 +202,8 @@ impl Hub {
         loop {
             let mut taken = Vec::new();
             if self.closed.load(Ordering::SeqCst) {
+                // Who waits for the end of something is told that there is none.
+                self.take_done(&mut cx, &mut taken);
                 return taken;
             }
             self.take_updates(&mut cx, &mut taken);

@@ -183,3 +183,27 @@ def test_a_client_that_is_closed_while_its_loop_waits(ioc):
         return await other.get("motor")
 
     assert asyncio.run(asyncio.wait_for(main(), PATIENCE)) == 1.5
+
+
+def test_a_completion_comes_after_the_updates_that_were_sent_before(run):
+    async def story(client):
+        seen = []
+        news = asyncio.Event()
+
+        async def watch():
+            async for value in client.monitor("motor"):
+                seen.append(float(value))
+                news.set()
+
+        task = asyncio.ensure_future(watch())
+        await news.wait()
+        for n in range(100):
+            await client.put("motor", 10.0 + n, wait=True)
+            # What has reached the loop is taken by who waits for it in this round.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert seen[-1] == 10.0 + n
+        task.cancel()
+        return True
+
+    assert run(story)

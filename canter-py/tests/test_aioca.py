@@ -1,6 +1,10 @@
 """The faces of aioca and cothread, against the simulated IOC."""
 
 import asyncio
+import inspect
+import json
+import subprocess
+from pathlib import Path
 
 import introspect
 import numpy as np
@@ -10,7 +14,7 @@ import canter
 from canter import aioca, catools
 from canter.aioca import FORMAT_CTRL, FORMAT_TIME, CANothing, caget, camonitor, caput, connect
 from conftest import PATIENCE
-from peers import compare, introspect as theirs, needs_peers
+from peers import PYTHON, compare, introspect as theirs, needs_peers
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +179,45 @@ def test_every_name_keyword_and_default_is_there():
     here = introspect.public(["canter.aioca", "canter.aioca.types"])
     wrong = compare(there, here, "aioca", "canter.aioca", DEVIATIONS)
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+#: What is not as in cothread's catools, and why.
+CATOOLS_DEVIATIONS = {
+    **{
+        f"cothread.catools.{name}": "its keywords are hidden behind **kargs there: see below"
+        for name in ("caget", "cainfo", "camonitor", "caput", "connect")
+    },
+    **{
+        f"cothread.catools.{name}": "a part of a public function, which is not told of in its documentation"
+        for name in (
+            "ca_timeout",
+            "caget_array",
+            "caget_one",
+            "caput_array",
+            "caput_one",
+            "connect_array",
+            "connect_one",
+            "maybe_throw",
+        )
+    },
+    **{
+        f"cothread.catools.{name}": "how its channels and threads are made: there are no contexts and stacks here"
+        for name in ("CA_ACTION_STACK", "Channel", "ChannelCache", "K")
+    },
+}
+
+
+@needs_peers
+def test_every_name_keyword_and_default_of_catools_is_there():
+    there = theirs("cothread.catools")
+    here = introspect.public(["canter.catools"])
+    wrong = compare(there, here, "cothread.catools", "canter.catools", CATOOLS_DEVIATIONS)
+    assert not wrong, "\n" + "\n".join(wrong)
+    script = Path(__file__).with_name("scripts") / "keywords_of_catools.py"
+    done = subprocess.run([PYTHON, str(script)], capture_output=True, text=True, check=True)
+    for name, wanted in json.loads(done.stdout).items():
+        found = inspect.signature(getattr(catools, name)).parameters.values()
+        ours = {one.name: repr(one.default) for one in found if one.default is not one.empty}
+        # Theirs is added by what wraps it.
+        ours.pop("throw", None)
+        assert ours == wanted, name

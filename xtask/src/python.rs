@@ -24,6 +24,9 @@ pub(crate) struct Options {
     pytest: Vec<String>,
 }
 
+/// Peers of the benchmark, each left out where it cannot be installed.
+const PEERS: [&str; 3] = ["pyepics==3.5.10", "aioca==2.1", "repics==0.3.0"];
+
 /// Builds the wheel and runs its tests; those that need real EPICS only with its environment.
 ///
 /// # Errors
@@ -45,16 +48,7 @@ pub(crate) fn run(options: &Options, real_epics: Option<&Path>) -> Result<(), St
     if options.build_only {
         return Ok(());
     }
-    let mut install = Command::new(&python);
-    install.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
-    install.args(["--force-reinstall", "--no-deps"]).arg(&wheel);
-    steps::run(&mut install)?;
+    install(&python, &wheel)?;
     let mut test = Command::new(&python);
     test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args(&options.pytest);
@@ -64,6 +58,40 @@ pub(crate) fn run(options: &Options, real_epics: Option<&Path>) -> Result<(), St
         None => test.env_remove(peers::VARIABLE),
     };
     steps::run(&mut test)
+}
+
+/// Measures clients in Python beside each other, on one simulated IOC, in so many rounds.
+///
+/// # Errors
+/// Says which command failed; peers that cannot be installed are named and left out.
+pub(crate) fn bench(rounds: usize) -> Result<(), String> {
+    let home = steps::target().join("python");
+    let requirements = steps::root().join("canter-py/tests/requirements.txt");
+    let python = peers::environment(&home, &requirements)?;
+    install(&python, &build(&python, true)?)?;
+    for peer in PEERS {
+        let installed = steps::run(pip(&python).arg(peer));
+        if let Err(error) = installed {
+            eprintln!("bench: {peer} is skipped: {error}");
+        }
+    }
+    let mut bench = Command::new(&python);
+    bench.arg(steps::root().join("canter-py/benches/w9.py"));
+    bench.args(["--rounds", &rounds.to_string()]);
+    steps::run(&mut bench)
+}
+
+fn pip(python: &Path) -> Command {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet"]);
+    pip.arg("--disable-pip-version-check");
+    pip
+}
+
+fn install(python: &Path, wheel: &Path) -> Result<(), String> {
+    let mut install = pip(python);
+    install.args(["--force-reinstall", "--no-deps"]).arg(wheel);
+    steps::run(&mut install)
 }
 
 fn build(python: &Path, release: bool) -> Result<PathBuf, String> {

@@ -75,6 +75,20 @@ class Results(Sequence):
         """Alarm severities as an array; 3, which is ``INVALID``, for what did not come."""
         return _column(self._batch.severities(), "H")
 
+    @property
+    def records(self) -> Any:
+        """All of it as a structured array of NumPy: ``ok``, ``value``, ``timestamp``, ``severity``, in the order
+        of ``names``; for what did not come ``ok`` is false, and the others as in their columns.
+        """
+        import numpy
+
+        kinds = [("ok", "?"), ("value", "f8"), ("timestamp", "i8"), ("severity", "u2")]
+        table = numpy.ones(len(self), dtype=kinds)
+        table["value"], table["timestamp"] = self.values, self.timestamps
+        table["severity"] = self.severities
+        table["ok"][[place for place, _ in self._batch.errors()]] = False
+        return table
+
     def __repr__(self) -> str:
         failed = len(self._batch.errors())
         return f"<canter.Results of {len(self)} PVs, {failed} failed>"

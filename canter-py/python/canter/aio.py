@@ -196,6 +196,20 @@ def _waiter() -> tuple[asyncio.Future, Any]:
     return future, lambda result, error: bridge.call(_settle, future, result, error)
 
 
+def _begin_put(
+    client: Client, start: Any, value: Any, until: str, *args: Any, **options: Any
+) -> asyncio.Future:
+    """Begins a put. The completion of one takes the way of the updates, so that those that the server has sent
+    before have reached their callbacks when it ends.
+    """
+    if until != "completed":
+        return _begin(client, start, value, until, *args, **options)
+    client._dispatcher.ensure()
+    future, done = _waiter()
+    start(done, value, until, *args, **options)
+    return future
+
+
 def _begin(client: Client, start: Any, *args: Any, **options: Any) -> asyncio.Future:
     """Begins an operation of a channel; a future of the running loop that ends with it."""
     bridge = _bridge()
@@ -261,7 +275,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> None:
         """Puts a value to a PV; see `canter.Channel.put`."""
-        await _begin(self.client, self._channel(pv).start_put, value, _until(wait, check), timeout)
+        await _begin_put(self.client, self._channel(pv).start_put, value, _until(wait, check), timeout)
 
     async def get_many(self, pvs: Iterable[str | Channel], *, timeout: float | None = None) -> list[Any]:
         """Gets many PVs at once: values, and exceptions in the places of what did not come."""

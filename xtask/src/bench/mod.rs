@@ -65,6 +65,9 @@ pub(crate) struct Options {
     /// Stay on this host's loopback
     #[arg(long)]
     no_namespace: bool,
+    /// Instead: clients in Python beside each other (canter-py/benches/w9.py), with the release's wheel
+    #[arg(long)]
+    python: bool,
     /// The programs, when the first part of the work is done
     #[arg(long, hide = true, value_name = "FILE")]
     inside: Option<PathBuf>,
@@ -101,6 +104,9 @@ fn home() -> PathBuf {
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     if let Some(file) = &options.inside {
         return measure(options, &Programs::load(file)?);
+    }
+    if options.python {
+        return crate::python::bench(options.repeats());
     }
     let programs = programs::prepare()?;
     let file = programs.save()?;

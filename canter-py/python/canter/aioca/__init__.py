@@ -8,7 +8,7 @@ from typing import Any
 
 import canter
 
-from ..aio import _begin
+from ..aio import _begin, _begin_put
 from ._subscription import Subscription, open_subscriptions, start
 from ._values import (
     CAInfo,
@@ -135,7 +135,7 @@ async def caput(pv, value, datatype=None, wait=False, *, timeout=5.0, throw=True
             known = await _native(channel, left)
             made, kind = put_arguments(one, datatype, known.get("dbr", 6))
             until = "completed" if wait else "sent"
-            await _begin(canter.default_client(), channel.start_put, made, until, left, dbr=kind)
+            await _begin_put(canter.default_client(), channel.start_put, made, until, left, dbr=kind)
             return CANothing(channel.name)
 
         return work
