@@ -134,6 +134,12 @@ impl IocBuilder {
         Ok((self, remarks))
     }
 
+    /// Whether a record of files that were [read](Self::records) has this name or alias.
+    pub fn has_record(&self, name: &str) -> bool {
+        let served = self.ioc.db.served.as_ref();
+        served.is_some_and(|served| served.records.find(name).is_some())
+    }
+
     /// Adds the records of a `.db`, `.template` or `.substitutions` file ([`RecordFiles::file`]).
     #[must_use]
     pub fn db_file(mut self, path: impl AsRef<Path>) -> Self {

@@ -420,10 +420,16 @@ impl Ioc {
         self.scans.add(period, member, now);
     }
 
-    /// Removes a PV. Clients are told that its channels are gone (`SERVER_DISCONN`), if they have very many
+    /// Removes a PV, or a record, or another name of one. Clients are told that its channels are gone (`SERVER_DISCONN`), if they have very many
     /// by and by; those older than 4.7 lose their circuit. Returns whether there was one.
     pub fn remove<'a>(&mut self, now: Instant, pv: impl Into<PvRef<'a>>) -> bool {
-        let Ok((handle, Field::Val)) = self.db.lookup(pv.into()) else {
+        let pv = pv.into();
+        if let PvRef::Name(name) = pv
+            && let Some(removed) = self.remove_record(now, name)
+        {
+            return removed;
+        }
+        let Ok((handle, Field::Val)) = self.db.lookup(pv) else {
             return false;
         };
         let open = self.db.record(handle).is_some_and(|record| record.open > 0);
@@ -434,6 +440,22 @@ impl Ioc {
         }
         self.settle(now);
         removed
+    }
+
+    /// Removes a record of this name; `None` if a PV that the program describes has it.
+    fn remove_record(&mut self, now: Instant, name: &str) -> Option<bool> {
+        if self.db.find(name.as_bytes()).is_some() {
+            return None;
+        }
+        let served = self.db.served.as_mut()?;
+        let id = served.records.find(name)?;
+        if served.records.name_of(id) == name {
+            self.remove_records(now, &[id]);
+        } else if served.drop_alias(name, &mut self.db.nodes) {
+            self.look_again(now);
+        }
+        self.settle(now);
+        Some(true)
     }
 
     /// Removes a PV, if it exists, and adds it anew: how a PV gets another type.

@@ -55,9 +55,9 @@ impl Database for Db {
         if let Some(Node::Field(channel)) = self.nodes.get_mut(node) {
             channel.open -= 1;
             if channel.open == 0 {
-                let key = channel.key;
+                let (key, gone) = (channel.key, channel.gone);
                 self.nodes.remove(node);
-                if let Some(served) = &mut self.served {
+                if let Some(served) = self.served.as_mut().filter(|_| !gone) {
                     served.open.remove(&key);
                 }
             }
@@ -266,7 +266,7 @@ impl Database for Db {
                 }
             }
             Some(Node::Field(channel)) => {
-                let (first, key) = (channel.subs.is_empty(), channel.key);
+                let (first, key) = (channel.subs.is_empty() && !channel.gone, channel.key);
                 channel.subs.insert(who, mask);
                 if first && let Some(served) = &mut self.served {
                     served.watch(key, PvHandle(pv.0));
@@ -292,7 +292,7 @@ impl Database for Db {
                 }
             }
             Some(Node::Field(channel)) => {
-                let (had, key) = (!channel.subs.is_empty(), channel.key);
+                let (had, key) = (!channel.subs.is_empty() && !channel.gone, channel.key);
                 channel.subs.remove(who);
                 let last = had && channel.subs.is_empty();
                 if last && let Some(served) = &mut self.served {

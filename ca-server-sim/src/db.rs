@@ -180,7 +180,7 @@ impl Db {
     /// The channel on a field of a record of the database, with those records.
     pub(crate) fn field(&self, pv: PvId) -> Option<(&Served, FieldKey)> {
         match self.nodes.get(PvHandle(pv.0))? {
-            Node::Field(channel) => Some((self.served.as_deref()?, channel.key)),
+            Node::Field(channel) if !channel.gone => Some((self.served.as_deref()?, channel.key)),
             _ => None,
         }
     }

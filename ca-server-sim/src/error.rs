@@ -80,6 +80,20 @@ pub enum BuildError {
     /// A text that describes a PV cannot be understood.
     #[error(transparent)]
     Text(#[from] crate::text::PvTextError),
+    /// There is no such record to be changed.
+    #[error("there is no record \"{name}\"")]
+    NoRecord {
+        /// The name.
+        name: String,
+    },
+    /// Files that are read while an IOC runs describe a record type otherwise.
+    #[error(
+        "record type {of} has other fields, choices or device supports than when the IOC was started; start it anew"
+    )]
+    OtherType {
+        /// The record type.
+        of: String,
+    },
     /// Records were added twice, and may belong together.
     #[error(
         "record \"{name}\": the IOC has records already; read all files together, as with `RecordFiles`"

@@ -99,6 +99,8 @@ pub struct Ioc {
     /// Inputs of access security that were posted, and those whose values are to be read.
     pub(crate) heard_inputs: Vec<u32>,
     pub(crate) told_inputs: Vec<u32>,
+    /// A driver does what links to PVs of other IOCs want.
+    pub(crate) linked: bool,
     /// What is odd about the files that records are from.
     pub(crate) remarks: Option<Box<crate::load::Mistakes>>,
     /// Who is told of values of records.
@@ -190,6 +192,7 @@ impl Ioc {
             wrote: None,
             heard_inputs: Vec::new(),
             told_inputs: Vec::new(),
+            linked: false,
             remarks: None,
             observer: None,
             functions: Vec::new(),

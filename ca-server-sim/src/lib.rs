@@ -102,7 +102,7 @@ pub use plain::{Completion, RecordType};
 pub use put_log::PutReport;
 pub use pv::PvSpec;
 pub use question::{HOLD, Observed, PutAnswer, PutQuestion, QuestionId};
-pub use served::{RecordFiles, base_dbd, is_record_file};
+pub use served::{RecordChanges, RecordFiles, Reload, base_dbd, is_record_file};
 #[cfg(feature = "toml")]
 pub use settings::LIMIT_NAMES;
 pub use signals::Signal;

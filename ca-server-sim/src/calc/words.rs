@@ -153,7 +153,12 @@ pub(super) fn follower(text: &[u8]) -> Result<(&[u8], Follower), CalcErrorKind> 
 }
 
 fn find<T: Copy>(names: Names<T>, text: &[u8]) -> Option<(&[u8], T)> {
+    let first = text.first()?.to_ascii_uppercase();
     let fits = |(name, what): &(&str, T)| {
+        // Most begin otherwise.
+        if name.as_bytes().first() != Some(&first) {
+            return None;
+        }
         let taken: IResult<_, _, ()> = tag_no_case(*name)(text);
         taken.ok().map(|(rest, _)| (rest, *what))
     };

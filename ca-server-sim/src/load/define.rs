@@ -129,6 +129,10 @@ impl Loader<'_> {
             return None;
         }
         let own: Arc<[u8]> = name.text.as_slice().into();
+        if let Some(before) = self.records.records.last_mut() {
+            // Few records are added to later.
+            before.fields.shrink_to_fit();
+        }
         let record = self.records.records.len();
         self.records.records.push(RecordDef {
             name: Arc::clone(&own),
@@ -458,6 +462,15 @@ impl Loader<'_> {
         });
         self.records.names.insert(own, Named { record, alias });
     }
+}
+
+/// What is wrong with the name of a record that is given while an IOC runs.
+pub(crate) fn bad_name(name: &str) -> Option<&'static str> {
+    let cannot =
+        |byte: u8| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'.' | b'$') || byte < b' ';
+    name.bytes().any(cannot).then_some(
+        "the name of a record has no blanks, quotes, dots, `$` or control characters; remove them",
+    )
 }
 
 /// Whether a name is that of an attribute (`dbGetAttributePart`), which belongs to the type.

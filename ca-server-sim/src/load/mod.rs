@@ -18,7 +18,7 @@
 mod acf;
 mod bounds;
 pub mod dbd;
-mod define;
+pub(crate) mod define;
 mod files;
 mod items;
 pub mod json;

@@ -105,6 +105,33 @@ impl IocBuilder {
     }
 }
 
+impl Ioc {
+    /// Serves the IOC on the tokio runtime that the caller runs on.
+    ///
+    /// # Errors
+    /// [`ServeError`]: addresses that cannot be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_server_sim::{Ioc, NetConfig};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ioc = Ioc::from_db("record(ao, \"gap\") { field(VAL, 1.5) }")?;
+    /// let ioc = ioc.serve(NetConfig::new()).await?; // on loopback, ports chosen by the system
+    /// assert_eq!(ioc.read("gap")?.value, 1.5.into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn serve(self, config: NetConfig) -> Result<SimIoc, ServeError> {
+        let runtime = TokioRuntime::current().map_err(|_| ServeError::NoRuntime)?;
+        SimIoc::start_on(Arc::new(runtime), self, config)
+    }
+}
+
 /// An IOC that serves on sockets. Clones reach the same one, from any thread; dropping the last one stops it.
 ///
 /// # Examples
@@ -233,6 +260,36 @@ impl SimIoc {
     /// IOC is locked meanwhile, so `work` must be short and must not use this object or a clone of it.
     pub fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> R {
         self.0.shared.with(work)
+    }
+
+    /// Waits until links of records to PVs of other IOCs want something of a client, once a driver is
+    /// [attached](Ioc::attach_remote), and gives all of it. One task at a time can wait.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost.
+    pub async fn remote_requests(&self) -> Vec<crate::process::RemoteRequest> {
+        poll_fn(|cx| {
+            let mut requests = Vec::new();
+            self.0.shared.poll_remote(cx.waker(), &mut requests);
+            match requests.is_empty() {
+                true => Poll::Pending,
+                false => Poll::Ready(requests),
+            }
+        })
+        .await
+    }
+
+    /// Reads files of records anew while clients are connected, see [`Ioc::reload_records`]. The IOC is locked for some
+    /// hundred records at a time.
+    ///
+    /// # Errors
+    /// As [`Ioc::reload_records`]; nothing is changed then.
+    pub fn reload_records(
+        &self,
+        mut reload: crate::Reload,
+    ) -> Result<crate::RecordChanges, BuildError> {
+        while !self.with(|ioc, now| ioc.reload_step(now, &mut reload))? {}
+        Ok(reload.changes())
     }
 
     /// True while it serves.

@@ -18,6 +18,7 @@ use super::turns::Host;
 use super::{NetConfig, accept, udp};
 use crate::ioc::Ioc;
 use crate::limits::Kept;
+use crate::process::RemoteRequest;
 
 /// What the tasks of an IOC share. There is one lock; nothing is awaited, sent, woken or logged under it.
 pub(super) struct Shared {
@@ -34,6 +35,8 @@ struct State {
     hosts: BTreeMap<Ipv4Addr, (Arc<Host>, usize)>,
     /// The task that does UDP and timers.
     timer: Option<Waker>,
+    /// The task that connects links to PVs of other IOCs.
+    links: Option<Waker>,
     /// The deadline that task waits for.
     armed: Option<Instant>,
     /// The UDP and the accepting task.
@@ -69,6 +72,7 @@ impl Shared {
                 circuits: BTreeMap::new(),
                 hosts: BTreeMap::new(),
                 timer: None,
+                links: None,
                 armed: None,
                 tasks: Vec::new(),
                 synced: None,
@@ -139,6 +143,20 @@ impl Shared {
         write(log);
         expelled.iter().for_each(TaskHandle::abort);
         armed
+    }
+
+    /// What links to PVs of other IOCs want; the waker is kept while that is nothing.
+    pub(super) fn poll_remote(&self, waker: &Waker, into: &mut Vec<RemoteRequest>) {
+        let (mut state, _) = self.lock();
+        while let Some(request) = state.ioc.poll_remote() {
+            into.push(request);
+        }
+        let old = match into.is_empty() {
+            true => state.links.replace(waker.clone()),
+            false => None,
+        };
+        drop(state);
+        drop(old);
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -274,6 +292,9 @@ impl State {
                 task.bell.store(true, Ordering::Release);
                 wakers.extend(task.waker.clone());
             }
+        }
+        if self.ioc.has_remote_requests() {
+            wakers.extend(self.links.take());
         }
         let sooner = match (self.ioc.poll_timeout(), self.armed) {
             (Some(next), Some(armed)) => next < armed,

@@ -254,9 +254,9 @@ impl Records {
     fn begin(&mut self, id: Id) {
         // What SDIS gave is in DISA.
         self.chain.got.clear_if_alone(&self.chain.stack);
-        let of = self.type_of(id).clone();
+        let of = self.type_of(id);
         let record = self.record(id);
-        if record.held(&of, common::DISA) == record.held(&of, common::DISV) {
+        if record.held(of, common::DISA) == record.held(of, common::DISV) {
             return self.disabled(id);
         }
         let height = self.chain.got.len();

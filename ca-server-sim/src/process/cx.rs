@@ -251,10 +251,12 @@ impl<'a> Cx<'a> {
         (flow, std::mem::take(&mut cx.records.chain.wants))
     }
 
+    #[inline]
     fn record(&self) -> &Record {
         self.records.record(self.id)
     }
 
+    #[inline]
     fn record_mut(&mut self) -> &mut Record {
         self.records.record_mut(self.id)
     }
@@ -271,12 +273,20 @@ impl<'a> Cx<'a> {
         self.record().get(&self.of, index)
     }
 
+    /// Whether a field has another value than its record type's, or had one.
+    #[inline]
+    pub fn has(&self, index: u16) -> bool {
+        self.record().fields.has(index)
+    }
+
     /// A field as a real number.
+    #[inline]
     pub fn f64(&self, index: u16) -> f64 {
         self.record().held(&self.of, index).as_f64()
     }
 
     /// A field as a number of 32 bits.
+    #[inline]
     pub fn i32(&self, index: u16) -> i32 {
         self.record().held(&self.of, index).as_i32()
     }
@@ -292,6 +302,7 @@ impl<'a> Cx<'a> {
     }
 
     /// A field as a number of 16 bits without sign: choices too.
+    #[inline]
     pub fn u16(&self, index: u16) -> u16 {
         self.record().held(&self.of, index).as_u16()
     }
@@ -307,6 +318,9 @@ impl<'a> Cx<'a> {
         let dbf = self.of.field(index).dbf;
         let val = match dbf {
             Dbf::NoAccess => Ok(val),
+            // Nothing to convert.
+            Dbf::Double if matches!(val, Val::Double(_)) => Ok(val),
+            Dbf::Long if matches!(val, Val::Long(_)) => Ok(val),
             dbf => val.convert(dbf, &Conversion::PLAIN),
         };
         if let Ok(mut val) = val {
@@ -529,7 +543,7 @@ impl<'a> Cx<'a> {
     /// The same for so many links and fields that follow each other. Constant ones are left out.
     pub fn want_all_into(&mut self, link: u16, into: u16, count: u16) {
         for n in 0..count {
-            if !self.is_constant(link + n) {
+            if self.has(link + n) && !self.is_constant(link + n) {
                 self.want_into(link + n, into + n);
             }
         }
@@ -579,11 +593,7 @@ impl<'a> Cx<'a> {
     /// Whether a PV of this name can be read.
     pub fn has_pv(&mut self, name: &str) -> bool {
         self.records.find_field(name).is_some()
-            || self
-                .records
-                .remote
-                .as_mut()
-                .is_some_and(|remote| remote.get(name).is_some())
+            || self.records.read_named(name, Dbf::Double).is_some()
     }
 
     /// Processes the record, while it has SCAN `I/O Intr`, when the PV of this name changes; of each slot
@@ -836,6 +846,12 @@ impl<'a> Cx<'a> {
                 .get(&(self.id, link))
                 .map(|seen| seen.time);
             self.record_mut().time = seen.unwrap_or_else(|| self.records.record(id).time);
+        } else if self.i32(common::TSE) == -2
+            && self.is_constant(common::TSEL)
+            && let Some(name) = self.records.remote_name(self.id, link)
+            && let Some(time) = self.records.remote_time(&name)
+        {
+            self.record_mut().time = time;
         }
     }
 

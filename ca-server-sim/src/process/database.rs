@@ -1,6 +1,6 @@
 //! The records of an IOC: adding, starting and finding them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -14,34 +14,13 @@ use super::cx::{Cx, DEVICE, View};
 use super::event::{Post, Seen};
 use super::function::{Calls, Function};
 use super::notify::Notifies;
+use super::remote::Remotes;
 use super::scan::{Scans, Timer};
 use crate::calc::{CalcError, Expression, Random};
 use crate::record::{
     Choices, Conversion, Dbf, Field, Id, Link, LinkError, LinkProcess, LinkTo, Part, PvLink,
     Record, RecordType, Schema, Special, Val, common,
 };
-
-/// What a PV of another IOC has, for a link to it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RemoteValue {
-    /// Its value.
-    pub val: Val,
-    /// Status of its alarm.
-    pub stat: u16,
-    /// Severity of its alarm.
-    pub sevr: u16,
-    /// When it was posted.
-    pub time: Timestamp,
-}
-
-/// Links to PVs of other IOCs: what a driver with a client of its own provides. Without one such links are
-/// disconnected.
-pub trait RemoteLinks: Send + std::fmt::Debug {
-    /// The newest value of a PV; `None` while it is not connected.
-    fn get(&mut self, target: &str) -> Option<RemoteValue>;
-    /// Writes a PV; whether it is connected.
-    fn put(&mut self, target: &str, val: &Val) -> bool;
-}
 
 /// Why a record was not added.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -136,16 +115,23 @@ pub(super) struct Follower {
     pub when: When,
 }
 
+/// What a record follows by its name, and where that is in this IOC.
+#[derive(Clone, Debug)]
+pub(super) struct Followed {
+    pub name: Box<str>,
+    pub to: Option<(Id, u16)>,
+}
+
 /// The `info`s of a record: name and value.
-type Infos = Vec<(Box<str>, Box<str>)>;
+pub(super) type Infos = Vec<(Box<str>, Box<str>)>;
 
 /// The records of an IOC, and what happens with them.
 #[derive(Debug)]
 pub struct Records {
     pub(super) schema: Arc<Schema>,
     pub(super) records: Vec<Record>,
-    names: HashTable<Id>,
-    hasher: DefaultHashBuilder,
+    pub(super) names: HashTable<Id>,
+    pub(super) hasher: DefaultHashBuilder,
     pub(super) aliases: HashMap<Box<str>, Id>,
     pub(super) infos: HashMap<Id, Infos>,
     pub(super) chain: Chain,
@@ -168,13 +154,17 @@ pub struct Records {
     /// Records whose access security group was changed.
     pub(super) regrouped: Vec<Id>,
     /// What records follow by name, by record and slot.
-    followed_names: HashMap<(Id, u16), (Id, u16)>,
+    pub(super) followed_names: HashMap<(Id, u16), Followed>,
+    /// Links that lead to a record of this IOC, by that record; made by the first change at run time.
+    pub(super) links_to: Option<HashMap<Id, BTreeSet<(Id, u16)>>>,
+    /// Numbers of records that were removed.
+    pub(super) free: Vec<Id>,
     pub(super) notifies: Notifies,
     pub(super) posts: VecDeque<Post>,
     pub(super) now: Instant,
     pub(super) clock: Timestamp,
     pub(super) random: Random,
-    pub(super) remote: Option<Box<dyn RemoteLinks>>,
+    pub(super) remotes: Remotes,
     pub(super) environment: HashMap<Box<str>, Box<str>>,
     pub(super) notes: Vec<InitNote>,
     pub(super) lines: VecDeque<String>,
@@ -209,12 +199,14 @@ impl Records {
             seen: HashMap::new(),
             regrouped: Vec::new(),
             followed_names: HashMap::new(),
+            links_to: None,
+            free: Vec::new(),
             notifies: Notifies::default(),
             posts: VecDeque::new(),
             now: Instant::ZERO,
             clock: Timestamp::UNDEFINED,
             random: Random::default(),
-            remote: None,
+            remotes: Remotes::default(),
             environment: HashMap::new(),
             notes: Vec::new(),
             lines: VecDeque::new(),
@@ -229,11 +221,6 @@ impl Records {
         &self.schema
     }
 
-    /// Connects links to PVs of other IOCs.
-    pub fn set_remote(&mut self, remote: Box<dyn RemoteLinks>) {
-        self.remote = Some(remote);
-    }
-
     /// A variable of the environment, as device support `getenv` reads it. The environment of the process
     /// is not looked at.
     pub fn set_variable(&mut self, name: &str, value: &str) {
@@ -242,12 +229,12 @@ impl Records {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.records.len() - self.free.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
     }
 
     /// Adds a record. Its fields are set by [`Self::set_field`], before the start.
@@ -259,7 +246,11 @@ impl Records {
             .schema
             .find(of)
             .ok_or_else(|| AddError::NoType(of.to_owned()))?;
-        let id = Id::try_from(self.records.len()).map_err(|_| AddError::TooMany)?;
+        // The last number is that of none.
+        let room = Id::try_from(self.records.len()).ok();
+        if room.is_none_or(|room| room == Id::MAX) {
+            return Err(AddError::TooMany);
+        }
         self.check_name(name)?;
         let mut record = Record::new(name, kind);
         let record_type = self.schema.record_type(kind);
@@ -267,13 +258,45 @@ impl Records {
         for index in [common::UDFS, common::DISP, common::UDF] {
             record.set(record_type, index, record_type.field(index).default.clone());
         }
-        let hash = self.hasher.hash_one(name);
-        self.records.push(record);
+        Ok(self.insert(record))
+    }
+
+    /// Gives a record a number.
+    pub(super) fn insert(&mut self, record: Record) -> Id {
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.records[id as usize] = record;
+                id
+            }
+            None => {
+                self.records.push(record);
+                (self.records.len() - 1) as Id
+            }
+        };
+        self.enter(id);
+        id
+    }
+
+    /// Makes the name of a record known.
+    pub(super) fn enter(&mut self, id: Id) {
         let (records, hasher) = (&self.records, &self.hasher);
         let hash_of =
             |&id: &Id| hasher.hash_one(records.get(id as usize).map_or("", |record| &*record.name));
-        self.names.insert_unique(hash, id, hash_of);
-        Ok(id)
+        self.names.insert_unique(hash_of(&id), id, hash_of);
+    }
+
+    /// Makes room for so many more records.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.records.reserve_exact(more);
+        let (records, hasher) = (&self.records, &self.hasher);
+        let hash_of =
+            |&id: &Id| hasher.hash_one(records.get(id as usize).map_or("", |record| &*record.name));
+        self.names.reserve(more, hash_of);
+    }
+
+    /// Makes room for so many fields that are about to be set.
+    pub(crate) fn expect_fields(&mut self, id: u32, fields: usize) {
+        self.record_mut(id).fields.reserve(fields);
     }
 
     /// Gives a record another name.
@@ -289,7 +312,7 @@ impl Records {
         Ok(())
     }
 
-    fn check_name(&self, name: &str) -> Result<(), AddError> {
+    pub(super) fn check_name(&self, name: &str) -> Result<(), AddError> {
         if name.is_empty() || name.len() > 60 {
             return Err(AddError::Name(name.to_owned()));
         }
@@ -344,6 +367,7 @@ impl Records {
     }
 
     /// The type of a record.
+    #[inline]
     pub fn type_of(&self, id: u32) -> &Arc<RecordType> {
         self.schema.record_type(self.record(id).kind)
     }
@@ -354,10 +378,12 @@ impl Records {
     }
 
     /// Numbers of records come from [`Self::find`] and [`Self::add`], and records stay.
+    #[inline]
     pub(super) fn record(&self, id: Id) -> &Record {
         &self.records[id as usize]
     }
 
+    #[inline]
     pub(super) fn record_mut(&mut self, id: Id) -> &mut Record {
         &mut self.records[id as usize]
     }
@@ -378,12 +404,18 @@ impl Records {
             field: field.to_owned(),
         };
         let index = of.find(field).ok_or_else(no_field)?;
+        self.set_index(id, index, value)
+    }
+
+    /// The same for a field by its index in the record's type.
+    pub(crate) fn set_index(&mut self, id: u32, index: u16, value: &str) -> Result<(), FieldError> {
+        let of = self.type_of(id).clone();
         let info = of.field(index);
         let val = match info.dbf {
-            Dbf::NoAccess => return Err(FieldError::NoAccess(field.to_owned())),
+            Dbf::NoAccess => return Err(FieldError::NoAccess(info.name.to_string())),
             kind @ (Dbf::InLink | Dbf::OutLink | Dbf::FwdLink) => {
                 let why = |why| FieldError::Link {
-                    field: field.to_owned(),
+                    field: info.name.to_string(),
                     value: value.to_owned(),
                     why,
                 };
@@ -486,13 +518,15 @@ impl Records {
         for id in self.ids() {
             self.scan_add(id);
         }
-        self.process_at_start();
+        self.process_at_start(&self.ids().collect::<Vec<_>>());
         std::mem::take(&mut self.notes)
     }
 
-    fn ids(&self) -> std::ops::Range<Id> {
+    /// The numbers of all records.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Id> + use<> {
+        let gone: HashSet<Id> = self.free.iter().copied().collect();
         // At most as many as there are numbers (`add`).
-        0..self.records.len() as Id
+        (0..self.records.len() as Id).filter(move |id| !gone.contains(id))
     }
 
     /// Makes the flag of a record with the device support `Db State`.
@@ -511,7 +545,7 @@ impl Records {
         }
     }
 
-    fn prepare(&mut self, id: Id) {
+    pub(super) fn prepare(&mut self, id: Id) {
         let of = self.type_of(id).clone();
         let record = self.record_mut(id);
         record.pact = false;
@@ -544,12 +578,10 @@ impl Records {
     }
 
     /// All links of a record look for their targets.
-    fn connect(&mut self, id: Id) {
-        let of = self.type_of(id).clone();
-        for (field, index) in of.fields.iter().zip(0..) {
-            if field.dbf.is_link() {
-                self.connect_link(id, index);
-            }
+    pub(super) fn connect(&mut self, id: Id) {
+        let links: Vec<u16> = self.record(id).fields.links().collect();
+        for index in links {
+            self.connect_link(id, index);
         }
     }
 
@@ -565,17 +597,22 @@ impl Records {
             Some((to, field)) => LinkTo::Local(to, field),
             None => LinkTo::Remote,
         };
-        let process = pv.process;
+        let when = match pv.process {
+            LinkProcess::Change => Some(When::Always),
+            LinkProcess::ChangeIfPassive => Some(When::Passive),
+            _ => None,
+        };
+        let target = (to == LinkTo::Remote).then(|| pv.target.clone());
         let link = Link::Pv(PvLink { to, ..pv.clone() });
         let of = self.type_of(id).clone();
         self.record_mut(id)
             .set(&of, index, Val::Link(Arc::new(link)));
-        let when = match process {
-            LinkProcess::Change => When::Always,
-            LinkProcess::ChangeIfPassive => When::Passive,
-            _ => return,
-        };
+        if let Some(target) = target {
+            return self.use_remote(id, index, &target, when);
+        }
         if let LinkTo::Local(to, field) = to {
+            self.note_link(id, index, to);
+            let Some(when) = when else { return };
             self.record_mut(to).followed = true;
             self.followers
                 .entry((to, field))
@@ -593,12 +630,28 @@ impl Records {
     /// A record with SCAN `I/O Intr` follows a PV by its name, in place of the one of this slot.
     pub(super) fn follow_pv(&mut self, id: Id, slot: u16, name: &str) {
         let old = self.followed_names.remove(&(id, slot));
-        if let Some(followers) = old.and_then(|old| self.followers.get_mut(&old)) {
-            followers.retain(|follower| follower.id != id || follower.link != slot);
+        if let Some(old) = &old {
+            match old.to {
+                Some(to) => self.unfollow(id, slot, to),
+                None => self.leave_remote(id, slot, &old.name),
+            }
         }
-        if let Some((to, field)) = self.find_field(name) {
+        if name.is_empty() {
+            return;
+        }
+        let to = self.find_field(name);
+        let followed = Followed {
+            name: name.into(),
+            to,
+        };
+        self.followed_names.insert((id, slot), followed);
+        let when = When::Interrupt;
+        let Some((to, field)) = to else {
+            return self.use_remote(id, slot, name, Some(when));
+        };
+        {
+            self.note_link(id, slot, to);
             self.record_mut(to).followed = true;
-            let when = When::Interrupt;
             let follower = Follower {
                 id,
                 link: slot,
@@ -608,19 +661,44 @@ impl Records {
                 .entry((to, field))
                 .or_default()
                 .push(follower);
-            self.followed_names.insert((id, slot), (to, field));
+        }
+    }
+
+    /// Takes a follower of a field out.
+    fn unfollow(&mut self, id: Id, slot: u16, to: (Id, u16)) {
+        if let Some(followers) = self.followers.get_mut(&to) {
+            followers.retain(|follower| follower.id != id || follower.link != slot);
+            if followers.is_empty() {
+                self.followers.remove(&to);
+            }
+        }
+        self.forget_link(id, slot, to.0);
+        self.seen.remove(&(id, slot));
+    }
+
+    /// A link, or a name that is followed, looks for its target again.
+    pub(super) fn look_again(&mut self, id: Id, slot: u16) {
+        if let Some(followed) = self.followed_names.get(&(id, slot)) {
+            let name = followed.name.clone();
+            self.follow_pv(id, slot, &name);
+        } else {
+            self.disconnect_link(id, slot);
+            self.connect_link(id, slot);
         }
     }
 
     /// A link that is written anew follows nothing any more.
     pub(super) fn disconnect_link(&mut self, id: Id, index: u16) {
-        if let Some(Val::Link(link)) = self.record(id).fields.get(index)
-            && let Link::Pv(pv) = &**link
-            && let LinkTo::Local(to, field) = pv.to
-            && let Some(followers) = self.followers.get_mut(&(to, field))
-        {
-            followers.retain(|follower| follower.id != id || follower.link != index);
-            self.seen.remove(&(id, index));
+        let Some(Val::Link(link)) = self.record(id).fields.get(index) else {
+            return;
+        };
+        let link = Arc::clone(link);
+        if let Link::Pv(pv) = &*link {
+            match pv.to {
+                LinkTo::Local(to, field) => self.unfollow(id, index, (to, field)),
+                LinkTo::Remote => self.leave_remote(id, index, &pv.target),
+                LinkTo::Unknown => {}
+            }
         }
     }
 

@@ -59,24 +59,30 @@ impl Records {
                 self.post_event(name);
                 None
             }
-            Want::Forward { link } => match self.link(id, *link)?.to {
-                LinkTo::Local(to, _) if self.record(to).scan == 0 => Some(to),
-                LinkTo::Local(..) | LinkTo::Unknown => None,
-                LinkTo::Remote => {
-                    self.put_remote(id, *link, &Val::UChar(1));
-                    None
+            Want::Forward { link } => {
+                let link = self.link(id, *link)?;
+                match link.to {
+                    LinkTo::Local(to, _) if self.record(to).scan == 0 => Some(to),
+                    LinkTo::Local(..) | LinkTo::Unknown => None,
+                    LinkTo::Remote => {
+                        // Others than PROC are not written, and nobody is told of either (`scanForward`).
+                        let target = link.target.clone();
+                        if is_proc(&target) {
+                            self.put_remote_pv(&target, &Val::Short(1));
+                        }
+                        None
+                    }
                 }
-            },
+            }
         }
     }
 
-    /// Writes a PV of another IOC, without waiting for what that sets in motion.
+    /// Writes a PV of another IOC, and waits for what that sets in motion.
     fn put_elsewhere(&mut self, id: Id, stage: u8, target: &str, val: &Val) {
-        let remote = self.remote.as_mut();
-        if !remote.is_some_and(|remote| remote.put(target, val)) {
+        if !self.put_remote_and_wait(id, stage, target, val) {
             self.set_severity(id, LINK_ALARM, 3, "");
+            self.chain.roots.push_back(Root::Resume(id, stage));
         }
-        self.chain.roots.push_back(Root::Resume(id, stage));
     }
 
     /// A PV by its name, as this type.
@@ -91,7 +97,7 @@ impl Records {
                     .ok(),
             };
         }
-        let remote = self.remote.as_mut()?.get(name)?;
+        let remote = self.read_named(name, to)?;
         remote.val.convert(to, &Conversion::PLAIN).ok()
     }
 
@@ -106,8 +112,14 @@ impl Records {
         }
     }
 
+    /// The PV of another IOC that a link leads to.
+    pub(super) fn remote_name(&self, id: Id, field: u16) -> Option<Box<str>> {
+        let link = self.link(id, field)?;
+        (link.to == LinkTo::Remote).then(|| link.target.clone())
+    }
+
     /// `dbGetLinkDBFtype`
-    pub(super) fn linked_dbf(&mut self, id: Id, field: u16) -> Option<Dbf> {
+    pub(super) fn linked_dbf(&self, id: Id, field: u16) -> Option<Dbf> {
         let link = self.link(id, field)?;
         match link.to {
             LinkTo::Local(to, at) => Some(match self.dbf(to, at) {
@@ -115,29 +127,16 @@ impl Records {
                 dbf if dbf.is_link() => Dbf::String,
                 dbf => dbf,
             }),
-            LinkTo::Remote | LinkTo::Unknown => {
-                let target = link.target.clone();
-                let remote = self.remote.as_mut()?.get(&target)?;
-                Some(match &remote.val {
-                    Val::Array(all) => all.dbf(),
-                    Val::String(_) => Dbf::String,
-                    Val::Char(_) => Dbf::Char,
-                    Val::UChar(_) => Dbf::UChar,
-                    _ => Dbf::Double,
-                })
-            }
+            LinkTo::Remote | LinkTo::Unknown => Some(self.remote_shape(&link.target)?.0),
         }
     }
 
     /// `dbGetNelements`: the room of a field of this IOC.
-    pub(super) fn linked_count(&mut self, id: Id, field: u16) -> Option<usize> {
+    pub(super) fn linked_count(&self, id: Id, field: u16) -> Option<usize> {
         let link = self.link(id, field)?;
         match link.to {
             LinkTo::Local(to, at) => Some(self.shape(to, at).map_or(1, |shape| shape.capacity)),
-            LinkTo::Remote | LinkTo::Unknown => {
-                let target = link.target.clone();
-                Some(self.remote.as_mut()?.get(&target)?.val.count())
-            }
+            LinkTo::Remote | LinkTo::Unknown => Some(self.remote_shape(&link.target)?.1),
         }
     }
 
@@ -219,14 +218,9 @@ impl Records {
             }
             LinkTo::Remote | LinkTo::Unknown => {
                 let target = link.target.clone();
-                let remote = self.remote.as_mut().and_then(|remote| remote.get(&target));
+                let remote = self.read_remote(&target, to);
                 remote.and_then(|remote| {
-                    let val = match (array, &remote.val) {
-                        (Some(limit), Val::Array(all)) => {
-                            Val::from(all.converted(to, limit, &Conversion::PLAIN).ok()?)
-                        }
-                        (_, val) => val.convert(to, &Conversion::PLAIN).ok()?,
-                    };
+                    let val = shaped(&remote.val, to, array)?;
                     Some((val, (remote.stat as u8, remote.sevr as u8), false))
                 })
             }
@@ -339,10 +333,7 @@ impl Records {
         let Some(target) = self.link(id, field).map(|link| link.target.clone()) else {
             return false;
         };
-        let done = self
-            .remote
-            .as_mut()
-            .is_some_and(|remote| remote.put(&target, val));
+        let done = self.put_remote_pv(&target, val);
         if !done {
             self.link_alarm(id, field);
         }
@@ -422,6 +413,13 @@ impl Records {
             .ok()
             .map(Val::from)
     }
+}
+
+/// Whether a forward link to another IOC may process what it leads to.
+fn is_proc(target: &str) -> bool {
+    target
+        .rsplit_once('.')
+        .is_some_and(|(_, field)| field.contains("PROC"))
 }
 
 /// The elements of an array in a link: numbers, and texts in quotes.

@@ -14,6 +14,7 @@
 
 mod alarm;
 mod chain;
+mod change;
 mod convert;
 mod cx;
 mod database;
@@ -23,6 +24,7 @@ mod json_link;
 mod link;
 mod notify;
 mod put;
+mod remote;
 mod report;
 mod restore;
 mod scan;
@@ -33,12 +35,13 @@ mod soft;
 mod tests;
 
 pub use cx::{Cx, Got, View};
-pub use database::{AddError, FieldError, InitNote, Records, RemoteLinks, RemoteValue};
+pub use database::{AddError, FieldError, InitNote, Records};
 pub use event::{ALL_FIELDS, Post};
 pub(crate) use function::ANSWERED;
 pub use function::{Call, CallId, Function};
 pub use notify::{Completion, NotifyId};
 pub use put::PutError;
 pub(crate) use report::ScanList;
+pub use remote::{RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate, RemoteValue};
 pub use serve::State;
 pub(crate) use soft::{Drive, Input, Output, Simulation, drive, simulation, soft_input, stat};

@@ -45,6 +45,8 @@ enum Waits {
     Outside,
     /// A record, which goes on with this stage.
     Record(Id, u8),
+    /// Nobody any more.
+    Nobody,
 }
 
 /// Where a put is.
@@ -237,6 +239,7 @@ impl Records {
                 result,
             }),
             Waits::Record(id, stage) => self.chain.roots.push_back(Root::Resume(id, stage)),
+            Waits::Nobody => {}
         }
     }
 
@@ -267,6 +270,35 @@ impl Records {
         }) = queued
         {
             self.start_notify(id, number, field, &val, waits);
+        }
+    }
+
+    /// A record is removed: puts that wait for it fail, and it is done with the others that it takes part in.
+    pub(super) fn end_puts(&mut self, id: Id) {
+        for queued in self.notifies.queued.remove(&id).unwrap_or_default() {
+            self.notifies.places.remove(&queued.id);
+            self.tell_completion(queued.id, Err(PutError::Removed), queued.waits);
+        }
+        let place = self.record(id).notify;
+        if let Some(notify) = self.active(place) {
+            if notify.first == id {
+                notify.error.get_or_insert(PutError::Removed);
+            }
+            self.notify_completion(id);
+        }
+    }
+
+    /// Records that are gone wait for no put.
+    pub(super) fn forget_waits(&mut self, gone: impl Fn(&Id) -> bool) {
+        let active = self.notifies.active.iter_mut().flatten();
+        let queued = self.notifies.queued.values_mut().flatten();
+        let waits = active.map(|put| &mut put.waits);
+        for waits in waits.chain(queued.map(|put| &mut put.waits)) {
+            if let Waits::Record(id, _) = waits
+                && gone(id)
+            {
+                *waits = Waits::Nobody;
+            }
         }
     }
 

@@ -35,6 +35,9 @@ pub enum PutError {
     /// The text is no link.
     #[error("the field cannot have this link: {0}")]
     Link(#[from] LinkError),
+    /// The record was removed while the put waited.
+    #[error("the record was removed")]
+    Removed,
     /// The link does not fit the record's device support.
     #[error("this device support takes another kind of link")]
     Device,
@@ -230,7 +233,7 @@ impl Records {
     }
 
     /// `dbPutFieldLink`.
-    fn put_link_field(&mut self, id: Id, field: u16, val: &Val) -> Result<(), PutError> {
+    pub(super) fn put_link_field(&mut self, id: Id, field: u16, val: &Val) -> Result<(), PutError> {
         let of = self.type_of(id).clone();
         let info = of.field(field);
         let text = match val {

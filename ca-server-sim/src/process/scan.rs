@@ -1,6 +1,6 @@
 //! When records are processed by themselves: periods, events, interrupts, the start, timers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ca_proto::server::Turn;
@@ -15,6 +15,9 @@ use crate::record::{Id, Schema, Val, common};
 const EVENT: u16 = 1;
 pub(super) const INTERRUPT: u16 = 2;
 const FIRST_PERIOD: u16 = 3;
+
+/// Records that are taken from a list at once.
+const AT_ONCE: usize = 64;
 
 /// What a timer of a record does.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,18 @@ pub(super) enum Which {
 pub(super) struct ScanPass {
     which: Which,
     after: Option<(i16, u32)>,
+    /// The next ones, which may have left the list meanwhile.
+    next: VecDeque<(u32, Id)>,
+}
+
+impl ScanPass {
+    const fn new(which: Which) -> Self {
+        Self {
+            which,
+            after: None,
+            next: VecDeque::new(),
+        }
+    }
 }
 
 /// The scan lists.
@@ -161,9 +176,7 @@ impl Records {
         *due = due.checked_add(ahead).unwrap_or(Instant::MAX);
         let which = Which::Period(number);
         if !self.is_scanning(&which) {
-            self.chain
-                .roots
-                .push_back(Root::Scan(ScanPass { which, after: None }));
+            self.chain.roots.push_back(Root::Scan(ScanPass::new(which)));
         }
     }
 
@@ -177,16 +190,38 @@ impl Records {
 
     /// The next record of a list.
     pub(super) fn scan_next(&mut self, mut pass: ScanPass) {
+        loop {
+            let Some((turn, id)) = pass.next.pop_front() else {
+                if !self.scan_more(&mut pass) {
+                    return;
+                }
+                continue;
+            };
+            // A place in a list is never given twice.
+            let stays = self
+                .records
+                .get(id as usize)
+                .is_some_and(|record| record.turn == turn && record.scan != 0);
+            if stays {
+                // The rest of the list waits for the record, and comes before what others began.
+                self.chain.roots.push_front(Root::Scan(pass));
+                return self.chain.stack.push(super::chain::Task::Process(id));
+            }
+        }
+    }
+
+    /// Takes the next records of a list; whether there are any.
+    fn scan_more(&self, pass: &mut ScanPass) -> bool {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = pass.after.map_or(Unbounded, Excluded);
-        let list = self.scans.lists.get(&pass.which);
-        let next = list.and_then(|list| list.range((from, Unbounded)).next());
-        if let Some((&at, &id)) = next {
+        let Some(list) = self.scans.lists.get(&pass.which) else {
+            return false;
+        };
+        for (&at, &id) in list.range((from, Unbounded)).take(AT_ONCE) {
             pass.after = Some(at);
-            // The rest of the list waits for the record, and comes before what others began.
-            self.chain.roots.push_front(Root::Scan(pass));
-            self.chain.stack.push(super::chain::Task::Process(id));
+            pass.next.push_back((at.1, id));
         }
+        !pass.next.is_empty()
     }
 
     fn which(&self, id: Id) -> Option<Which> {
@@ -276,9 +311,7 @@ impl Records {
         for priority in (0..3).rev() {
             let which = Which::Event(name.clone(), priority);
             if self.scans.lists.contains_key(&which) && !self.is_scanning(&which) {
-                self.chain
-                    .roots
-                    .push_back(Root::Scan(ScanPass { which, after: None }));
+                self.chain.roots.push_back(Root::Scan(ScanPass::new(which)));
             }
         }
     }
@@ -322,12 +355,12 @@ impl Records {
     }
 
     /// Records with PINI, by PHAS: those with `YES`, then `RUN`, then `RUNNING`.
-    pub(super) fn process_at_start(&mut self) {
+    pub(super) fn process_at_start(&mut self, ids: &[Id]) {
         for pini in 1..=3 {
             let wanted = |id: &Id| {
                 self.record(*id).held(self.type_of(*id), common::PINI) == &Val::Enum(pini)
             };
-            let mut ids: Vec<Id> = (0..self.records.len() as Id).filter(wanted).collect();
+            let mut ids: Vec<Id> = ids.iter().copied().filter(wanted).collect();
             ids.sort_by_key(|&id| self.phase(id));
             self.chain.roots.extend(ids.into_iter().map(Root::Once));
         }

@@ -152,7 +152,8 @@ impl Records {
 
     /// The names of all records, in the order in which they were added.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.records.iter().map(|record| &*record.name)
+        let names = self.records.iter().map(|record| &*record.name);
+        names.filter(|name| !name.is_empty())
     }
 
     /// Whether they were started.

@@ -1,6 +1,6 @@
 //! Which record types, menus and break tables there are.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 
@@ -191,7 +191,7 @@ pub enum SchemaError {
 }
 
 /// A record type: one of EPICS Base, or of a `.dbd` file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RecordType {
     /// Its name.
     pub name: Box<str>,
@@ -215,6 +215,7 @@ impl RecordType {
     }
 
     /// A field by its index. The index is one of this type.
+    #[inline]
     pub fn field(&self, index: u16) -> &Field {
         &self.fields[usize::from(index)]
     }
@@ -233,6 +234,11 @@ pub struct Schema {
 impl Schema {
     /// Those of EPICS Base.
     pub fn base() -> Self {
+        static BASE: OnceLock<Schema> = OnceLock::new();
+        BASE.get_or_init(Self::make_base).clone()
+    }
+
+    fn make_base() -> Self {
         let mut schema = Self::empty();
         for (name, choices) in MENUS {
             let choices = choices.iter().map(|&(_, text)| text.into()).collect();
@@ -390,10 +396,10 @@ impl Schema {
     }
 
     fn add_device_to(&mut self, number: u16, name: &str, address: DeviceAddress, known: bool) {
-        // No record has this schema yet, or it has one of its own.
-        if let Some(record) = Arc::get_mut(&mut self.types[usize::from(number)])
-            && !record.device_names.iter().any(|have| **have == *name)
-        {
+        let record = &mut self.types[usize::from(number)];
+        if !record.device_names.iter().any(|have| **have == *name) {
+            // Schemas share their types as long as they are the same.
+            let record = Arc::make_mut(record);
             record.devices.push(Device { address, known });
             record.device_names.push(name.into());
         }
@@ -432,6 +438,7 @@ impl Schema {
     }
 
     /// A record type by the number that [`Self::find`] gave.
+    #[inline]
     pub fn record_type(&self, number: u16) -> &Arc<RecordType> {
         &self.types[usize::from(number)]
     }

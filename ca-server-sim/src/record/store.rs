@@ -9,51 +9,138 @@ use super::val::Val;
 /// The number of a record.
 pub(crate) type Id = u32;
 
+/// Fields that are told apart by a bit.
+const COMMON: u16 = 192;
+/// Fields for which there is room at once when there is none: of most records that is all they ever need.
+const GROW: usize = 4;
+
+/// Fields with their indices, in the order of these.
+#[derive(Clone, Debug, Default)]
+struct Rest(Vec<(u16, Val)>);
+
 /// The fields whose values differ from the type's, in order of their indices.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
-    /// Which of the first 128 are here: the place of one is how many are here before it.
-    set: u128,
-    all: Vec<(u16, Val)>,
+    /// Which of the first [`COMMON`] are here: the place of one is how many are here before it.
+    set: [u64; 3],
+    all: Vec<Val>,
+    /// Those behind them, which few record types have.
+    rest: Option<Box<Rest>>,
 }
 
 impl Fields {
-    fn place(&self, index: u16) -> Result<usize, usize> {
-        match 1u128.checked_shl(u32::from(index)) {
-            Some(bit) => {
-                let before = (self.set & (bit - 1)).count_ones() as usize;
-                if self.set & bit != 0 {
-                    Ok(before)
-                } else {
-                    Err(before)
-                }
-            }
-            None => self.all.binary_search_by_key(&index, |&(index, _)| index),
+    /// Whether a field is here; to be asked of very many.
+    #[inline]
+    pub(crate) fn has(&self, index: u16) -> bool {
+        match self.set.get(usize::from(index / 64)) {
+            Some(word) => word & 1 << (index % 64) != 0,
+            None => self.get_rest(index).is_some(),
         }
     }
 
+    /// How many of the first fields are before this one.
+    #[inline]
+    fn before(&self, index: u16) -> usize {
+        let below = (1u64 << (index % 64)) - 1;
+        let [first, second, third] = self.set;
+        let places = match index / 64 {
+            0 => (first & below).count_ones(),
+            1 => first.count_ones() + (second & below).count_ones(),
+            _ => first.count_ones() + second.count_ones() + (third & below).count_ones(),
+        };
+        places as usize
+    }
+
+    fn get_rest(&self, index: u16) -> Option<&Val> {
+        let Rest(rest) = &**self.rest.as_ref()?;
+        let place = rest
+            .binary_search_by_key(&index, |&(index, _)| index)
+            .ok()?;
+        rest.get(place).map(|(_, val)| val)
+    }
+
+    #[inline]
     pub(crate) fn get(&self, index: u16) -> Option<&Val> {
-        let place = self.place(index).ok()?;
-        self.all.get(place).map(|(_, val)| val)
-    }
-
-    fn get_mut(&mut self, index: u16) -> Option<&mut Val> {
-        let place = self.place(index).ok()?;
-        self.all.get_mut(place).map(|(_, val)| val)
-    }
-
-    fn insert(&mut self, index: u16, val: Val) {
-        match self.place(index) {
-            Ok(place) => self.all[place].1 = val,
-            Err(place) => {
-                self.all.insert(place, (index, val));
-                self.set |= 1u128.checked_shl(u32::from(index)).unwrap_or(0);
-            }
+        if index >= COMMON {
+            return self.get_rest(index);
         }
+        match self.has(index) {
+            true => self.all.get(self.before(index)),
+            false => None,
+        }
+    }
+
+    #[inline]
+    fn get_mut(&mut self, index: u16) -> Option<&mut Val> {
+        if index >= COMMON {
+            let Rest(rest) = &mut **self.rest.as_mut()?;
+            let place = rest
+                .binary_search_by_key(&index, |&(index, _)| index)
+                .ok()?;
+            return rest.get_mut(place).map(|(_, val)| val);
+        }
+        match self.has(index) {
+            true => {
+                let place = self.before(index);
+                self.all.get_mut(place)
+            }
+            false => None,
+        }
+    }
+
+    /// Adds a field that is not here.
+    fn insert(&mut self, index: u16, val: Val) {
+        if index >= COMMON {
+            let Rest(rest) = &mut **self.rest.get_or_insert_default();
+            if let Err(place) = rest.binary_search_by_key(&index, |&(index, _)| index) {
+                rest.insert(place, (index, val));
+            }
+            return;
+        }
+        self.reserve(1);
+        self.all.insert(self.before(index), val);
+        self.set[usize::from(index / 64)] |= 1 << (index % 64);
+    }
+
+    /// Makes room for so many more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        if self.all.capacity() - self.all.len() < more {
+            self.all.reserve_exact(more.max(GROW));
+        }
+    }
+
+    /// The fields that are links.
+    pub(crate) fn links(&self) -> impl Iterator<Item = u16> + '_ {
+        let common = self
+            .set
+            .into_iter()
+            .zip(0..)
+            .flat_map(|(word, nth)| Bits(word).map(move |bit| nth * 64 + bit));
+        let common = common.zip(&self.all);
+        let rest = self.rest.iter().flat_map(|rest| rest.0.iter());
+        let all = common.chain(rest.map(|(index, val)| (*index, val)));
+        all.filter(|(_, val)| matches!(val, Val::Link(_)))
+            .map(|(index, _)| index)
     }
 
     pub(crate) fn shrink(&mut self) {
         self.all.shrink_to_fit();
+        if let Some(rest) = &mut self.rest {
+            rest.0.shrink_to_fit();
+        }
+    }
+}
+
+/// The bits of a word that are set.
+struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        let bit = self.0.trailing_zeros();
+        self.0 &= self.0.wrapping_sub(1);
+        u16::try_from(bit).ok().filter(|&bit| bit < 64)
     }
 }
 
@@ -150,6 +237,7 @@ impl Record {
     }
 
     /// The value of a field that is not one of the state's words.
+    #[inline]
     pub(crate) fn held<'a>(&'a self, of: &'a RecordType, index: u16) -> &'a Val {
         self.fields
             .get(index)

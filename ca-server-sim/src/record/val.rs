@@ -382,7 +382,11 @@ impl Val {
     }
 
     /// As a real number; texts and links are 0.
+    #[inline]
     pub fn as_f64(&self) -> f64 {
+        if let Self::Double(number) = self {
+            return *number;
+        }
         number!(self, n, r => n as f64, r, 0.0)
     }
 
@@ -392,7 +396,11 @@ impl Val {
     }
 
     /// As a number of 32 bits.
+    #[inline]
     pub fn as_i32(&self) -> i32 {
+        if let Self::Long(number) = self {
+            return *number;
+        }
         number!(self, n, r => n as i32, i32::from_real(r), 0)
     }
 
@@ -402,7 +410,11 @@ impl Val {
     }
 
     /// As a number of 16 bits without sign.
+    #[inline]
     pub fn as_u16(&self) -> u16 {
+        if let Self::Enum(number) = self {
+            return *number;
+        }
         number!(self, n, r => n as u16, u16::from_real(r), 0)
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::described::Described;
 use crate::load::dbd::{
     BreakTable, Dbd, Device, FieldSpec as LoadField, FieldType, LinkType, Menu, RecordTypeSpec,
     Special as LoadSpecial,
@@ -343,18 +344,22 @@ fn field_spec(field: &LoadField) -> FieldSpec {
     }
 }
 
-/// What files say, as records that are not started. Their mistakes come back, errors among them or not.
-pub(crate) fn build(loaded: Loaded) -> (Records, Mistakes) {
+/// What files say, as records that are not started, and as what another reading is compared with. Their mistakes come back, errors among them or not.
+pub(crate) fn build(loaded: Loaded) -> (Records, Described, Mistakes) {
     let Loaded {
         dbd,
         records: defined,
         mut mistakes,
     } = loaded;
-    let base = Schema::base();
     let mut records = Records::new(Arc::new(schema(&dbd, &mut mistakes)));
     // Types that hold their values, with their first record and how many there are.
     let mut holders: BTreeMap<String, (FieldPlace, usize)> = BTreeMap::new();
-    for record in defined.iter() {
+    let places = Places::of(&dbd, records.schema());
+    // Each one goes when it is built, so that the memory of its texts serves the next.
+    let defined = defined.into_vec();
+    records.reserve(defined.len());
+    let mut described = Described::default();
+    for record in defined {
         let name = String::from_utf8_lossy(&record.name);
         let id = match records.add(&record.type_name, &name) {
             Ok(id) => id,
@@ -368,12 +373,16 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Mistakes) {
                 continue;
             }
         };
-        if base.find(&record.type_name).is_none() {
+        let holds = places.holds(record.type_index);
+        if holds {
             let holder = holders.entry(record.type_name.to_string());
             holder.or_insert((record.place, 0)).1 += 1;
         }
+        described.push(&record, |field| places.field(record.type_index, field));
+        records.expect_fields(id, record.fields.len());
         for field in &record.fields {
-            set(&mut records, id, field, &mut mistakes);
+            let place = places.field(record.type_index, field.index);
+            set(&mut records, id, field, place, &mut mistakes);
         }
         let aliases = record.aliases.iter();
         for alias in aliases {
@@ -410,7 +419,8 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Mistakes) {
             times: 1,
         });
     }
-    (records, mistakes)
+    described.shrink();
+    (records, described, mistakes)
 }
 
 type FieldPlace = crate::load::Place;
@@ -427,11 +437,44 @@ fn report(mistakes: &mut Mistakes, kind: MistakeKind, place: FieldPlace, message
     });
 }
 
-fn set(records: &mut Records, id: u32, field: &FieldDef, mistakes: &mut Mistakes) {
+/// Where the fields of files are among those of records, by type and field.
+struct Places(Vec<(bool, Vec<Option<u16>>)>);
+
+impl Places {
+    fn of(dbd: &Dbd, schema: &Schema) -> Self {
+        let base = Schema::base();
+        let place = |spec: &RecordTypeSpec| {
+            let of = schema.find(&spec.name);
+            let of = of.map(|of| schema.record_type(of));
+            let index = |field: &LoadField| of.and_then(|of| of.find(&field.name));
+            let fields = spec.fields.iter().map(index).collect();
+            (base.find(&spec.name).is_none(), fields)
+        };
+        Self(dbd.types().iter().map(place).collect())
+    }
+
+    /// Whether records of a type hold their values only.
+    fn holds(&self, of: usize) -> bool {
+        self.0.get(of).is_some_and(|(holds, _)| *holds)
+    }
+
+    fn field(&self, of: usize, field: u16) -> Option<u16> {
+        *self.0.get(of)?.1.get(usize::from(field))?
+    }
+}
+
+fn set(
+    records: &mut Records,
+    id: u32,
+    field: &FieldDef,
+    place: Option<u16>,
+    mistakes: &mut Mistakes,
+) {
     let bytes = field.value.bytes();
-    let result = match std::str::from_utf8(bytes) {
-        Ok(text) => records.set_field(id, &field.name, text),
-        Err(_) => records.set_bytes(id, &field.name, bytes),
+    let result = match (std::str::from_utf8(bytes), place) {
+        (Ok(text), Some(place)) => records.set_index(id, place, text),
+        (Ok(text), None) => records.set_field(id, &field.name, text),
+        (Err(_), _) => records.set_bytes(id, &field.name, bytes),
     };
     if let Err(error) = result {
         report(mistakes, MistakeKind::Value, field.place, error.to_string());

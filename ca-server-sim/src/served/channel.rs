@@ -28,6 +28,8 @@ pub(crate) struct Channel {
     pub key: FieldKey,
     /// Channels that are open on it.
     pub open: u32,
+    /// The record was removed, or has another name now.
+    pub gone: bool,
     pub subs: Subscribers,
     /// Filters of the one channel that is open on it.
     pub chain: Option<Chain>,
@@ -38,6 +40,7 @@ impl Channel {
         Self {
             key,
             open: 0,
+            gone: false,
             subs: Subscribers::None,
             chain,
         }

@@ -9,11 +9,13 @@
 //! what one slice of processing has posted; and a put waits until no chain is under way.
 
 mod build;
+mod change;
 mod channel;
+mod described;
 mod program;
 mod publish;
 mod put;
-mod value;
+pub(crate) mod value;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +32,9 @@ use crate::record::{Array, Dbf};
 
 pub use build::{RecordFiles, base_dbd, is_record_file};
 pub(crate) use build::{build, with_base};
+pub use change::{RecordChanges, Reload};
 pub(crate) use channel::Channel;
+use described::Described;
 use publish::Publication;
 pub(crate) use value::{from_client, to_value};
 
@@ -70,6 +74,8 @@ pub(crate) enum Recheck {
 #[derive(Debug)]
 pub(crate) struct Served {
     pub records: Records,
+    /// What files say of them.
+    pub described: Described,
     /// What is open.
     pub open: BTreeMap<FieldKey, PvHandle>,
     /// What of it has subscriptions.
@@ -93,9 +99,10 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(records: Records) -> Self {
+    pub(crate) fn new(records: Records, described: Described) -> Self {
         Self {
             records,
+            described,
             open: BTreeMap::new(),
             watched: BTreeMap::new(),
             telling: None,
@@ -180,6 +187,11 @@ impl Served {
     /// Whether puts wait: for a chain to end, and for what was posted to be told.
     pub(crate) fn is_occupied(&self) -> bool {
         self.is_telling() || self.records.is_in_chain() || self.is_rechecking()
+    }
+
+    /// What a record posted that is gone is not told any more.
+    fn drop_telling(&mut self, record: u32) {
+        self.telling.take_if(|telling| telling.record() == record);
     }
 
     fn is_telling(&self) -> bool {

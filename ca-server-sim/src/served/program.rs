@@ -10,7 +10,9 @@ use crate::error::{BuildError, FileErrors, PostError};
 use crate::ioc::Ioc;
 use crate::load::Loaded;
 use crate::name::Modifiers;
-use crate::process::{CallId, PutError};
+use crate::process::{
+    CallId, PutError, Records, RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate,
+};
 
 impl Ioc {
     /// An IOC with the records of a text that is written as a `.db` file.
@@ -47,17 +49,21 @@ impl Ioc {
             });
             return Err(BuildError::SecondDatabase { name });
         }
-        let (records, mistakes) = build(loaded);
+        let (records, described, mistakes) = build(loaded);
         if mistakes.has_errors() {
             return wrong(mistakes);
         }
-        for name in records.names() {
+        let names = records.names().take_while(|_| self.db.len() > 0);
+        for name in names {
             if self.db.find_channel(name.as_bytes()).is_some() {
                 let name = name.to_owned();
                 return Err(BuildError::Duplicate { name });
             }
         }
-        let mut served = Served::new(records);
+        let mut served = Served::new(records, described);
+        if self.linked {
+            served.records.attach_remote();
+        }
         for (name, value) in std::mem::take(&mut self.db.states) {
             served.records.set_flag(&name, value);
         }
@@ -75,6 +81,74 @@ impl Ioc {
     pub fn record_count(&self) -> usize {
         let served = self.db.served.as_ref();
         served.map_or(0, |served| served.records.len())
+    }
+
+    /// A driver does from now on what links of records to PVs of other IOCs want: it asks
+    /// [`poll_remote`](Self::poll_remote) what to do with a client, and tells what the client finds. Without one such
+    /// links are disconnected. The crate `ca-links` is one.
+    pub fn attach_remote(&mut self) {
+        if let Some(served) = &mut self.db.served {
+            served.records.attach_remote();
+        }
+        self.linked = true;
+    }
+
+    /// No driver does so any more.
+    pub fn detach_remote(&mut self, now: Instant) {
+        self.linked = false;
+        self.with_links(now, Records::detach_remote);
+    }
+
+    /// Whether links of records lead to PVs of other IOCs.
+    pub fn has_remote_links(&self) -> bool {
+        let served = self.db.served.as_ref();
+        served.is_some_and(|served| served.records.has_remote_links())
+    }
+
+    /// Whether [`poll_remote`](Self::poll_remote) has something.
+    pub fn has_remote_requests(&self) -> bool {
+        let served = self.db.served.as_ref();
+        served.is_some_and(|served| served.records.has_remote_requests())
+    }
+
+    /// What a driver of links has to do next.
+    pub fn poll_remote(&mut self) -> Option<RemoteRequest> {
+        self.db.served.as_mut()?.records.poll_remote()
+    }
+
+    /// A PV that a driver of links was to open is connected, or something about it is another.
+    pub fn remote_connected(&mut self, now: Instant, id: RemoteId, info: RemoteInfo) {
+        self.with_links(now, |records| records.remote_connected(id, info));
+    }
+
+    /// It is not connected any more: links to it raise alarms, and those that follow it have their records processed.
+    pub fn remote_disconnected(&mut self, now: Instant, id: RemoteId) {
+        self.with_links(now, |records| records.remote_disconnected(id));
+    }
+
+    /// A subscription of a driver of links gives a value.
+    pub fn remote_update(
+        &mut self,
+        now: Instant,
+        id: RemoteId,
+        as_text: bool,
+        update: &RemoteUpdate,
+    ) {
+        self.with_links(now, |records| records.remote_update(id, as_text, update));
+    }
+
+    /// What a put of a driver of links has set in motion is done, or the put has failed.
+    pub fn remote_put_done(&mut self, now: Instant, wait: u64) {
+        self.with_links(now, |records| records.remote_put_done(wait));
+    }
+
+    fn with_links(&mut self, now: Instant, tell: impl FnOnce(&mut Records)) {
+        let clock = self.db.clock.stamp(now);
+        if let Some(served) = &mut self.db.served {
+            served.records.set_time(now, clock);
+            tell(&mut served.records);
+        }
+        self.last = now;
     }
 
     /// Record and field of a name without modifiers.

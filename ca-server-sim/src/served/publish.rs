@@ -34,6 +34,12 @@ pub(super) struct Publication {
     last: Option<Subscriber>,
 }
 
+impl Publication {
+    pub(super) const fn record(&self) -> u32 {
+        self.post.record
+    }
+}
+
 impl Served {
     /// The watched channel of a post behind another one.
     fn next_channel(&self, post: &Post, after: Option<FieldKey>) -> Option<(FieldKey, PvHandle)> {

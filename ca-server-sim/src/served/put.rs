@@ -22,6 +22,7 @@ const PUT: usize = 16;
 const fn status(result: Result<(), PutError>) -> EcaStatus {
     match result {
         Ok(()) => EcaStatus::NORMAL,
+        Err(PutError::Removed) => EcaStatus::DISCONN,
         Err(_) => EcaStatus::PUTFAIL,
     }
 }

@@ -7,7 +7,7 @@ use ca_proto::dbr::{Element, NativeType, STRING_LEN, Value, ValueRef};
 use crate::record::{Array, Dbf, Val};
 
 /// The type that clients see (`dbDBRnewToDBRold` of EPICS Base); `None` for what they do not see.
-pub(super) const fn native(dbf: Dbf) -> Option<NativeType> {
+pub(crate) const fn native(dbf: Dbf) -> Option<NativeType> {
     Some(match dbf {
         Dbf::String | Dbf::InLink | Dbf::OutLink | Dbf::FwdLink => NativeType::String,
         Dbf::Char | Dbf::UChar => NativeType::Char,
@@ -21,7 +21,7 @@ pub(super) const fn native(dbf: Dbf) -> Option<NativeType> {
 }
 
 /// The type of a field that has the values of a client's type.
-pub(super) const fn dbf(native: NativeType) -> Dbf {
+pub(crate) const fn dbf(native: NativeType) -> Dbf {
     match native {
         NativeType::String => Dbf::String,
         NativeType::Short => Dbf::Short,

@@ -150,6 +150,10 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     LIMITS.check(cx, before);
     let mask = limits::monitor(cx, VAL, [MLST, MDEL], [ALST, ADEL]);
     for n in 0..COUNT {
+        // Most arguments have never been anything else than 0.
+        if !cx.has(A + n) && !cx.has(LA + n) && !mask.intersects(EventMask::ALARM) {
+            continue;
+        }
         if cx.f64(A + n) != cx.f64(LA + n) || mask.intersects(EventMask::ALARM) {
             cx.post(A + n, mask.union(EventMask::VALUE).union(EventMask::LOG));
             cx.copy(A + n, LA + n);
@@ -163,11 +167,14 @@ fn evaluate(cx: &mut Cx<'_>) {
         Val::Program(program) => {
             let mut arguments = [0.0; ARGUMENTS];
             for (n, argument) in (0..).zip(&mut arguments) {
-                *argument = cx.f64(A + n);
+                if cx.has(A + n) {
+                    *argument = cx.f64(A + n);
+                }
             }
             let old = cx.f64(VAL);
             let result = program.evaluate(&mut arguments, old, cx.random());
-            for (n, argument) in (0..COUNT).zip(arguments) {
+            let stored = (0..COUNT).zip(arguments);
+            for (n, argument) in stored.filter(|_| program.stores() != 0) {
                 if program.stores() & (1 << n) != 0 {
                     cx.set(A + n, argument);
                 }
