@@ -12,12 +12,13 @@ use std::path::Path;
 use crate::steps;
 
 /// The published crates, from the bottom.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "ca_proto",
     "ca_net",
     "ca_client",
     "ca_kit",
     "ca_server_sim",
+    "ca_links",
     "ca_proxy",
     "ca_testkit",
     "ca_conformance",
