@@ -1,8 +1,8 @@
-//! Load on real sockets: builds and runs `canter-soak` and `canter-siege` of `benches`.
+//! Load on real sockets: builds and runs `canter-soak`, `canter-siege` and `canter-scale` of `benches`.
 
 use std::ffi::OsString;
 
-use crate::steps;
+use crate::{peers, steps};
 
 /// What the program is given; it has its own `--help`.
 #[derive(Debug, clap::Args)]
@@ -13,12 +13,35 @@ pub(crate) struct Options {
     args: Vec<OsString>,
 }
 
+/// Runs a program of `benches`, which is told where the real IOC is.
+///
+/// # Errors
+/// As [`run`]; the real IOC cannot be installed.
+pub(crate) fn run_beside_real(program: &str, options: &Options) -> Result<(), String> {
+    let python = match std::env::var_os(peers::VARIABLE) {
+        Some(python) => python.into(),
+        None => peers::ensure()?,
+    };
+    build()?;
+    let mut command = steps::cargo(&arguments(program));
+    steps::run(command.args(&options.args).env(peers::VARIABLE, python))
+}
+
 /// Runs a program of `benches`, in release.
 ///
 /// # Errors
 /// What it wants shown is not so, or it did not run.
 pub(crate) fn run(program: &str, options: &Options) -> Result<(), String> {
-    // The siege runs `canter ioc`.
+    build()?;
+    steps::run(steps::cargo(&arguments(program)).args(&options.args))
+}
+
+fn arguments(program: &str) -> [&str; 7] {
+    ["run", "--release", "-p", "ca-bench", "--bin", program, "--"]
+}
+
+fn build() -> Result<(), String> {
+    // They run `canter ioc`.
     let programs = [
         "build",
         "--release",
@@ -28,7 +51,5 @@ pub(crate) fn run(program: &str, options: &Options) -> Result<(), String> {
         "ca-bench",
         "--bins",
     ];
-    steps::run(&mut steps::cargo(&programs))?;
-    let run = ["run", "--release", "-p", "ca-bench", "--bin", program, "--"];
-    steps::run(steps::cargo(&run).args(&options.args))
+    steps::run(&mut steps::cargo(&programs))
 }

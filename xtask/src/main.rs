@@ -63,6 +63,8 @@ enum Task {
     Soak(load::Options),
     /// Show what an honest client notices of attacks on an IOC, on real sockets (Linux).
     Siege(load::Options),
+    /// Measure tens of thousands of records, ours beside the real IOC (Linux).
+    Scale(load::Options),
     /// Make the packages of all crates that are published, and look at what they hold.
     Publish(publish::Options),
     /// Hold dependencies to deny.toml: licences, duplicates, sources, advisories.
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Task::Mutants(options) => mutants::run(&options),
         Task::Soak(options) => load::run("canter-soak", &options),
         Task::Siege(options) => load::run("canter-siege", &options),
+        Task::Scale(options) => load::run_beside_real("canter-scale", &options),
         Task::Publish(options) => publish::run(&options),
         Task::Deny => publish::deny(),
         Task::Reexports => reexports::run(),
