@@ -271,6 +271,24 @@ impl Ioc {
         true
     }
 
+    /// Records are to be removed: puts to them are not carried out, whatever the program will answer.
+    pub(crate) fn forget_asked(&mut self, now: Instant, records: &[u32]) {
+        let Some(questions) = &mut self.db.questions else {
+            return;
+        };
+        let gone: BTreeSet<u32> = records.iter().copied().collect();
+        questions
+            .fields
+            .retain(|(record, _)| !gone.contains(record));
+        let is_gone =
+            |open: &Open| matches!(open.target, Target::Record(key) if gone.contains(&key.record));
+        let open = questions.open.iter().filter(|(_, open)| is_gone(open));
+        let ids: Vec<u64> = open.map(|(&id, _)| id).collect();
+        for id in ids {
+            self.answer(now, QuestionId(id), PutAnswer::Reject(EcaStatus::DISCONN));
+        }
+    }
+
     /// Questions that wait for an answer.
     pub fn open_questions(&self) -> usize {
         let questions = self.db.questions.as_ref();

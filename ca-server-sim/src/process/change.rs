@@ -166,6 +166,8 @@ impl Records {
         self.posts.retain(|post| !is_gone(&post.record));
         self.regrouped.retain(|id| !is_gone(id));
         self.seen.retain(|(id, _), _| !is_gone(id));
+        self.forced.retain(|id, _| !is_gone(id));
+        self.calls.forget_records(is_gone);
         self.forget_remote_waits(|id| is_gone(&id));
         self.forget_waits(is_gone);
     }

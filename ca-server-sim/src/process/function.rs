@@ -49,6 +49,12 @@ impl Calls {
         self.waiting.remove(&call);
     }
 
+    /// Records that are gone wait for no answer.
+    pub(super) fn forget_records(&mut self, gone: impl Fn(&Id) -> bool) {
+        self.waiting.retain(|_, id| !gone(id));
+        self.answers.retain(|id, _| !gone(id));
+    }
+
     pub(super) fn take_answer(&mut self, id: Id) -> Option<i32> {
         self.answers.remove(&id)
     }

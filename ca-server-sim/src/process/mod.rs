@@ -41,7 +41,7 @@ pub(crate) use function::ANSWERED;
 pub use function::{Call, CallId, Function};
 pub use notify::{Completion, NotifyId};
 pub use put::PutError;
-pub(crate) use report::ScanList;
 pub use remote::{RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate, RemoteValue};
+pub(crate) use report::ScanList;
 pub use serve::State;
 pub(crate) use soft::{Drive, Input, Output, Simulation, drive, simulation, soft_input, stat};

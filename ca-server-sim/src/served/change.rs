@@ -336,7 +336,11 @@ impl Ioc {
     /// Removes records of files; their clients are told.
     pub(crate) fn remove_records(&mut self, now: Instant, ids: &[u32]) {
         let clock = self.db.clock.stamp(now);
-        let Some(served) = self.db.served.as_mut().filter(|_| !ids.is_empty()) else {
+        if ids.is_empty() {
+            return;
+        }
+        self.forget_asked(now, ids);
+        let Some(served) = &mut self.db.served else {
             return;
         };
         served.records.set_time(now, clock);
@@ -344,6 +348,7 @@ impl Ioc {
         let mut open = false;
         for &id in ids {
             served.described.forget(id);
+            served.observed.remove(&id);
             open |= served.leave_channels(id, &mut self.db.nodes);
         }
         if open {
@@ -495,7 +500,7 @@ impl Served {
                 channel.gone = true;
             }
         }
-        self.records.set_watched(id, false);
+        self.records.set_watched(id, self.observed.contains(&id));
         self.drop_telling(id);
         !open.is_empty()
     }
