@@ -7,6 +7,7 @@ use ca_proto::access::AccessRights;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
 use ca_proxy::Pattern;
 use ca_server_sim::net::{ServeError, SimIoc};
+use ca_server_sim::{BuildError, RecordFiles};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +33,10 @@ access PV USER HOST
               address with --acf-by-address
 complete PV [STATUS]
               answer the write with completion that the PV is busy with; ECA_NORMAL, or ECA_PUTFAIL
+add PV        a PV as of --pv, or records as in a .db file, in quotes
+remove PV…    PVs or records, whose clients are told
+rename RECORD NEW
+              give a record another name
 stats         circuits, channels, subscriptions, and the limits that were met
 stop          end all circuits and close the ports, as if the IOC were gone
 start         serve again, on the same ports
@@ -148,6 +153,9 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
         ["access", pv, user, host] => access(ioc, pv, user, host),
         ["complete", pv] => complete(ioc, pv, "ECA_NORMAL"),
         ["complete", pv, status] => complete(ioc, pv, status),
+        ["add", text] => add(ioc, text),
+        ["remove", ref pvs @ ..] if !pvs.is_empty() => remove(ioc, pvs),
+        ["rename", old, new] => rename(ioc, old, new),
         ["stats"] => Ok(stats(ioc)),
         ["stop"] => return Err(Deed::Stop),
         ["start"] => return Err(Deed::Start),
@@ -323,6 +331,50 @@ fn complete(ioc: &SimIoc, pv: &str, status: &str) -> Done {
         true => Ok(Vec::new()),
         false => Err(format!("{} is not busy with a write", text::printable(pv))),
     }
+}
+
+/// An error in one line.
+fn told(error: &BuildError) -> String {
+    let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+    text::printable(&lines.join("; ")).into_owned()
+}
+
+fn add(ioc: &SimIoc, what: &str) -> Done {
+    let word = what.trim_start().split(['(', ' ']).next();
+    let added = match word {
+        Some("record" | "grecord") => {
+            let loaded = RecordFiles::new().text(what, "").load();
+            ioc.with(|ioc, now| ioc.add_records(now, loaded)).map(drop)
+        }
+        _ => match ca_server_sim::text::parse(what) {
+            Ok((name, spec)) => ioc.with(|ioc, now| ioc.add(now, name, spec)).map(drop),
+            Err(error) => Err(error.into()),
+        },
+    };
+    added.map_err(|error| told(&error))?;
+    Ok(Vec::new())
+}
+
+fn remove(ioc: &SimIoc, pvs: &[&str]) -> Done {
+    let gone = |pv: &&&str| !ioc.with(|ioc, now| ioc.remove(now, **pv));
+    let unknown: Vec<_> = pvs
+        .iter()
+        .filter(gone)
+        .map(|pv| text::printable(pv))
+        .collect();
+    match unknown.is_empty() {
+        true => Ok(Vec::new()),
+        false => Err(format!(
+            "there is no PV {}; `list` shows the PVs",
+            unknown.join(", ")
+        )),
+    }
+}
+
+fn rename(ioc: &SimIoc, old: &str, new: &str) -> Done {
+    let renamed = ioc.with(|ioc, now| ioc.rename_record(now, old, new));
+    renamed.map_err(|error| told(&error))?;
+    Ok(Vec::new())
 }
 
 fn stats(ioc: &SimIoc) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod announce;
 pub(crate) mod control;
 mod host;
+mod links;
 mod loads;
 mod notify;
 mod place;
@@ -12,6 +13,7 @@ mod ready;
 mod reload;
 mod saver;
 mod serve;
+mod stats;
 
 use std::future::poll_fn;
 use std::io;
@@ -80,11 +82,15 @@ and may have limits against hostile clients, like --limit NAME=VALUE:
 
 What does not fit is refused, all mistakes at once; --check looks and does nothing else. SIGHUP reads
 the files anew, --acf too: PVs whose description is the same keep their values and clients, and with a mistake
-in a file everything stays as it was. Records stay as they are until the IOC is started anew.
+in a file everything stays as it was. Fields of records of which the files say something else are
+written; clients of records that are gone are told.
+
+Links of records to PVs of other IOCs go through a client, which searches as EPICS_CA_ADDR_LIST and
+the like say.
 
 Commands come from connections to --control: read PV…, list [PATTERN], post PV VALUE…, alarm PV
-SEVERITY [STATUS], rights PV RIGHTS, access PV USER HOST, complete PV, stats, stop,
-start, reload, help, quit.
+SEVERITY [STATUS], rights PV RIGHTS, access PV USER HOST, complete PV, add PV, add 'record(TYPE, \"NAME\") {…}',
+remove PV…, rename RECORD NEW, stats, stop, start, reload, help, quit.
 
 The output can be pasted into a shell, so that clients there find this IOC.")]
 pub(crate) struct IocArgs {
@@ -122,6 +128,10 @@ pub(crate) struct IocArgs {
     /// when it is read
     #[arg(long, requires = "acf")]
     acf_by_address: bool,
+    /// Serve statistics of the IOC by the names of the module iocStats: PREFIX:HEARTBEAT, UPTIME, CA_CLNT_CNT,
+    /// SYSRESET and so on
+    #[arg(long, value_name = "PREFIX")]
+    stats: Option<String>,
     /// Serve the moving PVs of `canter demo`
     #[arg(long)]
     demo: bool,
@@ -293,6 +303,8 @@ async fn serve(
         told,
         saver,
     } = made;
+    let linked = links::Linked::start(&ioc);
+    let stats = (args.stats.as_ref()).map(|prefix| stats::Stats::start(&ioc, prefix));
     let mut server = Server {
         args,
         ioc,
@@ -304,7 +316,7 @@ async fn serve(
         exit,
     };
     let outcome = server.run(console, interrupted).await?;
-    drop(told);
+    drop((told, stats, linked));
     notify::stopping();
     // What it saves are the values at the end.
     server.saver = None;

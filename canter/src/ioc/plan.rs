@@ -124,6 +124,9 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
     for path in &args.dbd {
         of_records = of_records.dbd(path.display().to_string());
     }
+    if let Some(prefix) = &args.stats {
+        of_records = of_records.text(super::stats::RECORDS, format!("IOC={prefix}"));
+    }
     for Load { path, macros } in &args.loads.db {
         of_records = of_records.file(path.display().to_string(), macros.as_str());
     }
@@ -152,7 +155,7 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
         plan.access = access(args, path, macros, report);
     }
     if !of_records.is_empty() {
-        plan.load(args, of_records, report, &mut names);
+        plan.load(args, of_records, report, &names);
     }
     for pv in &args.pvs {
         option(&mut plan, report, &mut names, pv);
@@ -165,7 +168,9 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
     }
     if args.demo {
         for (name, spec) in demo::pvs::all() {
-            if let Some(other) = names.insert(name.to_owned(), "--demo".to_owned()) {
+            let other = plan.is_record(name).then(|| RECORDS.to_owned());
+            let other = other.or_else(|| names.insert(name.to_owned(), "--demo".to_owned()));
+            if let Some(other) = other {
                 let what = format!("--demo: PV \"{name}\" is in {other} too");
                 report
                     .whole
@@ -192,10 +197,19 @@ const EXIT_RECORD: &str = "record(sub, \"$(IOC):exit\") {
 }
 ";
 
+/// Where records are from, in messages.
+const RECORDS: &str = "the files of records";
+
 impl Plan {
     /// Whether records or PVs are there from the beginning.
     pub(super) fn is_empty(&self) -> bool {
         self.pvs.is_empty() && self.record_count == 0
+    }
+
+    /// Whether a name is that of a record of the files.
+    pub(super) fn is_record(&self, name: &str) -> bool {
+        let builder = self.records.as_ref();
+        builder.is_some_and(|builder| builder.has_record(name))
     }
 
     /// Reads the files of records.
@@ -204,7 +218,7 @@ impl Plan {
         args: &IocArgs,
         mut files: RecordFiles,
         report: &mut Report,
-        names: &mut HashMap<String, String>,
+        names: &HashMap<String, String>,
     ) {
         let paths = match args.include.is_empty() {
             true => std::env::var("EPICS_DB_INCLUDE_PATH").into_iter().collect(),
@@ -219,19 +233,14 @@ impl Plan {
             }
         }
         let loaded = files.load();
-        for record in loaded.records.iter() {
-            let aliases = record.aliases.iter().map(|alias| &alias.name);
-            for name in std::iter::once(&record.name).chain(aliases) {
-                let name = String::from_utf8_lossy(name).into_owned();
-                if let Some(other) = names.get(&name) {
-                    let what = format!("record \"{name}\" exists already, it is a PV of {other}");
-                    report
-                        .whole
-                        .push(UsageError::new(what, "give one of the two another name"));
-                } else {
-                    names.insert(name, "the files of records".to_owned());
-                }
-            }
+        let mut taken: Vec<_> = names.iter().collect();
+        taken.retain(|(name, _)| loaded.records.get(name.as_bytes()).is_some());
+        taken.sort_unstable();
+        for (name, other) in taken {
+            let what = format!("record \"{name}\" exists already, it is a PV of {other}");
+            report
+                .whole
+                .push(UsageError::new(what, "give one of the two another name"));
         }
         self.record_count = loaded.records.len();
         if loaded.mistakes.has_errors() || report.has_errors() {
@@ -326,7 +335,9 @@ fn option(plan: &mut Plan, report: &mut Report, names: &mut HashMap<String, Stri
     let pv = plain.as_str();
     let mut found = Diagnostics::new("--pv", pv);
     match ca_server_sim::text::parse(pv) {
-        Ok((name, spec)) => match names.insert(name.to_owned(), format!("--pv {pv}")) {
+        Ok((name, spec)) => match (plan.is_record(name).then(|| RECORDS.to_owned()))
+            .or_else(|| names.insert(name.to_owned(), format!("--pv {pv}")))
+        {
             None => plan.add(name, spec, pv.to_owned()),
             Some(other) => {
                 let what = format!("PV \"{name}\" exists already, it is in {other} too");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use ca_server_sim::net::SimIoc;
+use ca_server_sim::{RecordChanges, Reload};
 
 use super::plan::{Plan, Planned};
 use crate::text;
@@ -18,7 +19,7 @@ pub(super) struct Changes {
     changed: u64,
     removed: u64,
     kept: u64,
-    records: u64,
+    records: Option<RecordChanges>,
 }
 
 impl Changes {
@@ -32,13 +33,13 @@ impl Changes {
             records,
         } = self;
         let kept = text::counted(kept, "PV");
-        let records = match records {
-            0 => String::new(),
-            _ => format!(
-                "; {} as before until the IOC is started anew",
-                text::counted(records, "record")
-            ),
-        };
+        let records = records.map_or_else(String::new, |of| {
+            let kept = text::counted(of.kept, "record");
+            format!(
+                "; of the records {} added, {} changed, {} made anew, {} removed, {kept} as before",
+                of.added, of.changed, of.replaced, of.removed
+            )
+        });
         format!(
             "reloaded: {added} added, {changed} changed, {removed} removed, {kept} as before{records}"
         )
@@ -57,12 +58,19 @@ impl Served {
     ///
     /// # Errors
     /// The first PV that cannot be; the others are as the plan says.
-    pub(super) fn take_over(&mut self, ioc: &SimIoc, plan: Plan) -> Result<Changes, String> {
+    pub(super) fn take_over(&mut self, ioc: &SimIoc, mut plan: Plan) -> Result<Changes, String> {
         let new = Self::of(&plan);
-        let mut changes = Changes {
-            records: ioc.with(|ioc, _| ioc.record_count()) as u64,
-            ..Changes::default()
-        };
+        let mut changes = Changes::default();
+        // A name that becomes that of a record is free for it.
+        let becomes_record = |name: &&String| !new.0.contains_key(*name) && plan.is_record(name);
+        for name in self.0.keys().filter(becomes_record) {
+            ioc.with(|ioc, now| ioc.remove(now, name.as_str()));
+        }
+        // Those of a script are not read anew.
+        if let Some(builder) = plan.records.take() {
+            let done = ioc.reload_records(Reload::of(builder));
+            changes.records = Some(done.map_err(|error| format!("not reloaded: {error}"))?);
+        }
         for name in self.0.keys().filter(|name| !new.0.contains_key(*name)) {
             ioc.with(|ioc, now| ioc.remove(now, name.as_str()));
             changes.removed += 1;

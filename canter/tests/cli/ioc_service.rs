@@ -555,3 +555,114 @@ fn connections_that_give_commands_are_bounded_and_the_one_too_many_is_told() {
     assert!((0..1000).any(accepted));
     assert!(held[0].ask("read x").is_ok());
 }
+
+#[test]
+#[cfg(unix)]
+fn records_are_read_anew_and_come_and_go_by_commands() {
+    let dir = Dir::new("ioc-records");
+    let first = "record(ao, \"a\") { field(VAL, 1) field(EGU, \"mm\") }\nrecord(ao, \"b\") {}\n";
+    let path = dir.file("x.db", first);
+    let mut service = Service::start(&["--control", "127.0.0.1:0", &path]);
+    let mut control = service.control();
+    control.ask("post a 5").unwrap();
+    dir.file("x.db", "record(ao, \"a\") {\n  field(VALU, 1)\n}\n");
+    service.hang_up();
+    let mut told = String::new();
+    while !told.contains("not reloaded") {
+        told.push_str(&service.error());
+    }
+    assert!(told.contains("x.db:2:9") && told.contains("VALU"), "{told}");
+    assert_eq!(control.read("a")["value"], 5.0);
+
+    let second = "record(ao, \"a\") { field(VAL, 1) field(EGU, \"m\") }\nrecord(ao, \"c\") { field(VAL, 3) }\n";
+    dir.file("x.db", second);
+    service.hang_up();
+    assert_eq!(
+        service.error(),
+        "reloaded: 0 added, 0 changed, 0 removed, 0 PVs as before; of the records 1 added, 1 changed, \
+         0 made anew, 1 removed, 0 records as before"
+    );
+    assert_eq!(control.read("a")["value"], 5.0);
+    assert_eq!(control.read("a.EGU")["value"], "m");
+    assert!(control.ask("read b").is_err());
+
+    let sum = "add 'record(calc, \"sum\") { field(INPA, \"c CP\") field(CALC, \"A+1\") }'";
+    control.ask(sum).unwrap();
+    assert_eq!(control.read("sum")["value"], 4.0);
+    control.ask("add x=double:1.5").unwrap();
+    assert_eq!(control.read("x")["value"], 1.5);
+    control.ask("rename c d").unwrap();
+    assert_eq!(control.read("d")["value"], 3.0);
+    for (command, why) in [
+        (sum, "\"sum\" exists already"),
+        ("add 'record(nope, \"n\") {}'", "unknown type `nope`"),
+        ("add x", "x"),
+        ("rename c e", "there is no record \"c\""),
+        ("remove d nobody", "there is no PV nobody"),
+    ] {
+        let error = control.ask(command).unwrap_err();
+        assert!(error.contains(why), "{command}: {error}");
+    }
+    control.ask("remove sum x").unwrap();
+    service.client(&["get", "a"]).expect(0, "a  5\n");
+    assert_eq!(control.ask("list").unwrap().len(), 1, "d went with nobody");
+}
+
+#[test]
+fn statistics_have_the_names_that_screens_show() {
+    let mut service = Service::start(&["--control", "127.0.0.1:0", "--stats", "S"]);
+    let mut control = service.control();
+    // It is looked at when the IOC has begun.
+    while control.read("S:START_CNT")["value"] != 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        control.read("S:PROCESS_ID")["value"],
+        f64::from(service.child.id())
+    );
+    let records = control.ask("list S:*").unwrap().len();
+    assert_eq!(control.read("S:RECORD_CNT")["value"], records as f64);
+    assert!(
+        control.read("S:EPICS_VERS")["value"]
+            .as_str()
+            .unwrap()
+            .starts_with("Canter ")
+    );
+    assert!(control.read("S:UPTIME")["value"].is_string());
+    assert_eq!(
+        service.client(&["get", "--terse", "S:SysReset.PROC"]).code,
+        Some(0)
+    );
+    service.client(&["put", "S:SysReset.PROC", "1"]);
+    assert_eq!(service.error(), "S:SYSRESET: the IOC restarts");
+    while control.read("S:START_CNT")["value"] != 2 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn links_reach_another_ioc() {
+    let dir = Dir::new("ioc-links");
+    let there = dir.file("there.db", "record(ao, \"far\") { field(VAL, 4) }");
+    let here = dir.file(
+        "here.db",
+        "record(calc, \"near\") { field(INPA, \"far CP\") field(CALC, \"A+1\") }\n\
+         record(ao, \"out\") { field(OUT, \"far CA\") }",
+    );
+    let there = Service::start(&["--control", "127.0.0.1:0", &there]);
+    let environment = there.ready["environment"].as_object().unwrap().clone();
+    let here = Service::with(&["--control", "127.0.0.1:0", &here], |command| {
+        for (name, value) in &environment {
+            command.env(name, value.as_str().unwrap());
+        }
+        command.env("EPICS_CA_REPEATER_PORT", "25999");
+    });
+    let (mut here, mut there) = (here.control(), there.control());
+    while here.read("near")["value"] != 5.0 {
+        std::thread::yield_now();
+    }
+    here.ask("post out 7").unwrap();
+    while there.read("far")["value"] != 7.0 || here.read("near")["value"] != 8.0 {
+        std::thread::yield_now();
+    }
+}
