@@ -244,18 +244,6 @@ impl Records {
         self.record(id).kind
     }
 
-    /// Other names of records, in order.
-    pub(crate) fn aliases(&self) -> impl Iterator<Item = (&str, u32)> {
-        let mut all: Vec<(&str, u32)> = self.aliases.iter().map(|(a, &id)| (&**a, id)).collect();
-        all.sort_unstable();
-        all.into_iter()
-    }
-
-    /// A field as it is kept: links as they were understood.
-    pub(crate) fn raw(&self, id: u32, field: u16) -> Val {
-        self.record(id).get(self.type_of(id), field)
-    }
-
     /// Takes over the items of a record of another database.
     pub(crate) fn copy_infos(&mut self, id: u32, from: &Self, number: u32) {
         match from.infos.get(&number) {

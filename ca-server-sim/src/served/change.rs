@@ -213,14 +213,15 @@ impl Ioc {
         }
         reload.next = end;
         if end == len {
-            for (alias, _) in reload.built.aliases() {
-                self.check_free(served, alias, reload.adds)?;
+            for (_, alias) in reload.built.aliases() {
+                self.check_free(served, &alias, reload.adds)?;
             }
             reload.go_to(match reload.adds {
                 true => Phase::Become,
                 false => Phase::Remove,
             });
-            let aliases = served.records.aliases().map(|(name, _)| name.into());
+            let aliases = served.records.aliases().into_iter();
+            let aliases = aliases.map(|(_, name)| name);
             reload.aliases = aliases.filter(|_| !reload.adds).collect();
         }
         Ok(())
@@ -466,10 +467,10 @@ impl Served {
         }
         if changed.contains(&ALIASES) {
             let name = self.records.name_of(id).to_owned();
-            for (alias, of) in from.aliases() {
-                if of == number && self.records.find(alias).is_none() {
+            for (of, alias) in from.aliases() {
+                if of == number && self.records.find(&alias).is_none() {
                     // The name is free.
-                    let _ = self.records.join_alias(&name, alias);
+                    let _ = self.records.join_alias(&name, &alias);
                 }
             }
         }

@@ -111,6 +111,11 @@ fn of_ioc(run: &mut Run<'_>) -> Vec<Entry> {
             break;
         }
         for (of, name) in part {
+            // A record that was removed.
+            if name.is_empty() {
+                next += 1;
+                continue;
+            }
             let record = |alias| Entry {
                 of: of.clone(),
                 name: alias,
@@ -150,7 +155,7 @@ fn slice(ioc: &Ioc, first: u32) -> Vec<(Box<str>, Box<str>)> {
         return Vec::new();
     };
     let records = &served.records;
-    let end = (records.len() as u32).min(first.saturating_add(SLICE as u32));
+    let end = (records.numbers() as u32).min(first.saturating_add(SLICE as u32));
     let ids = first..end.max(first);
     ids.map(|id| (records.type_of(id).name.clone(), records.name_of(id).into()))
         .collect()

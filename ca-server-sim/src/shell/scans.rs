@@ -201,7 +201,7 @@ fn dbcar(run: &mut Run<'_>, args: &Args<'_>) -> bool {
     let (name, level) = (args.full(0).filter(|name| *name != "*"), args.int(1));
     let count = run.running("dbcar", |ioc, _| {
         let served = ioc.db.served.as_ref();
-        served.map_or(0, |served| served.records.len() as u32)
+        served.map_or(0, |served| served.records.numbers() as u32)
     });
     let Some(count) = count else {
         return false;
