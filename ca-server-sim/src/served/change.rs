@@ -320,6 +320,7 @@ impl Ioc {
             self.limits
                 .tell(format!("record {}: {}", note.record, note.text));
         }
+        let came = !adopted.is_empty();
         for (number, id) in adopted {
             set_at(&mut reload.ids, number, id);
         }
@@ -332,6 +333,9 @@ impl Ioc {
                 self.remarks = (!remarks.is_empty()).then(|| Box::new(remarks));
             }
         }
+        if came {
+            self.inputs_stale();
+        }
     }
 
     /// Removes records of files; their clients are told.
@@ -341,6 +345,7 @@ impl Ioc {
             return;
         }
         self.forget_asked(now, ids);
+        self.inputs_stale();
         let Some(served) = &mut self.db.served else {
             return;
         };
@@ -397,6 +402,7 @@ impl Ioc {
         if served.leave_channels(id, &mut self.db.nodes) {
             self.look_again(now);
         }
+        self.inputs_stale();
         self.settle(now);
         Ok(())
     }
