@@ -115,6 +115,13 @@ params! {
         /// Refuse every write before anything is sent, acknowledgements of alarms included. Default:
         /// false.
         read_only: bool = false;
+        /// Datagrams with searches in a second at most, copies to several addresses counted, with a burst of
+        /// as many; what is beyond waits. 0: no limit but what answers allow (congestion control). Default:
+        /// 20 000, which is 500 000 names.
+        search_budget: u32 = 20_000;
+        /// Time in which a server that an earlier run knew has to take the connection, and to say something
+        /// then; after it the names are searched. Default: 2 s.
+        hint_timeout: Duration = Duration::from_secs(2);
         /// Circuits at a time. Names found on further servers stay in the search. Default: 16 384.
         max_circuits: usize = 16_384;
         /// Circuits that are being connected at a time, so that forged search replies do not make

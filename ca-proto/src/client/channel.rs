@@ -55,6 +55,8 @@ pub(super) struct Channel {
     /// Was searched at once after a circuit that it had joined died; so it is once between two
     /// connections.
     pub(super) retried: bool,
+    /// Asked for at the server that an earlier run knew, and not created yet.
+    pub(super) hinted: bool,
 }
 
 impl Channel {
@@ -69,6 +71,7 @@ impl Channel {
             trouble: None,
             priority,
             retried: false,
+            hinted: false,
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Circuit {
     pub(super) name_server: bool,
     woken: bool,
     pub(super) channels: Vec<Cid>,
+    /// Channels that the server has created.
+    pub(super) ready: u32,
     pub(super) queue: SendQueue,
     /// Bytes queued and not reported as sent, wherever the driver holds them.
     pub(super) unsent: usize,
@@ -194,6 +196,7 @@ impl Circuits {
             name_server: false,
             woken: false,
             channels: Vec::new(),
+            ready: 0,
             unsent: queue.len(),
             queue,
             liveness: Liveness::new(now, params.connection_timeout, params.echo_timeout),
@@ -207,6 +210,16 @@ impl Circuits {
         Ok(c)
     }
 
+    /// Gives a connection that is being made another deadline.
+    pub(super) fn dial_until(&mut self, c: CircuitId, deadline: Instant) {
+        if let Some(circuit) = self.slots.get_mut(c)
+            && let State::Dialing(until) = &mut circuit.state
+        {
+            *until = deadline;
+        }
+        self.refresh(c);
+    }
+
     fn dialing(&self) -> usize {
         let all = self.slots.iter();
         all.filter(|(_, circuit)| matches!(circuit.state, State::Dialing(_)))
@@ -215,6 +228,10 @@ impl Circuits {
 
     pub(super) fn get(&self, c: CircuitId) -> Option<&Circuit> {
         self.slots.get(c)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (CircuitId, &Circuit)> {
+        self.slots.iter()
     }
 
     /// After changes that can bring a deadline forward call [`refresh`](Self::refresh).

@@ -30,15 +30,21 @@ impl Client {
             self.params.echo_timeout,
         );
         circuit.liveness.started_sending(now);
-        let deadline = now + self.params.create_timeout;
+        let (usual, soon) = (self.params.create_timeout, self.params.hint_timeout);
         for &cid in &circuit.channels {
             if let Some(channel) = self.channels.get_mut(cid) {
+                let time = if channel.hinted {
+                    soon.min(usual)
+                } else {
+                    usual
+                };
+                let deadline = now + time;
                 channel.phase = Phase::Creating {
                     circuit: c,
                     deadline,
                     joined: false,
                 };
-                circuit.create_due = deadline;
+                circuit.create_due = circuit.create_due.min(deadline);
             }
         }
         self.circuits.refresh(c);
@@ -112,10 +118,17 @@ impl Client {
         let Some(channel) = self.channels.get_mut(cid) else {
             return;
         };
-        let ready = matches!(channel.phase, Phase::Ready { .. });
-        let at_once = matches!(why, Trouble::Circuit(_)) && channel.may_retry();
+        let ready = match channel.phase {
+            Phase::Ready { circuit, .. } => Some(circuit),
+            _ => None,
+        };
+        let hinted = core::mem::take(&mut channel.hinted);
+        let at_once = hinted || matches!(why, Trouble::Circuit(_)) && channel.may_retry();
         channel.phase = Phase::Searching;
-        channel.trouble = Some((why, server));
+        // That an earlier run knew another server is nobody's trouble.
+        if !hinted {
+            channel.trouble = Some((why, server));
+        }
         let mut at = channel.subs.first();
         while let Some(subid) = at {
             if let Some(sub) = self.subs.get_mut(subid) {
@@ -123,9 +136,14 @@ impl Client {
             }
             at = self.subs.after(subid);
         }
-        if ready && live {
+        let created = ready.is_some();
+        if let Some(circuit) = ready.and_then(|c| self.circuits.get_mut(c)) {
+            circuit.ready = circuit.ready.saturating_sub(1);
+        }
+        self.traffic.stale_hints += u64::from(hinted);
+        if created && live {
             self.went_down(cid, (why, server), out);
-        } else if !ready {
+        } else if !created && !hinted {
             self.events.push_back(Event::NotConnected { cid, why });
         }
         if at_once {
@@ -145,6 +163,7 @@ impl Client {
         let Some(channel) = self.channels.get_mut(cid) else {
             return;
         };
+        self.traffic.disconnects += 1;
         channel.trouble = Some((why, server));
         while let Some(op) = self.ops.pop(&mut channel.ops) {
             if op.kind.is_answered() {
@@ -172,6 +191,7 @@ impl Client {
             return;
         };
         channel.retried = false;
+        self.traffic.connects += 1;
         self.events.push_back(Event::Connected { cid });
         let mut at = channel.subs.first();
         while let Some(subid) = at {

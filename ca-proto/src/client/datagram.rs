@@ -8,7 +8,7 @@ use super::beacon::Verdict;
 use super::channel::Phase;
 use super::types::{Deliver, Destination, Event};
 use super::{Client, NameServer};
-use crate::ids::Cid;
+use crate::ids::{Cid, CircuitId};
 use crate::time::Instant;
 use crate::wire::message::{Port, SAME_ADDRESS, SearchFlag};
 use crate::wire::{Minor, datagram_frames, tcp, udp};
@@ -31,6 +31,7 @@ impl Client {
         data: &[u8],
         _out: &mut impl Deliver,
     ) {
+        self.traffic.datagrams_received += 1;
         let mut sequence = None;
         for frame in datagram_frames(data) {
             let Ok(frame) = frame else { return };
@@ -106,9 +107,14 @@ impl Client {
         while self.can_search() {
             let channels = &self.channels;
             let name = |cid| Some(channels.get(cid)?.name.as_bytes());
-            if !self.search.poll(now, buf, name) {
+            let copies = self.params.search_addrs.len();
+            let names = self.search.poll(now, buf, copies, name);
+            self.traffic.search_delays = self.search.delays();
+            if names == 0 {
                 break;
             }
+            self.traffic.searches += u64::from(names);
+            self.count_search(buf.len());
             self.search_over_tcp(now, buf);
             if !self.params.search_addrs.is_empty() {
                 return Some(Destination::Search);
@@ -156,6 +162,7 @@ impl Client {
         minor: Minor,
         sequence: Option<u32>,
     ) {
+        self.traffic.search_replies += 1;
         let Some(channel) = self.channels.get(cid) else {
             return;
         };
@@ -192,7 +199,51 @@ impl Client {
         {
             return;
         }
-        self.search.answered(now, cid, sequence);
+        let round_trip = self.search.answered(now, cid, sequence);
+        if let Some(time) = round_trip {
+            self.traffic.round_trips.add(time);
+        }
+        self.create_on(now, cid, circuit);
+    }
+
+    /// Asks the server that an earlier run knew; false if that cannot be.
+    pub(super) fn ask_first(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        server: SocketAddrV4,
+        minor: Minor,
+    ) -> bool {
+        let Some(channel) = self.channels.get_mut(cid) else {
+            return false;
+        };
+        let priority = channel.priority;
+        if !is_of_a_server(server) {
+            return false;
+        }
+        let circuit = match self.circuits.find(server, priority) {
+            Some(circuit) => circuit,
+            None => {
+                let opened = (self.circuits).open(now, &self.params, server, priority, minor);
+                let Ok(circuit) = opened else { return false };
+                let time = self.params.hint_timeout.min(self.params.connect_timeout);
+                self.circuits.dial_until(circuit, now + time);
+                circuit
+            }
+        };
+        let backlog = self.circuits.get(circuit).map(|circuit| circuit.unsent);
+        if backlog.is_none_or(|bytes| bytes > CREATE_BACKLOG) {
+            return false;
+        }
+        channel.hinted = true;
+        self.search.know(cid);
+        self.traffic.hinted += 1;
+        self.create_on(now, cid, circuit);
+        true
+    }
+
+    /// Asks a server for a channel.
+    fn create_on(&mut self, now: Instant, cid: Cid, circuit: CircuitId) {
         let (Some(channel), Some(entry)) =
             (self.channels.get_mut(cid), self.circuits.get_mut(circuit))
         else {

@@ -121,6 +121,10 @@ impl Client {
         match self.channels.get_mut(cid) {
             Some(channel) if matches!(channel.phase, Phase::Creating { circuit, .. } if circuit == c) =>
             {
+                channel.hinted = false;
+                if let Some(circuit) = self.circuits.get_mut(c) {
+                    circuit.ready += 1;
+                }
                 channel.phase = Phase::Ready {
                     circuit: c,
                     sid,

@@ -40,6 +40,7 @@ mod repeater;
 mod requests;
 mod search;
 mod subs;
+mod traffic;
 mod types;
 mod watch;
 mod write;
@@ -60,12 +61,13 @@ use self::subs::{Installed, Subs};
 use crate::config::{ClientParams, MAX_PRIORITY};
 use crate::ids::{Cid, CircuitId, Slots};
 use crate::time::Instant;
-use crate::wire::{Limits, PvName, SendQueue, tcp};
+use crate::wire::{Limits, Minor, PvName, SendQueue, tcp};
 
 pub use self::beacon::BeaconStats;
 pub use self::channel::{ChannelState, ChannelView, Connection};
 pub use self::error::{OpError, OpenError, Opening, Violation};
 pub use self::monitor_queue::{Item, MonitorQueue, Overflow};
+pub use self::traffic::{ChannelStates, RoundTrips, SearchCost, Traffic};
 pub use self::types::{
     Action, CloseReason, Counts, Deliver, Destination, Event, Hangup, Lifecycle, Malformed, More,
     NameServerState, ReadSpec, Reply, SubSpec, Token, Trouble, TypeSpec, Update,
@@ -105,6 +107,7 @@ pub struct Client {
     /// Nobody can be asked for names, and the user was told.
     told_no_address: bool,
     shut_down: bool,
+    traffic: Traffic,
 }
 
 impl Client {
@@ -121,7 +124,12 @@ impl Client {
             circuits: Circuits::new(),
             ops: Ops::new(),
             subs: Subs::new(),
-            search: SearchScheduler::new(now, params.max_search_period, params.reconnect_delay),
+            search: SearchScheduler::new(
+                now,
+                params.max_search_period,
+                params.reconnect_delay,
+                params.search_budget,
+            ),
             beacons: BeaconTracker::new(now),
             repeater: Registration::new(params.repeater_port),
             name_servers: name_servers.collect(),
@@ -131,6 +139,7 @@ impl Client {
             refusal_told: now,
             told_no_address: false,
             shut_down: false,
+            traffic: Traffic::default(),
             params,
         };
         client.dial_name_servers(now);
@@ -147,6 +156,22 @@ impl Client {
         name: PvName,
         priority: u8,
     ) -> Result<Cid, OpenError> {
+        self.open_channel_at(now, name, priority, None)
+    }
+
+    /// As [`open_channel`](Self::open_channel), with the server that had the PV before, by the address of its
+    /// circuits, and its version. It is asked first, without a search; if it is gone
+    /// ([`ClientParams::hint_timeout`]) or has the PV no more, the name is searched at once, and nobody is told.
+    ///
+    /// # Errors
+    /// As [`open_channel`](Self::open_channel).
+    pub fn open_channel_at(
+        &mut self,
+        now: Instant,
+        name: PvName,
+        priority: u8,
+        hint: Option<(SocketAddrV4, Minor)>,
+    ) -> Result<Cid, OpenError> {
         if self.shut_down {
             return Err(OpenError::ShutDown);
         }
@@ -159,7 +184,9 @@ impl Client {
         }
         let inserted = self.channels.insert(Channel::new(name, priority));
         let cid = inserted.map_err(|_| OpenError::TooManyChannels)?;
-        self.search.add(now, cid);
+        if !hint.is_some_and(|(server, minor)| self.ask_first(now, cid, server, minor)) {
+            self.search.add(now, cid);
+        }
         self.repeater.begin(now);
         if self.has_nowhere_to_search() && !core::mem::replace(&mut self.told_no_address, true) {
             self.events.push_back(Event::NoSearchAddress);
@@ -206,6 +233,11 @@ impl Client {
                 .send(now, circuit, |queue| clear.encode(queue));
         }
         if let Some(circuit) = channel.phase.circuit() {
+            if sid.is_some()
+                && let Some(circuit) = self.circuits.get_mut(circuit)
+            {
+                circuit.ready = circuit.ready.saturating_sub(1);
+            }
             self.leave_circuit(now, circuit, channel.position);
         }
     }
@@ -265,6 +297,30 @@ impl Client {
     /// channel will ever be connected. Beacons do not help, as they only hasten searches.
     pub fn has_nowhere_to_search(&self) -> bool {
         self.params.search_addrs.is_empty() && self.params.name_servers.is_empty()
+    }
+
+    /// Whether any name is searched, or waits to be.
+    pub const fn is_searching(&self) -> bool {
+        self.search.is_searching()
+    }
+
+    /// Where searches go by UDP.
+    pub fn search_addrs(&self) -> &[SocketAddrV4] {
+        &self.params.search_addrs
+    }
+
+    /// Changes where searches go by UDP, because an interface came up or a host has another address. With a
+    /// new address everything that is not found yet is searched anew.
+    pub fn set_search_addrs(&mut self, now: Instant, addrs: Vec<SocketAddrV4>) {
+        let known = &self.params.search_addrs;
+        let new = addrs.iter().any(|addr| !known.contains(addr));
+        if addrs == *known {
+            return;
+        }
+        Arc::make_mut(&mut self.params).search_addrs = addrs;
+        if new {
+            self.search.restart(now);
+        }
     }
 
     /// Number of open channels.
@@ -414,6 +470,7 @@ impl Client {
     /// The socket of a circuit took `bytes` bytes of its output.
     pub fn handle_sent(&mut self, now: Instant, c: CircuitId, bytes: usize) {
         if let Some(circuit) = self.circuits.get_mut(c) {
+            self.traffic.bytes_sent += bytes as u64;
             circuit.unsent = circuit.unsent.saturating_sub(bytes);
             let all = circuit.unsent == 0;
             circuit.liveness.progress(now, all);
@@ -423,6 +480,7 @@ impl Client {
     /// Of what was reported as sent the socket did not take the last `bytes` bytes after all: for drivers that
     /// report a little output before they write it, which nearly always goes at once.
     pub fn handle_unsent(&mut self, now: Instant, c: CircuitId, bytes: usize) {
+        self.traffic.bytes_sent = self.traffic.bytes_sent.saturating_sub(bytes as u64);
         self.circuits.put_back(now, c, bytes);
     }
 

@@ -176,7 +176,7 @@ impl Client {
     // hot: every monitor update. No message is made of it, so the header stays in registers.
     #[inline]
     fn brief(
-        &self,
+        &mut self,
         context: Context,
         header: &Header,
         payload: &[u8],
@@ -193,7 +193,11 @@ impl Client {
         if !here || !context.live || !is_readable(ty) {
             return false;
         }
-        Brief::new(ty, header.count, payload).is_some_and(|brief| out.brief(sub.token, brief))
+        let token = sub.token;
+        let taken =
+            Brief::new(ty, header.count, payload).is_some_and(|brief| out.brief(token, brief));
+        self.traffic.updates += u64::from(taken);
+        taken
     }
 
     /// Handles a message if it is an update or an answer; those change nothing of the circuit.
@@ -268,6 +272,7 @@ impl Client {
             frame,
         };
         out.update(sub.token, update);
+        self.traffic.updates += 1;
     }
 
     // hot: every answer to a read.
@@ -330,6 +335,7 @@ impl Client {
     ) -> Option<OpKind> {
         let op = self.ops.get(ioid).filter(|op| op.circuit == context.c)?;
         let (found, token, cid) = (op.kind, op.token, op.cid);
+        self.traffic.answers += 1;
         match found {
             OpKind::Abandoned => {
                 self.remove_op(ioid, cid);

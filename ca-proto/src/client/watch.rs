@@ -46,9 +46,24 @@ impl Client {
             return;
         };
         circuit.create_due = Instant::MAX;
+        let longer = now + self.params.create_timeout;
         let mut late = Vec::new();
         for &cid in &circuit.channels {
-            match self.channels.get(cid).map(|channel| channel.phase) {
+            let Some(channel) = self.channels.get_mut(cid) else {
+                continue;
+            };
+            // A server that has said something lives, and may have many channels to create.
+            if channel.hinted
+                && circuit.spoken
+                && let Phase::Creating {
+                    deadline,
+                    joined: joined @ false,
+                    ..
+                } = &mut channel.phase
+            {
+                (*deadline, *joined) = (longer, true);
+            }
+            match Some(channel.phase) {
                 Some(Phase::Creating { deadline, .. }) if deadline <= now => late.push(cid),
                 Some(Phase::Creating { deadline, .. }) => {
                     circuit.create_due = circuit.create_due.min(deadline);

@@ -2,6 +2,7 @@
 
 mod connect;
 mod failures;
+mod finding;
 mod late;
 mod limits;
 mod liveness;

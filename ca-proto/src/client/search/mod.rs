@@ -16,6 +16,7 @@ use core::time::Duration;
 
 use self::lane::{Lane, RoundTrip};
 use self::queues::{Place, Queues};
+use super::traffic::Budget;
 use crate::ids::Cid;
 use crate::time::Instant;
 use crate::wire::message::{SearchFlag, Text};
@@ -43,10 +44,11 @@ pub(super) struct SearchScheduler {
     round_trip: RoundTrip,
     /// Sequence number of the next datagram.
     sequence: u32,
+    budget: Budget,
 }
 
 impl SearchScheduler {
-    pub(super) fn new(now: Instant, max_period: Duration, governor: Duration) -> Self {
+    pub(super) fn new(now: Instant, max_period: Duration, governor: Duration, budget: u32) -> Self {
         let mut count = 1;
         while count < MAX_LANES && Duration::from_millis(32 << count) <= max_period {
             count += 1;
@@ -62,6 +64,7 @@ impl SearchScheduler {
             release: None,
             round_trip: RoundTrip::new(),
             sequence: 1,
+            budget: Budget::new(now, budget),
         }
     }
 
@@ -72,6 +75,11 @@ impl SearchScheduler {
         }
         let index = self.queues.insert(cid);
         self.enter(index, 0, now);
+    }
+
+    /// Makes room for a channel that is not searched for now.
+    pub(super) fn know(&mut self, cid: Cid) {
+        self.queues.insert(cid);
     }
 
     /// Forgets a channel, wherever it is.
@@ -101,21 +109,28 @@ impl SearchScheduler {
         }
     }
 
-    /// A reply came; `sequence` is that of the request if the reply's datagram repeats it.
-    pub(super) fn answered(&mut self, now: Instant, cid: Cid, sequence: Option<u32>) {
-        let Some(index) = self.queues.find(cid) else {
-            return;
-        };
+    /// A reply came; `sequence` is that of the request if the reply's datagram repeats it. Gives the time since
+    /// the request, if it is the answer to the last one.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        cid: Cid,
+        sequence: Option<u32>,
+    ) -> Option<Duration> {
+        let index = self.queues.find(cid)?;
         let Place::Waiting(i) = self.take(index) else {
-            return;
+            return None;
         };
         let lane = &mut self.lanes[usize::from(i)];
         let window = lane.end.wrapping_sub(lane.begin);
-        if sequence.is_none_or(|n| n.wrapping_sub(lane.begin) < window) {
-            self.round_trip.measured(now - lane.fired);
-            lane.responses += 1;
-            self.continue_at_once(now, usize::from(i));
+        if sequence.is_some_and(|n| n.wrapping_sub(lane.begin) >= window) {
+            return None;
         }
+        let round_trip = now - lane.fired;
+        self.round_trip.measured(round_trip);
+        lane.responses += 1;
+        self.continue_at_once(now, usize::from(i));
+        Some(round_trip)
     }
 
     /// A beacon anomaly: channels above the boost lane move down to it.
@@ -138,6 +153,7 @@ impl SearchScheduler {
     /// Releases held channels and starts the tries that are due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.release_held(now);
+        self.budget.handle_timeout(now);
         self.fire_due(now);
     }
 
@@ -157,7 +173,7 @@ impl SearchScheduler {
             return self.release;
         }
         let lanes = self.lanes.iter().filter_map(|lane| lane.due);
-        lanes.chain(self.release).min()
+        lanes.chain(self.release).chain(self.budget.blocked).min()
     }
 
     /// The governor's next tick alone, while there is nobody to ask.
@@ -165,15 +181,41 @@ impl SearchScheduler {
         self.release
     }
 
-    /// Writes the next datagram that is due into `buf`; false when there is none.
+    /// Whether there is any channel in a lane or held.
+    pub(super) const fn is_searching(&self) -> bool {
+        self.active > 0 || self.release.is_some()
+    }
+
+    /// Times that searches had to wait for the budget.
+    pub(super) const fn delays(&self) -> u64 {
+        self.budget.delays
+    }
+
+    /// Writes the next datagram that is due into `buf`, which is to be sent to so many addresses; the names in it,
+    /// 0 when there is none.
     pub(super) fn poll<'n>(
         &mut self,
         now: Instant,
         buf: &mut Vec<u8>,
+        copies: usize,
         name: impl Fn(Cid) -> Option<&'n [u8]>,
-    ) -> bool {
+    ) -> u32 {
         self.fire_due(now);
-        (0..self.lanes.len()).any(|i| self.lanes[i].left > 0 && self.fill(now, i, buf, &name))
+        for i in 0..self.lanes.len() {
+            if self.lanes[i].left == 0 {
+                continue;
+            }
+            // What goes to name servers alone costs nobody a datagram.
+            if copies > 0 && !self.budget.allows(now) {
+                return 0;
+            }
+            let names = self.fill(now, i, buf, &name);
+            if names > 0 {
+                self.budget.spend(now, copies);
+                return names;
+            }
+        }
+        0
     }
 
     /// Tries start in ascending order, so that what leaves one lane is sent with the next.
@@ -219,7 +261,7 @@ impl SearchScheduler {
         i: usize,
         buf: &mut Vec<u8>,
         name: impl Fn(Cid) -> Option<&'n [u8]>,
-    ) -> bool {
+    ) -> u32 {
         buf.clear();
         udp::Request::Version {
             valid: 1,
@@ -269,7 +311,7 @@ impl SearchScheduler {
             lane.end = self.sequence;
         }
         self.continue_at_once(now, i);
-        names > 0
+        names
     }
 
     fn boost_lane(&self) -> usize {

@@ -19,7 +19,7 @@ struct Bench {
 impl Bench {
     fn new(names: usize) -> Self {
         Self {
-            search: SearchScheduler::new(at(0), MAX_PERIOD, GOVERNOR),
+            search: SearchScheduler::new(at(0), MAX_PERIOD, GOVERNOR, 0),
             names: (0..names).map(|n| alloc::format!("{n:020}")).collect(),
             sent: vec![],
         }
@@ -29,7 +29,7 @@ impl Bench {
         let mut buf = vec![];
         let names = &self.names;
         let name = |cid: Cid| names.get(cid.0 as usize).map(|name| name.as_bytes());
-        if !self.search.poll(at(millis), &mut buf, name) {
+        if self.search.poll(at(millis), &mut buf, 1, name) == 0 {
             return None;
         }
         assert!(buf.len() <= MAX_UDP_SEND, "{}", buf.len());
@@ -89,7 +89,7 @@ fn lanes_follow_the_maximum_period() {
         (4_195, 18),
         (9_999, 18),
     ] {
-        let search = SearchScheduler::new(at(0), Duration::from_secs(secs), GOVERNOR);
+        let search = SearchScheduler::new(at(0), Duration::from_secs(secs), GOVERNOR, 0);
         assert_eq!(search.lanes.len(), lanes, "{secs}");
     }
 }
@@ -269,7 +269,7 @@ fn closing_a_searched_channel_does_not_slow_the_rest() {
     for cid in bench.poll(0).unwrap() {
         match cid.0 % 2 {
             0 => bench.search.remove(at(1), cid),
-            _ => bench.search.answered(at(1), cid, None),
+            _ => drop(bench.search.answered(at(1), cid, None)),
         }
     }
     assert_eq!(bench.poll(1).unwrap().len(), 5);
