@@ -21,6 +21,7 @@ pub mod identity;
 pub mod iface;
 #[cfg(feature = "poll")]
 pub mod poll;
+pub mod record;
 pub mod repeater;
 pub mod runtime;
 pub mod stream;

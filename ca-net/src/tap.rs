@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::buf::Limit;
 use bytes::{BufMut, BytesMut};
@@ -97,6 +97,11 @@ pub enum Passing<'a> {
         stream: StreamId,
         /// What the system says, if it was lost.
         error: Option<&'a io::Error>,
+    },
+    /// This side has let go of a connection; nothing more will be shown of it.
+    Closed {
+        /// The connection.
+        stream: StreamId,
     },
 }
 
@@ -378,6 +383,12 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shown.show(&Passing::Closed { stream: self.id });
+    }
+}
+
 impl ByteStream for Stream {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = ready!(self.below.poll_read(cx, buf));
@@ -386,6 +397,23 @@ impl ByteStream for Stream {
             Err(error) => self.ended(Some(error)),
         }
         Poll::Ready(read)
+    }
+
+    fn poll_read_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(self.below.poll_read_answer(cx, buf));
+        match &read {
+            Ok(n) => self.received(buf.get(..*n).unwrap_or_default()),
+            Err(error) => self.ended(Some(error)),
+        }
+        Poll::Ready(read)
+    }
+
+    fn is_quiet(&self, waker: &Waker) -> bool {
+        self.below.is_quiet(waker)
     }
 
     fn poll_read_body(
