@@ -161,6 +161,34 @@ impl Client {
         Events(self.inner().events(), self.driver.clone())
     }
 
+    /// The flight recorder; see [`crate::Client::recorder`].
+    pub fn recorder(&self) -> Option<&Arc<ca_net::record::Recorder>> {
+        self.inner().recorder()
+    }
+
+    /// Numbers about the client; see [`crate::Client::metrics`].
+    pub fn metrics(&self) -> crate::ClientMetrics {
+        self.inner().metrics()
+    }
+
+    /// The names that were searched most; see [`crate::Client::most_searched`].
+    pub fn most_searched(&self, most: usize) -> Vec<crate::SearchCost> {
+        self.inner().most_searched(most)
+    }
+
+    /// Where searches go; see [`crate::Client::search_addrs`].
+    pub fn search_addrs(&self) -> Vec<std::net::SocketAddrV4> {
+        self.inner().search_addrs()
+    }
+
+    /// Writes the file of addresses; see [`crate::Client::save_addresses`].
+    ///
+    /// # Errors
+    /// As of the async client.
+    pub fn save_addresses(&self) -> std::io::Result<usize> {
+        self.inner().save_addresses()
+    }
+
     /// What the client holds at this moment; see [`crate::Client::stats`].
     pub fn stats(&self) -> ClientStats {
         self.inner().stats()

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -286,14 +287,19 @@ impl Circuit {
             Reading::Answer => self.io.poll_read_answer(cx, handle),
         };
         received.map(|received| match received {
-            Ok(Received::Chunk { bytes, result }) => match result {
-                Ok(()) => Ok(Read {
-                    bytes,
-                    drained: empty,
-                    idle,
-                }),
-                Err(_) => Err(CloseReason::Violation),
-            },
+            Ok(Received::Chunk { bytes, result }) => {
+                self.shared
+                    .received
+                    .fetch_add(bytes as u64, Ordering::Relaxed);
+                match result {
+                    Ok(()) => Ok(Read {
+                        bytes,
+                        drained: empty,
+                        idle,
+                    }),
+                    Err(_) => Err(CloseReason::Violation),
+                }
+            }
             Ok(Received::End) => Err(CloseReason::Eof),
             Err(_) => Err(CloseReason::Reset),
         })

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use ca_net::record::Recorder;
 use ca_net::{Runtime, UdpIo};
 use ca_proto::Instant;
 use ca_proto::client::{BeaconStats, NameServerState};
 use ca_proto::wire::PvName;
 
+use crate::addresses::Addresses;
 use crate::channel::{Channel, ChannelInner};
 use crate::config::{ClientBuilder, EffectiveConfig};
 use crate::connect::{refused, text};
@@ -99,8 +101,9 @@ impl Client {
         config: EffectiveConfig,
         udp: UdpIo,
         local: Ipv4Addr,
+        extras: (Option<Arc<Recorder>>, Option<Addresses>),
     ) -> Self {
-        let shared = Arc::new(Shared::new(runtime, config, local));
+        let shared = Arc::new(Shared::new(runtime, config, local, extras));
         let endpoint = Endpoint::new(shared.clone(), udp);
         shared.runtime.spawn(Box::pin(endpoint));
         Self {
@@ -153,7 +156,7 @@ impl Client {
             ConnectError::BadName { pv, reason }
         })?;
         let shared = &self.handle.shared;
-        let opened = shared.with(|state, now, _| state.core.open_channel(now, valid, priority));
+        let opened = shared.with(|state, now, _| state.open(now, valid, priority));
         let cid = opened.map_err(|reason| refused(text(name), reason))?;
         let client = self.handle.clone();
         let inner = Arc::new(ChannelInner { client, cid });
@@ -163,6 +166,11 @@ impl Client {
     /// What the client holds at this moment.
     pub fn stats(&self) -> ClientStats {
         self.handle.shared.peek(|state| state.stats())
+    }
+
+    /// The flight recorder, if the client was built with [one](ClientBuilder::record).
+    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.handle.shared.recorder.as_ref()
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -1,17 +1,23 @@
 //! How a client is configured: the environment, setters, and what came out of both.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ca_net::record::{Keep, Recorder, Side};
+use ca_net::tap::Tap;
 use ca_net::{Runtime, UdpIo, UdpOptions, identity};
 use ca_proto::addr_list::{AddrList, BadToken, search_destinations};
 use ca_proto::config::ClientParams;
 use ca_proto::env::{EnvClient, SettingLine};
 
+use crate::addresses::Addresses;
 use crate::client::Client;
 use crate::error::BuildError;
+use crate::refresh::{self, LookUp, Source};
 
 /// The runtime that the caller runs on.
 #[cfg(feature = "tokio")]
@@ -77,6 +83,11 @@ pub struct ClientBuilder {
     read_only: Option<bool>,
     timeout: Duration,
     runtime: Option<Arc<dyn Runtime>>,
+    record: Option<Keep>,
+    addresses: Option<PathBuf>,
+    look_up: LookUp,
+    names_every: Duration,
+    search_budget: Option<u32>,
     user: Option<String>,
     host: Option<String>,
     local: Ipv4Addr,
@@ -122,6 +133,11 @@ impl ClientBuilder {
             read_only: None,
             timeout: DEFAULT_TIMEOUT,
             runtime: None,
+            record: None,
+            addresses: None,
+            look_up: LookUp::default(),
+            names_every: refresh::NAMES,
+            search_budget: None,
             user: None,
             host: None,
             local: Ipv4Addr::UNSPECIFIED,
@@ -290,6 +306,91 @@ impl ClientBuilder {
         self
     }
 
+    /// Keeps the addresses of servers in this file from one run of a program to the next
+    /// ([`Client::save_addresses`]): a PV that is in it is asked for at the server that had it, without a search.
+    /// If that server is gone or has the PV no more, the name is searched, at the latest after
+    /// [`ClientParams::hint_timeout`]. A file that is damaged, older than 30 days, or of a client that searches at
+    /// other addresses is not used, and nothing is told but in [`Client::metrics`]. It holds 2^20 PVs at most.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// # let file = std::env::temp_dir().join(format!("canter-addresses-{}", std::process::id()));
+    ///
+    /// for first in [true, false] {
+    ///     let client = Client::builder()
+    /// #       .isolated([ioc.udp_addr()])
+    ///         .address_cache(&file)
+    ///         .build()?;
+    ///     client.connect("m1").await?;
+    ///     let searches = client.metrics().traffic.searches;
+    ///     assert_eq!(searches, if first { 1 } else { 0 });
+    ///     client.save_addresses()?;
+    /// }
+    /// # std::fs::remove_file(file)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn address_cache(mut self, file: impl Into<PathBuf>) -> Self {
+        self.addresses = Some(file.into());
+        self
+    }
+
+    /// Datagrams with searches that the client sends in a second at most, copies to several addresses counted; the
+    /// names beyond wait. 0: no limit. Default: [`ClientParams::search_budget`], 20 000.
+    pub fn search_budget(mut self, per_second: u32) -> Self {
+        self.search_budget = Some(per_second);
+        self
+    }
+
+    /// How the host names in `EPICS_CA_ADDR_LIST` are looked up, in place of asking the system, and how often.
+    /// They are looked up when the client is made, and then, in a thread of their own, while any PV is searched; a
+    /// host that has another address is asked there. Default: every minute.
+    pub fn look_up(
+        mut self,
+        every: Duration,
+        look_up: impl Fn(&str) -> Option<Ipv4Addr> + Send + Sync + 'static,
+    ) -> Self {
+        self.look_up = LookUp(Arc::new(look_up));
+        self.names_every = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Keeps the last frames in memory, for [`Client::recorder`] to write them into a file when something has
+    /// happened.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).serve(NetConfig::new()).await?;
+    /// use ca_client::Client;
+    /// use ca_client::record::Keep;
+    ///
+    /// let client = Client::builder()
+    /// #   .isolated([ioc.udp_addr()])
+    ///     .record(Keep::default().bytes(1 << 20))
+    ///     .build()?;
+    /// client.connect("m1").await?;
+    /// if let Some(recorder) = client.recorder() {
+    ///     let mut lines = Vec::new();
+    ///     recorder.recording().write_text(&mut lines)?;
+    ///     println!("{}", String::from_utf8_lossy(&lines));
+    /// #   assert!(String::from_utf8_lossy(&lines).contains("CREATE_CHAN"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn record(mut self, keep: Keep) -> Self {
+        self.record = Some(keep);
+        self
+    }
+
     /// Makes the client. Host names in lists are looked up here, which may block.
     ///
     /// # Errors
@@ -305,7 +406,14 @@ impl ClientBuilder {
             Some(ref runtime) => runtime.clone(),
             None => around()?,
         };
+        let recorder =
+            (self.record).map(|keep| Arc::new(Recorder::new(runtime.clone(), Side::Client, keep)));
+        let runtime: Arc<dyn Runtime> = match &recorder {
+            Some(recorder) => Arc::new(Tap::new(runtime, recorder.clone())),
+            None => runtime,
+        };
         let local = self.local;
+        let addresses = self.addresses.take();
         let config = self.resolve(&*runtime);
         let options = config.search_socket(local);
         for warning in &config.warnings {
@@ -316,7 +424,21 @@ impl ClientBuilder {
             .map_err(|error| BuildError::Socket {
                 reason: error.to_string(),
             })?;
-        Ok(Client::start(runtime, config, UdpIo::new(socket), local))
+        let udp = UdpIo::new(socket);
+        let addresses =
+            addresses.map(|path| Addresses::open(path, config.params(), runtime.wall()));
+        if let Some(known) = &addresses
+            && let Some(why) = known.unused()
+        {
+            tracing::info!("the file of addresses is not used: {why}");
+        }
+        Ok(Client::start(
+            runtime,
+            config,
+            udp,
+            local,
+            (recorder, addresses),
+        ))
     }
 
     /// Makes a [blocking client](crate::blocking::Client), which brings its own runtime.
@@ -404,9 +526,15 @@ impl ClientBuilder {
     fn resolve(self, runtime: &dyn Runtime) -> EffectiveConfig {
         let env = self.env;
         let mut warnings: Vec<String> = env.warnings.iter().map(ToString::to_string).collect();
-        let (user_list, bad) = env.addr_list.value.resolve(look_up);
+        let mut first = BTreeMap::new();
+        let ask = &self.look_up.0;
+        let (user_list, bad) = env.addr_list.value.resolve(|name| {
+            let ip = ask(name)?;
+            first.insert(name.to_owned(), ip);
+            Some(ip)
+        });
         bad_tokens(&mut warnings, "EPICS_CA_ADDR_LIST", &bad);
-        let (name_servers, bad) = env.name_servers.value.resolve(look_up);
+        let (name_servers, bad) = env.name_servers.value.resolve(&**ask);
         bad_tokens(&mut warnings, "EPICS_CA_NAME_SERVERS", &bad);
         let interfaces = match env.auto_addr_list.value.then(|| runtime.interfaces()) {
             Some(Ok(interfaces)) => interfaces,
@@ -427,7 +555,7 @@ impl ClientBuilder {
             warnings.push("empty PV search address list: no PV will be found".to_owned());
         }
         let mut params = env
-            .params(found.list, name_servers)
+            .params(found.list.clone(), name_servers)
             .user(self.user.unwrap_or_else(identity::user_name))
             .host(self.host.unwrap_or_else(identity::host_name))
             .rng_seed(runtime.entropy());
@@ -437,15 +565,28 @@ impl ClientBuilder {
         if let Some(read_only) = self.read_only {
             params = params.read_only(read_only);
         }
+        if let Some(budget) = self.search_budget {
+            params = params.search_budget(budget);
+        }
         for tweak in self.tweaks {
             params = tweak(params);
         }
+        // What a tweak has put there stays as it is.
+        let source = (params.search_addrs == found.list).then(|| Source {
+            auto: env.auto_addr_list.value,
+            list: env.addr_list.value.clone(),
+            port: env.server_port.value,
+            look_up: self.look_up,
+            names_every: self.names_every,
+            first,
+        });
         EffectiveConfig {
             lines: env.lines(),
             params: Arc::new(params),
             timeout: self.timeout,
             own_repeater: self.own_repeater.unwrap_or(true),
             multicast_ttl: env.mcast_ttl.value,
+            source,
             warnings,
         }
     }
@@ -460,14 +601,6 @@ impl Default for ClientBuilder {
 fn addresses(list: impl IntoIterator<Item = SocketAddrV4>) -> AddrList {
     let entry = |address| Ok(ca_proto::addr_list::Entry::Addr(address));
     AddrList(list.into_iter().map(entry).collect())
-}
-
-fn look_up(name: &str) -> Option<Ipv4Addr> {
-    let mut found = (name, 0).to_socket_addrs().ok()?;
-    found.find_map(|address| match address.ip() {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => None,
-    })
 }
 
 fn bad_tokens(warnings: &mut Vec<String>, variable: &str, bad: &[BadToken]) {
@@ -485,10 +618,16 @@ pub struct EffectiveConfig {
     timeout: Duration,
     own_repeater: bool,
     multicast_ttl: u8,
+    source: Option<Source>,
     warnings: Vec<String>,
 }
 
 impl EffectiveConfig {
+    /// What the list of destinations is made of, if it may change.
+    pub(crate) const fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
     /// The socket that searches leave from.
     pub(crate) fn search_socket(&self, local: Ipv4Addr) -> UdpOptions {
         UdpOptions {
@@ -556,6 +695,10 @@ impl fmt::Display for EffectiveConfig {
             _ => "only if another runs",
         };
         writeln!(f, "repeater: {repeater}")?;
+        match self.params.search_budget {
+            0 => writeln!(f, "datagrams of searches: no limit")?,
+            budget => writeln!(f, "datagrams of searches: {budget} in a second at most")?,
+        }
         writeln!(
             f,
             "user {:?}, host {:?}",

@@ -142,7 +142,7 @@ impl Client {
             let open = |(name, checked): (&_, Result<PvName, _>)| {
                 let pv = || text(AsRef::as_ref(name));
                 let name = checked.map_err(|reason| ConnectError::BadName { pv: pv(), reason })?;
-                let cid = state.core.open_channel(now, name, priority);
+                let cid = state.open(now, name, priority);
                 cid.map_err(|reason| refused(pv(), reason))
             };
             names.iter().zip(checked).map(open).collect()

@@ -4,13 +4,15 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use ca_net::{Budget, RepeaterDriver, RepeaterStart, Timer, UdpIo, WakerList};
+use ca_proto::Instant;
 use ca_proto::addr_list::multicast_groups;
 use ca_proto::client::Destination;
 
 use crate::circuit;
+use crate::refresh::Refresh;
 use crate::shared::Shared;
 
 /// One poll loop: receive, handle what is due, start circuits, send, arm the timer.
@@ -21,6 +23,9 @@ pub(crate) struct Endpoint {
     timer: Box<dyn Timer>,
     wakers: WakerList,
     repeater: OwnRepeater,
+    refresh: Option<Refresh>,
+    /// Something was searched at the last look.
+    searching: bool,
 }
 
 /// The repeater within this process, for the case that no other runs on this host.
@@ -70,8 +75,14 @@ impl OwnRepeater {
 
 impl Endpoint {
     pub(crate) fn new(shared: Arc<Shared>, udp: UdpIo) -> Self {
-        shared.with(|state, _, _| state.task_started());
+        let now = shared.with(|state, now, _| {
+            state.task_started();
+            now
+        });
+        let source = shared.config.source();
         Self {
+            searching: false,
+            refresh: source.and_then(|source| Refresh::new(now, source)),
             timer: shared.runtime.lasting_timer(),
             shared,
             udp,
@@ -94,12 +105,15 @@ impl Endpoint {
         let (shared, wakers) = (&self.shared, &mut self.wakers);
         let repeater = &mut self.repeater;
         let load = |data: &mut Vec<u8>, to: &mut Vec<_>| {
-            let destination =
-                shared.with_list(wakers, |state, now, _| state.core.poll_transmit(now, data));
-            match destination {
-                Some(Destination::Search) => {
-                    to.extend_from_slice(&shared.config.params().search_addrs);
+            let destination = shared.with_list(wakers, |state, now, _| {
+                let destination = state.core.poll_transmit(now, data);
+                if destination == Some(Destination::Search) {
+                    to.extend_from_slice(state.core.search_addrs());
                 }
+                destination
+            });
+            match destination {
+                Some(Destination::Search) => {}
                 // Nothing but registrations goes to a single address.
                 Some(Destination::To(address)) => {
                     repeater.ensure(shared, address.port());
@@ -114,14 +128,32 @@ impl Endpoint {
         })
     }
 
+    /// Looks whether the destinations of searches have changed, while anything is searched; when to look again.
+    fn refresh(&mut self, waker: &Waker) -> Option<Instant> {
+        let refresh = self.refresh.as_mut()?;
+        if !self.searching {
+            return None;
+        }
+        let shared = &self.shared;
+        let (now, runtime) = (shared.runtime.now(), &*shared.runtime);
+        if let Some(list) = refresh.poll(now, runtime, waker) {
+            shared.with_list(&mut self.wakers, |state, now, _| {
+                state.core.set_search_addrs(now, list);
+            });
+        }
+        Some(refresh.due())
+    }
+
     /// Handles what is due and starts circuits; true when everything has ended.
     fn advance(&mut self) -> bool {
-        let (dials, done) = self
-            .shared
-            .with_list(&mut self.wakers, |state, now, wakers| {
-                state.handle_timeouts(now, wakers);
-                (state.take_dials(), state.endpoint_is_done())
-            });
+        let (dials, done, searching) =
+            self.shared
+                .with_list(&mut self.wakers, |state, now, wakers| {
+                    state.handle_timeouts(now, wakers);
+                    let searching = state.core.is_searching();
+                    (state.take_dials(), state.endpoint_is_done(), searching)
+                });
+        self.searching = searching;
         for (id, address) in dials {
             let task = circuit::run(self.shared.clone(), id, address);
             self.shared.runtime.spawn(Box::pin(task));
@@ -141,6 +173,7 @@ impl Future for Endpoint {
             if this.advance() {
                 return Poll::Ready(());
             }
+            let refresh = this.refresh(cx.waker());
             // A full socket wakes the task when it has room.
             let _ = this.send(cx);
             this.repeater.poll(cx);
@@ -153,7 +186,7 @@ impl Future for Endpoint {
             });
             // What has become due since the last look is looked at again at once. This does not spin
             // while the socket is full: handling a deadline moves it, also that of a search.
-            this.timer.reset(next);
+            this.timer.reset(next.into_iter().chain(refresh).min());
             if this.timer.poll(cx).is_pending() {
                 return Poll::Pending;
             }

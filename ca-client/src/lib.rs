@@ -39,6 +39,7 @@
 //! Errors name the PV, the server, how far it came and how long it took. Every future may be
 //! dropped at any time; what that means stands in its section "Cancel safety".
 
+mod addresses;
 mod batch;
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -55,10 +56,12 @@ mod explain;
 mod extend;
 mod get;
 mod many;
+mod metrics;
 mod monitor;
 mod monitor_set;
 mod ops;
 mod put;
+mod refresh;
 mod remedy;
 mod running;
 pub mod runtime;
@@ -70,13 +73,16 @@ mod waits;
 /// The protocol's crate, for whatever is not re-exported here by name.
 pub use ca_proto;
 
+pub use addresses::Unused;
 pub use ca_net::Runtime;
 #[cfg(feature = "tokio")]
 pub use ca_net::TokioRuntime;
+pub use ca_net::record;
 pub use ca_proto::access::AccessRights;
 pub use ca_proto::client::{
-    BeaconStats, ChannelState, CloseReason, Connection, Malformed, NameServerState, OpError,
-    OpenError, Opening, Overflow, ReadSpec, Trouble, TypeSpec, Violation,
+    BeaconStats, ChannelState, ChannelStates, CloseReason, Connection, Malformed, NameServerState,
+    OpError, OpenError, Opening, Overflow, ReadSpec, RoundTrips, SearchCost, Traffic, Trouble,
+    TypeSpec, Violation,
 };
 pub use ca_proto::config::ClientParams;
 pub use ca_proto::dbr::{
@@ -98,6 +104,7 @@ pub use events::{ClientEvent, Events};
 pub use explain::{Cause, Explain, Explanation, Observed, Remark, Step};
 pub use get::{Get, GetOnce};
 pub use many::{GetMany, PutMany, Pv};
+pub use metrics::ClientMetrics;
 pub use monitor::{Monitor, MonitorBuilder, MonitorEvent, MonitorSpec};
 pub use monitor_set::{MonitorBatch, MonitorKey, MonitorSet};
 pub use put::{Put, PutOnce};

@@ -407,12 +407,21 @@ impl<T: FromReading> Monitor<T> {
     #[inline]
     fn poll_event(&self, waker: &Waker) -> Poll<Option<MonitorEvent<T>>> {
         let event = self.slot.poll_pop(waker);
-        event.map(|event| event.map(MonitorEvent::typed))
+        event.map(|event| event.map(|event| self.seen(event).typed()))
+    }
+
+    /// Counts what was dropped before it.
+    #[inline]
+    fn seen(&self, event: MonitorEvent) -> MonitorEvent {
+        if let MonitorEvent::Update { skipped, .. } = &event {
+            self.channel.client.shared.skipped(*skipped);
+        }
+        event
     }
 
     /// The next event, if one is waiting.
     pub fn try_next(&mut self) -> Option<MonitorEvent<T>> {
-        self.slot.pop().map(MonitorEvent::typed)
+        self.slot.pop().map(|event| self.seen(event).typed())
     }
 
     /// The newest of the waiting events; the older ones are dropped, their updates counted as
@@ -434,7 +443,7 @@ impl<T: FromReading> Monitor<T> {
         if let MonitorEvent::Update { skipped, .. } = &mut newest {
             *skipped = dropped - 1;
         }
-        Some(newest.typed())
+        Some(self.seen(newest).typed())
     }
 }
 

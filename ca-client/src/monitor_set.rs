@@ -274,6 +274,9 @@ impl MonitorSet {
     #[inline]
     fn pop(&mut self) -> Option<(MonitorKey, MonitorEvent)> {
         let (key, item) = self.taken.pop()?;
+        if let MonitorEvent::Update { skipped, .. } = &item {
+            self.client.shared.skipped(*skipped);
+        }
         Some((MonitorKey(key), item))
     }
 

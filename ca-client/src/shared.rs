@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
+use ca_net::record::Recorder;
 use ca_net::{Runtime, WakerList};
 use ca_proto::client::{
-    Action, Client as Core, Deliver, Event, Hangup, Lifecycle, OpError, Reply, SubSpec, Token,
-    Update,
+    Action, Client as Core, Deliver, Event, Hangup, Lifecycle, OpError, OpenError, Reply, SubSpec,
+    Token, Update,
 };
 use ca_proto::dbr::{Brief, DbrType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, SlotKey, Slots, SubId};
-use ca_proto::wire::SendQueue;
+use ca_proto::wire::{PvName, SendQueue};
 use ca_proto::{EcaStatus, Instant};
 
+use crate::addresses::Addresses;
 use crate::batch::Batch;
 use crate::client::ClientStats;
 use crate::config::EffectiveConfig;
@@ -148,6 +151,8 @@ pub(crate) struct State {
     /// Tasks that have not ended.
     tasks: usize,
     closing: bool,
+    /// Servers that an earlier run knew, and this one.
+    pub(crate) addresses: Option<Addresses>,
 }
 
 #[derive(Debug)]
@@ -156,17 +161,30 @@ pub(crate) struct Shared {
     pub(crate) config: EffectiveConfig,
     /// Address that circuits leave from.
     pub(crate) local: Ipv4Addr,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    /// Bytes that came on circuits.
+    pub(crate) received: AtomicU64,
+    /// Updates that readers have learned were dropped.
+    pub(crate) skipped: AtomicU64,
     state: Mutex<State>,
 }
 
 impl Shared {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, config: EffectiveConfig, local: Ipv4Addr) -> Self {
+    pub(crate) fn new(
+        runtime: Arc<dyn Runtime>,
+        config: EffectiveConfig,
+        local: Ipv4Addr,
+        (recorder, addresses): (Option<Arc<Recorder>>, Option<Addresses>),
+    ) -> Self {
         let now = runtime.now();
         let core = Core::new(config.params().clone(), now);
         Self {
             runtime,
             config,
             local,
+            recorder,
+            received: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
             state: Mutex::new(State {
                 core,
                 results: Results::default(),
@@ -179,6 +197,7 @@ impl Shared {
                 armed: Instant::MAX,
                 tasks: 0,
                 closing: false,
+                addresses,
             }),
         }
     }
@@ -232,6 +251,14 @@ impl Shared {
     /// Takes what was put there, without a look at the clock or at what there is to do.
     pub(crate) fn collect<R>(&self, take: impl FnOnce(&mut Results) -> R) -> R {
         take(&mut self.lock().results)
+    }
+
+    /// A reader has learned that updates were dropped.
+    #[inline]
+    pub(crate) fn skipped(&self, updates: u64) {
+        if updates > 0 {
+            self.skipped.fetch_add(updates, Ordering::Relaxed);
+        }
     }
 
     /// Looks at the state without changing it.
@@ -294,6 +321,12 @@ impl State {
     }
 
     fn tell(&mut self, now: Instant, event: Event, wakers: &mut WakerList) {
+        if let (Event::Connected { cid }, Some(known)) = (&event, &mut self.addresses)
+            && let Some(view) = self.core.channel(*cid)
+            && let Some(connection) = view.connection()
+        {
+            known.remember(view.name, (connection.server, connection.minor));
+        }
         match &event {
             Event::Connected { cid }
             | Event::Disconnected { cid, .. }
@@ -445,6 +478,18 @@ impl State {
         self.waits.wake_all(wakers);
         self.listeners.end(wakers);
         wakers.extend(self.endpoint.take());
+    }
+
+    /// Opens a channel, at the server that an earlier run knew if there is one.
+    pub(crate) fn open(
+        &mut self,
+        now: Instant,
+        name: PvName,
+        priority: u8,
+    ) -> Result<Cid, OpenError> {
+        let known = self.addresses.as_ref();
+        let hint = known.and_then(|known| known.server_of(&name));
+        self.core.open_channel_at(now, name, priority, hint)
     }
 
     /// Subscribes to a channel; updates go where `sub` says.

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use ca_client::{
     EnumIndex, EnumState, EventMask, Family, GetError, Monitor, MonitorEvent, NativeType, Overflow,
     Phase, PutError, ReadSpec, Reading, Stamped, Trouble, TypeSpec, Value, ValueError,
 };
-use ca_server_sim::PvSpec;
+use ca_server_sim::{Ioc, NetConfig, PvSpec};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use support::{PATIENCE, Server, pvs};
@@ -559,4 +560,41 @@ async fn nothing_is_logged_while_the_client_is_locked() {
     drop(channel);
     // It holds the client.
     looks.0.lock().unwrap().0 = None;
+}
+
+/// A host name in the address list whose address changes.
+#[tokio::test]
+async fn a_host_that_has_another_address_is_asked_there() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let ioc = Ioc::builder().pv("x", PvSpec::double(1.5));
+    let ioc = ioc.serve(NetConfig::new()).await.unwrap();
+    let moved = Arc::new(AtomicBool::new(false));
+    let knows = moved.clone();
+    let client = Client::builder()
+        .without_env()
+        .auto_addr_list(false)
+        .repeater_port(0)
+        .addr_list(&format!("the-ioc:{}", ioc.udp_port()))
+        // Nobody listens at the first address.
+        .look_up(Duration::from_millis(20), move |name| {
+            assert_eq!(name, "the-ioc");
+            let last = if knows.load(Ordering::Relaxed) { 1 } else { 9 };
+            Some(Ipv4Addr::new(127, 0, 0, last))
+        })
+        .build()
+        .unwrap();
+    let x = client.open("x").unwrap();
+    assert!(
+        x.connected()
+            .timeout(Duration::from_millis(50))
+            .await
+            .is_err()
+    );
+    moved.store(true, Ordering::Relaxed);
+    x.connected()
+        .timeout(Duration::from_secs(30))
+        .await
+        .unwrap();
+    assert_eq!(client.search_addrs(), [ioc.udp_addr()]);
+    client.close().await;
 }

@@ -167,7 +167,7 @@ async fn explain(client: &Client, name: &[u8], timeout: Duration) -> Explanation
     let stray = stray(&**runtime, &config.params().search_addrs);
     let ending = match tap.bind_udp(&config.search_socket(shared.local)) {
         Ok(socket) => {
-            let look = Client::start(tap, config, UdpIo::new(socket), shared.local);
+            let look = Client::start(tap, config, UdpIo::new(socket), shared.local, (None, None));
             let ending = attempt(&look, name, timeout).await;
             look.close().await;
             ending
@@ -186,9 +186,20 @@ async fn explain(client: &Client, name: &[u8], timeout: Duration) -> Explanation
         heard: client.heard(),
     };
     let cause = known.cause(&ending);
+    let mut remarks = known.remarks();
+    let cost = client
+        .handle
+        .shared
+        .peek(|state| state.core.search_cost(name));
+    if let Some(cost) = cost.filter(|cost| cost.datagrams > 0) {
+        remarks.push(Remark::Searched {
+            datagrams: cost.datagrams,
+            answered: cost.answered,
+        });
+    }
     Explanation {
         decided_by: known.decided_by(&cause),
-        remarks: known.remarks(),
+        remarks,
         cause,
         left_out,
         elapsed: runtime.now().saturating_duration_since(started),

@@ -327,6 +327,13 @@ pub enum Remark {
         /// What the system says.
         error: String,
     },
+    /// The client that was asked searches the name, too, and has not found it so far.
+    Searched {
+        /// Datagrams that carried the name since its channel was opened or lost.
+        datagrams: u32,
+        /// Whether a server was ever found for it.
+        answered: bool,
+    },
 }
 
 impl fmt::Display for Remark {
@@ -346,6 +353,20 @@ impl fmt::Display for Remark {
                 "{server} speaks version {minor} and sends arrays in their full length only"
             ),
             Self::NotSent { to, error } => write!(f, "no search can be sent to {to}: {error}"),
+            Self::Searched {
+                datagrams,
+                answered,
+            } => {
+                let times = match datagrams {
+                    1 => "once".to_owned(),
+                    times => format!("{times} times"),
+                };
+                write!(f, "this client has searched it {times}, ")?;
+                f.write_str(match answered {
+                    true => "and had it before",
+                    false => "and nobody ever answered",
+                })
+            }
         }
     }
 }
