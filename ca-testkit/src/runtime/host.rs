@@ -82,10 +82,11 @@ impl Runtime for HostRuntime {
             reach,
         };
         let broadcast = Reach::Broadcast(Ipv4Addr::new(a, b, c, 255));
-        Ok(vec![
-            interface(Ipv4Addr::LOCALHOST, true, Reach::None),
-            interface(self.addr, false, broadcast),
-        ])
+        let mut all = vec![interface(Ipv4Addr::LOCALHOST, true, Reach::None)];
+        if self.inner.lock().sockets[self.id.index()].up {
+            all.push(interface(self.addr, false, broadcast));
+        }
+        Ok(all)
     }
 
     fn bind_udp(&self, options: &UdpOptions) -> io::Result<Box<dyn DatagramSocket>> {

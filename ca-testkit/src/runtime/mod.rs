@@ -298,6 +298,13 @@ impl SimRuntime {
         self.net(|net| net.partition(a, b, down));
     }
 
+    /// Whether this host lists its interface to the subnet, as it does in the beginning; datagrams and streams
+    /// pass all the same.
+    pub fn show_interface(&self, addr: Ipv4Addr, up: bool) {
+        let host = self.host_id(addr);
+        self.inner.lock().sockets[host.index()].up = up;
+    }
+
     /// Lets the UDP sockets that this host has take nothing to be sent for a time.
     pub fn fill_udp(&self, addr: Ipv4Addr, time: Duration) {
         let host = self.host_id(addr);

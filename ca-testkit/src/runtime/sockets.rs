@@ -53,6 +53,8 @@ struct Listening {
 #[derive(Debug)]
 pub(super) struct Sockets {
     addr: Ipv4Addr,
+    /// Whether the interface to the subnet is listed.
+    pub(super) up: bool,
     /// In the order in which they were bound.
     udp: BTreeMap<u64, Udp>,
     listeners: BTreeMap<u16, Listening>,
@@ -67,6 +69,7 @@ impl Sockets {
     pub(super) const fn new(addr: Ipv4Addr) -> Self {
         Self {
             addr,
+            up: true,
             udp: BTreeMap::new(),
             listeners: BTreeMap::new(),
             dials: BTreeMap::new(),

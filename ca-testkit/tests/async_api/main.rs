@@ -7,6 +7,7 @@ mod cycles;
 mod dropped;
 mod drops;
 mod explain;
+mod finding;
 mod hostile;
 mod many;
 mod nowhere;
