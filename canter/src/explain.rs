@@ -36,12 +36,14 @@ pub(crate) fn run(args: &ExplainArgs, console: &mut Console<'_>) -> Result<Outco
         let client = args
             .client
             .client(console, |builder| builder.own_repeater(false))?;
+        let flight = args.client.record.flight(client.recorder());
         let looks = args
             .pvs
             .iter()
             .map(|pv| client.explain(pv).timeout(timeout));
         let explained = join_all(looks).await;
         client.close().await;
+        flight.finish(console)?;
         Ok::<_, Stop>(explained)
     })?;
     let mut outcome = Outcome::Ok;

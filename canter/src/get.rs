@@ -88,17 +88,20 @@ pub(crate) fn run(args: &GetArgs, console: &mut Console<'_>) -> Result<Outcome, 
     if args.long || args.wide {
         when::warn_of_zone(console)?;
     }
-    let (results, notices) = block_on_last(async {
+    let (results, notices, flight) = block_on_last(async {
         let client = args
             .client
             .client(console, |builder| builder.repeater_port(0).read_only(true))?;
+        let flight = args.client.record.flight(client.recorder());
         let mut notices = Notices::of(&client);
         let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
         let results = get_all(args, &client, &channels, timeout).await;
         let notices = notices.arrived().await;
+        args.client.save_addresses(&client, console)?;
         leave(client, channels).await;
-        Ok((results, notices))
+        Ok((results, notices, flight))
     })?;
+    flight.finish(console)?;
     if !args.json {
         notices::tell(console, &notices)?;
     }

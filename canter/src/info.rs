@@ -51,10 +51,11 @@ struct Report {
 /// Wrong options, or an output that cannot be written.
 pub(crate) fn run(args: &InfoArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     let timeout = args.client.timeout(console)?;
-    let (config, reports, notices) = block_on_last(async {
+    let (config, reports, notices, flight) = block_on_last(async {
         let client = args
             .client
             .client(console, |builder| builder.repeater_port(0).read_only(true))?;
+        let flight = args.client.record.flight(client.recorder());
         let mut notices = Notices::of(&client);
         let started = Instant::now();
         let channels: Vec<_> = args.pvs.iter().map(|pv| client.open(pv)).collect();
@@ -64,9 +65,11 @@ pub(crate) fn run(args: &InfoArgs, console: &mut Console<'_>) -> Result<Outcome,
         let reports = join_all(asked).await;
         let notices = notices.within(FURTHER).await;
         let config = client.effective_config().clone();
+        args.client.save_addresses(&client, console)?;
         leave(client, channels).await;
-        Ok((config, reports, notices))
+        Ok((config, reports, notices, flight))
     })?;
+    flight.finish(console)?;
     if !args.json {
         notices::tell(console, &notices)?;
     }

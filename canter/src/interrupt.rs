@@ -59,16 +59,16 @@ pub(crate) async fn stdin_ended(wanted: bool) {
     std::future::pending::<()>().await;
 }
 
-/// Hang-ups: the signal that asks services to read their files anew.
+/// A signal by which a service is asked for something.
 #[derive(Debug)]
-pub(crate) struct HangUps {
+pub(crate) struct Asked {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,
 }
 
-/// Watches for hang-ups from now on.
-pub(crate) fn hung_up() -> HangUps {
-    HangUps {
+/// Watches for hang-ups, the signal that asks services to read their files anew, from now on.
+pub(crate) fn hung_up() -> Asked {
+    Asked {
         #[cfg(unix)]
         signal: {
             use tokio::signal::unix::{SignalKind, signal};
@@ -77,7 +77,18 @@ pub(crate) fn hung_up() -> HangUps {
     }
 }
 
-impl HangUps {
+/// Watches for SIGUSR1, which asks for a recording, from now on.
+pub(crate) fn asked_to_dump() -> Asked {
+    Asked {
+        #[cfg(unix)]
+        signal: {
+            use tokio::signal::unix::{SignalKind, signal};
+            signal(SignalKind::user_defined1()).ok()
+        },
+    }
+}
+
+impl Asked {
     /// Ends with the next one.
     ///
     /// # Cancel safety

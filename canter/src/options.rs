@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::console::Console;
 use crate::exit::{Stop, UsageError};
+use crate::record::RecordArgs;
 use crate::text;
 
 /// Time-out when neither `--timeout` nor `EPICS_CLI_TIMEOUT` says one, as in the reference tools.
@@ -37,9 +38,18 @@ pub(crate) struct ClientArgs {
     /// Priority of the circuits, 0 to 99
     #[arg(short = 'p', long, value_name = "N", help_heading = "Network", value_parser = clap::value_parser!(u8).range(0..=99))]
     priority: Option<u8>,
+    /// Keep the addresses of servers in this file: PVs that are in it are asked for at the server that had them,
+    /// without a search
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    address_cache: Option<std::path::PathBuf>,
+    /// Send at most so many datagrams with searches in a second; 0: no limit [default: 20000]
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    search_budget: Option<u32>,
     /// Print the configuration in use, and where each value comes from
     #[arg(long, help_heading = "Network")]
     verbose: bool,
+    #[command(flatten)]
+    pub(crate) record: RecordArgs,
 }
 
 /// Parses a number of seconds that is not negative.
@@ -96,6 +106,15 @@ impl ClientArgs {
         if let Some(priority) = self.priority {
             builder = builder.priority(priority);
         }
+        if let Some(file) = &self.address_cache {
+            builder = builder.address_cache(file);
+        }
+        if let Some(budget) = self.search_budget {
+            builder = builder.search_budget(budget);
+        }
+        if let Some(keep) = self.record.keep() {
+            builder = builder.record(keep);
+        }
         let client = builder.build().map_err(|error| {
             UsageError::new(
                 error.to_string(),
@@ -111,6 +130,26 @@ impl ClientArgs {
             }
         }
         Ok(client)
+    }
+
+    /// Writes the file of addresses, if there is one. What cannot be written is told, and nothing else fails.
+    ///
+    /// # Errors
+    /// Those of the console.
+    pub(crate) fn save_addresses(
+        &self,
+        client: &Client,
+        console: &mut Console<'_>,
+    ) -> Result<(), Stop> {
+        if let Some(file) = &self.address_cache
+            && let Err(error) = client.save_addresses()
+        {
+            console.complain(format_args!(
+                "warning: the addresses cannot be written to {}: {error}",
+                file.display()
+            ))?;
+        }
+        Ok(())
     }
 
     fn builder(&self, console: &mut Console<'_>) -> Result<ClientBuilder, Stop> {

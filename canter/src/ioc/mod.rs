@@ -20,12 +20,16 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use ca_net::record::{Recorder, Side};
+use ca_net::tap::Tap;
+use ca_net::{Runtime, TokioRuntime};
 use ca_server_sim::autosave::Settings;
 use ca_server_sim::load::{Disk, Files};
-use ca_server_sim::net::SimIoc;
+use ca_server_sim::net::{ServeError, SimIoc};
 use ca_server_sim::shell::MAX_SCRIPT;
 use ca_server_sim::{Ioc, IocBuilder};
 use clap::{Args, ValueEnum};
@@ -35,9 +39,11 @@ use tokio::time::sleep;
 use crate::background::{LogLines, say};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
-use crate::interrupt::{HangUps, hung_up, interrupted, stdin_ended};
+use crate::interrupt::{Asked, hung_up, interrupted, stdin_ended};
+use crate::metrics::MetricsArgs;
 use crate::options::{block_on, endpoint, seconds};
 use crate::put_log::PutLogArgs;
+use crate::record::{Flight, RecordArgs};
 use crate::text;
 use control::{Deed, Request};
 use host::Event;
@@ -164,6 +170,10 @@ pub(crate) struct IocArgs {
     limits: Vec<String>,
     #[command(flatten)]
     put_log: PutLogArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
+    record: RecordArgs,
     /// Seed of random signals
     #[arg(long, value_name = "N", default_value = "0")]
     seed: u64,
@@ -259,6 +269,7 @@ async fn serve(
         Some(address) => Some(place::listen(address).await?),
         None => None,
     };
+    let (runtime, flight) = runtime(args)?;
     let (mut host, events) = serve::host();
     let shell = serve::shell(args, &mut host)?;
     let exit = Exit::default();
@@ -268,6 +279,7 @@ async fn serve(
         args,
         plan,
         builder,
+        runtime,
         control: control.as_ref().and_then(local),
         exit: exit.clone(),
         soft: args.soft,
@@ -311,16 +323,22 @@ async fn serve(
         served,
         requests: control.map(control::serve),
         hang_ups,
+        flight,
         session,
         saver,
         exit,
     };
+    let serving = args.metrics.of_ioc(&server.ioc).await?;
+    if let Some(address) = serving.address.filter(|_| !args.quiet) {
+        console.complain(format_args!("metrics: http://{address}/metrics"))?;
+    }
     let outcome = server.run(console, interrupted).await?;
-    drop((told, stats, linked));
+    drop((told, stats, linked, serving));
     notify::stopping();
     // What it saves are the values at the end.
     server.saver = None;
     server.ioc.stop().await;
+    server.flight.finish(console)?;
     refused(console, &server.ioc)?;
     Ok(outcome)
 }
@@ -356,6 +374,19 @@ async fn wait_for_init(
     }
 }
 
+/// What the IOC runs on: tokio, with a recorder in between if that is wanted.
+fn runtime(args: &IocArgs) -> Result<(Arc<dyn Runtime>, Flight), Stop> {
+    let runtime = TokioRuntime::current();
+    let runtime = runtime.map_err(|_| Stop::from(place::refused(args, &ServeError::NoRuntime)))?;
+    let runtime: Arc<dyn Runtime> = Arc::new(runtime);
+    let Some(keep) = args.record.keep() else {
+        return Ok((runtime, args.record.flight(None)));
+    };
+    let recorder = Arc::new(Recorder::new(runtime.clone(), Side::Server, keep));
+    let flight = args.record.flight(Some(&recorder));
+    Ok((Arc::new(Tap::new(runtime, recorder)), flight))
+}
+
 fn local(listener: &tokio::net::TcpListener) -> Option<SocketAddrV4> {
     match listener.local_addr() {
         Ok(std::net::SocketAddr::V4(address)) => Some(address),
@@ -379,7 +410,8 @@ struct Server<'a> {
     ioc: SimIoc,
     served: Served,
     requests: Option<mpsc::Receiver<Request>>,
-    hang_ups: HangUps,
+    hang_ups: Asked,
+    flight: Flight,
     session: Option<Session>,
     saver: Option<Saver>,
     exit: Exit,
@@ -434,6 +466,7 @@ impl Server<'_> {
                     Event::Autosave(settings, now) => self.save(console, settings, now)?,
                     Event::Ended(_) => return Ok(Outcome::Ok),
                 },
+                () = self.flight.asked() => self.flight.dump(console).await?,
                 () = self.hang_ups.next() => {
                     let told = match self.reload(console)? {
                         Ok(what) | Err(what) => what,

@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ca_net::TokioRuntime;
+use ca_net::Runtime;
 use ca_server_sim::IocBuilder;
 use ca_server_sim::autosave::{Pass, Settings};
 use ca_server_sim::load::{Disk, access_security};
@@ -30,6 +30,7 @@ pub(super) struct Maker<'a> {
     pub(super) args: &'a IocArgs,
     pub(super) plan: Plan,
     pub(super) builder: IocBuilder,
+    pub(super) runtime: Arc<dyn Runtime>,
     pub(super) control: Option<SocketAddrV4>,
     pub(super) exit: Exit,
     /// The name under which the user has called it.
@@ -109,8 +110,7 @@ impl Maker<'_> {
         let ioc = start.build(builder.params(params).pvs(pvs));
         let refused = |error: ServeError| Stop::from(place::refused(args, &error));
         let ioc = ioc.map_err(|error| refused(error.into()))?;
-        let runtime = TokioRuntime::current().map_err(|_| refused(ServeError::NoRuntime))?;
-        let ioc = SimIoc::start_on(Arc::new(runtime), ioc, config).map_err(refused)?;
+        let ioc = SimIoc::start_on(self.runtime, ioc, config).map_err(refused)?;
         lines.extend(ioc.with(|ioc, _| ioc.take_restored()));
         for name in restored {
             if let Err(error) = keep(&name, settings.dated) {

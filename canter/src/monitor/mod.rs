@@ -20,8 +20,10 @@ use crate::exit::{Outcome, Stop};
 use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::interrupt::{closed_output, interrupted};
+use crate::metrics::MetricsArgs;
 use crate::notices::Notices;
 use crate::options::{ClientArgs, block_on, seconds};
+use crate::record::Flight;
 use feed::{Feed, Item};
 use hard_end::HardEnd;
 use render::Renderer;
@@ -57,6 +59,8 @@ pub(crate) struct MonitorArgs {
     string: bool,
     #[command(flatten)]
     format: FormatArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -103,8 +107,14 @@ pub(crate) fn run(args: &MonitorArgs, console: &mut Console<'_>) -> Result<Outco
         let client = args
             .client
             .client(console, |builder| builder.read_only(true))?;
+        let serving = args.metrics.of_client(&client).await?;
+        if let Some(address) = serving.address {
+            console.complain(format_args!("metrics: http://{address}/metrics"))?;
+        }
         let result = Watch::new(args, &client, timeout, console)?.run().await;
+        args.client.save_addresses(&client, console)?;
         client.close().await;
+        drop(serving);
         result
     })
 }
@@ -124,6 +134,9 @@ struct Watch<'a, 'c> {
     updates: u64,
     outcome: Outcome,
     notices: Notices,
+    flight: Flight,
+    /// A PV was lost, or a server did what it should not.
+    trouble: bool,
 }
 
 impl<'a, 'c> Watch<'a, 'c> {
@@ -173,6 +186,8 @@ impl<'a, 'c> Watch<'a, 'c> {
             updates: 0,
             outcome,
             notices,
+            flight: args.client.record.flight(client.recorder()),
+            trouble: false,
         })
     }
 
@@ -185,8 +200,15 @@ impl<'a, 'c> Watch<'a, 'c> {
             if Instant::now() >= self.end_at {
                 break;
             }
+            if std::mem::take(&mut self.trouble) {
+                self.flight.trouble(self.console).await?;
+            }
             tokio::select! {
-                notice = self.notices.next() => self.renderer.notice(self.console, &notice)?,
+                notice = self.notices.next() => {
+                    self.trouble = true;
+                    self.renderer.notice(self.console, &notice)?;
+                }
+                () = self.flight.asked() => self.flight.dump(self.console).await?,
                 item = self.items.next() => match item {
                     Some(item) => if self.batch(item)? { break },
                     // No PV could be subscribed to.
@@ -205,6 +227,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             self.report_missing("").await?;
         }
         self.console.out.flush()?;
+        self.flight.finish(self.console)?;
         Ok(self.outcome())
     }
 
@@ -214,6 +237,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         let until = self.end_at.min(Instant::now() + MAX_BATCH);
         while let Some(item) = next {
             self.updates += u64::from(item.is_update());
+            self.trouble |= matches!(item.event, feed::Event::Disconnected(_));
             self.renderer.show(self.console, &item)?;
             if self.args.count.is_some_and(|count| self.updates >= count) {
                 return Ok(true);

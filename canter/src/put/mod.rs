@@ -105,6 +105,7 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
         let client = args.client.client(console, |builder| {
             builder.repeater_port(0).read_only(is_read_only())
         })?;
+        let flight = args.client.record.flight(client.recorder());
         let mut notices = Notices::of(&client);
         let channel = client.open(&args.pv);
         let mut result = put(args, &channel, timeout).await;
@@ -116,6 +117,7 @@ pub(crate) fn run(args: &PutArgs, console: &mut Console<'_>) -> Result<Outcome, 
             Ok(Ok(Done { new: Ok(_), .. })) => leave(client, vec![channel]).await,
             _ => client.close().await,
         }
+        flight.finish(console)?;
         Ok((result?, told, server))
     });
     let (result, notices, server) = match result {

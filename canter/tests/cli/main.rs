@@ -18,6 +18,8 @@ mod monitor;
 mod proxy;
 mod put;
 mod raw;
+#[cfg(unix)]
+mod record;
 mod ring;
 mod scripted;
 mod shell;
