@@ -21,6 +21,7 @@ pages! {
     Monitors = "docs/src/monitors.md";
     Kit = "docs/src/kit.md";
     Reconnection = "docs/src/reconnection.md";
+    Diagnosis = "docs/src/diagnosis.md";
     Errors = "docs/src/errors.md";
     Interop = "docs/src/interop.md";
 }

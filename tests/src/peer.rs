@@ -230,6 +230,13 @@ impl Peer {
         }
     }
 
+    /// Sends the peer a signal, such as `-STOP`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        // Fails if it has ended, which its output shows.
+        let _ = Command::new("kill").args([name, &id]).status();
+    }
+
     /// Ends the peer by force, as a crash would.
     pub fn kill(&mut self) {
         // Fails if it has ended by itself, which is as well.

@@ -11,6 +11,9 @@ pub(crate) struct Options {
     /// Seed of the first one
     #[arg(long, value_name = "N", default_value = "1")]
     first: u64,
+    /// Instead, tell the story of a client and an IOC through libca and through ours, and write the table of the book
+    #[arg(long, conflicts_with_all = ["seeds", "first"])]
+    client: bool,
 }
 
 /// Compares, prints what differs, each kind once, with the shortest story that shows it.
@@ -19,6 +22,15 @@ pub(crate) struct Options {
 /// Something differs that is not known to, or real EPICS is not there.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let python = peers::ensure()?;
+    if options.client {
+        let mut command =
+            steps::cargo(&["test", "-p", "ca-tests", "--test", "client_differential"]);
+        command
+            .args(["--", "--include-ignored", "--nocapture"])
+            .env(peers::VARIABLE, python)
+            .env("CANTER_BLESS", "1");
+        return steps::run(&mut command);
+    }
     let mut command = steps::cargo(&[
         "test",
         "--release",
