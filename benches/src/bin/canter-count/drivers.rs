@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ca_client::{Channel, Client, Monitor, MonitorEvent, Reading};
+use ca_client::record::Keep;
+use ca_client::{Channel, Client, ClientBuilder, Monitor, MonitorEvent, Reading};
 use ca_server_sim::net::{NetConfig, SimIoc};
 use ca_server_sim::{Ioc, PvSpec};
 use ca_testkit::runtime::SimRuntime;
@@ -29,6 +30,10 @@ struct Rig {
 impl Rig {
     /// A client connected to so many PVs.
     fn new(pvs: usize) -> Self {
+        Self::with(pvs, |builder| builder)
+    }
+
+    fn with(pvs: usize, tune: fn(ClientBuilder) -> ClientBuilder) -> Self {
         let rt = SimRuntime::new(1);
         let names: Vec<String> = (0..pvs).map(|n| format!("B:{n}")).collect();
         let specs = names.iter().map(|name| (name, PvSpec::double(0.0)));
@@ -39,14 +44,13 @@ impl Rig {
             .udp_port(5064)
             .repeater(None);
         let ioc = SimIoc::start_on(rt.host(IOC), ioc.expect("valid PVs"), config);
-        let client = Client::builder()
+        let builder = Client::builder()
             .without_env()
             .user("operator")
             .host("console")
             .repeater_port(0)
-            .runtime(rt.host(CLIENT))
-            .build()
-            .expect("the settings are valid");
+            .runtime(rt.host(CLIENT));
+        let client = tune(builder).build().expect("the settings are valid");
         let open = |name| client.open(name).expect("room in the table");
         let channels: Vec<Channel> = names.iter().map(open).collect();
         let rig = Self {
@@ -70,7 +74,19 @@ impl Rig {
 
 /// Reads one after the other.
 pub(crate) fn reads() -> Work {
-    let rig = Rig::new(1);
+    one_by_one(Rig::new(1))
+}
+
+/// The same with a flight recorder.
+pub(crate) fn reads_recorded() -> Work {
+    one_by_one(Rig::with(1, recorded))
+}
+
+fn recorded(builder: ClientBuilder) -> ClientBuilder {
+    builder.record(Keep::default())
+}
+
+fn one_by_one(rig: Rig) -> Work {
     Box::new(move || {
         rig.run(async {
             for _ in 0..READS {
@@ -130,7 +146,15 @@ pub(crate) fn puts() -> Work {
 
 /// Values posted inside the IOC, each seen by a subscription.
 pub(crate) fn updates() -> Work {
-    let rig = Rig::new(PVS);
+    subscribed(Rig::new(PVS))
+}
+
+/// The same with a flight recorder.
+pub(crate) fn updates_recorded() -> Work {
+    subscribed(Rig::with(PVS, recorded))
+}
+
+fn subscribed(rig: Rig) -> Work {
     let subscribe = |channel: &Channel| channel.monitor::<Reading>().start();
     let mut subscriptions: Vec<Monitor> = (rig.channels.iter())
         .map(|channel| subscribe(channel).expect("room in the table"))

@@ -18,7 +18,7 @@ type Work = Box<dyn FnMut()>;
 /// A name, and what prepares its work.
 type Entry = (&'static str, fn() -> Work);
 
-const WORKLOADS: [Entry; 17] = [
+const WORKLOADS: [Entry; 19] = [
     ("codec/parse", codec::parse),
     ("codec/encode", codec::encode),
     ("codec/search", codec::search),
@@ -36,6 +36,8 @@ const WORKLOADS: [Entry; 17] = [
     ("drivers/reads-joined", drivers::reads_joined),
     ("drivers/puts", drivers::puts),
     ("drivers/updates", drivers::updates),
+    ("drivers/reads-recorded", drivers::reads_recorded),
+    ("drivers/updates-recorded", drivers::updates_recorded),
 ];
 
 /// Where callgrind begins to count, and where it ends: a name that no inlining removes.
