@@ -13,7 +13,7 @@ pub(crate) struct Options {
     #[arg(long)]
     no_peers: bool,
     /// Run busy programs beside the tests, two on every core: nothing may hang on how soon something
-    /// runs.
+    /// runs. Crates that never see real time or a socket are left out: load changes nothing in a virtual world.
     #[arg(long)]
     under_load: bool,
     /// Run the tests so many times in a row, or until a time fails.
@@ -70,24 +70,22 @@ pub(crate) fn add(all: &mut steps::Steps, options: &Options) {
 /// Needs 2 GiB of memory and minutes, and writes a table of the documents: run by hand, as its file says.
 const MEASURED_BY_HAND: &str = "attacks_hold_what_the_documents_say_with_the_defaults";
 
+/// Crates whose tests have no clock but a virtual one, and no sockets.
+const WITHOUT_TIME: [&str; 4] = ["ca-proto", "ca-testkit", "ca-ring", "ca-kit"];
+
 fn once(all: &mut steps::Steps, options: &Options, python: Option<&Path>, suffix: &str) {
     let beside = |args: &[&str]| {
         let mut load = options.under_load.then(Load::start).transpose()?;
         cargo_test(args, python)?;
         load.as_mut().map_or(Ok(()), Load::check)
     };
-    all.step(&format!("tests of the crates{suffix}"), || {
-        beside(&[
-            "--workspace",
-            "--exclude",
-            "ca-tests",
-            "--features=canter/world",
-            "--quiet",
-            "--",
-            "--skip",
-            MEASURED_BY_HAND,
-        ])
-    });
+    let mut args = vec!["--workspace", "--exclude", "ca-tests"];
+    if options.under_load {
+        args.extend(WITHOUT_TIME.iter().flat_map(|name| ["--exclude", name]));
+    }
+    args.extend(["--features=canter/world", "--quiet", "--"]);
+    args.extend(["--skip", MEASURED_BY_HAND]);
+    all.step(&format!("tests of the crates{suffix}"), || beside(&args));
     // One at a time and with their output: they measure loopback traffic and print tables of what
     // each peer could do.
     all.step(
@@ -202,6 +200,38 @@ fn cargo_test(args: &[&str], python: Option<&Path>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crates_that_are_not_tested_under_load_have_no_clock_and_no_sockets() {
+        let real = [
+            "TokioRuntime",
+            "PollRuntime",
+            "UdpSocket",
+            "TcpStream",
+            "TcpListener",
+            "thread::sleep",
+        ];
+        for name in WITHOUT_TIME {
+            let mut folders = ["src", "tests"]
+                .map(|part| steps::root().join(name).join(part))
+                .to_vec();
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                    let path = entry.path();
+                    if path.is_dir() {
+                        folders.push(path);
+                    } else if path.extension().is_some_and(|end| end == "rs") {
+                        let text = std::fs::read_to_string(&path).unwrap();
+                        let code = text
+                            .lines()
+                            .filter(|line| !line.trim_start().starts_with("//"));
+                        let found = code.filter(|line| real.iter().any(|word| line.contains(word)));
+                        assert_eq!(found.collect::<Vec<_>>(), [""; 0], "{}", path.display());
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn programs_of_a_build_are_found_in_what_cargo_tells() {
