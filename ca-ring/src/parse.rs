@@ -3,6 +3,7 @@
 //! ```text
 //! ! comment, or // comment, or /* comment */
 //! energy = 2.4e9;                       variables; energy in eV is that of the beam
+//! beam, particle = electron, energy = 2.4;   the same in GeV; what else it says does not matter here
 //! k := 1.2;                             the same: there is no deferred evaluation
 //! qf: quadrupole, l = 0.5, k1 = k;      elements with attributes
 //! b: sbend, l = 1, angle = 2*pi/40, e1 = 0, e2 = 0, k1 = 0;
@@ -283,6 +284,8 @@ impl<'a> Parser<'a> {
             self.expect('=')?;
             let at = self.at();
             self.used = Some((self.word("the name of a line")?, at));
+        } else if name == "beam" {
+            self.beam()?;
         } else {
             return self.wrong(format!(
                 "behind `{name}` there is `=` for a variable, or `:` for an element or a line, not {}",
@@ -290,6 +293,24 @@ impl<'a> Parser<'a> {
             ));
         }
         self.expect(';')
+    }
+
+    /// `beam, energy = 3, particle = electron`
+    fn beam(&mut self) -> Result<(), ParseError> {
+        while self.take(',') {
+            let key = self.word("an attribute of the beam")?;
+            self.take(':');
+            self.expect('=')?;
+            if key == "energy" {
+                let giga = self.value()?;
+                self.variables.insert(key, giga * 1e9);
+                continue;
+            }
+            while !matches!(self.token(), Token::Sign(',' | ';') | Token::End) {
+                self.next += 1;
+            }
+        }
+        Ok(())
     }
 
     fn definition(&mut self, name: String) -> Result<(), ParseError> {

@@ -16,6 +16,7 @@ mod instructions;
 mod load;
 mod models;
 mod mutants;
+mod optics;
 mod peers;
 mod picture;
 mod platforms;
@@ -47,6 +48,8 @@ enum Task {
     Ci(test::Options),
     /// Judge our server and clients and those of other projects; prints the tables of the book.
     Conformance,
+    /// Let pyAT compute the optics of rings anew, and compare ours.
+    Optics,
     /// Compare our records with those of the real IOC, story by story.
     Differential(differential::Options),
     /// Measure which lines of ca-proto its tests execute; fails below 95 %.
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Task::Busy(options) => busy::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Conformance => conformance::run(),
+        Task::Optics => optics::run(),
         Task::Differential(options) => differential::run(&options),
         Task::Coverage(options) => coverage::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
