@@ -20,6 +20,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "ioc")]
+pub mod ioc;
 mod lattice;
 mod machine;
 mod matrix;

@@ -40,7 +40,7 @@ impl Default for Options {
             seed: 1,
             noise: 0.3e-6,
             misalignment: 30e-6,
-            drift: 0.2e-6,
+            drift: 0.01e-6,
             lifetime: Duration::from_secs(10 * 3600),
             physics: true,
             housekeeping: 100,
@@ -104,6 +104,8 @@ pub struct Group {
 const FULL: f64 = 10.0;
 /// Kick of a corrector in radians per ampere.
 const KICK: f64 = 1e-4;
+/// Relative change of the circumference for a kick of one radian of the drift: tides and temperatures.
+const STRETCH: f64 = 0.2;
 /// Beam current at the beginning, in mA.
 const CURRENT: f64 = 400.0;
 
@@ -147,6 +149,8 @@ pub struct Machine {
     rng: Rng,
     last: Duration,
     current: f64,
+    /// Relative change of the circumference since the beginning.
+    stretch: f64,
     set: Vec<Quantity>,
     read: Vec<Quantity>,
     groups: Vec<Group>,
@@ -191,6 +195,7 @@ impl Machine {
             rng,
             last: Duration::ZERO,
             current: CURRENT,
+            stretch: 0.0,
             set: Vec::new(),
             read: Vec::new(),
             groups: Vec::new(),
@@ -207,6 +212,11 @@ impl Machine {
     /// [`MachineError`]
     pub fn standard(options: Options) -> Result<Self, MachineError> {
         Self::new(Lattice::parse(DEFAULT_LATTICE)?, options)
+    }
+
+    /// How it is operated.
+    pub const fn options(&self) -> &Options {
+        &self.options
     }
 
     /// What can be set.
@@ -234,9 +244,33 @@ impl Machine {
         &self.design
     }
 
+    /// The lattice as it is: with misalignments, and with the present strengths.
+    pub const fn present(&self) -> &Lattice {
+        &self.present
+    }
+
     /// Places of the monitors, in the order of the orbit.
     pub fn monitors(&self) -> &[usize] {
         &self.monitors
+    }
+
+    /// Names of the set-points of quadrupoles that focus horizontally or do not, or of sextupoles.
+    #[cfg(feature = "ioc")]
+    pub(crate) fn magnets(&self, focusing: Option<bool>) -> Vec<&str> {
+        let wanted = |supply: &Supply| {
+            let Drives::Strength { place, .. } = supply.drives else {
+                return false;
+            };
+            let kind = self.design.elements.get(place).map(|element| element.kind);
+            match kind {
+                Some(Kind::Quadrupole { k1 }) => focusing == Some(k1 > 0.0),
+                Some(Kind::Sextupole { .. }) => focusing.is_none(),
+                _ => false,
+            }
+        };
+        let pairs = self.supplies.iter().zip(&self.set);
+        let found = pairs.filter(|(supply, _)| wanted(supply));
+        found.map(|(_, set)| set.name.as_str()).collect()
     }
 
     /// Optics, response and orbit with the present strengths.
@@ -245,9 +279,9 @@ impl Machine {
         let about: Vec<f64> = orbit.x.iter().map(|at| at.x).collect();
         self.optics = self.present.optics_about(&about)?;
         for (n, plane) in Plane::BOTH.into_iter().enumerate() {
-            self.response[n] = self
-                .present
-                .response(plane, &self.monitors, &self.correctors)?;
+            self.response[n] =
+                self.present
+                    .response_about(&about, plane, &self.monitors, &self.correctors)?;
             let orbit = if n == 0 { &orbit.x } else { &orbit.y };
             let at = self.monitors.iter().filter_map(|&place| orbit.get(place));
             self.bare[n] = at.map(|at| at.x).collect();
@@ -312,10 +346,14 @@ impl Machine {
         let frequency = set.last().copied().unwrap_or(0.0);
         let nominal = self.set.last().map_or(frequency, |q| q.value);
         let delta = match frequency > 0.0 && nominal > 0.0 {
-            true => -(frequency - nominal) / nominal / self.optics.compaction,
+            true => {
+                let changed = (frequency - nominal) / nominal;
+                -(changed + self.stretch) / self.optics.compaction
+            }
             false => 0.0,
         };
         let walk = self.options.drift * passed.sqrt();
+        self.stretch += STRETCH * walk * gauss(&mut self.rng);
         for n in 0..2 {
             let orbit = read.get_mut(n * monitors..(n + 1) * monitors);
             let Some(orbit) = orbit else { continue };

@@ -175,16 +175,35 @@ impl Lattice {
         monitors: &[usize],
         correctors: &[usize],
     ) -> Result<Response, OpticsError> {
+        self.response_about(&[], plane, monitors, correctors)
+    }
+
+    /// As [`response`](Self::response), about an orbit: its horizontal positions in metres at each element. Where
+    /// it does not pass the middle of a sextupole, that focuses. What is left out is on the axis.
+    ///
+    /// # Errors
+    /// [`OpticsError`]
+    pub fn response_about(
+        &self,
+        orbit: &[f64],
+        plane: Plane,
+        monitors: &[usize],
+        correctors: &[usize],
+    ) -> Result<Response, OpticsError> {
         self.check()?;
-        let turn = self.turn(plane);
+        let through = |place: usize, element: &Element, before: Matrix| {
+            let x = orbit.get(place).copied().unwrap_or(element.offset_x);
+            let passes = passes(element, x);
+            passes.iter().fold(before, |m, pass| pass.matrix(plane) * m)
+        };
         // Matrices from the start to the entry of each element, and to the middle of a corrector.
         let mut to = Vec::with_capacity(self.elements.len());
         let mut matrix = Matrix::ONE;
-        for element in &self.elements {
+        for (place, element) in self.elements.iter().enumerate() {
             to.push(matrix);
-            let passes = passes(element, element.offset_x);
-            matrix = passes.iter().fold(matrix, |m, pass| pass.matrix(plane) * m);
+            matrix = through(place, element, matrix);
         }
+        let turn = matrix;
         let no_orbit = || OpticsError::NoOrbit { plane };
         let mut values = vec![0.0; monitors.len() * correctors.len()];
         for (column, &corrector) in correctors.iter().enumerate() {

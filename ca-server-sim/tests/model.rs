@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ca_server_sim::net::{ModelError, ModelFault, ModelPvs, ModelRun};
+use ca_server_sim::net::{ModelError, ModelFault, ModelPvs, ModelRun, Vectors};
 use ca_server_sim::{AlarmSeverity, Ioc, NetConfig, PvSpec, SimIoc};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,4 +113,56 @@ async fn pvs_that_are_not_there_are_named() {
         matches!(error, ModelError::Range { there: 2, .. }),
         "{error}"
     );
+}
+
+/// A model of vectors, as those in Python are.
+#[tokio::test]
+async fn a_vector_of_another_length_is_a_step_that_fails() {
+    let ioc = served().await;
+    let model = Vectors(|t: Duration, set: &[f64]| {
+        let mut made = vec![set[0] + 1.0];
+        made.resize(1 + t.as_secs() as usize, 5.0);
+        Ok(made)
+    });
+    let mut run = ModelRun::new(ioc.clone(), &pvs(), model).unwrap();
+    run.step(SECOND).unwrap();
+    for t in [Duration::ZERO, SECOND * 2] {
+        let fault = run.step(t).unwrap_err().to_string();
+        assert!(fault.contains("there are 2 PVs for them"), "{fault}");
+        assert_eq!(ioc.read("b").unwrap().value, 5.0.into());
+        let severity = ioc.read("b").unwrap().alarm.severity;
+        assert_eq!(severity, AlarmSeverity::INVALID);
+    }
+    run.step(SECOND).unwrap();
+    assert_eq!(
+        ioc.read("a").unwrap().alarm.severity,
+        AlarmSeverity::NO_ALARM
+    );
+}
+
+#[tokio::test]
+async fn steps_on_a_thread_end_when_they_are_told() {
+    let ioc = served().await;
+    let (told, heard) = std::sync::mpsc::channel();
+    let mut nth = 0;
+    let model = move |_: Duration, _: &[f64], read: &mut [f64]| {
+        nth += 1;
+        read[0] = f64::from(nth);
+        match nth {
+            2 | 3 => Err("no beam".to_owned()),
+            _ => Ok(()),
+        }
+    };
+    let run = ModelRun::new(ioc.clone(), &pvs(), model).unwrap();
+    let beats = run.every(Duration::from_millis(1), move |fault| {
+        let _ = told.send(fault.map(ToString::to_string));
+    });
+    // Told once for two steps that fail, and once that it goes on.
+    let said = heard.recv().unwrap().unwrap();
+    assert!(said.contains("no beam"), "{said}");
+    assert_eq!(heard.recv().unwrap(), None);
+    let beaten = beats.stop();
+    assert!(beaten.steps >= 4 && beaten.failed == 2, "{beaten:?}");
+    assert!(beaten.time(1.0) >= beaten.time(0.5));
+    assert!(heard.recv().is_err(), "the thread is gone");
 }

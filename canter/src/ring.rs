@@ -2,16 +2,12 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use ca_ring::ioc::describe;
 use ca_ring::{DEFAULT_LATTICE, Lattice, Machine, MachineError, Options, Quantity};
-use ca_server_sim::net::{ModelFault, ModelPvs, ModelRun, NetConfig, SimIoc};
-use ca_server_sim::{Ioc, IocBuilder, PvSpec};
+use ca_server_sim::net::{Beaten, ModelRun, NetConfig, SimIoc};
 use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
@@ -26,7 +22,8 @@ use crate::text;
 #[command(after_long_help = "\
 The lattice is in a part of the language of MAD-X; `--print-lattice` shows the one that is used without a file.
 Correctors are ARIMA-CH-001:I-SET and so on, the orbit is ARIDI-BPM-001:X and ARIDI-ORBIT:X, tunes, current and
-lifetime are ARIDI-TUNE:X, ARIDI-PCT:CURRENT, ARIDI-PCT:TAU-HOUR; `--names FILE` writes all of them.")]
+lifetime are ARIDI-TUNE:X, ARIDI-PCT:CURRENT, ARIDI-PCT:TAU-HOUR; `--names FILE` writes all of them, `--groups
+FILE` those that applications of a control room ask for.")]
 pub(crate) struct RingArgs {
     /// A lattice in place of the one that comes with the program
     #[arg(long, value_name = "FILE")]
@@ -37,6 +34,9 @@ pub(crate) struct RingArgs {
     /// Write the names of all PVs into a file, as JSON
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
+    /// Write groups of PVs for applications into a file, as TOML
+    #[arg(long, value_name = "FILE")]
+    groups: Option<PathBuf>,
     /// Time between two steps
     #[arg(long, value_name = "S", value_parser = seconds, default_value = "0.1")]
     period: f64,
@@ -82,12 +82,12 @@ pub(crate) fn run(args: &RingArgs, console: &mut Console<'_>) -> Result<Outcome,
     if let Some(path) = &args.names {
         let names =
             serde_json::to_vec_pretty(&Names::of(&machine)).map_err(std::io::Error::from)?;
-        fs::write(path, names).map_err(|error| UsageError {
-            what: format!("{}: {error}", path.display()),
-            remedy: "choose a file that can be written".to_owned(),
-        })?;
+        write_file(path, &names)?;
     }
-    let (builder, pvs) = describe(&machine, args.seed);
+    if let Some(path) = &args.groups {
+        write_file(path, ca_ring::ioc::groups(&machine).as_bytes())?;
+    }
+    let (builder, pvs) = describe(&machine);
     block_on(async {
         let config = NetConfig::new()
             .interfaces([args.interface])
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &RingArgs, console: &mut Console<'_>) -> Result<Outcome,
         })?;
         let count = ioc.with(|ioc, _| ioc.pv_count());
         let count = text::counted(count as u64, "PV");
-        let run = ModelRun::new(ioc.clone(), &pvs, model(machine)).map_err(|error| UsageError {
+        let run = ModelRun::new(ioc.clone(), &pvs, machine).map_err(|error| UsageError {
             what: error.to_string(),
             remedy: "report it".to_owned(),
         })?;
@@ -112,7 +112,11 @@ pub(crate) fn run(args: &RingArgs, console: &mut Console<'_>) -> Result<Outcome,
         write!(console.out, "{}", ioc.env_text())?;
         writeln!(console.out, "# Ctrl-C ends it.")?;
         console.out.flush()?;
-        let beats = Beats::start(run, Duration::from_secs_f64(args.period));
+        let period = Duration::from_secs_f64(args.period);
+        let beats = run.every(period, |fault| match fault {
+            Some(fault) => crate::background::say(&format!("no beam: {fault}")),
+            None => crate::background::say("the beam is back"),
+        });
         let end = async {
             match args
                 .seconds
@@ -133,19 +137,23 @@ pub(crate) fn run(args: &RingArgs, console: &mut Console<'_>) -> Result<Outcome,
     })
 }
 
-async fn finish(ioc: &SimIoc, console: &mut Console<'_>, told: &Told) -> Result<(), Stop> {
+fn write_file(path: &Path, text: &[u8]) -> Result<(), Stop> {
+    fs::write(path, text).map_err(|error| {
+        Stop::from(UsageError {
+            what: format!("{}: {error}", path.display()),
+            remedy: "choose a file that can be written".to_owned(),
+        })
+    })
+}
+
+async fn finish(ioc: &SimIoc, console: &mut Console<'_>, told: &Beaten) -> Result<(), Stop> {
     ioc.stop().await;
-    let (steps, times) = (told.steps, &told.times);
-    let mut times = times.clone();
-    times.sort_unstable();
-    let at = |part: f64| {
-        let place = (times.len().saturating_sub(1) as f64 * part) as usize;
-        times.get(place).map_or(0.0, |t| t.as_secs_f64() * 1e3)
-    };
+    let milliseconds = |part| told.time(part).as_secs_f64() * 1e3;
     console.complain(format!(
-        "{steps} steps of {:.1} ms, at most {:.1} ms; {} without a beam, {} late",
-        at(0.5),
-        at(1.0),
+        "{} steps of {:.1} ms, at most {:.1} ms; {} without a beam, {} late",
+        told.steps,
+        milliseconds(0.5),
+        milliseconds(1.0),
         told.failed,
         told.late
     ))?;
@@ -185,52 +193,6 @@ fn machine(args: &RingArgs) -> Result<Machine, Stop> {
     made.map_err(|error| wrong(format!("{shown}: {error}"), "mend the lattice"))
 }
 
-/// A ring as the model of an IOC.
-fn model(mut machine: Machine) -> impl FnMut(Duration, &[f64], &mut [f64]) -> Result<(), String> {
-    move |t, set, read| machine.step(t, set, read)
-}
-
-/// The PVs of a ring.
-fn describe(machine: &Machine, seed: u64) -> (IocBuilder, ModelPvs) {
-    let described = |quantity: &Quantity| {
-        PvSpec::double(quantity.value)
-            .units(quantity.units)
-            .precision(quantity.precision)
-            .description(quantity.description)
-    };
-    let mut builder = Ioc::builder().seed(seed);
-    for quantity in machine.set_points() {
-        let (low, high) = quantity.limits;
-        builder = builder.pv(&*quantity.name, described(quantity).control(low, high));
-    }
-    for quantity in machine.read_backs() {
-        builder = builder.pv(&*quantity.name, described(quantity).read_only());
-    }
-    for group in machine.groups() {
-        let spec = PvSpec::array(vec![0.0f64; group.range.len()])
-            .units(group.units)
-            .description(group.description)
-            .read_only();
-        builder = builder.pv(group.name, spec);
-    }
-    let pulse = "ARIMA-PULSE:ID".to_owned();
-    let count = PvSpec::long(0)
-        .description("steps of the model")
-        .read_only();
-    builder = builder.pv(&*pulse, count);
-    let names = |all: &[Quantity]| all.iter().map(|quantity| quantity.name.clone()).collect();
-    let groups = machine.groups().iter();
-    let pvs = ModelPvs {
-        set: names(machine.set_points()),
-        read: names(machine.read_backs()),
-        arrays: groups
-            .map(|group| (group.name.to_owned(), group.range.start, group.range.end))
-            .collect(),
-        pulse: Some(pulse),
-    };
-    (builder, pvs)
-}
-
 /// The file of names.
 #[derive(Serialize, Debug)]
 struct Names<'a> {
@@ -247,84 +209,5 @@ impl<'a> Names<'a> {
             read_backs: names(machine.read_backs()),
             arrays: machine.groups().iter().map(|group| group.name).collect(),
         }
-    }
-}
-
-/// What became of the steps.
-#[derive(Clone, Debug, Default)]
-struct Told {
-    steps: u64,
-    failed: u64,
-    /// Steps that began after their time.
-    late: u64,
-    /// How long the last ones took.
-    times: Vec<Duration>,
-}
-
-/// Times of steps that are kept.
-const MAX_TIMES: usize = 10_000;
-
-/// The thread that steps.
-struct Beats {
-    stop: mpsc::Sender<()>,
-    told: Arc<Mutex<Told>>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Beats {
-    fn start<M: ca_server_sim::net::Model + 'static>(
-        mut run: ModelRun<M>,
-        period: Duration,
-    ) -> Self {
-        let (stop, stopped) = mpsc::channel();
-        let told = Arc::new(Mutex::new(Told::default()));
-        let tells = Arc::clone(&told);
-        let thread = thread::spawn(move || {
-            let started = Instant::now();
-            let without_beam = AtomicBool::new(false);
-            let mut due = Duration::ZERO;
-            loop {
-                let begun = started.elapsed();
-                let done = run.step(begun);
-                let took = started.elapsed() - begun;
-                note(&tells, &done, took, begun > due + period);
-                say_once(&without_beam, done);
-                due = (due + period).max(begun);
-                let wait = due.saturating_sub(started.elapsed());
-                match stopped.recv_timeout(wait) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-        });
-        Self { stop, told, thread }
-    }
-
-    fn stop(self) -> Told {
-        // It may have ended by a panic, which says so itself.
-        let _ = self.stop.send(());
-        let _ = self.thread.join();
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.clone()
-    }
-}
-
-fn note(told: &Mutex<Told>, done: &Result<(), ModelFault>, took: Duration, late: bool) {
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    told.steps += 1;
-    told.failed += u64::from(done.is_err());
-    told.late += u64::from(late);
-    if told.times.len() < MAX_TIMES {
-        told.times.push(took);
-    }
-}
-
-/// Says when the beam is lost, and when it is back.
-fn say_once(without_beam: &AtomicBool, done: Result<(), ModelFault>) {
-    let before = without_beam.swap(done.is_err(), Ordering::Relaxed);
-    match done {
-        Err(fault) if !before => crate::background::say(&format!("no beam: {fault}")),
-        Ok(()) if before => crate::background::say("the beam is back"),
-        _ => {}
     }
 }

@@ -1,6 +1,7 @@
 //! The IOC on sockets: one task for UDP and timers, one that accepts, one for each circuit.
 
 mod accept;
+mod beats;
 mod bind;
 mod circuit;
 mod config;
@@ -20,9 +21,10 @@ use ca_proto::Instant;
 use ca_proto::dbr::{Snapshot, Value};
 use thiserror::Error;
 
+pub use beats::{Beaten, Beats};
 pub use ca_net::{Runtime, TokioRuntime};
 pub use config::NetConfig;
-pub use model::{Model, ModelError, ModelFault, ModelPvs, ModelRun};
+pub use model::{Model, ModelError, ModelFault, ModelPvs, ModelRun, Vectors};
 
 use crate::builder::IocBuilder;
 use crate::control::PvRef;

@@ -80,6 +80,29 @@ pub struct ModelPvs {
     pub pulse: Option<String>,
 }
 
+/// A model that gives its read-backs as a vector of its own.
+///
+/// A vector of another length than there are read-backs is a step that fails, and nothing of it is posted.
+#[derive(Clone, Copy, Debug)]
+pub struct Vectors<F>(pub F);
+
+impl<F> Model for Vectors<F>
+where
+    F: FnMut(Duration, &[f64]) -> Result<Vec<f64>, String> + Send,
+{
+    fn step(&mut self, t: Duration, set: &[f64], read: &mut [f64]) -> Result<(), String> {
+        let made = (self.0)(t, set)?;
+        if made.len() != read.len() {
+            let (made, wanted) = (made.len(), read.len());
+            return Err(format!(
+                "it gives {made} read-backs, and there are {wanted} PVs for them"
+            ));
+        }
+        read.copy_from_slice(&made);
+        Ok(())
+    }
+}
+
 /// PVs that are read or posted while the IOC is locked once: some tenths of a millisecond.
 const AT_ONCE: usize = 500;
 
