@@ -15,7 +15,7 @@ use crate::field::Field;
 use crate::ioc::Ioc;
 use crate::plain::Completion;
 use crate::pv::PvSpec;
-use crate::scan::Member;
+use crate::scan::{Member, Target};
 use crate::served::FieldKey;
 
 /// A PV by its name or its handle. A name may have a field, as in `"X.HIHI"`.
@@ -111,6 +111,13 @@ impl Db {
 
     /// Sets the time stamp of a record; returns the one it had.
     fn stamp_record(&mut self, handle: PvHandle, stamp: Timestamp) -> Timestamp {
+        if self
+            .faulty
+            .as_ref()
+            .is_some_and(|faulty| faulty.is_frozen(handle))
+        {
+            return stamp;
+        }
         match self.record_mut(handle) {
             Some(record) => std::mem::replace(&mut record.snapshot.stamp, stamp),
             None => stamp,
@@ -411,12 +418,13 @@ impl Ioc {
         self.inputs_stale();
         if let Some((signal, period)) = signal {
             let rng = Pcg32::new(self.seed ^ fnv1a(name.as_bytes()));
+            let pv = Target::Pv(pv);
             self.follow(now, period, Member { pv, signal, rng });
         }
         Ok(pv)
     }
 
-    fn follow(&mut self, now: Instant, period: Duration, member: Member) {
+    pub(crate) fn follow(&mut self, now: Instant, period: Duration, member: Member) {
         self.scans.add(period, member, now);
     }
 
@@ -474,7 +482,7 @@ impl Ioc {
 }
 
 /// FNV-1a: gives each PV random numbers of its own, whatever else the IOC has.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -127,9 +127,9 @@ impl Database for Db {
     fn rights(&self, pv: PvId, who: &Identity) -> AccessRights {
         if let Some((served, key)) = self.field(pv) {
             let name = served.records.name_of(key.record);
-            let mut rights = AccessRights::ALL;
+            let mut rights = self.faulty_rights(pv);
             if let Some(rule) = &self.access {
-                rights = rule.rights(name, who);
+                rights = both(rights, rule.rights(name, who));
             }
             if let Some(allowed) = self.ask_guard(pv, who, Guard::rights) {
                 rights = both(rights, allowed);
@@ -142,7 +142,7 @@ impl Database for Db {
         let Some((_, record, view)) = self.target(pv) else {
             return AccessRights::NONE;
         };
-        let mut rights = record.rights;
+        let mut rights = both(record.rights, self.faulty_rights(pv));
         if let Some(rule) = &self.access {
             rights = both(rights, rule.rights(&record.name, who));
         }
@@ -193,6 +193,11 @@ impl Database for Db {
 
     #[inline]
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
+        if self.faulty.is_some()
+            && let Some(status) = self.faulty_put(put.pv)
+        {
+            return PutOutcome::Done(status);
+        }
         // hot: a number. A PV itself, not a view on it, is known by the identifier of its record.
         if let PutValue::Value(value) = &put.value
             && self.put_log.is_none()
@@ -206,6 +211,9 @@ impl Database for Db {
     }
 
     fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
+        if let Some(status) = self.faulty_put(put.pv) {
+            return PutOutcome::Done(status);
+        }
         self.logged_put(now, &put, Some(buffer))
     }
 

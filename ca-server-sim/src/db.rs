@@ -13,6 +13,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::access::{AccessRule, Guard};
 use crate::error::BuildError;
+use crate::faults::Faulty;
 use crate::field::Field;
 use crate::filter::{Chain, Spec, Suffix};
 use crate::name::{ChannelName, Dotted, Modifiers};
@@ -61,6 +62,8 @@ pub(crate) struct Db {
     last_instance: u64,
     /// Flags of programs, where there are no records that have them.
     pub states: HashMap<Box<str>, bool>,
+    /// Faults of PVs.
+    pub faulty: Option<Box<Faulty>>,
     pub access: Option<AccessRule>,
     pub guard: Option<Box<Guard>>,
     pub put_log: Option<PutLog>,

@@ -9,7 +9,7 @@ use ca_proto::{Alarm, Instant};
 
 use crate::ioc::{Ioc, TURN};
 use crate::publish::SLICE;
-use crate::scan::Member;
+use crate::scan::{Member, Target};
 
 /// Time without traffic after which a circuit counts as idle.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -25,8 +25,13 @@ impl Ioc {
     /// that is left as much as one turn allows.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.last = now;
-        for endpoint in &mut self.endpoints {
-            endpoint.handle_timeout(now);
+        if self.faults.is_some() {
+            self.tick_faults(now);
+        }
+        if !self.is_down() {
+            for endpoint in &mut self.endpoints {
+                endpoint.handle_timeout(now);
+            }
         }
         let mut turn = Turn::new(TURN);
         let mut part = turn.part(TURN / 4);
@@ -75,16 +80,29 @@ impl Ioc {
     /// Samples have the stamp of the time when they were due, so that those made up for differ; only
     /// where the PV has got a later one meanwhile, they have the present.
     fn sample(&mut self, now: Instant, due: Instant, t: Duration, member: &mut Member) -> bool {
+        let pv = match member.pv {
+            Target::Pv(pv) => pv,
+            Target::Field(key) => {
+                let served = self.db.served.as_ref();
+                if !served.is_some_and(|served| served.has_signal(key.record)) {
+                    return false;
+                }
+                let sample = member.signal.0.sample(t, &mut member.rng);
+                // A sample that the field cannot have changes nothing.
+                let _ = self.post_field(now, key, "", &sample);
+                return true;
+            }
+        };
         let stamp = self.db.clock.stamp(due);
-        let Some(record) = self.db.record(member.pv) else {
+        let Some(record) = self.db.record(pv) else {
             return false;
         };
         let overtaken = record.snapshot.stamp > stamp;
         let at = if overtaken { now } else { due };
         let sample = member.signal.0.sample(t, &mut member.rng);
         // A sample that the PV cannot hold changes nothing.
-        if let Ok(value) = self.db.fit(member.pv, sample) {
-            self.db.process(at, member.pv, Some(value), Alarm::NONE);
+        if let Ok(value) = self.db.fit(pv, sample) {
+            self.db.process(at, pv, Some(value), Alarm::NONE);
         }
         true
     }
@@ -93,6 +111,7 @@ impl Ioc {
     /// passed, while [work](Self::has_work) is left. May change with every call that changes anything.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let endpoints = self.endpoints.iter().filter_map(Endpoint::poll_timeout);
+        let endpoints = endpoints.filter(|_| !self.is_down());
         let completion = self.db.due.first().map(|&(at, _)| at);
         endpoints
             .chain(self.scans.poll_timeout())
@@ -100,6 +119,8 @@ impl Ioc {
             .chain(self.held.first().map(|&(until, _)| until))
             .chain(self.limits.poll_timeout())
             .chain(self.record_timeout())
+            .chain(self.faults_timeout())
+            .chain(self.limits.has_expelled().then_some(self.last))
             .chain(self.has_work().then_some(self.last))
             .min()
     }

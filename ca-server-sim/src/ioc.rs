@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 use crate::ahead::MANY;
 use crate::builder::IocBuilder;
 use crate::db::{Clock, Db, Node, PvHandle};
+use crate::faults::{Faults, Harm};
 use crate::limits::Limits as MetLimits;
 use crate::process::Function;
 use crate::publish::{Backlog, SLICE};
@@ -101,6 +102,12 @@ pub struct Ioc {
     pub(crate) told_inputs: Vec<u32>,
     /// A driver does what links to PVs of other IOCs want.
     pub(crate) linked: bool,
+    /// Faults that are on, or were.
+    pub(crate) faults: Option<Box<Faults>>,
+    /// By how many nanoseconds time stamps are wrong.
+    pub(crate) clock_off: i64,
+    /// TCP port and number of interfaces of the last start.
+    pub(crate) started: (u16, usize),
     /// What is odd about the files that records are from.
     pub(crate) remarks: Option<Box<crate::load::Mistakes>>,
     /// Who is told of values of records.
@@ -148,6 +155,8 @@ pub(crate) struct Connection {
     pub unsettled: bool,
     /// It waits for the program's answer to a put, at most until then.
     pub held: Option<Instant>,
+    /// Faults look at what it says.
+    pub harm: Option<Box<Harm>>,
 }
 
 /// What is left of a circuit that is gone: its identifier is unknown already.
@@ -193,6 +202,9 @@ impl Ioc {
             heard_inputs: Vec::new(),
             told_inputs: Vec::new(),
             linked: false,
+            faults: None,
+            clock_off: 0,
+            started: (0, 1),
             remarks: None,
             observer: None,
             functions: Vec::new(),
@@ -232,13 +244,9 @@ impl Ioc {
         interfaces: usize,
     ) {
         self.stop(now);
-        let silent = Arc::new((*self.params).clone().beacon_addrs(Vec::new()));
-        let endpoint = |index| {
-            let params = if index == 0 { &self.params } else { &silent };
-            Endpoint::new(Arc::clone(params), tcp_port, now)
-        };
-        self.endpoints = (0..interfaces.max(1)).map(endpoint).collect();
-        self.db.clock = Clock::new(now, wall);
+        self.started = (tcp_port, interfaces);
+        self.renew_endpoints(now);
+        self.set_wall(now, wall);
         self.scans.start(now);
         let defined = |(handle, record): (PvHandle, &crate::plain::Record)| {
             (!record.undefined).then_some(handle)
@@ -250,6 +258,17 @@ impl Ioc {
         self.start_records(now);
         self.inputs_stale();
         self.settle(now);
+    }
+
+    /// Beacons and search as at the start.
+    pub(crate) fn renew_endpoints(&mut self, now: Instant) {
+        let (tcp_port, interfaces) = self.started;
+        let silent = Arc::new((*self.params).clone().beacon_addrs(Vec::new()));
+        let endpoint = |index| {
+            let params = if index == 0 { &self.params } else { &silent };
+            Endpoint::new(Arc::clone(params), tcp_port, now)
+        };
+        self.endpoints = (0..interfaces.max(1)).map(endpoint).collect();
     }
 
     /// Ends all circuits, the search and the beacons, as when the process is killed: nothing more is
@@ -273,8 +292,8 @@ impl Ioc {
     }
 
     /// Says anew which time stamp belongs to `now`, should the clocks have drifted apart.
-    pub const fn set_wall(&mut self, now: Instant, wall: Timestamp) {
-        self.db.clock = Clock::new(now, wall);
+    pub fn set_wall(&mut self, now: Instant, wall: Timestamp) {
+        self.db.clock = Clock::new(now, self.shifted_wall(wall));
     }
 
     /// Takes a datagram from the (first) UDP socket.
@@ -290,6 +309,12 @@ impl Ioc {
         from: SocketAddrV4,
         data: &[u8],
     ) {
+        if self.faults.is_some() {
+            if self.is_down() {
+                return;
+            }
+            self.answer_as_twin(from, data);
+        }
         if let Some(endpoint) = self.endpoints.get_mut(interface) {
             endpoint.handle_datagram(now, from, data, &self.db);
             if let Some(limit) = endpoint.take_limit() {
@@ -311,7 +336,22 @@ impl Ioc {
         now: Instant,
         buf: &mut Vec<u8>,
     ) -> Option<SocketAddrV4> {
-        self.endpoints.get_mut(interface)?.poll_transmit(now, buf)
+        if self.faults.is_none() {
+            return self.endpoints.get_mut(interface)?.poll_transmit(now, buf);
+        }
+        while !self.is_down() {
+            match self.endpoints.get_mut(interface)?.poll_transmit(now, buf) {
+                Some(to) if !self.is_silenced(buf) => return Some(to),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        // Behind the others: the first answer to a search is the true one.
+        let faults = self.faults.as_mut().filter(|_| interface == 0)?;
+        let (to, datagram) = faults.datagrams.pop_front()?;
+        buf.clear();
+        buf.extend_from_slice(&datagram);
+        Some(to)
     }
 
     /// A new circuit for a connection from `peer`; `None` if the IOC is not running or has as many
@@ -319,7 +359,7 @@ impl Ioc {
     /// [`refusal`](Self::refusal) as far as it can at once, and closes the connection.
     pub fn accept(&mut self, now: Instant, peer: SocketAddrV4) -> Option<CircuitId> {
         let host = *peer.ip();
-        if !self.is_running() {
+        if !self.is_running() || self.is_refused(peer) {
             return None;
         }
         let (from_host, account) = match self.admit(host) {
@@ -341,11 +381,20 @@ impl Ioc {
             silent_until: Some(silent_until),
             unsettled: false,
             held: None,
+            harm: None,
         });
         let id = id.ok()?;
         let from_host = self.hosts.entry(host).or_insert(from_host);
         from_host.circuits += 1;
         self.limits.greet(id, silent_until);
+        if self
+            .faults
+            .as_ref()
+            .is_some_and(|faults| faults.harms_links())
+        {
+            self.arm_links();
+            self.mark_links();
+        }
         self.wake(id);
         Some(id)
     }
@@ -377,7 +426,7 @@ impl Ioc {
     /// The bytes for a connection that [`accept`](Self::accept) has refused: an error that the
     /// client shows to its user. Empty if the IOC is not running.
     pub fn refusal(&self, peer: SocketAddrV4) -> Vec<u8> {
-        if !self.is_running() {
+        if !self.is_running() || self.is_refused(peer) {
             return Vec::new();
         }
         let limit = self.admit(*peer.ip()).err();
@@ -418,6 +467,9 @@ impl Ioc {
         chunk: &[u8],
     ) -> Result<usize, Violation> {
         self.pressed = false;
+        if self.is_deaf(circuit) {
+            return Ok(chunk.len());
+        }
         let handled = self.handle_turn(now, circuit, deframer, chunk);
         // Deleted channels: it goes on by itself.
         self.pressed |= (self.circuit(circuit))
@@ -468,6 +520,9 @@ impl Ioc {
                 let Some(frame) = &next else {
                     break None;
                 };
+                if let (Some(harm), Ok(frame)) = (&mut connection.harm, frame) {
+                    harm.request(&frame.header, frame.payload());
+                }
                 let result = connection.circuit.handle_frame(now, frame, &mut self.db);
                 let circuit = &mut connection.circuit;
                 turn.spend(1 + circuit.take_spent());
@@ -557,7 +612,10 @@ impl Ioc {
             self.limits.starve(self.last, circuit);
             self.limits.met(self.last, limit, peer, &self.params);
         }
-        Some(connection.circuit.queue_mut())
+        Some(match connection.harm.is_some() {
+            true => connection.harmed(self.last, self.faults.as_deref_mut()),
+            false => connection.circuit.queue_mut(),
+        })
     }
 
     /// A circuit that has got output since it was last named or [transmitted](Self::transmit).
@@ -576,7 +634,12 @@ impl Ioc {
     pub(crate) fn wake(&mut self, id: CircuitId) {
         if let Some(connection) = self.circuits.get_mut(id)
             && !connection.woken
-            && (connection.broken || connection.circuit.has_output())
+            && (connection.broken
+                || connection.circuit.has_output()
+                || connection
+                    .harm
+                    .as_ref()
+                    .is_some_and(|harm| harm.has_output()))
         {
             connection.woken = true;
             self.woken.push_back(id);

@@ -28,6 +28,7 @@ pub mod calc;
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
 pub mod driver;
+pub mod faults;
 pub mod load;
 #[cfg(feature = "net")]
 pub mod net;

@@ -130,6 +130,15 @@ impl Limits {
         (!kept.lines.is_empty()).then(|| std::mem::take(kept))
     }
 
+    /// A circuit is to be closed at once.
+    pub(crate) fn expel(&mut self, id: CircuitId) {
+        self.expelled.push_back(id);
+    }
+
+    pub(crate) fn has_expelled(&self) -> bool {
+        !self.expelled.is_empty()
+    }
+
     pub(crate) fn greet(&mut self, id: CircuitId, until: Instant) {
         self.silent.insert((until, id));
     }

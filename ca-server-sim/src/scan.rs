@@ -7,6 +7,7 @@ use ca_proto::rng::Pcg32;
 use ca_proto::server::Turn;
 
 use crate::db::PvHandle;
+use crate::served::FieldKey;
 use crate::signals::BoxedSignal;
 
 /// Ticks of one list that are made up for when a call comes late; older ones are left out, so that a
@@ -29,10 +30,19 @@ struct ScanList {
     kept: usize,
 }
 
+/// What a signal moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// A PV of the program.
+    Pv(PvHandle),
+    /// A field of a record of a file.
+    Field(FieldKey),
+}
+
 /// A signal with its PV and its random numbers.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub pv: PvHandle,
+    pub pv: Target,
     pub signal: BoxedSignal,
     pub rng: Pcg32,
 }

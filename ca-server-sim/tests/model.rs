@@ -153,7 +153,7 @@ async fn steps_on_a_thread_end_when_they_are_told() {
             _ => Ok(()),
         }
     };
-    let run = ModelRun::new(ioc.clone(), &pvs(), model).unwrap();
+    let run = ModelRun::new(ioc, &pvs(), model).unwrap();
     let beats = run.every(Duration::from_millis(1), move |fault| {
         let _ = told.send(fault.map(ToString::to_string));
     });

@@ -10,11 +10,12 @@ use ca_proto::text::is_plain;
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::autosave::{Pass, Restore, Save, SaveFile};
 use ca_server_sim::calc::{ARGUMENTS, Expression, Random};
+use ca_server_sim::faults::{Fault, FaultScript};
 use ca_server_sim::load::{
     self, Bounds, FileProblem, Files, InMemory, Loaded, Loader, MAX_EXPANDED, Macros,
 };
 use ca_server_sim::shell::{Host, Shell, Start, Started};
-use ca_server_sim::{Ioc, IocBuilder};
+use ca_server_sim::{Ioc, IocBuilder, PvSpec};
 
 use crate::dump;
 use crate::hints;
@@ -45,6 +46,8 @@ pub const TARGETS: &[Target] = &[
     ("dbd", dbd, 64 * MIB),
     ("st_cmd", st_cmd, 64 * MIB),
     ("sav", sav, 16 * MIB),
+    ("faults", faults, 64 * MIB),
+    ("lattice", lattice, 64 * MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];
@@ -112,6 +115,58 @@ fn serve(builder: IocBuilder) {
     for name in names {
         ioc.read(name.as_str())
             .expect("a PV that is listed is there");
+    }
+}
+
+/// A script of faults; what is understood is run, and what is shown of a fault begins the same one.
+fn faults(data: &[u8]) {
+    let text = String::from_utf8_lossy(cut(data));
+    let script = match FaultScript::parse(&text) {
+        Ok(script) => script,
+        Err(mistakes) => {
+            for mistake in &mistakes.0 {
+                assert!(is_line_of(&text, mistake.line), "{mistakes}");
+            }
+            return;
+        }
+    };
+    let pvs = ["x", "y"].map(|name| (name.to_owned(), PvSpec::double(1.0)));
+    let Ok(mut ioc) = Ioc::builder().pvs(pvs).build() else {
+        return;
+    };
+    let mut now = Instant::ZERO;
+    ioc.start(now, Timestamp::default(), 5064);
+    if has_large_array(&text) || ioc.run_faults(now, &script).is_err() {
+        return;
+    }
+    for _ in 0..100 {
+        let next = ioc.poll_timeout().unwrap_or(now);
+        now = next.clamp(now, now + Duration::from_secs(1000)) + Duration::from_micros(1);
+        ioc.handle_timeout(now);
+        let mut datagram = Vec::new();
+        while ioc.poll_transmit(now, &mut datagram).is_some() {}
+        let _ = ioc.post(now, "x", 2.0);
+    }
+    for (_, fault) in ioc.faults() {
+        let line = fault.to_string();
+        let again = Fault::parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert_eq!(again.to_string(), line);
+    }
+}
+
+/// A lattice; what is understood is a ring with optics and an orbit, or is said not to be one.
+fn lattice(data: &[u8]) {
+    let text = String::from_utf8_lossy(cut(data));
+    match ca_ring::Lattice::parse(&text) {
+        // More elements than an input can be waited for.
+        Ok(ring) if ring.elements.len() > 2000 => {}
+        Ok(ring) => {
+            if let Ok(optics) = ring.optics() {
+                assert_eq!(optics.at.len(), ring.elements.len() + 1);
+            }
+            let _ = ring.orbit(1e-3);
+        }
+        Err(error) => assert!(is_line_of(&text, error.line), "{error}"),
     }
 }
 

@@ -27,6 +27,7 @@ mod events;
 mod held;
 mod limit;
 mod long_put;
+mod names;
 mod put_notify;
 mod reply;
 mod requests;

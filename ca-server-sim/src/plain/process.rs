@@ -8,6 +8,7 @@ use crate::alarm::{check_limits, worse};
 use crate::change::number_of;
 use crate::db::{Db, PvHandle};
 use crate::deadband::differs;
+use crate::faults::Taken;
 use crate::field::Field;
 use crate::plain::{Record, RecordType};
 use crate::publish::{Fields, Post};
@@ -41,6 +42,13 @@ impl Db {
         value: Option<Value>,
         raised: Alarm,
     ) {
+        let value = match self.faulty.is_some() {
+            false => value,
+            true => match self.taken(handle, value) {
+                Taken::Nothing => return,
+                Taken::Value(value) => value,
+            },
+        };
         let stamp = self.clock.stamp(now);
         let Some(record) = self.record_mut(handle) else {
             return;
@@ -63,6 +71,10 @@ impl Db {
         value: &ValueRef<'_>,
     ) -> bool {
         let stamp = self.clock.stamp(now);
+        let faulty = self.faulty.as_ref();
+        if faulty.is_some_and(|faulty| faulty.held.contains_key(&handle)) {
+            return false;
+        }
         let Some(record) = self.record_mut(handle) else {
             return false;
         };

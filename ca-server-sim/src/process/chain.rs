@@ -200,8 +200,30 @@ impl Records {
         self.chain.roots.push_back(Root::Once(id));
     }
 
+    /// A record does not process any more because of a fault, or does again; with an alarm (status and severity)
+    /// that shows as long.
+    pub(crate) fn freeze(&mut self, id: Id, frozen: bool, alarm: Option<(u8, u8)>) {
+        if !frozen {
+            if self.frozen.remove(&id) && alarm.is_some() {
+                self.process(id);
+            }
+            return;
+        }
+        self.frozen.insert(id);
+        if let Some((stat, sevr)) = alarm {
+            let record = self.record_mut(id);
+            (record.stat, record.sevr) = (stat, sevr);
+            self.post(id, common::STAT, EventMask::VALUE);
+            self.post(id, common::SEVR, EventMask::VALUE);
+            self.post_value(id, EventMask::VALUE.union(EventMask::ALARM));
+        }
+    }
+
     /// `dbProcess` of EPICS Base, up to SDIS.
     fn process_record(&mut self, id: Id) {
+        if self.frozen.contains(&id) {
+            return;
+        }
         if self.record(id).tpro != 0 && !self.chain.traced {
             self.chain.traced = true;
             self.chain.stack.push(Task::Untrace);

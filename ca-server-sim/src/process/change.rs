@@ -143,6 +143,7 @@ impl Records {
             self.timers.remove(&timer);
         }
         self.infos.remove(&id);
+        self.frozen.remove(&id);
     }
 
     /// What is under way for records ends.

@@ -173,6 +173,8 @@ pub struct Records {
     pub(crate) restores: Vec<crate::autosave::Restore>,
     /// What was restored, for the log.
     pub(crate) restored: Vec<String>,
+    /// Records that do not process because of a fault.
+    pub(super) frozen: HashSet<Id>,
 }
 
 impl Records {
@@ -213,6 +215,7 @@ impl Records {
             started: false,
             restores: Vec::new(),
             restored: Vec::new(),
+            frozen: HashSet::new(),
         }
     }
 

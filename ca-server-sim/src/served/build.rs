@@ -15,6 +15,7 @@ use crate::load::{
 };
 use crate::process::Records;
 use crate::record::{Dbf, DeviceAddress, Field, FieldSpec, Schema, Special, Support, Val};
+use crate::signals;
 
 /// Files and texts of records, to be read together: what [`IocBuilder`](crate::IocBuilder) reads, and what
 /// programs read that want to see all mistakes by themselves.
@@ -402,6 +403,12 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Described, Mistakes) {
                 String::from_utf8_lossy(&info.name),
                 String::from_utf8_lossy(info.value.bytes()),
             );
+            if name == SIGNAL
+                && let Err((column, what)) = signals::text::parse(&value, &mut read_recording)
+            {
+                let what = format!("{name}, column {column}: {what}");
+                report(&mut mistakes, MistakeKind::Value, info.place, what);
+            }
             records.set_info(id, &name, &value);
         }
     }
@@ -424,6 +431,23 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Described, Mistakes) {
 }
 
 type FieldPlace = crate::load::Place;
+
+/// The `info` of a record that has it follow a signal.
+pub(super) const SIGNAL: &str = "canter:signal";
+
+/// The text of a recording.
+pub(crate) fn read_recording(name: &str) -> Result<String, String> {
+    let length = std::fs::metadata(name)
+        .map_err(|error| error.to_string())?
+        .len();
+    if length > signals::MAX_RECORDING as u64 {
+        return Err(format!(
+            "it has {length} bytes, at most {} are read",
+            signals::MAX_RECORDING
+        ));
+    }
+    std::fs::read_to_string(name).map_err(|error| error.to_string())
+}
 
 fn report(mistakes: &mut Mistakes, kind: MistakeKind, place: FieldPlace, message: String) {
     mistakes.add(Mistake {

@@ -30,6 +30,8 @@ use crate::name::{ChannelName, Modifiers};
 use crate::process::{NotifyId, Records};
 use crate::record::{Array, Dbf};
 
+#[cfg(feature = "toml")]
+pub(crate) use build::read_recording;
 pub use build::{RecordFiles, base_dbd, is_record_file};
 pub(crate) use build::{build, with_base};
 pub use change::{RecordChanges, Reload};

@@ -3,9 +3,11 @@
 use ca_proto::dbr::{Snapshot, Value};
 use ca_proto::{Alarm, Instant};
 
+use super::build::{SIGNAL, read_recording};
 use super::value::from_client;
 use super::{FieldKey, Served, build};
 use crate::builder::IocBuilder;
+use crate::control::fnv1a;
 use crate::error::{BuildError, FileErrors, PostError};
 use crate::ioc::Ioc;
 use crate::load::Loaded;
@@ -13,6 +15,15 @@ use crate::name::Modifiers;
 use crate::process::{
     CallId, PutError, Records, RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate,
 };
+use crate::scan::{Member, Target};
+use crate::signals::{self, Pcg32};
+
+impl Served {
+    /// Whether a record, which may have taken the place of another, follows a signal.
+    pub(crate) fn has_signal(&self, id: u32) -> bool {
+        self.records.info(id, SIGNAL).is_some()
+    }
+}
 
 impl Ioc {
     /// An IOC with the records of a text that is written as a `.db` file.
@@ -68,8 +79,35 @@ impl Ioc {
             served.records.set_flag(&name, value);
         }
         self.db.served = Some(Box::new(served));
+        self.follow_signals();
         self.remarks = (!mistakes.is_empty()).then(|| Box::new(mistakes));
         Ok(())
+    }
+
+    /// Records whose `info` says so follow a signal with their value.
+    fn follow_signals(&mut self) {
+        let Some(served) = &self.db.served else {
+            return;
+        };
+        let mut members = Vec::new();
+        for name in served.records.names() {
+            let Some(id) = served.records.find(name) else {
+                continue;
+            };
+            let Some(line) = served.records.info(id, SIGNAL) else {
+                continue;
+            };
+            // What is wrong with it was told with the other mistakes of the files.
+            let parsed = signals::text::parse(line, &mut read_recording);
+            if let (Ok((signal, period)), Some(key)) = (parsed, self.field_of(name)) {
+                let rng = Pcg32::new(self.seed ^ fnv1a(name.as_bytes()));
+                let pv = Target::Field(key);
+                members.push((period, Member { pv, signal, rng }));
+            }
+        }
+        for (period, member) in members {
+            self.follow(Instant::ZERO, period, member);
+        }
     }
 
     /// Warnings about the files that the records are from; `None` without any.

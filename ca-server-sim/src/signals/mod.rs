@@ -5,8 +5,12 @@
 //! `FnMut(Duration, &mut Pcg32) -> Value` is a signal too. A sample follows from the time and the
 //! PV's own random numbers alone, so runs with the same seed are the same.
 
+mod correlated;
 mod image;
 mod noise;
+mod playback;
+mod shaped;
+pub(crate) mod text;
 mod trace;
 mod wave;
 
@@ -16,8 +20,11 @@ use std::time::Duration;
 use ca_proto::dbr::Value;
 
 pub use ca_proto::rng::Pcg32;
+pub use correlated::{Correlated, CorrelationError, correlated};
 pub use image::Camera;
 pub use noise::{Noise, RandomWalk};
+pub use playback::{MAX_RECORDING, Playback, Recording, RecordingError, RecordingMistake};
+pub use shaped::Shaped;
 pub use trace::Scope;
 pub use wave::{Ramp, Sine, Square, Triangle};
 
@@ -25,6 +32,23 @@ pub use wave::{Ramp, Sine, Square, Triangle};
 pub trait Signal {
     /// The value `t` after the start of the IOC. Called in order of time.
     fn sample(&mut self, t: Duration, rng: &mut Pcg32) -> Value;
+
+    /// The signal as an instrument shows it: with noise, drift, latency, in steps.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ca_server_sim::signals::{Signal, Sine};
+    ///
+    /// let level = Sine::new(0.0, 10.0, Duration::from_secs(60));
+    /// let shown = level.shaped().noise(0.01).latency(Duration::from_millis(200)).quantum(0.05);
+    /// # let _ = shown;
+    /// ```
+    fn shaped(self) -> Shaped<Self>
+    where
+        Self: Sized,
+    {
+        Shaped::new(self)
+    }
 }
 
 impl<F: FnMut(Duration, &mut Pcg32) -> Value> Signal for F {
@@ -75,6 +99,12 @@ impl Signal for Counter {
 
 /// A signal of any kind.
 pub(crate) struct BoxedSignal(pub Box<dyn Signal + Send>);
+
+impl Signal for BoxedSignal {
+    fn sample(&mut self, t: Duration, rng: &mut Pcg32) -> Value {
+        self.0.sample(t, rng)
+    }
+}
 
 impl fmt::Debug for BoxedSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

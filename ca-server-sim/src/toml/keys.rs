@@ -233,7 +233,37 @@ pub(super) const SIGNAL: &[Key] = &[
         "pixels in a row",
     ),
     key("height", "integer from 1", "must be given", "rows"),
+    key(
+        "file",
+        "text",
+        "must be given",
+        "a recording: CSV or NDJSON",
+    ),
+    key("column", "text", "must be given", "its column"),
+    key("repeat", "true or false", "false", "begin anew at its end"),
+    key("noise_rms", "number", "0", "normal noise on top; all kinds"),
+    key(
+        "drift",
+        "number",
+        "0",
+        "root mean square of a random walk on top, after a second; all kinds",
+    ),
+    key(
+        "latency",
+        "seconds",
+        "0",
+        "as it was so long ago; all kinds",
+    ),
+    key(
+        "quantum",
+        "number",
+        "0",
+        "whole multiples of this; all kinds",
+    ),
 ];
+
+/// Keys that all kinds of signals have.
+pub(super) const SHAPE: &[&str] = &["noise_rms", "drift", "latency", "quantum"];
 
 /// A kind of signal with its keys, beside `kind` and `every`.
 #[derive(Clone, Copy, Debug)]
@@ -277,6 +307,11 @@ pub(super) const SIGNALS: &[SignalKind] = &[
         "scope",
         &["points", "cycles", "amplitude", "noise"],
         "an array: a few periods of a noisy sine that wanders",
+    ),
+    kind(
+        "playback",
+        &["file", "column", "repeat"],
+        "what was recorded, CSV or NDJSON",
     ),
     kind(
         "camera",

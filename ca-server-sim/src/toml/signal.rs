@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use ca_proto::dbr::NativeType;
 
-use super::keys::{SIGNAL, SIGNALS};
+use super::keys::{SHAPE, SIGNAL, SIGNALS};
 use super::walk::{Entry, Table};
 use crate::builder::MIN_PERIOD;
 use crate::check::reach;
 use crate::db::MAX_ARRAY_BYTES;
 use crate::diagnostic::Diagnostics;
 use crate::pv::PvSpec;
-use crate::signals::{Camera, Counter, Noise, Ramp, RandomWalk, Scope, Sine, Square, Triangle};
+use crate::served::read_recording;
+use crate::signals::{
+    BoxedSignal, Camera, Counter, Noise, Ramp, RandomWalk, Recording, Scope, Shaped, Sine, Square,
+    Triangle,
+};
 
 /// Lets a PV follow its signal, if it has one.
 pub(super) fn attach(found: &mut Diagnostics, pv: &Table<'_>, spec: PvSpec) -> PvSpec {
@@ -50,12 +54,66 @@ impl Reader<'_, '_> {
         };
         let Some(kind) = self.kind() else { return spec };
         let every = every.unwrap_or(Duration::from_secs(1));
-        match kind {
+        let spec = match kind {
+            "playback" => self.playback(spec, every),
             "scope" => self.scope(spec, every),
             "camera" => self.camera(spec, every),
             "counter" => self.counter(spec, every),
             "walk" => self.walk(spec, every),
             _ => self.wave(kind, spec, every),
+        };
+        self.shape(spec)
+    }
+
+    /// What measuring does to it.
+    fn shape(&mut self, mut spec: PvSpec) -> PvSpec {
+        let given = SHAPE.iter().any(|key| self.table.get(key).is_some());
+        if let (true, Some((signal, every))) = (given, spec.signal.take()) {
+            let latency = self.table.get("latency");
+            let latency = latency.and_then(|entry| entry.seconds(self.found, Duration::ZERO));
+            let shaped = Shaped::new(signal)
+                .noise(self.number("noise_rms", 0.0))
+                .drift(self.number("drift", 0.0))
+                .quantum(self.number("quantum", 0.0))
+                .latency(latency.unwrap_or_default());
+            spec.signal = Some((BoxedSignal(Box::new(shaped)), every));
+        }
+        spec
+    }
+
+    fn playback(&mut self, spec: PvSpec, every: Duration) -> PvSpec {
+        let [file, column] = ["file", "column"].map(|key| {
+            let entry = self.table.get(key)?;
+            entry.text(self.found).map(ToOwned::to_owned)
+        });
+        let repeat = (self.table.get("repeat")).is_some_and(|entry| entry.flag(self.found));
+        let (Some(file), Some(column)) = (file, column) else {
+            let what = "a playback needs `file` and `column`";
+            self.wrong("kind", what, "add them, as texts");
+            return spec;
+        };
+        let recording = read_recording(&file).and_then(|text| {
+            let recording = Recording::parse(&text);
+            recording.map_err(|mistakes| mistakes.to_string())
+        });
+        let recording = match recording {
+            Ok(recording) => recording,
+            Err(what) => {
+                self.wrong(
+                    "file",
+                    &format!("{file}: {what}"),
+                    "mend or replace the recording",
+                );
+                return spec;
+            }
+        };
+        match recording.column(&column) {
+            Ok(played) if repeat => spec.signal(played.repeated(), every),
+            Ok(played) => spec.signal(played, every),
+            Err(what) => {
+                self.wrong("column", &what, "name one of its columns");
+                spec
+            }
         }
     }
 
@@ -77,7 +135,8 @@ impl Reader<'_, '_> {
         };
         let kind = entry.word(self.found, "signal", &words)?;
         for (key, entry) in self.table.entries() {
-            if !matches!(key, "kind" | "every") && !kind.keys.contains(&key) {
+            let common = matches!(key, "kind" | "every") || SHAPE.contains(&key);
+            if !common && !kind.keys.contains(&key) {
                 let message = format!("{}: a {} has no `{key}`", self.table.name, kind.name);
                 let remedy = format!("leave it out; it may have {}", kind.keys.join(", "));
                 self.found.error(entry.key.clone(), message, remedy);

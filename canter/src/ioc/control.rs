@@ -37,6 +37,7 @@ add PV        a PV as of --pv, or records as in a .db file, in quotes
 remove PV…    PVs or records, whose clients are told
 rename RECORD NEW
               give a record another name
+fault FAULT   begin a fault (stuck PV for 10s), end some (off all, off 3), or list them
 stats         circuits, channels, subscriptions, and the limits that were met
 stop          end all circuits and close the ports, as if the IOC were gone
 start         serve again, on the same ports
@@ -156,6 +157,7 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
         ["add", text] => add(ioc, text),
         ["remove", ref pvs @ ..] if !pvs.is_empty() => remove(ioc, pvs),
         ["rename", old, new] => rename(ioc, old, new),
+        ["fault", _, ..] => fault(ioc, line),
         ["stats"] => Ok(stats(ioc)),
         ["stop"] => return Err(Deed::Stop),
         ["start"] => return Err(Deed::Start),
@@ -177,6 +179,17 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
             text::printable(line.trim())
         )),
     })
+}
+
+/// Begins and ends faults; they have words of their own.
+fn fault(ioc: &SimIoc, line: &str) -> Done {
+    let order = line.trim_start().strip_prefix("fault").unwrap_or_default();
+    let done = ioc.with(|ioc, now| ioc.fault(now, order.trim()));
+    let printable = |text: &str| text::printable(text).into_owned();
+    match done {
+        Ok(lines) => Ok(lines.iter().map(|line| printable(line)).collect()),
+        Err(error) => Err(printable(&error.to_string())),
+    }
 }
 
 /// A PV or field as a line.

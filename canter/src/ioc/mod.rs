@@ -2,6 +2,7 @@
 
 mod announce;
 pub(crate) mod control;
+mod faults;
 mod host;
 mod links;
 mod loads;
@@ -95,8 +96,8 @@ Links of records to PVs of other IOCs go through a client, which searches as EPI
 the like say.
 
 Commands come from connections to --control: read PV…, list [PATTERN], post PV VALUE…, alarm PV
-SEVERITY [STATUS], rights PV RIGHTS, access PV USER HOST, complete PV, add PV, add 'record(TYPE, \"NAME\") {…}',
-remove PV…, rename RECORD NEW, stats, stop, start, reload, help, quit.
+SEVERITY [STATUS], rights PV RIGHTS, access PV USER HOST, complete PV, fault FAULT, add PV,
+add 'record(TYPE, \"NAME\") {…}', remove PV…, rename RECORD NEW, stats, stop, start, reload, help, quit.
 
 The output can be pasted into a shell, so that clients there find this IOC.")]
 pub(crate) struct IocArgs {
@@ -155,6 +156,9 @@ pub(crate) struct IocArgs {
     /// do everything
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = endpoint)]
     control: Option<SocketAddrV4>,
+    /// Misbehave by a script: lines such as `at 5s stuck gap for 10s`; the book has the words, `Faults`
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     /// Say when it serves, and where, as a JSON line: into a file, to an open descriptor such as 3,
     /// or with `json` to standard output instead of the lines for people
     #[arg(long, value_name = "FILE|FD|json", value_parser = ready::parse)]
@@ -229,6 +233,7 @@ pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, 
         ))?;
     }
     let mut plan = plan::read(args, console)?;
+    faults::read(args)?;
     if args.check {
         writeln!(console.out, "{}", plan::summary(&plan))?;
         return Ok(Outcome::Ok);

@@ -112,6 +112,7 @@ impl Maker<'_> {
         let ioc = ioc.map_err(|error| refused(error.into()))?;
         let ioc = SimIoc::start_on(self.runtime, ioc, config).map_err(refused)?;
         lines.extend(ioc.with(|ioc, _| ioc.take_restored()));
+        super::faults::begin(args, &ioc)?;
         for name in restored {
             if let Err(error) = keep(&name, settings.dated) {
                 lines.push(format!("{name} is not copied: {error}"));

@@ -272,6 +272,13 @@ fn any_program_can_drive_it() {
     assert_eq!(control.ask("rights x read-write"), Ok(vec![]));
     assert_eq!(service.client(&["put", "x", "5"]).code, Some(0));
 
+    let begun = control.ask("fault stuck x for 1h").unwrap();
+    assert_eq!(begun, ["1: stuck x for 1h"]);
+    assert_eq!(service.client(&["put", "x", "6"]).code, Some(0));
+    assert_eq!(service.client(&["get", "x"]).out, "x  5\n");
+    assert!(control.ask("fault list").unwrap()[0].starts_with("1: stuck x for 1h, on for "));
+    assert_eq!(control.ask("fault off stuck"), Ok(vec![]));
+
     assert_eq!(control.ask("list w*").unwrap().len(), 1);
     assert_eq!(control.ask("list").unwrap().len(), 4);
     assert!(control.ask("stats").unwrap()[0].starts_with("serves on 127.0.0.1:"));
@@ -285,6 +292,12 @@ fn any_program_can_drive_it() {
         ("alarm x MAJOR BAD", "HIHI"),
         ("rights x all", "read-write"),
         ("complete x", "not busy"),
+        ("fault stuk x", "did you mean `stuck`?"),
+        (
+            "fault stuck valv",
+            "column 7: no PV is called \"valv\"; did you mean \"valve\"?",
+        ),
+        ("fault", "`help` shows it"),
         ("fly", "there is no command `fly`"),
         ("post x '1", "a quote has no end"),
     ] {
@@ -665,4 +678,51 @@ fn links_reach_another_ioc() {
     while there.read("far")["value"] != 7.0 || here.read("near")["value"] != 8.0 {
         std::thread::yield_now();
     }
+}
+
+/// A script is looked at before anything serves.
+#[test]
+fn it_misbehaves_by_a_script() {
+    let file = std::env::temp_dir().join(format!("canter-faults-{}", std::process::id()));
+    let path = file.to_str().unwrap();
+    let args = [
+        "--control",
+        "127.0.0.1:0",
+        "--pv",
+        "x=double:1.5",
+        "--faults",
+        path,
+    ];
+    fs::write(&file, "stuck x\nat 1h off all\n").unwrap();
+    let service = Service::start(&args);
+    assert_eq!(service.client(&["put", "x", "6"]).code, Some(0));
+    assert_eq!(service.client(&["get", "x"]).out, "x  1.5\n");
+    drop(service);
+    for (script, says) in [
+        (
+            "at 5 stuck x\nstuk x\n",
+            "line 2, column 1: there is no fault `stuk`",
+        ),
+        (
+            "at 5s stuck y\n",
+            "line 1, column 13: no PV is called \"y\"",
+        ),
+    ] {
+        fs::write(&file, script).unwrap();
+        let args = [
+            "ioc",
+            "--port",
+            "0",
+            "--seconds",
+            "0",
+            "--pv",
+            "x=double:1",
+            "--faults",
+            path,
+        ];
+        let run = Run::of(&command_on(0, &args).output().unwrap());
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.err.contains(says), "{run:?}");
+    }
+    fs::remove_file(file).unwrap();
 }
