@@ -14,6 +14,8 @@ pages! {
     FirstIoc = "docs/src/first-ioc.md";
     Testing = "docs/src/testing.md";
     VirtualRing = "docs/src/virtual-ring.md";
+    Faults = "docs/src/faults.md";
+    TestingApplications = "docs/src/testing-applications.md";
     Tools = "docs/src/tools.md";
     Install = "docs/src/install.md";
     Introduction = "docs/src/introduction.md";
