@@ -226,8 +226,9 @@ impl Client {
         Ok(list)
     }
 
-    /// Gets many channels at once under one deadline.
-    #[pyo3(signature = (channels, timeout=None, *, dbr=None, family=2, count=0, describe=false))]
+    /// Gets many channels at once under one deadline: a `Batch`. With a callback it runs beside, and the end is
+    /// delivered as `callback(batch, error)`.
+    #[pyo3(signature = (channels, timeout=None, *, dbr=None, family=2, count=0, describe=false, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn get_many(
         &self,
@@ -238,7 +239,8 @@ impl Client {
         family: u8,
         count: u32,
         describe: bool,
-    ) -> PyResult<Batch> {
+        callback: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         let native = self.slot.core(py)?;
         let Some(core) = native.get() else {
             return Err(errors::closed(py, ""));
@@ -247,37 +249,29 @@ impl Client {
         let timeout = timeout.map(params::duration).transpose()?;
         let timeout = timeout.unwrap_or_else(|| core.client.effective_config().timeout());
         let mut batch = Batch::new(py, &channels);
-        let client = core.client.as_async();
-        let handles = batch.handles();
-        let get = async {
-            let pvs = handles.iter().map(Pv::from);
-            client
-                .get_many::<ca_client::Reading>(pvs)
-                .spec(spec)
-                .timeout(timeout)
-                .await
-        };
-        let results = life::wait(py, &core.client, get)?;
-        if describe {
-            let unknown = batch.undescribed();
-            let get = async {
+        let client = core.client.as_async().clone();
+        let work = async move {
+            let handles = batch.handles();
+            let get = client.get_many::<ca_client::Reading>(handles.iter().map(Pv::from));
+            let results = get.spec(spec).timeout(timeout).await;
+            if describe {
+                let unknown = batch.undescribed();
                 let pvs = unknown.iter().map(|(channel, _)| Pv::from(channel));
                 let described = client.get_many::<ca_client::Reading>(pvs);
-                described
-                    .family(ca_client::Family::Ctrl)
-                    .count(1)
-                    .timeout(timeout)
-                    .await
-            };
-            let described = life::wait(py, &core.client, get)?;
-            for ((channel, about), described) in unknown.iter().zip(described) {
-                if let Some(meta) = described.ok().as_ref().and_then(crate::meta::Meta::of) {
-                    about.meta.set(jobs::connection(channel), Arc::new(meta));
+                let described = described.family(ca_client::Family::Ctrl).count(1);
+                let described = described.timeout(timeout).await;
+                for ((channel, about), described) in unknown.iter().zip(described) {
+                    if let Some(meta) = described.ok().as_ref().and_then(crate::meta::Meta::of) {
+                        about.meta.set(jobs::connection(channel), Arc::new(meta));
+                    }
                 }
             }
-        }
-        batch.fill(results);
-        Ok(batch)
+            batch.fill(results);
+            batch
+        };
+        crate::kit::perform(py, &native, callback, work, |py, batch| {
+            Ok(Py::new(py, batch)?.into_any())
+        })
     }
 
     /// Puts a value to each channel under one deadline: for each `None`, or why not.

@@ -49,7 +49,8 @@ class Client:
         family: int = 2,
         count: int = 0,
         describe: bool = False,
-    ) -> Batch: ...
+        callback: Callable[[Any, Any], object] | None = None,
+    ) -> Any: ...
     def put_many(
         self,
         channels: Sequence[Channel],

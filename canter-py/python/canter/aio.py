@@ -279,8 +279,10 @@ class AsyncClient:
 
     async def get_many(self, pvs: Iterable[str | Channel], *, timeout: float | None = None) -> list[Any]:
         """Gets many PVs at once: values, and exceptions in the places of what did not come."""
-        gets = [self.get(pv, timeout=timeout) for pv in pvs]
-        return await asyncio.gather(*gets, return_exceptions=True)
+        channels = [self._channel(pv) for pv in pvs]
+        future, done = self._waiter()
+        self.client._core.get_many(channels, timeout, describe=True, callback=done)
+        return (await future).all()
 
     async def put_many(
         self,
