@@ -92,7 +92,7 @@ enum Command {
     /// Find out step by step why PVs do not connect
     Explain(explain::ExplainArgs),
     /// Serve simulated PVs
-    Ioc(ioc::IocArgs),
+    Ioc(Box<ioc::IocArgs>),
     /// Serve a storage ring: tens of thousands of PVs with physics behind them
     Ring(ring::RingArgs),
     /// Show an IOC and a client at work, in 20 seconds
