@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from . import _interpreters  # isort: skip - first of all: it refuses where nothing else may be loaded
 from ._batch import Results
 from ._canter import Reading, __version__
 from ._client import (

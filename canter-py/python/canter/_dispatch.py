@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -71,15 +70,6 @@ class Dispatcher:
         return threading.current_thread() is self._thread
 
 
-def _refuse_subinterpreters() -> None:
-    # Extension modules without multi-phase state for each interpreter are refused by CPython itself
-    # from 3.12 on, where an interpreter has a GIL of its own; before, this says it.
-    interpreters = sys.modules.get("_xxsubinterpreters")
-    if interpreters is not None and interpreters.get_current() != interpreters.get_main():
-        raise ImportError("canter does not run in subinterpreters: import it in the main interpreter")
-
-
-_refuse_subinterpreters()
 atexit.register(_canter.prepare_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_canter.after_fork)
