@@ -18,6 +18,7 @@ use crate::life;
 use crate::loops::LoopJobs;
 use crate::params::{self, Until};
 use crate::values;
+use crate::world::{self, World};
 
 /// How long the end of a client waits for the end of its circuits.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -84,7 +85,7 @@ impl Client {
     #[new]
     #[pyo3(signature = (*, environ=None, addr_list=None, auto_addr_list=None, name_servers=None,
         server_port=None, repeater_port=None, timeout=None, priority=None, read_only=None, user=None,
-        host=None))]
+        host=None, world=None, address="10.0.0.1"))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn new(
         environ: Option<Bound<'_, PyDict>>,
@@ -98,11 +99,17 @@ impl Client {
         read_only: Option<bool>,
         user: Option<String>,
         host: Option<String>,
+        world: Option<&World>,
+        address: &str,
     ) -> PyResult<Self> {
         if let Some(priority) = priority.filter(|priority| *priority > 99) {
             let message = format!("priority {priority}: priorities of circuits are 0 to 99");
             return Err(PyValueError::new_err(message));
         }
+        let home = match world {
+            Some(world) => Some((world.inner()?.clone(), world::address(address)?)),
+            None => None,
+        };
         let address = |text: &String| {
             text.parse().map_err(|_| {
                 let message = format!(
@@ -127,7 +134,7 @@ impl Client {
         };
         let recipe: Recipe = Box::new(move || settings.builder());
         Ok(Self {
-            slot: Arc::new(Slot::new(recipe)),
+            slot: Arc::new(Slot::new(recipe, home)),
         })
     }
 

@@ -3,16 +3,55 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ca_client::{ClientBuilder, blocking};
+use std::net::Ipv4Addr;
+
+use ca_client::{ClientBuilder, ClientStats, EffectiveConfig, blocking};
 use pyo3::prelude::*;
 
 use crate::deliver::Hub;
 use crate::errors;
 use crate::life::{self, Native};
+use crate::world;
+
+/// A client, and what moves its bytes.
+pub(crate) enum Driven {
+    /// Sockets of this host.
+    Own(blocking::Client),
+    /// A virtual world.
+    World(ca_client::Client, Arc<world::Inner>),
+}
+
+impl Driven {
+    pub(crate) fn as_async(&self) -> &ca_client::Client {
+        match self {
+            Self::Own(client) => client.as_async(),
+            Self::World(client, _) => client,
+        }
+    }
+
+    pub(crate) fn effective_config(&self) -> &EffectiveConfig {
+        self.as_async().effective_config()
+    }
+
+    /// The client that has sockets of this host.
+    pub(crate) const fn own(&self) -> Option<&blocking::Client> {
+        match self {
+            Self::Own(client) => Some(client),
+            Self::World(..) => None,
+        }
+    }
+
+    pub(crate) fn stats(&self) -> ClientStats {
+        self.as_async().stats()
+    }
+}
+
+/// Where a client lives that has no sockets: its world, and its address there.
+pub(crate) type Home = (Arc<world::Inner>, Ipv4Addr);
 
 /// A running client.
 pub(crate) struct Core {
-    pub(crate) client: blocking::Client,
+    pub(crate) client: Driven,
     pub(crate) hub: Hub,
 }
 
@@ -32,14 +71,30 @@ enum State {
 pub(crate) struct Slot {
     state: Mutex<State>,
     recipe: Recipe,
+    home: Option<Home>,
 }
 
 impl Slot {
-    pub(crate) fn new(recipe: Recipe) -> Self {
+    pub(crate) fn new(recipe: Recipe, home: Option<Home>) -> Self {
         Self {
             state: Mutex::new(State::NotYet),
             recipe,
+            home,
         }
+    }
+
+    fn make(&self) -> Result<Core, ca_client::BuildError> {
+        let builder = (self.recipe)();
+        let Some((world, address)) = &self.home else {
+            let client = builder.build_blocking()?;
+            let hub = Hub::new(client.as_async(), None);
+            let client = Driven::Own(client);
+            return Ok(Core { client, hub });
+        };
+        let client = builder.runtime(world.host(*address)).build()?;
+        let hub = Hub::new(&client, Some(world.bell.clone()));
+        let client = Driven::World(client, world.clone());
+        Ok(Core { client, hub })
     }
 
     /// The core of this process.
@@ -54,10 +109,8 @@ impl Slot {
             _ => {}
         }
         // Not detached: it takes a moment, and the lock is held.
-        let client = (self.recipe)().build_blocking();
-        let client = client.map_err(|error| errors::build(py, &error))?;
-        let hub = Hub::new(client.as_async());
-        let core = Arc::new(Native::new(Core { client, hub }));
+        let core = self.make().map_err(|error| errors::build(py, &error))?;
+        let core = Arc::new(Native::new(core));
         *state = State::Made(core.clone());
         Ok(core)
     }
@@ -72,7 +125,13 @@ impl Slot {
                 if let Some(core) = core.get() {
                     // What waits in other threads ends, too, and so does what runs beside.
                     let end = core.client.as_async().close();
-                    core.client.block_until(end, Instant::now() + patience);
+                    match &core.client {
+                        Driven::Own(client) => {
+                            client.block_until(end, Instant::now() + patience);
+                        }
+                        // It ends, or the world cannot go on.
+                        Driven::World(_, world) => drop(world.finish(end)),
+                    }
                     core.hub.close();
                 }
                 drop(core);

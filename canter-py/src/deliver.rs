@@ -25,6 +25,7 @@ use crate::jobs::{self, About, Fetched};
 use crate::life::{self, Native};
 use crate::meta::Meta;
 use crate::reading::Reading;
+use crate::world::Bell;
 
 /// Most that is taken in one go: a list of so many results is a few hundred KiB.
 const AT_ONCE: usize = 4096;
@@ -64,12 +65,17 @@ enum Subscriber {
 struct Signal {
     woken: Mutex<bool>,
     changed: Condvar,
+    /// Of the world that the client lives in.
+    bell: Option<Arc<Bell>>,
 }
 
 impl Wake for Signal {
     fn wake(self: Arc<Self>) {
         *lock(&self.woken) = true;
         self.changed.notify_one();
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
     }
 }
 
@@ -97,7 +103,7 @@ enum Taken {
 }
 
 impl Hub {
-    pub(crate) fn new(client: &ca_client::Client) -> Self {
+    pub(crate) fn new(client: &ca_client::Client, bell: Option<Arc<Bell>>) -> Self {
         Self {
             set: Mutex::new(client.monitor_set()),
             subscribers: Mutex::default(),
@@ -105,7 +111,10 @@ impl Hub {
             running: Mutex::default(),
             watches: Mutex::default(),
             next_watch: Mutex::default(),
-            signal: Arc::default(),
+            signal: Arc::new(Signal {
+                bell,
+                ..Signal::default()
+            }),
             closed: AtomicBool::new(false),
         }
     }
@@ -197,25 +206,9 @@ impl Hub {
 
     /// Waits until there is something; nothing when it was closed.
     fn take(&self) -> Vec<Taken> {
-        let waker = Waker::from(self.signal.clone());
-        let mut cx = Context::from_waker(&waker);
         loop {
-            let mut taken = Vec::new();
-            if self.closed.load(Ordering::SeqCst) {
-                // Who waits for the end of something is told that there is none.
-                self.take_done(&mut cx, &mut taken);
-                return taken;
-            }
-            self.take_updates(&mut cx, &mut taken);
-            let mut done = Vec::new();
-            self.take_done(&mut cx, &mut done);
-            if !done.is_empty() {
-                // An update that a server sent before it told of a completion is delivered before that,
-                // also when both came since the updates were taken.
-                self.take_updates(&mut cx, &mut taken);
-                taken.append(&mut done);
-            }
-            if !taken.is_empty() {
+            let taken = self.take_now();
+            if !taken.is_empty() || self.closed.load(Ordering::SeqCst) {
                 return taken;
             }
             let mut woken = lock(&self.signal.woken);
@@ -224,6 +217,28 @@ impl Hub {
             }
             *woken = false;
         }
+    }
+
+    /// What there is at this moment.
+    fn take_now(&self) -> Vec<Taken> {
+        let waker = Waker::from(self.signal.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut taken = Vec::new();
+        if self.closed.load(Ordering::SeqCst) {
+            // Who waits for the end of something is told that there is none.
+            self.take_done(&mut cx, &mut taken);
+            return taken;
+        }
+        self.take_updates(&mut cx, &mut taken);
+        let mut done = Vec::new();
+        self.take_done(&mut cx, &mut done);
+        if !done.is_empty() {
+            // An update that a server sent before it told of a completion is delivered before that,
+            // also when both came since the updates were taken.
+            self.take_updates(&mut cx, &mut taken);
+            taken.append(&mut done);
+        }
+        taken
     }
 
     // hot: every update.
@@ -408,6 +423,18 @@ impl Deliveries {
             return Ok(None);
         }
         core.hub.calls(py, taken).map(Some)
+    }
+
+    /// As `wait`, and an empty list if there is nothing.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let taken = match self.core.get() {
+            Some(core) => life::detached(py, || core.hub.take_now()),
+            None => Vec::new(),
+        };
+        match self.core.get() {
+            Some(core) => core.hub.calls(py, taken),
+            None => Ok(PyList::empty(py)),
+        }
     }
 
     /// False in the child of a fork.

@@ -21,6 +21,7 @@ mod params;
 mod reading;
 mod sim;
 mod values;
+mod world;
 
 use pyo3::prelude::*;
 
@@ -41,6 +42,7 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(kit::load_groups, module)?)?;
     module.add_class::<sim::ModelSteps>()?;
     module.add_class::<sim::Proxy>()?;
+    module.add_class::<world::World>()?;
     module.add_function(wrap_pyfunction!(life::prepare_exit, module)?)?;
     module.add_function(wrap_pyfunction!(life::after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(life::generation, module)?)?;

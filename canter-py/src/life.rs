@@ -13,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use ca_client::blocking;
 use pyo3::prelude::*;
+
+use crate::core::Driven;
 
 /// How long a wait lasts before Python is asked whether a signal came.
 const PULSE: Duration = Duration::from_millis(50);
@@ -69,11 +70,15 @@ fn is_exit_thread() -> bool {
 ///
 /// # Errors
 /// What a signal handler raised, mostly `KeyboardInterrupt`; the future is given up.
-pub(crate) fn wait<F>(py: Python<'_>, client: &blocking::Client, future: F) -> PyResult<F::Output>
+pub(crate) fn wait<F>(py: Python<'_>, client: &Driven, future: F) -> PyResult<F::Output>
 where
     F: Future + Send,
     F::Output: Send,
 {
+    let client = match client {
+        Driven::Own(client) => client,
+        Driven::World(_, world) => return world.wait(py, future),
+    };
     let mut future = pin!(future);
     loop {
         let soon = Instant::now() + PULSE;

@@ -117,7 +117,9 @@ impl LoopJobs {
             if !drive || !taken.is_empty() {
                 break;
             }
-            core.client.turn();
+            if let Some(client) = core.client.own() {
+                client.turn();
+            }
         }
         self.signal.told.store(false, Ordering::SeqCst);
         // Between the last look and this.
@@ -132,7 +134,7 @@ impl LoopJobs {
 impl LoopJobs {
     /// Readable when there are bytes to be moved.
     fn fileno(&self) -> Option<RawFd> {
-        self.native.get().map(|core| core.client.as_raw_fd())
+        Some(self.native.get()?.client.own()?.as_raw_fd())
     }
 
     /// Readable when something was moved by another thread.

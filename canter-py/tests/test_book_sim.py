@@ -20,4 +20,4 @@ def test_the_examples_run_one_after_the_other(page, count):
 
 def test_the_page_about_pytest(pytester):
     pytester.makepyfile("\n".join(code for _, code in blocks("docs/src/testing-python.md")))
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=5)

@@ -108,6 +108,23 @@ def test_well(ioc, ca_client):
     assert "valve" not in result.stdout.str()
 
 
+def test_a_world_and_what_passed_in_it(run):
+    result = run('''
+@pytest.mark.ca_seed(7)
+def test_well(ca_world):
+    ca_world.ioc({"x": 1.0})
+    assert ca_world.client().get("x") == 1.0
+    ca_world.run(3600)
+    assert ca_world.now > 3600
+
+def test_fails(ca_world):
+    ca_world.ioc({"other": 1.0})
+    assert ca_world.client().get("other") == 2.0
+''')
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*messages of the world*", "*CREATE_CHAN*other*"])
+
+
 def test_side_by_side(run):
     if importlib.util.find_spec("xdist") is None:
         pytest.skip("needs pytest-xdist: tests/requirements.txt")

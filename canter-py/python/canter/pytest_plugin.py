@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "ca_db(*files, **macros): files or texts of records that the fixture `ioc` serves",
         "ca_faults(script, seed=0): rules in TOML of the fault proxy between the fixture `ioc` and the clients",
         "ca_fault(pv, alarm=…, write=…, read=…, completes_after=…): a fault of a PV from the start of the test on",
+        "ca_seed(seed): the seed of the fixture `ca_world`",
         "ca_allow_leaks: the test may leave subscriptions, circuits and threads",
     ):
         config.addinivalue_line("markers", line)
@@ -57,6 +58,7 @@ def ioc_settings() -> Mapping[str, Any]:
 
 
 _frames_key = pytest.StashKey[list[sim.IOC]]()
+_world_key = pytest.StashKey[sim.World]()
 
 
 @pytest.fixture
@@ -155,6 +157,16 @@ def ca_proxy(ioc: sim.IOC) -> Iterator[sim.Proxy]:
         yield proxy
 
 
+@pytest.fixture
+def ca_world(request: pytest.FixtureRequest) -> Iterator[sim.World]:
+    """A world without sockets, whose clock moves when it is told: ``ca_world.ioc(…)``, ``ca_world.client()``,
+    ``ca_world.run(3600)``. The mark ``ca_seed`` gives its seed. The report of a test that fails has what passed."""
+    mark = request.node.get_closest_marker("ca_seed")
+    with sim.world(mark.args[0] if mark else 0) as world:
+        request.node.stash[_world_key] = world
+        yield world
+
+
 # ---- Leaks. ----
 
 
@@ -224,14 +236,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             if lines:
                 name = "messages of the IOC" if number == 0 else f"messages of IOC {number + 1}"
                 report.sections.append((name, "\n".join(lines)))
+        world = item.stash.get(_world_key, None)
+        if world is not None:
+            report.sections.append(("messages of the world", "\n".join(_last(item, world.trace))))
     if call.when == "teardown":
         item.stash.setdefault(_frames_key, []).clear()
     return report
 
 
 def _frames(item: pytest.Item, ioc: sim.IOC) -> list[str]:
+    return _last(item, ioc.frames)
+
+
+def _last(item: pytest.Item, lines: list[str]) -> list[str]:
     most = int(item.config.getini("ca_frames"))
-    lines = ioc.frames
     if most <= 0 or len(lines) <= most:
         return lines if most > 0 else []
     return [f"({len(lines) - most} lines before)", *lines[-most:]]

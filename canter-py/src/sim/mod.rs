@@ -23,6 +23,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::life::{self, Native};
 use crate::values;
+use crate::world::{self, World};
 use frames::Frames;
 pub(crate) use model::ModelSteps;
 pub(crate) use proxy::Proxy;
@@ -60,7 +61,7 @@ fn told_to(queue: &Arc<Queue>) -> IocBuilder {
 #[pyclass(frozen, module = "canter._canter")]
 pub(crate) struct Ioc {
     ioc: Native<SimIoc>,
-    runtime: tokio::runtime::Handle,
+    home: Home,
     queue: Arc<Queue>,
     frames: Option<Arc<Frames>>,
 }
@@ -82,11 +83,26 @@ impl Ioc {
     fn with<R: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&SimIoc, &tokio::runtime::Handle) -> R + Send,
+        work: impl FnOnce(&SimIoc, &Home) -> R + Send,
     ) -> PyResult<R> {
         let sim = self.sim()?;
-        let runtime = &self.runtime;
-        Ok(life::detached(py, || work(sim, runtime)))
+        let home = &self.home;
+        Ok(life::detached(py, || work(sim, home)))
+    }
+}
+
+/// What moves the bytes of an IOC.
+enum Home {
+    Tokio(tokio::runtime::Handle),
+    World(Arc<world::Inner>),
+}
+
+impl Home {
+    fn block_on<F: Future>(&self, future: F) -> PyResult<F::Output> {
+        match self {
+            Self::Tokio(runtime) => Ok(runtime.block_on(future)),
+            Self::World(world) => world.finish(future).map_err(world::stuck),
+        }
     }
 }
 
@@ -158,7 +174,7 @@ fn serve_error(py: Python<'_>, error: ServeError) -> PyErr {
 impl Ioc {
     #[new]
     #[pyo3(signature = (pvs, *, toml=None, records=Vec::new(), dbd=Vec::new(), directories=Vec::new(),
-        functions=Vec::new(), interface="127.0.0.1", tcp_port=0, udp_port=0, seed=None, frames=false))]
+        functions=Vec::new(), interface="127.0.0.1", tcp_port=0, udp_port=0, seed=None, frames=false, world=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn new(
         py: Python<'_>,
@@ -173,13 +189,15 @@ impl Ioc {
         udp_port: u16,
         seed: Option<u64>,
         frames: bool,
+        world: Option<&World>,
     ) -> PyResult<Self> {
         let interface: Ipv4Addr = interface.parse().map_err(|_| {
             PyValueError::new_err(format!(
                 "interface \"{interface}\": give an IPv4 address of this host"
             ))
         })?;
-        let queue = Arc::<Queue>::default();
+        let world = world.map(World::inner).transpose()?.cloned();
+        let queue = Arc::new(Queue::new(world.as_ref().map(|world| world.bell.clone())));
         let mut builder = told_to(&queue);
         if let Some(seed) = seed {
             builder = builder.seed(seed);
@@ -199,18 +217,24 @@ impl Ioc {
             .interfaces([interface])
             .tcp_port(tcp_port)
             .udp_port(udp_port);
-        let runtime = runtime()?;
+        let home = match world {
+            Some(world) => Home::World(world),
+            None => Home::Tokio(runtime()?),
+        };
         let frames = frames.then(Arc::<Frames>::default);
         let served = life::detached(py, || {
-            let mut ca: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(runtime.clone()));
+            let mut ca: Arc<dyn Runtime> = match &home {
+                Home::Tokio(runtime) => Arc::new(TokioRuntime::new(runtime.clone())),
+                Home::World(world) => world.host(interface),
+            };
             if let Some(frames) = &frames {
                 ca = Arc::new(Tap::new(ca, frames.clone()));
             }
-            runtime.block_on(builder.serve_on(ca, config))
-        });
+            home.block_on(builder.serve_on(ca, config))
+        })?;
         Ok(Self {
             ioc: Native::new(served.map_err(|error| serve_error(py, error))?),
-            runtime,
+            home,
             queue,
             frames,
         })
@@ -335,12 +359,12 @@ impl Ioc {
     }
 
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |ioc, runtime| runtime.block_on(ioc.start()))?
+        self.with(py, |ioc, home| home.block_on(ioc.start()))??
             .map_err(refused)
     }
 
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |ioc, runtime| runtime.block_on(ioc.stop()))
+        self.with(py, |ioc, home| home.block_on(ioc.stop()))?
     }
 
     /// Whether puts to this PV, record or field of a record are told before they are carried out.
@@ -461,6 +485,15 @@ impl Ioc {
             list.append(told::tuple(py, one)?)?;
         }
         Ok(Some(list))
+    }
+
+    /// As `wait_told`, and an empty list if there is nothing.
+    fn take_told<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for one in self.queue.take_now() {
+            list.append(told::tuple(py, one)?)?;
+        }
+        Ok(list)
     }
 
     /// Puts that were not told, because too many waited.

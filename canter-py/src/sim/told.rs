@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 use std::sync::Arc;
 
 use crate::values;
+use crate::world::Bell;
 
 /// Puts and values that are told when they have happened; those above are counted, and not told. What waits for an answer
 /// is bounded by what clients may have under way, and by the number of records.
@@ -50,9 +51,32 @@ struct Waiting {
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    /// Of the world that the IOC lives in.
+    bell: Option<Arc<Bell>>,
 }
 
 impl Queue {
+    pub(super) fn new(bell: Option<Arc<Bell>>) -> Self {
+        Self {
+            bell,
+            ..Self::default()
+        }
+    }
+
+    fn tell(&self) {
+        self.changed.notify_one();
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    /// What there is at this moment.
+    pub(super) fn take_now(&self) -> VecDeque<Told> {
+        let mut waiting = self.lock();
+        waiting.puts = 0;
+        std::mem::take(&mut waiting.all)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,12 +100,12 @@ impl Queue {
             value: report.after.value.clone(),
             who: report.who.to_string(),
         });
-        self.changed.notify_one();
+        self.tell();
     }
 
     pub(super) fn add(&self, told: Told) {
         self.lock().all.push_back(told);
-        self.changed.notify_one();
+        self.tell();
     }
 
     /// A value that a record has posted.
@@ -93,7 +117,7 @@ impl Queue {
         }
         waiting.puts += 1;
         waiting.all.push_back(Told::Value(observed));
-        self.changed.notify_one();
+        self.tell();
     }
 
     /// Waits until there is something; nothing at the end.

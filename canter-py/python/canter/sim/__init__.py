@@ -18,6 +18,7 @@ from ._ioc import IOC, Pv
 from ._model import Model
 from ._proxy import Proxy
 from ._record import Record, State
+from ._world import World, world
 from .group import PVGroup, SubGroup, pvproperty, run
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "SKIP",
     "State",
     "SubGroup",
+    "World",
     "pvproperty",
     "run",
+    "world",
 ]

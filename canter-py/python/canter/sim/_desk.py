@@ -187,8 +187,12 @@ class Desk:
         on_put: Callable[[Put], object] | None,
         functions: dict[str, Callable[[Call], Any]],
         loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        inline: bool = False,
     ) -> None:
         self._core = core
+        #: It lives in a world, which calls `turn`: no threads.
+        self.inline = inline
         self._on_put = on_put
         self._functions = functions
         self._given = loop
@@ -223,10 +227,24 @@ class Desk:
     def ensure(self) -> None:
         """Starts the threads, if there is something to run."""
         with self._lock:
-            if self._thread is None:
+            if self._thread is None and not self.inline:
                 arguments = (self._core, self._workers, self._turns)
                 self._thread = threading.Thread(target=_receive, args=arguments, name="canter-ioc-told", daemon=True)
                 self._thread.start()
+
+    def turn(self, told: tuple) -> None:
+        """Does one thing that the IOC has told, at once."""
+        try:
+            self._turns[told[0]](*told[1:])
+        except BaseException as error:  # noqa: BLE001 - the world must go on
+            report(error, told[0])
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Does something in turn with others of its kind."""
+        if self.inline:
+            work()
+        else:
+            self._workers.add("on_update", work)
 
     def _put(self, name: str, field: str, value: Any, who: str) -> None:
         if self._on_put is not None:
@@ -248,6 +266,8 @@ class Desk:
 
     def start(self, coroutine: Coroutine, function: Any = None) -> concurrent.futures.Future:
         """Runs a coroutine in the loop; what it raises is reported."""
+        if self.inline:
+            return _at_once(coroutine, function or coroutine)
 
         async def run() -> Any:
             try:
@@ -271,7 +291,9 @@ class Desk:
         except BaseException as error:  # noqa: BLE001 - whatever it raises refuses the put
             self._refused(id, error, decide)
             return
-        if inspect.iscoroutine(made):
+        if inspect.iscoroutine(made) and self.inline:
+            self._done(id, name, field, _at_once(made, decide, tell=False), decide)
+        elif inspect.iscoroutine(made):
             self.loop.start(self._await(id, (name, field), made, decide))
         elif isinstance(made, concurrent.futures.Future):
             made.add_done_callback(lambda done: self._done(id, name, field, done, decide))
@@ -333,7 +355,14 @@ class Desk:
         except BaseException as error:  # noqa: BLE001 - BRSV shows it
             self._failed(id, error, work)
             return
-        if inspect.iscoroutine(made):
+        if inspect.iscoroutine(made) and self.inline:
+            done = _at_once(made, work, tell=False)
+            raised = done.exception()
+            if raised is None:
+                self._finish(id, call, done.result(), work)
+            else:
+                self._failed(id, raised, work)
+        elif inspect.iscoroutine(made):
             self.loop.start(self._await_call(id, call, made, work))
         else:
             self._finish(id, call, made, work)
@@ -377,6 +406,28 @@ class Desk:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(5.0)
+
+
+def _at_once(coroutine: Coroutine, function: Any, tell: bool = True) -> concurrent.futures.Future:
+    """Runs a coroutine that waits for nothing to its end: in a world there is no loop that could wait."""
+    done: concurrent.futures.Future = concurrent.futures.Future()
+    waits = RuntimeError(
+        f"{function!r} waits for something, and in a world coroutines cannot: use World.after or World.every"
+    )
+    failed: BaseException = waits
+    try:
+        coroutine.send(None)
+        coroutine.close()
+    except StopIteration as ended:
+        done.set_result(ended.value)
+        return done
+    except BaseException as error:  # noqa: BLE001 - whatever it raises is its own
+        # What asyncio says where it has no loop.
+        failed = waits if "no running event loop" in str(error) else error
+    if tell:
+        report(failed, function)
+    done.set_exception(failed)
+    return done
 
 
 def _key(told: tuple) -> Hashable:

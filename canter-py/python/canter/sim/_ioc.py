@@ -77,6 +77,7 @@ class IOC:
         seed: int | None = None,
         frames: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        _world: _canter.World | None = None,
     ) -> None:
         sources = _sources(db, macros)
         given: Any = pvs or {}
@@ -97,8 +98,9 @@ class IOC:
             udp_port=udp_port,
             seed=seed,
             frames=frames,
+            world=_world,
         )
-        self._desk = Desk(self._core, on_put, functions, loop)
+        self._desk = Desk(self._core, on_put, functions, loop, inline=_world is not None)
         self._models: list[Model] = []
         self._at_close: list[Callable[[], object]] = []
         self._closed = False

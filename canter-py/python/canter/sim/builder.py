@@ -618,7 +618,7 @@ class Builder:
         ioc = self.ioc
         if ioc is not None:
             # In turn, so that one that sets other records is not called within itself.
-            ioc._desk._workers.add("on_update", lambda: self._run(ioc, function, args, completion))
+            ioc._desk.run(lambda: self._run(ioc, function, args, completion))
 
     @staticmethod
     def _run(

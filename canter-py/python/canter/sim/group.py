@@ -497,7 +497,9 @@ class PVGroup:
             instance._waiting.clear()
             if prop.put_function is not None:
                 ioc.on_put(instance.name, _decider(group, instance, prop.put_function))
-            if prop.scan_function is not None:
+            if prop.scan_function is not None and ioc._desk.inline:
+                ioc._world.every(prop.scan_period, _turn(group, instance, prop.scan_function))  # type: ignore[attr-defined]
+            elif prop.scan_function is not None:
                 needs_loop.append((_scan(group, instance, prop), prop.scan_function))
         startups = [(one.group, one, one.pvspec.startup_function) for one in self._instances()]
         for group, instance, function in startups:
@@ -513,9 +515,11 @@ class PVGroup:
         waits = []
         for instance in self._instances():
             function = instance.pvspec.shutdown_function
-            if function is not None:
+            if function is not None and ioc._desk.inline:
+                ioc._desk.start(_once(instance.group, instance, function), function)
+            elif function is not None:
                 waits.append(ioc._desk.start(_once(instance.group, instance, function), function))
-        if not ioc._desk.loop.is_current():
+        if waits and not ioc._desk.loop.is_current():
             for one in waits:
                 one.exception(timeout=10.0)
 
@@ -592,6 +596,11 @@ async def _once(group: PVGroup, instance: Instance, function: Callable[..., Any]
     made = function(group, instance, group.async_lib)
     if inspect.isawaitable(made):
         await made
+
+
+def _turn(group: PVGroup, instance: Instance, function: Callable[..., Any]) -> Callable[[], object]:
+    """One turn of a scan in a world."""
+    return lambda: group.ioc._desk.start(_once(group, instance, function), function)
 
 
 async def _scan(group: PVGroup, instance: Instance, prop: pvproperty) -> None:
