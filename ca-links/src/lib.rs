@@ -36,13 +36,20 @@
 //! A PV has one channel and at most two subscriptions, of one waiting update each. What is told to the IOC is told in
 //! portions of [`PORTION`], so that others have it in between.
 
+/// The crate of the client, for whatever is not re-exported here by name.
+pub use ca_client;
+/// The crate of the IOC, for whatever is not re-exported here by name.
+pub use ca_server_sim;
+
+pub use ca_client::Client;
+pub use ca_server_sim::net::SimIoc;
+
 use std::collections::HashMap;
 
 use ca_client::{
-    Channel, Client, ClientEvent, DbrType, Events, Family, MonitorEvent, MonitorKey, MonitorSet,
+    Channel, ClientEvent, DbrType, Events, Family, MonitorEvent, MonitorKey, MonitorSet,
     MonitorSpec, NativeType, Reading, Value,
 };
-use ca_server_sim::net::SimIoc;
 use ca_server_sim::process::{RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};

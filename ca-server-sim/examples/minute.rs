@@ -7,6 +7,9 @@ use ca_server_sim::{Instant, Ioc, Timestamp};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// How often two records were processed, and what a third one made of it.
+///
+/// # Errors
+/// If the records are described wrongly.
 pub fn run() -> Result<[f64; 3]> {
     let mut ioc = Ioc::from_db(
         r#"record(calc, "fast") { field(CALC, "VAL+1") field(SCAN, ".1 second") }
