@@ -164,7 +164,7 @@ pub fn parse_u32(text: &[u8]) -> Result<u32, ParseNumberError> {
     if is_empty(text) {
         return Ok(0);
     }
-    match integer(text, Base::Ten) {
+    match integer(text, Base::Prefix) {
         Ok((_, _, len)) if matches!(text.get(len), Some(b'.' | b'e' | b'E')) => {}
         Ok((negative, magnitude, _)) => {
             let value = wrap_unsigned(negative, magnitude, u64::from(u32::MAX))?;
