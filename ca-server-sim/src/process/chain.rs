@@ -38,6 +38,8 @@ pub(super) enum Task {
         from_claimed: bool,
         to_claimed: bool,
     },
+    /// What was written through a link has been processed.
+    Written { from: Id, link: u16, to: Id },
     /// The end of a record, behind FLNK (`recGblFwdLink`).
     Finish(Id),
     /// The end of a chain that is traced.
@@ -73,12 +75,14 @@ pub(super) enum When {
 /// What a stage asks for.
 #[derive(Debug)]
 pub(super) enum Want {
-    /// Read through a link, as this type, perhaps into a field. An array of this length at most.
+    /// Read through a link, as this type, perhaps into a field. An array of this length at most. One that
+    /// cannot be used raises the alarm, unless it is read quietly.
     Get {
         link: u16,
         to: Dbf,
         into: Option<u16>,
         array: Option<usize>,
+        quiet: bool,
     },
     /// Write through a link.
     Put { link: u16, val: Val },
@@ -177,7 +181,8 @@ impl Records {
             Task::Begin(id) => self.begin(id),
             Task::Step { id, stage, height } => self.stage(id, stage, height),
             Task::Rest(id, wants) => self.satisfy(id, wants),
-            Task::Take(id, want) => self.take(id, &want),
+            Task::Take(id, want) => self.take_processed(id, &want),
+            Task::Written { from, link, to } => self.written(from, link, to),
             Task::Leave {
                 from,
                 to,
@@ -224,6 +229,7 @@ impl Records {
         if self.frozen.contains(&id) {
             return;
         }
+        self.record_mut(id).failed = false;
         if self.record(id).tpro != 0 && !self.chain.traced {
             self.chain.traced = true;
             self.chain.stack.push(Task::Untrace);
@@ -250,6 +256,7 @@ impl Records {
             to: Dbf::Short,
             into: Some(common::DISA),
             array: None,
+            quiet: false,
         };
         self.satisfy(id, VecDeque::from([want]));
     }
@@ -270,7 +277,21 @@ impl Records {
             .reset_alarms(id)
             .union(EventMask::VALUE)
             .union(EventMask::LOG);
-        self.post_value(id, mask);
+        self.post_any_value(id, mask);
+    }
+
+    /// What all record types have in common tells of VAL, but not of a text whose place the record says
+    /// (`dbProcess` posts the address of the field itself).
+    fn post_any_value(&mut self, id: Id, mask: EventMask) {
+        let of = self.type_of(id);
+        let elsewhere = |value: &u16| {
+            of.field(*value).dbf == Dbf::NoAccess
+                && self.dbf(id, *value) == Dbf::String
+                && self.shape(id, *value).is_none()
+        };
+        if !of.value.as_ref().is_some_and(elsewhere) {
+            self.post_value(id, mask);
+        }
     }
 
     fn begin(&mut self, id: Id) {
@@ -297,7 +318,7 @@ impl Records {
             record.nsta = 0;
             self.post(id, common::STAT, EventMask::VALUE);
             self.post(id, common::SEVR, EventMask::VALUE);
-            self.post_value(id, EventMask::VALUE.union(EventMask::ALARM));
+            self.post_any_value(id, EventMask::VALUE.union(EventMask::ALARM));
         }
         self.notify_completion(id);
     }
@@ -346,8 +367,13 @@ impl Records {
             if !wants.is_empty() {
                 self.chain.stack.push(Task::Rest(id, wants));
             }
-            if matches!(want, Want::Get { .. }) {
-                self.chain.stack.push(Task::Take(id, want));
+            match want {
+                Want::Get { .. } => self.chain.stack.push(Task::Take(id, want)),
+                Want::Put { link, .. } => {
+                    let (from, to) = (id, target);
+                    self.chain.stack.push(Task::Written { from, link, to });
+                }
+                _ => {}
             }
             return self.process_target(id, target);
         }

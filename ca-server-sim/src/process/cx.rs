@@ -148,15 +148,19 @@ impl<'a> View<'a> {
     pub(super) fn conversion_to(&self, field: u16, val: &Val) -> OwnedConversion<'static> {
         let how = self.conversion(field, val, false);
         // A put changes the record, so that texts of choices are copied.
-        let states = how.states.or_else(|| match how.choices {
-            Choices::Texts(all) => Some(all.iter().map(|text| text.as_bytes().into()).collect()),
-            _ => None,
-        });
+        let (states, no_state) = match how.choices {
+            Choices::Texts(all) if how.states.is_none() => {
+                let all = all.iter().map(|text| text.as_bytes().into()).collect();
+                // A menu has no choice without a text.
+                (Some(all), NoState { text: b"", from: 0 })
+            }
+            _ => (how.states, how.no_state),
+        };
         OwnedConversion {
             precision: how.precision,
             choices: Choices::Number,
             states,
-            no_state: how.no_state,
+            no_state,
         }
     }
 
@@ -516,7 +520,27 @@ impl<'a> Cx<'a> {
             to,
             into: None,
             array: None,
+            quiet: false,
         });
+    }
+
+    /// The same; a link that cannot be used raises no alarm (`dbTryGetLink`).
+    pub(super) fn want_quietly(&mut self, link: u16, to: Dbf) {
+        self.records.chain.wants.push_back(Want::Get {
+            link,
+            to,
+            into: None,
+            array: None,
+            quiet: true,
+        });
+    }
+
+    /// Without any alarm so far, the status alone becomes this one.
+    pub(super) fn set_status(&mut self, stat: u16) {
+        let record = self.record_mut();
+        if record.nsev == 0 {
+            record.nsta = stat as u8;
+        }
     }
 
     /// Wants up to so many elements.
@@ -526,6 +550,7 @@ impl<'a> Cx<'a> {
             to,
             into: None,
             array: Some(limit),
+            quiet: false,
         });
     }
 
@@ -537,6 +562,7 @@ impl<'a> Cx<'a> {
             to,
             into: Some(into),
             array: None,
+            quiet: false,
         });
     }
 
@@ -739,6 +765,11 @@ impl<'a> Cx<'a> {
         undefined
     }
 
+    /// The same for record types to which a UDF that is neither yes nor no is a value (`udf == TRUE`).
+    pub fn check_undefined_strictly(&mut self) -> bool {
+        self.record().udf == 1 && self.check_undefined()
+    }
+
     /// What was raised counts from now on; what of it has to be told with the value
     /// (`recGblResetAlarms`).
     pub fn reset_alarms(&mut self) -> EventMask {
@@ -776,9 +807,7 @@ impl<'a> Cx<'a> {
             if self.copies_time(common::TSEL) {
                 return;
             }
-            if let Some((id, field)) = self.linked(common::TSEL)
-                && let Ok(event) = self.records.read_as(id, field, Dbf::Short)
-            {
+            if let Got::Val(event) = self.records.read_link(self.id, common::TSEL, Dbf::Short) {
                 self.set(common::TSE, event);
             }
         }

@@ -151,6 +151,68 @@ impl Records {
         }
     }
 
+    /// Reads through a link whose target was processed for that. One whose device failed gives nothing
+    /// (`dbDbGetValue`).
+    pub(super) fn take_processed(&mut self, id: Id, want: &Want) {
+        if let Want::Get { link, quiet, .. } = want
+            && self
+                .target(id, *link)
+                .is_some_and(|to| self.record(to).failed)
+        {
+            if !quiet {
+                self.link_alarm(id, *link);
+            }
+            self.note_failure(id, *link);
+            return self.chain.got.push(Got::Failed);
+        }
+        self.take(id, want);
+    }
+
+    /// A record to which another one has written has been processed; a device of it that failed counts for
+    /// the writer's link (`dbDbPutValue`).
+    pub(super) fn written(&mut self, from: Id, link: u16, to: Id) {
+        if !self.record(to).failed {
+            return;
+        }
+        self.link_alarm(from, link);
+        self.note_failure(from, link);
+        if let Some(got) = self.chain.got.last_mut() {
+            *got = Got::Failed;
+        }
+    }
+
+    fn target(&self, id: Id, field: u16) -> Option<Id> {
+        match self.link(id, field)?.to {
+            LinkTo::Local(to, _) => Some(to),
+            _ => None,
+        }
+    }
+
+    /// A link could not be used. If it is the device's, and the device support of the reference says so, the
+    /// processing of the record has failed.
+    fn note_failure(&mut self, id: Id, field: u16) {
+        let of = self.type_of(id);
+        let failed = match &*of.field(field).name {
+            "SIOL" => true,
+            "INP" => matches!(
+                &*of.name,
+                "ai" | "bi"
+                    | "longin"
+                    | "int64in"
+                    | "stringin"
+                    | "mbbi"
+                    | "mbbiDirect"
+                    | "lsi"
+                    | "event"
+                    | "aai"
+                    | "waveform"
+            ),
+            "OUT" => matches!(&*of.name, "ao" | "bo" | "stringout" | "lso" | "printf"),
+            _ => false,
+        };
+        self.record_mut(id).failed |= failed;
+    }
+
     /// Reads through a link whose target, if it had to be, has been processed.
     pub(super) fn take(&mut self, id: Id, want: &Want) {
         let Want::Get {
@@ -158,11 +220,18 @@ impl Records {
             to,
             into,
             array,
+            quiet,
         } = want
         else {
             return;
         };
-        let got = self.read_link(id, *link, *to, *array);
+        let got = self.try_link(id, *link, *to, *array);
+        if got.failed() {
+            if !quiet {
+                self.link_alarm(id, *link);
+            }
+            self.note_failure(id, *link);
+        }
         if let (Got::Val(val), Some(into)) = (&got, into) {
             let of = self.type_of(id).clone();
             self.record_mut(id).set(&of, *into, val.clone());
@@ -170,20 +239,35 @@ impl Records {
         self.chain.got.push(got);
     }
 
-    fn read_link(&mut self, id: Id, field: u16, to: Dbf, array: Option<usize>) -> Got {
+    /// Reads through a link without processing what it leads to; a link that cannot be used raises the alarm
+    /// (`dbGetLink`).
+    pub(super) fn read_link(&mut self, id: Id, field: u16, to: Dbf) -> Got {
+        let got = self.try_link(id, field, to, None);
+        if got.failed() {
+            self.link_alarm(id, field);
+        }
+        got
+    }
+
+    /// The same without an alarm of its own (`dbTryGetLink`).
+    fn try_link(&mut self, id: Id, field: u16, to: Dbf, array: Option<usize>) -> Got {
         let Some(link) = self.link(id, field) else {
             return match self.record(id).fields.get(field) {
                 None => Got::Nothing,
                 Some(Val::Link(link)) if link.is_constant() => Got::Nothing,
                 Some(Val::Link(link)) if matches!(**link, Link::Json(_)) => {
                     let link = link.clone();
-                    self.read_json_link(id, field, &link, to, array)
+                    self.read_json_link(id, &link, to, array)
                 }
                 // Addresses of devices, and JSON links that lead nowhere, have no value.
                 Some(_) => Got::Failed,
             };
         };
         let (severity, part) = (link.severity, link.part);
+        let source = match link.to {
+            LinkTo::Local(from, _) => Some(from),
+            _ => None,
+        };
         let follows = matches!(
             link.process,
             LinkProcess::Change | LinkProcess::ChangeIfPassive
@@ -226,23 +310,19 @@ impl Records {
             }
         };
         let Some((val, (stat, sevr), own)) = read else {
-            self.link_alarm(id, field);
             return Got::Failed;
         };
-        if !own {
-            self.inherit(id, severity, stat, sevr);
+        if !own && severity != LinkSeverity::Ignore {
+            // The message of a record that is followed is that of now.
+            let message = source
+                .map(|from| self.message(from, common::AMSG))
+                .unwrap_or_default();
+            self.inherit(id, severity, (stat, sevr), &message);
         }
         Got::Val(val)
     }
 
-    fn read_json_link(
-        &mut self,
-        id: Id,
-        field: u16,
-        link: &Link,
-        to: Dbf,
-        array: Option<usize>,
-    ) -> Got {
+    fn read_json_link(&mut self, id: Id, link: &Link, to: Dbf, array: Option<usize>) -> Got {
         let Link::Json(text) = link else {
             return Got::Failed;
         };
@@ -253,10 +333,7 @@ impl Records {
                 self.set_severity(id, stat, sevr, "");
                 Got::Val(val)
             }
-            None => {
-                self.link_alarm(id, field);
-                Got::Failed
-            }
+            None => Got::Failed,
         }
     }
 
@@ -267,15 +344,24 @@ impl Records {
         self.set_severity(id, LINK_ALARM, 3, &message);
     }
 
-    /// `recGblInheritSevr`.
-    fn inherit(&mut self, id: Id, severity: LinkSeverity, stat: u8, sevr: u8) {
+    /// The text of an alarm.
+    fn message(&self, id: Id, field: u16) -> Box<[u8]> {
+        let message = self.record(id).fields.get(field);
+        message.map_or_else(Box::default, |message| message.as_text().into())
+    }
+
+    /// `recGblInheritSevrMsg`
+    fn inherit(&mut self, id: Id, severity: LinkSeverity, (stat, sevr): (u8, u8), message: &[u8]) {
         match severity {
             LinkSeverity::Ignore => {}
             LinkSeverity::Invalid if sevr < 3 => {}
             LinkSeverity::Invalid | LinkSeverity::Maximize => {
                 self.set_severity(id, LINK_ALARM, sevr, "")
             }
-            LinkSeverity::Status => self.set_severity(id, stat, sevr, ""),
+            LinkSeverity::Status => {
+                let message = String::from_utf8_lossy(message);
+                self.set_severity(id, stat, sevr, &message);
+            }
         }
     }
 
@@ -299,6 +385,9 @@ impl Records {
         };
         let LinkTo::Local(to, at) = link.to else {
             let done = self.put_remote(id, field, val);
+            if !done {
+                self.note_failure(id, field);
+            }
             self.chain
                 .got
                 .push(if done { Got::Nothing } else { Got::Failed });
@@ -316,11 +405,15 @@ impl Records {
             _ => None,
         };
         let result = self.db_put(to, at, text.as_ref().unwrap_or(val));
-        let source = self.record(id);
-        let (nsta, nsev) = (source.nsta, source.nsev);
-        self.inherit(to, severity, nsta, nsev);
+        if severity != LinkSeverity::Ignore {
+            let source = self.record(id);
+            let raised = (source.nsta, source.nsev);
+            let message = self.message(id, common::NAMSG);
+            self.inherit(to, severity, raised, &message);
+        }
         if result.is_err() {
             self.link_alarm(id, field);
+            self.note_failure(id, field);
             self.chain.got.push(Got::Failed);
             return None;
         }
@@ -359,7 +452,8 @@ impl Records {
 
     /// Loads a constant link, at the start (`dbLoadLink`): `None` if it has no value.
     pub(super) fn load_constant(&self, id: Id, field: u16, to: Dbf) -> Option<Val> {
-        self.load_array(id, field, to, 1)?.first()
+        self.load_elements(id, field, to, 1, |text: &str| Val::text(text))?
+            .first()
     }
 
     /// Loads a text: a number gives none, of an array its first element if it is one
@@ -387,8 +481,22 @@ impl Records {
         }
     }
 
-    /// Loads a constant link into an array (`dbLoadLinkArray`).
+    /// Loads a constant link into an array (`dbLoadLinkArray`): a number is one before it becomes a text.
     pub(super) fn load_array(&self, id: Id, field: u16, to: Dbf, limit: usize) -> Option<Val> {
+        self.load_elements(id, field, to, limit, |text| match to {
+            Dbf::String => number(text),
+            _ => Val::text(text),
+        })
+    }
+
+    fn load_elements(
+        &self,
+        id: Id,
+        field: u16,
+        to: Dbf,
+        limit: usize,
+        bare: impl Fn(&str) -> Val,
+    ) -> Option<Val> {
         let Val::Link(link) = self.record(id).fields.get(field)? else {
             return None;
         };
@@ -408,7 +516,7 @@ impl Records {
         let inner = text
             .strip_prefix('[')
             .and_then(|text| text.strip_suffix(']'));
-        let vals = inner.map_or_else(|| vec![Val::text(&**text)], constants);
+        let vals = inner.map_or_else(|| vec![bare(text)], |inner| constants(inner, &bare));
         Array::collect(vals, to, limit, &Conversion::PLAIN)
             .ok()
             .map(Val::from)
@@ -422,8 +530,15 @@ fn is_proc(target: &str) -> bool {
         .is_some_and(|(_, field)| field.contains("PROC"))
 }
 
+/// A number of a JSON array.
+fn number(text: &str) -> Val {
+    let real = || ca_proto::text::parse::parse_f64(text.as_bytes()).map(Val::Double);
+    let number = text.parse().map(Val::Int64).or_else(|_| real());
+    number.unwrap_or_else(|_| Val::text(text))
+}
+
 /// The elements of an array in a link: numbers, and texts in quotes.
-fn constants(inner: &str) -> Vec<Val> {
+fn constants(inner: &str, bare: &impl Fn(&str) -> Val) -> Vec<Val> {
     let mut vals = Vec::new();
     let mut rest = inner.trim();
     while !rest.is_empty() {
@@ -446,7 +561,7 @@ fn constants(inner: &str) -> Vec<Val> {
                 .trim_start();
         } else {
             let (element, after) = rest.split_once(',').unwrap_or((rest, ""));
-            vals.push(Val::text(element.trim()));
+            vals.push(bare(element.trim()));
             rest = after.trim_start();
         }
     }

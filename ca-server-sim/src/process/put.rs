@@ -111,14 +111,16 @@ impl Records {
         self.before_put(id, field, info.special)?;
         let before = info.prop.then(|| self.record(id).get(&of, field));
         let stored = self.store(id, field, val);
+        // Properties are told of before all else: if they are others, or if elements were written.
+        let is_other =
+            |before: Val| val.count() != 1 || !before.same(&self.record(id).get(&of, field));
+        if stored.is_ok() && before.is_some_and(is_other) {
+            self.post(id, ALL_FIELDS, EventMask::PROPERTY);
+        }
         self.after_put(id, field, info.special).and(stored)?;
         let is_value = of.value == Some(field);
         if is_value {
             self.record_mut(id).udf = 0;
-        }
-        // Properties are told of before the field, and only if they are others.
-        if before.is_some_and(|before| !before.same(&self.record(id).get(&of, field))) {
-            self.post(id, ALL_FIELDS, EventMask::PROPERTY);
         }
         if !(is_value && info.pp) {
             self.post(id, field, EventMask::VALUE.union(EventMask::LOG));
@@ -164,6 +166,10 @@ impl Records {
             let how = self.view(id).conversion_to(field, val);
             let how = how.borrow();
             let array = match val {
+                // No number, unlike a single one (`putStringLong` and others of `dbConvert.c`).
+                val if shape.dbf != Dbf::String && has_empty_text(val) => {
+                    return Err(PutError::Convert(ConvertError::UnknownState));
+                }
                 Val::Array(all) => all.converted(shape.dbf, shape.capacity, &how)?,
                 val => Array::collect([val.clone()], shape.dbf, shape.capacity, &how)?,
             };
@@ -178,7 +184,10 @@ impl Records {
             return Err(PutError::NoAccess);
         }
         let Some(first) = val.first() else {
-            self.set_severity(id, super::link::LINK_ALARM, 3, "");
+            match scalar {
+                None => self.set_severity(id, super::link::LINK_ALARM, 3, ""),
+                Some(_) => Cx::with(self, id, |cx, support| (support.stored)(cx, field, 0)),
+            }
             return Ok(());
         };
         let how = self.view(id).conversion_to(field, &first);
@@ -266,18 +275,28 @@ impl Records {
     fn fits_device(&self, id: Id, field: u16, link: &Link) -> bool {
         let of = self.type_of(id);
         let hardware = matches!(link, Link::Hardware(_));
-        if !is_device_link(&of.field(field).name) {
+        if !is_device_link(&of.field(field).name) || of.devices.is_empty() {
             return !hardware;
         }
         let device = self.record(id).held(of, common::DTYP).as_u16();
-        of.devices
-            .get(usize::from(device))
-            .is_none_or(|device| hardware == (device.address != DeviceAddress::Constant))
+        of.devices.get(usize::from(device)).is_none_or(|info| {
+            let instrument = info.address != DeviceAddress::Constant;
+            // Those of Base that read something else do not support another link (`dsxt`).
+            let name = of
+                .device_names
+                .get(usize::from(device))
+                .map_or("", |name| name);
+            let fixed = instrument && info.known && !matches!(name, "getenv" | "stdio");
+            hardware == instrument && !fixed
+        })
     }
 
     /// The value of a field: links as their text.
     pub fn get(&self, id: u32, field: u16) -> Val {
         match self.record(id).get(self.type_of(id), field) {
+            Val::String(_) | Val::None if self.is_unset(id, field) => {
+                Val::from(Array::empty(Dbf::String))
+            }
             Val::Link(link) => Val::text(link.to_string()),
             Val::None if field == common::RTYP => Val::text(&*self.type_of(id).name),
             Val::None => match self.scalar(id, field) {
@@ -288,6 +307,11 @@ impl Records {
             Val::Enum(number) if self.scalar(id, field).is_some() => Val::UShort(number),
             val => val,
         }
+    }
+
+    /// Whether a text of any length was never set, so that it has no element.
+    fn is_unset(&self, id: Id, field: u16) -> bool {
+        (self.type_of(id).support.unset)(&self.view(id), field)
     }
 
     fn scalar(&self, id: Id, field: u16) -> Option<(Dbf, usize)> {
@@ -329,6 +353,10 @@ impl Records {
     /// [`ConvertError`]: a text that is no number, a choice without text, an array without elements.
     pub fn read_as(&self, id: u32, field: u16, to: Dbf) -> Result<Val, ConvertError> {
         let val = self.get(id, field);
+        // A text that was never set is an empty one, except where the record leaves all to `dbGet`.
+        if self.is_unset(id, field) && self.type_of(id).support.special.is_some() {
+            return Val::text("").convert(to, &Conversion::PLAIN);
+        }
         if to != Dbf::String {
             // Only texts depend on the record.
             return val.convert(to, &Conversion::PLAIN);
@@ -389,6 +417,17 @@ impl Records {
             self.post(id, common::ACKS, EventMask::VALUE.union(EventMask::ALARM));
             self.post(id, ALL_FIELDS, EventMask::ALARM);
         }
+    }
+}
+
+fn has_empty_text(val: &Val) -> bool {
+    match val {
+        Val::String(text) => text.is_empty(),
+        Val::Array(all) => match &**all {
+            Array::String(all) => all.iter().any(|text| text.is_empty()),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

@@ -244,6 +244,9 @@ impl Records {
         if !self.started {
             return;
         }
+        if self.record(id).scan == INTERRUPT && !self.has_interrupts(id) {
+            self.record_mut(id).scan = 0;
+        }
         let Some(which) = self.which(id) else {
             return;
         };
@@ -252,8 +255,7 @@ impl Records {
             let (Some(due), Some(Some(period))) =
                 (self.scans.due.get_mut(place), self.scans.periods.get(place))
             else {
-                // No such choice: SCAN goes back to passive, as in `scanAdd`.
-                self.record_mut(id).scan = 0;
+                // No such choice: the record is in no list, and not passive either.
                 return;
             };
             if *due == Instant::MAX {
@@ -269,6 +271,14 @@ impl Records {
             .entry(which)
             .or_default()
             .insert((phase, turn), id);
+    }
+
+    /// Whether a record's device can have new data on its own. What is not simulated may.
+    fn has_interrupts(&self, id: Id) -> bool {
+        let of = self.type_of(id);
+        let device = self.record(id).held(of, super::cx::DEVICE).as_u16();
+        let device = of.devices.get(usize::from(device));
+        of.support.interrupts || device.is_some_and(|device| !device.known)
     }
 
     /// Takes a record out of its list (`scanDelete`).

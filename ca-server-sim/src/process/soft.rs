@@ -78,13 +78,15 @@ impl Simulation {
         if cx.is_constant(self.siml) {
             return false;
         }
-        cx.want(self.siml, Dbf::UShort);
+        cx.want_quietly(self.siml, Dbf::UShort);
         true
     }
 
     fn take_mode(&self, cx: &mut Cx<'_>) {
-        if let Some(Got::Val(mode)) = cx.got().first().cloned() {
-            cx.set(self.simm, mode);
+        match cx.got().first().cloned() {
+            Some(Got::Val(mode)) => cx.set(self.simm, mode),
+            Some(Got::Failed) => cx.set_status(stat::LINK),
+            _ => {}
         }
         self.check(cx);
     }

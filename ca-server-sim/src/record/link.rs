@@ -172,6 +172,11 @@ pub enum LinkError {
     /// `#` is not followed by an address of a known bus.
     #[error("`#` begins the address of a card, such as `#C0 S1 @parameter`")]
     Hardware,
+    /// A JSON link that only reads, or that cannot process, stands where it would have to.
+    #[error(
+        "a JSON link of this kind cannot stand in this field: `const` is for inputs, `calc` and `state` for inputs and outputs"
+    )]
+    Json,
 }
 
 static NONE: LazyLock<Arc<Link>> = LazyLock::new(|| Arc::new(Link::Constant(Box::default())));
@@ -192,7 +197,16 @@ impl Link {
             return Ok(Self::Hardware(text.into()));
         }
         if text.starts_with('{') && text.ends_with('}') {
-            return Ok(Self::Json(text.into()));
+            let is = |kind: &str| json_kind(text).starts_with(kind);
+            let misplaced = match kind {
+                Dbf::InLink => false,
+                Dbf::FwdLink => is("const") || is("calc") || is("state"),
+                _ => is("const"),
+            };
+            return match misplaced {
+                false => Ok(Self::Json(text.into())),
+                true => Err(LinkError::Json),
+            };
         }
         if let Some(address) = text.strip_prefix('#') {
             let address = address.trim_start();
@@ -221,13 +235,15 @@ impl Link {
     pub fn is_constant(&self) -> bool {
         match self {
             Self::Constant(_) => true,
-            Self::Json(text) => {
-                let inner = text.trim_start_matches(['{', ' ', '"', '\'']);
-                inner.starts_with("const")
-            }
+            Self::Json(text) => json_kind(text).starts_with("const"),
             _ => false,
         }
     }
+}
+
+/// What a JSON link begins with, its kind.
+fn json_kind(text: &str) -> &str {
+    text.trim_start_matches(['{', ' ', '"', '\''])
 }
 
 /// Nothing, exactly a number, or an array.

@@ -178,6 +178,9 @@ pub(crate) struct Record {
     pub followed: bool,
     /// Its device support is one that we do not have, or it could not be initialized.
     pub dead: bool,
+    /// Its device, as it was processed last, could not be read or written: the status of `process` in the
+    /// reference.
+    pub failed: bool,
     pub fields: Fields,
 }
 
@@ -208,6 +211,7 @@ impl Record {
             watched: false,
             followed: false,
             dead: false,
+            failed: false,
             fields: Fields::default(),
         }
     }

@@ -29,6 +29,8 @@ pub struct Support {
     /// Type and room in bytes of a field that is one value, of a type that the record says
     /// (`cvt_dbaddr`): a text of SIZV bytes, or a number without states.
     pub scalar: fn(&View<'_>, u16) -> Option<(Dbf, usize)>,
+    /// Whether a field of [`Self::scalar`] was never set, so that it has no element.
+    pub unset: fn(&View<'_>, u16) -> bool,
     /// After an array field, or one of [`Self::scalar`], was written by a client or a link, with so many
     /// elements (`put_array_info`).
     pub stored: fn(&mut Cx<'_>, u16, usize),
@@ -40,6 +42,9 @@ pub struct Support {
     pub no_state: NoState,
     /// A timer that [`Cx::call_back`] set has run out.
     pub callback: fn(&mut Cx<'_>),
+    /// Whether device supports that are simulated have interrupts (`get_ioint_info`); without them SCAN does
+    /// not become `I/O Intr`.
+    pub interrupts: bool,
 }
 
 impl Support {
@@ -51,11 +56,13 @@ impl Support {
         special: Some(|_, _, _| Ok(())),
         array: |_, _| None,
         scalar: |_, _| None,
+        unset: |_, _| false,
         stored: |_, _, _| {},
         meta: |_, _, _| {},
         states: |_, _| None,
         no_state: NoState { text: b"", from: 0 },
         callback: |_| {},
+        interrupts: false,
     };
 }
 

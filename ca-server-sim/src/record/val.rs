@@ -236,6 +236,12 @@ impl Choices<'_> {
         match self {
             Self::Number => parse::parse_u16(text).ok(),
             // An empty text is that of the first state without one (`put_enum_str`).
+            // Two states without names have the empty one.
+            Self::States([], none)
+                if text.is_empty() && none.from == 0 && !none.text.is_empty() =>
+            {
+                Some(0)
+            }
             Self::States(all, none) if text.is_empty() => {
                 let beyond =
                     (!all.is_empty() && all.len() < usize::from(none.from)).then_some(all.len());

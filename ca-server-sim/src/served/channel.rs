@@ -159,6 +159,20 @@ impl Served {
             return (text, true);
         }
         let wanted = ty.and_then(DbrType::native);
+        // Only some of the types of characters are with a sign there (`db_access.c`).
+        let signed = matches!(
+            ty.and_then(DbrType::family),
+            Some(Family::Plain | Family::Time)
+        );
+        if wanted == Some(NativeType::Char)
+            && signed
+            && key.field != RTYP
+            && self.dbf(key) == Dbf::String
+            && key.modifiers.range.is_none()
+            && let Some(value) = characters(&val, most)
+        {
+            return (value, false);
+        }
         let value = match &val {
             Val::Array(_) => match key.modifiers.range {
                 Some(range) => cut(&self.elements(key, &val, wanted, usize::MAX), range, most),
@@ -280,4 +294,26 @@ impl Served {
             long_string: false,
         }
     }
+}
+
+/// Texts as characters with a sign; a text that is no such number for one that is none.
+fn characters(val: &Val, most: usize) -> Option<Value> {
+    let texts = match val {
+        Val::String(text) => std::slice::from_ref(text),
+        Val::Array(all) => match &**all {
+            crate::record::Array::String(texts) => &texts[..most.min(texts.len())],
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let numbers = texts
+        .iter()
+        .map(|text| ca_proto::text::parse::parse_i8(text));
+    let numbers: Result<Vec<u8>, _> = numbers
+        .map(|number| number.map(|number| number as u8))
+        .collect();
+    Some(numbers.map_or_else(
+        |_| Value::string("no number"),
+        |numbers| Value::array(&numbers),
+    ))
 }

@@ -13,6 +13,7 @@ use crate::record::{Array, Schema, Val};
 mod alarms;
 mod arrays;
 mod chains;
+mod differences;
 mod flow;
 mod functions;
 mod links;

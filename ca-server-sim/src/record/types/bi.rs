@@ -96,7 +96,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
         let state = u16::from(cx.u32(RVAL) != 0);
         cx.set_u16(VAL, state);
     }
-    if !cx.check_undefined() {
+    if !cx.check_undefined_strictly() {
         check_state(cx);
     }
     let mask = monitor_state(cx, VAL, MLST);

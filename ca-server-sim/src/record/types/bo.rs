@@ -142,7 +142,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
 
 /// UDF does not end it, unlike in other record types.
 fn check_alarms(cx: &mut Cx<'_>) {
-    cx.check_undefined();
+    cx.check_undefined_strictly();
     let state = cx.u16(VAL);
     let severity = cx.u16(if state == 0 { ZSV } else { OSV });
     cx.alarm(stat::STATE, severity);

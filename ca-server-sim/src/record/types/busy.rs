@@ -47,6 +47,7 @@ const SUPPORT: Support = Support {
     meta,
     states,
     no_state: NoState { text: b"Illegal_Value", from: 0 },
+    interrupts: true,
     ..Support::HOLDER
 };
 

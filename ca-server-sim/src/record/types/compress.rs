@@ -63,7 +63,7 @@ fn prepare(cx: &mut Cx<'_>) {
 }
 
 fn reset(cx: &mut Cx<'_>) {
-    for field in [NUSE, OUSE, OFF, INX] {
+    for field in [NUSE, OFF, INX] {
         cx.set(field, 0u32);
     }
     cx.set(CVB, 0.0);
@@ -256,6 +256,11 @@ fn compress_scalar(cx: &mut Cx<'_>, value: f64) -> bool {
 fn finish(cx: &mut Cx<'_>) -> Flow {
     cx.set_udf(false);
     cx.timestamp();
+    monitor(cx);
+    Flow::Done
+}
+
+fn monitor(cx: &mut Cx<'_>) {
     let alarm = cx.reset_alarms();
     let mask = alarm.union(EventMask::VALUE).union(EventMask::LOG);
     if alarm.0 != 0 || cx.u32(NUSE) != cx.u32(OUSE) {
@@ -263,7 +268,6 @@ fn finish(cx: &mut Cx<'_>) -> Flow {
         cx.copy(NUSE, OUSE);
     }
     cx.post(VAL, mask);
-    Flow::Done
 }
 
 fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
@@ -271,7 +275,10 @@ fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
         // A stack cannot be written (`cvt_dbaddr`).
         (VAL, false) if cx.u16(BALG) == 1 => return Err(PutError::NoMod),
         (VAL, _) | (_, false) => {}
-        _ => reset(cx),
+        _ => {
+            reset(cx);
+            monitor(cx);
+        }
     }
     Ok(())
 }

@@ -46,6 +46,7 @@ const SUPPORT: Support = Support {
     callback,
     special: Some(special),
     array,
+    stored,
     meta,
     ..Support::HOLDER
 };
@@ -169,6 +170,10 @@ fn clear(cx: &mut Cx<'_>) {
 fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
     SIM.special(cx, field, after);
     if !after {
+        if field == VAL {
+            let counts = cx.get(VAL);
+            cx.set(BPTR, counts);
+        }
         return Ok(());
     }
     match field {
@@ -190,6 +195,20 @@ fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
         _ => {}
     }
     Ok(())
+}
+
+/// What is written takes the place of the first counts; there are always as many.
+fn stored(cx: &mut Cx<'_>, _: u16, count: usize) {
+    let numbers = |val: Val| match val {
+        Val::Array(all) => all.iter().map(|val| val.as_u32()).collect(),
+        _ => Vec::new(),
+    };
+    let (new, mut counts): (Vec<u32>, Vec<u32>) = (numbers(cx.get(VAL)), numbers(cx.get(BPTR)));
+    for (old, new) in counts.iter_mut().zip(new).take(count) {
+        *old = new;
+    }
+    cx.set(VAL, Array::ULong(counts));
+    cx.set(BPTR, Val::None);
 }
 
 fn array(view: &View<'_>, field: u16) -> Option<ArrayShape> {

@@ -122,6 +122,7 @@ fn meta(view: &View<'_>, field: u16, meta: &mut Meta) {
         limits::type_range(view, field, meta);
     }
     if field == VAL {
-        limits::alarm_levels(view, &LIMITS, meta);
+        // Those without a severity too, unlike in other record types.
+        meta.alarm = [view.f64(LOLO), view.f64(LOW), view.f64(HIGH), view.f64(HIHI)];
     }
 }

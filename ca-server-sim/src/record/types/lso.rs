@@ -4,7 +4,7 @@ use super::prelude::*;
 
 fields! { common::COUNT,
     VAL => noaccess().asl0().special(DbAddr).pp(),
-    OVAL => noaccess().special(DbAddr).interest(3),
+    OVAL => noaccess().special(NoMod).interest(3),
     SIZV => ushort().special(NoMod).initial("41").interest(1),
     LEN => ulong().special(NoMod),
     OLEN => ulong().special(NoMod).interest(3),
@@ -39,6 +39,7 @@ const SUPPORT: Support = Support {
     process,
     special: Some(special),
     scalar,
+    unset,
     stored,
     ..Support::HOLDER
 };
@@ -126,4 +127,9 @@ fn stored(cx: &mut Cx<'_>, field: u16, _: usize) {
 
 fn scalar(view: &View<'_>, field: u16) -> Option<(Dbf, usize)> {
     matches!(field, VAL | OVAL).then(|| (Dbf::String, usize::from(view.u16(SIZV))))
+}
+
+/// `get_array_info`
+fn unset(view: &View<'_>, field: u16) -> bool {
+    (field == VAL && view.get(LEN).as_u32() == 0) || (field == OVAL && view.get(OLEN).as_u32() == 0)
 }

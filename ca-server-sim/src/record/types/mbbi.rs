@@ -231,11 +231,9 @@ pub(super) fn post_state(cx: &mut Cx<'_>, state: Option<u16>, val: u16) {
     let Some(state) = state.filter(|&state| state < STATES) else {
         return;
     };
-    let mut mask = EventMask::PROPERTY;
     if cx.u16(val) == state {
-        mask = mask.union(EventMask::VALUE).union(EventMask::LOG);
+        cx.post(val, EventMask::VALUE.union(EventMask::LOG));
     }
-    cx.post(val, mask);
 }
 
 /// The texts of states, up to the last one that has one.

@@ -33,6 +33,7 @@ const SUPPORT: Support = Support {
     prepare,
     process,
     scalar,
+    unset,
     // Without a `special`, VAL can be written all the same.
     special: None,
     ..Support::HOLDER
@@ -180,4 +181,9 @@ fn text(cx: &Cx<'_>, pieces: &[Piece]) -> Vec<u8> {
 
 fn scalar(view: &View<'_>, field: u16) -> Option<(Dbf, usize)> {
     (field == VAL).then(|| (Dbf::String, usize::from(view.u16(SIZV))))
+}
+
+/// `get_array_info`
+fn unset(view: &View<'_>, field: u16) -> bool {
+    field == VAL && view.get(LEN).as_u32() == 0
 }

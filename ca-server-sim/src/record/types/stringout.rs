@@ -76,7 +76,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
         cx.set_udf(false);
     }
     if cx.get(common::UDF) == Val::UChar(1) {
-        cx.check_undefined();
+        cx.check_undefined_strictly();
     }
     let mode = cx.u16(SIMM);
     cx.timestamp_simulated(mode, None);

@@ -107,6 +107,7 @@ const SUPPORT: Support = Support {
     process,
     special: Some(special),
     meta,
+    interrupts: true,
     ..Support::HOLDER
 };
 

@@ -89,6 +89,7 @@ fn init(cx: &mut Cx<'_>) {
 
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     let shape = shape(&cx.view());
+    let mut tell_again = false;
     let read = Input::step(&SIM, cx, stage, shape.dbf, |cx| {
         if cx.is_constant(INP) {
             return Some(Got::Nothing);
@@ -99,15 +100,33 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     match read {
         Input::Wait(flow) => return flow,
         Input::Device(Got::Val(val)) => {
+            let before = cx.u32(NORD);
             fill_array(cx, VAL, NORD, val);
             cx.time_of_device(INP);
+            tell_again = cx.u32(NORD) != before;
         }
         Input::Simulated(Got::Val(val), _) => fill_array(cx, VAL, NORD, val),
-        Input::Device(_) | Input::Simulated(..) | Input::Failed => {}
+        // Nothing was read, so that there is nothing.
+        Input::Simulated(Got::Nothing, _) => fill_array(cx, VAL, NORD, Array::empty(shape.dbf).into()),
+        // All of what is there counts.
+        Input::Simulated(Got::Failed, _) => {
+            if let Val::Array(all) = cx.get(VAL) {
+                let zeros = std::iter::repeat(Val::zero(shape.dbf));
+                let all = all.iter().chain(zeros);
+                if let Ok(all) = Array::collect(all, shape.dbf, shape.capacity, &Conversion::PLAIN) {
+                    fill_array(cx, VAL, NORD, all.into());
+                }
+            }
+        }
+        Input::Device(_) | Input::Failed => {}
     }
     cx.set_udf(false);
     let mode = cx.u16(SIMM);
     cx.timestamp_simulated(mode, Some(SIOL));
+    // The device support tells of NORD, and the record again.
+    if tell_again {
+        cx.post(NORD, EventMask::VALUE.union(EventMask::LOG));
+    }
     monitor_array(cx, VAL, [MPST, APST], HASH);
     Flow::Done
 }
