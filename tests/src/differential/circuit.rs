@@ -159,12 +159,14 @@ impl Circuit {
     }
 
     /// Reads once, and calls back for all that is no update.
-    fn receive(&mut self, mut each: impl FnMut(Answer)) {
+    fn receive(&mut self, each: impl FnMut(Answer)) {
+        let got = self.try_receive(each);
+        got.expect("the server answers in time");
+    }
+
+    fn try_receive(&mut self, mut each: impl FnMut(Answer)) -> std::io::Result<()> {
         let mut chunk = [0; 65536];
-        let got = self
-            .stream
-            .read(&mut chunk)
-            .expect("the server answers in time");
+        let got = self.stream.read(&mut chunk)?;
         assert!(got > 0, "the server has closed the circuit");
         self.buffer.extend_from_slice(&chunk[..got]);
         let buffer = std::mem::take(&mut self.buffer);
@@ -207,6 +209,7 @@ impl Circuit {
                 text,
             });
         }
+        Ok(())
     }
 
     /// Opens channels; `None` for those that there are not.
@@ -313,17 +316,28 @@ impl Circuit {
         id
     }
 
-    /// Writes with completion: the status.
-    pub fn put(&mut self, channel: Channel, value: &Value) -> u32 {
-        self.put_as(channel, DbrType(value.native() as u16), value)
+    /// How long it waits for an answer.
+    ///
+    /// # Panics
+    /// If that is no time.
+    pub fn set_patience(&mut self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("a time");
     }
 
-    /// Writes as this type with completion: the status.
-    pub fn put_as(&mut self, channel: Channel, ty: DbrType, value: &Value) -> u32 {
+    /// Writes with completion: the status.
+    ///
+    /// # Panics
+    /// Without an answer in time.
+    pub fn put(&mut self, channel: Channel, value: &Value) -> u32 {
+        self.try_put(channel, value).expect("an answer in time")
+    }
+
+    /// Writes with completion: the status, if there is an answer in time.
+    pub fn try_put(&mut self, channel: Channel, value: &Value) -> Option<u32> {
         let id = self.id();
         let mut bytes = Vec::new();
         tcp::Request::WriteNotify {
-            ty,
+            ty: DbrType(value.native() as u16),
             count: value.count(),
             sid: channel.sid,
             ioid: Ioid(id),
@@ -333,14 +347,49 @@ impl Circuit {
         self.send(&bytes);
         let mut status = None;
         while status.is_none() {
-            self.receive(|answer| match answer.command {
+            let got = self.try_receive(|answer| match answer.command {
                 Command::WRITE_NOTIFY if answer.id == id => status = Some(answer.status),
                 // What cannot be a put at all.
                 Command::ERROR => status = Some(answer.id),
                 _ => {}
             });
+            got.ok()?;
         }
-        status.unwrap_or_default()
+        status
+    }
+
+    /// Writes without completion: the status of the error that comes back before the answer to an echo, if
+    /// there is one.
+    pub fn put_quietly(&mut self, channel: Channel, value: &Value) -> Option<u32> {
+        let id = self.id();
+        let mut bytes = Vec::new();
+        tcp::Request::Write {
+            ty: DbrType(value.native() as u16),
+            count: value.count(),
+            sid: channel.sid,
+            cid: Cid(id),
+            data: Data(value.as_ref().data),
+        }
+        .encode_into(&mut bytes);
+        let echo = tcp::Request::Echo {
+            data_type: 0,
+            count: 0,
+            p1: 0,
+            p2: 0,
+            data: Data(&[]),
+        };
+        echo.encode_into(&mut bytes);
+        self.send(&bytes);
+        let (mut status, mut done) = (1, false);
+        while !done {
+            let got = self.try_receive(|answer| match answer.command {
+                Command::ERROR => status = answer.id,
+                Command::ECHO => done = true,
+                _ => {}
+            });
+            got.ok()?;
+        }
+        Some(status)
     }
 
     /// Waits for an update of this subscription that has this text, and gives all that came before it.
