@@ -1,22 +1,29 @@
-//! Many stories of records, told to the IOC of EPICS Base and to ours.
+//! Many stories of records and many expressions, told to the IOC of EPICS Base and to ours.
 
 use crate::{peers, steps};
 
 /// Which stories.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Tell so many stories, of about 15 000 comparisons each
-    #[arg(long, value_name = "N", default_value = "70", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Tell the stories of so many seeds: one of several records, and one of a single record of some type, of
+    /// about 50 000 comparisons together
+    #[arg(long, value_name = "N", default_value = "68", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// Seed of the first one
+    /// The first seed
     #[arg(long, value_name = "N", default_value = "1")]
     first: u64,
+    /// Compare so many times 40 000 expressions
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
     /// Instead, tell the story of a client and an IOC through libca and through ours, and write the table of the book
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     client: bool,
+    /// Look for the shortest story that shows each difference
+    #[arg(long)]
+    shrink: bool,
 }
 
-/// Compares, prints what differs, each kind once, with the shortest story that shows it.
+/// Compares, prints what differs first in each story, and then each kind once.
 ///
 /// # Errors
 /// Something differs that is not known to, or real EPICS is not there.
@@ -31,18 +38,16 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             .env("CANTER_BLESS", "1");
         return steps::run(&mut command);
     }
-    let mut command = steps::cargo(&[
-        "test",
-        "--release",
-        "-p",
-        "ca-tests",
-        "--test",
-        "differential",
-    ]);
+    let mut command = steps::cargo(&["test", "--release", "-p", "ca-tests"]);
     command
+        .args(["--test", "differential", "--test", "calc"])
         .args(["--", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(peers::VARIABLE, python)
         .env("CANTER_DIFFERENTIAL_SEEDS", options.seeds.to_string())
-        .env("CANTER_DIFFERENTIAL_FIRST", options.first.to_string());
+        .env("CANTER_DIFFERENTIAL_FIRST", options.first.to_string())
+        .env("CANTER_DIFFERENTIAL_ROUNDS", options.rounds.to_string());
+    if options.shrink {
+        command.env("CANTER_DIFFERENTIAL_SHRINK", "1");
+    }
     steps::run(&mut command)
 }
