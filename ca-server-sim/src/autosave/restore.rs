@@ -123,11 +123,11 @@ fn written(records: &Records, id: u32, field: u16, value: &SavedValue) -> Result
 fn elements(records: &Records, id: u32, field: u16, all: &[Box<[u8]>]) -> Result<Val, String> {
     let shape = records.shape(id, field).ok_or("the field is no array")?;
     let texts = all.iter().map(|text| {
-        let text = text.trim_ascii();
-        let text = if text.is_empty() && shape.dbf != Dbf::String {
-            b"0"
-        } else {
-            text
+        // A text has its blanks, a number that is missing is 0.
+        let text = match shape.dbf {
+            Dbf::String => &**text,
+            _ if text.trim_ascii().is_empty() => &b"0"[..],
+            _ => text.trim_ascii(),
         };
         Val::text(text)
     });

@@ -201,7 +201,7 @@ fn access(run: &mut Run<'_>) -> bool {
         run.say("There is no file of access security; asSetFilename names one.");
         return true;
     };
-    let (_, mistakes) = access_security(&OfHost(&*run.host), &file, &macros);
+    let (rules, mistakes) = access_security(&OfHost(&*run.host), &file, &macros);
     if !mistakes.is_empty() {
         let text = mistakes.render_since(0, run.host.styled());
         run.mutter(&format!("{text}\n"));
@@ -209,5 +209,7 @@ fn access(run: &mut Run<'_>) -> bool {
     if mistakes.has_errors() {
         return false;
     }
-    run.host.access(&file, &macros)
+    // Before iocInit they are only looked at: that reads them.
+    run.ioc(|ioc, now| ioc.set_access_security(now, rules));
+    true
 }

@@ -81,12 +81,6 @@ pub trait Host {
         let _ = (settings, now);
     }
 
-    /// The file of access security is to be read anew by the IOC that serves; whether that was done.
-    fn access(&mut self, file: &str, macros: &str) -> bool {
-        let _ = (file, macros);
-        true
-    }
-
     /// Where it serves: addresses of circuits, and the port of searches.
     fn places(&self) -> (Vec<SocketAddrV4>, u16) {
         (Vec::new(), 0)

@@ -399,6 +399,36 @@ fn commands_before_the_start_say_so() {
 }
 
 #[test]
+fn access_security_is_read_anew() {
+    let read_only = "ASG(DEFAULT) { RULE(1, READ) }\n";
+    let mut console = small();
+    console.host.files.insert("a.acf", read_only);
+    console
+        .host
+        .files
+        .insert("b.acf", "ASG(DEFAULT) { RULE(1, READ }\n");
+    let access = |console: &Console| {
+        let report = console
+            .host
+            .ioc
+            .as_ref()
+            .unwrap()
+            .access("SR:gap", "me", "here");
+        report.unwrap().map(|report| report.access.name())
+    };
+    assert!(console.line("asInit").contains("asSetFilename names one"));
+    console.line("asSetFilename a.acf");
+    assert_eq!(
+        (console.line("asInit").as_str(), access(&console)),
+        ("", Some("READ"))
+    );
+    console.line("asSetFilename b.acf");
+    let said = console.line("asInit");
+    assert!(said.contains("b.acf:1"), "{said}");
+    assert_eq!(access(&console), Some("READ"));
+}
+
+#[test]
 fn variables_are_shown_and_set() {
     let mut console = Console::default();
     assert_eq!(
