@@ -127,6 +127,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = repeater::as_called(std::env::args_os()).collect();
+    if ioc::asks_for_soft_help(&args) {
+        // Nobody reads it: nothing is left to do.
+        let _ = io::stdout().write_all(ioc::SOFT_HELP.as_bytes());
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::read(args.clone()) {
         Ok(cli) => cli,
         Err(error) => return hints::tell(&error, &args),

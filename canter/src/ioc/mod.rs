@@ -16,6 +16,7 @@ mod saver;
 mod serve;
 mod stats;
 
+use std::ffi::OsString;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -190,6 +191,38 @@ pub(crate) struct IocArgs {
     /// What of the library's log goes to the error stream
     #[arg(long, value_name = "LEVEL", value_enum, default_value = "warn")]
     log_level: LogLevel,
+}
+
+/// What `softIoc -h` says, in the order in which its users know it.
+pub(crate) const SOFT_HELP: &str = "\
+Usage: softIoc [-D site.dbd] [-h] [-S] [-s] [-v] [-a ascf] [-m macro=value,macro2=value2]
+               [-d file.db] [-x prefix] [st.cmd]
+
+    -D <dbd>  Record types of a site; those of EPICS Base are there without it.
+    -h        This text. `canter ioc --help` has all other options, which are taken too:
+              --port, --interface, --ready, --control, --put-log, --autosave ...
+    -S        No shell: it serves until SIGINT or SIGTERM.
+    -s        As nothing; the shell is the default.
+    -v        Say what is done at the start.
+    -a <acf>  Access security; with the macros of the -m before it.
+    -m <MAC>=<value>,...
+              Macros for the -d and -a behind it, in place of those before.
+    -d <db>   Load records from a file, with macros.
+    -x <prefix>
+              A record <prefix>:exit: 0 in its field A ends the IOC with success, any other
+              number with an error, when it is processed.
+
+A script st.cmd is executed behind iocInit if there is a -d or -x, else it has to say iocInit
+itself. Commands of support modules are left out with a warning.
+
+It listens on 127.0.0.1 unless EPICS_CAS_INTF_ADDR_LIST or --interface says otherwise, and says
+where in a line that begins with `ready`.
+";
+
+/// Whether these arguments ask for it.
+pub(crate) fn asks_for_soft_help(args: &[OsString]) -> bool {
+    let is = |place: usize, text: &str| args.get(place).is_some_and(|arg| arg == text);
+    is(1, "ioc") && is(2, "--soft") && args.iter().skip(3).any(|arg| arg == "-h")
 }
 
 impl IocArgs {

@@ -1,6 +1,6 @@
 //! The console: a line editor around the shell, in a thread of its own.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use ca_server_sim::shell::{MAX_LINE, Next, Shell, complete};
@@ -210,13 +210,16 @@ impl Console {
 pub(super) struct Terminal {
     #[cfg(unix)]
     before: Option<nix::sys::termios::Termios>,
+    /// A line may stand there that is not finished.
+    pub(super) editing: bool,
 }
 
 impl Terminal {
-    pub(super) fn keep() -> Self {
+    pub(super) fn keep(editing: bool) -> Self {
         Self {
             #[cfg(unix)]
             before: nix::sys::termios::tcgetattr(io::stdin()).ok(),
+            editing: editing && io::stdin().is_terminal(),
         }
     }
 }
@@ -227,6 +230,9 @@ impl Drop for Terminal {
         if let Some(before) = &self.before {
             use nix::sys::termios::{SetArg, tcsetattr};
             let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, before);
+        }
+        if self.editing {
+            let _ = writeln!(io::stdout());
         }
     }
 }

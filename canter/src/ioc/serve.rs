@@ -211,7 +211,7 @@ pub(super) fn start(shell: &Shell, host: &ShellHost) -> Start {
 pub(super) struct Session {
     events: mpsc::Receiver<Event>,
     /// Gives the terminal back at the end.
-    _terminal: Terminal,
+    terminal: Terminal,
 }
 
 /// Events that wait.
@@ -231,7 +231,7 @@ impl Session {
         ioc: Option<SimIoc>,
         work: Work,
     ) -> Result<Self, Stop> {
-        let terminal = Terminal::keep();
+        let terminal = Terminal::keep(work.interactive);
         if ioc.is_some() {
             shell.attach();
         }
@@ -245,16 +245,16 @@ impl Session {
                     "end other programs",
                 )
             })?;
-        Ok(Self {
-            events,
-            _terminal: terminal,
-        })
+        Ok(Self { events, terminal })
     }
 
     /// What the shell asks for next; never anything once it has nothing to say.
     pub(super) async fn next(&mut self) -> Event {
         match self.events.recv().await {
-            Some(event) => event,
+            Some(event) => {
+                self.terminal.editing &= !matches!(event, Event::Ended(_));
+                event
+            }
             None => std::future::pending().await,
         }
     }
