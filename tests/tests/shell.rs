@@ -53,7 +53,7 @@ const TIME: &str = "yyyy-mm-dd hh:mm:ss.nnnnnnnnn";
 /// Nothing in it happens by itself.
 const DB: &str = r#"
 record(ai, "t:ai") { field(DESC, "An input") field(EGU, "mm") field(PREC, 3) field(HIHI, 10) field(HHSV, MAJOR)
-    field(VAL, 1.5) field(INP, "t:ao CP MS") field(FLNK, "t:c") info(autosaveFields, "VAL EGU") info(archive, "x y") }
+    field(VAL, 1.5) field(INP, "t:ao NPP MS") field(FLNK, "t:c") info(autosaveFields, "VAL EGU") info(archive, "x y") }
 record(ao, "t:ao") { field(VAL, 2.5) field(OUT, "t:li.VAL PP") alias("t:alias") field(DRVH, 1e6) field(HOPR, 0.1) }
 record(longin, "t:li") { field(EVNT, "ev1") field(SCAN, "Event") }
 record(longin, "t:l2") { field(EVNT, "ev1") field(SCAN, "Event") field(PRIO, HIGH) field(PHAS, 1) }
@@ -66,7 +66,7 @@ record(waveform, "t:ws") { field(NELM, 40) field(FTVL, STRING) }
 record(stringin, "t:s") { field(VAL, "hello") }
 record(calc, "t:c") { field(CALC, "A+1") field(INPA, "t:ai") field(INPB, "other:pv CA") field(INPC, "1.5") }
 record(int64in, "t:i64") { field(VAL, "9007199254740993") }
-record(longout, "t:hex") { field(VAL, -3) field(OUT, "@asyn(L0)x") field(DTYP, "Soft Channel") }
+record(longout, "t:hex") { field(VAL, -3) }
 record(sub, "t:sub") { field(A, 1e-7) field(B, 123456.789) field(C, 1e10) field(D, 0.1) field(E, 3.0000000001) }
 "#;
 
