@@ -617,7 +617,7 @@ fn records_are_read_anew_and_come_and_go_by_commands() {
         assert!(error.contains(why), "{command}: {error}");
     }
     control.ask("remove sum x").unwrap();
-    service.client(&["get", "a"]).expect(0, "a  5\n");
+    service.client(&["get", "a"]).expect(0, "a  5 m\n");
     assert_eq!(control.ask("list").unwrap().len(), 1, "d went with nobody");
 }
 
