@@ -1,6 +1,8 @@
 //! Bodies of the fuzz targets for what people write: files, PVs, values, command lines. Whatever it
 //! is, the answer is a value or a message, within bounds of time and memory.
 
+mod access;
+
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub const TARGETS: &[Target] = &[
     ("sav", sav, 16 * MIB),
     ("faults", faults, 64 * MIB),
     ("lattice", lattice, 64 * MIB),
+    ("acf", access::acf, 64 * MIB),
+    ("filter", access::filter, 16 * MIB),
     ("dump_text", dump_text, 8 * MIB),
     ("arguments", arguments, 8 * MIB),
 ];

@@ -90,12 +90,12 @@ fn lines() -> Vec<Line> {
 /// Files that the book shows: blocks that begin with their names.
 fn files() -> Vec<(String, String)> {
     let mut files = Vec::new();
-    for page in ["records.md", "console.md"] {
+    for page in ["records.md", "console.md", "access.md"] {
         let page = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../docs/src")
             .join(page);
         let text = fs::read_to_string(page).unwrap();
-        for kind in ["db", "iocsh", "req"] {
+        for kind in ["db", "iocsh", "req", "acf"] {
             for block in text.split(&format!("```{kind}\n# ")).skip(1) {
                 let block = block.split("```").next().unwrap();
                 let (name, text) = block.split_once('\n').unwrap();

@@ -167,7 +167,8 @@ impl Circuit {
     fn try_receive(&mut self, mut each: impl FnMut(Answer)) -> std::io::Result<()> {
         let mut chunk = [0; 65536];
         let got = self.stream.read(&mut chunk)?;
-        assert!(got > 0, "the server has closed the circuit");
+        let peer = self.stream.peer_addr();
+        assert!(got > 0, "the server at {peer:?} has closed the circuit");
         self.buffer.extend_from_slice(&chunk[..got]);
         let buffer = std::mem::take(&mut self.buffer);
         let mut frames = self.frames.frames(&buffer);

@@ -255,6 +255,7 @@ pub fn tell(python: &Python, seed: u64, names: usize, steps: usize) -> Tally {
     let mut real: Peer = real.unwrap_or_else(|error| panic!("{error}"));
     let ours = Ours::serve(DB);
     let port = real.port();
+    println!("seed {seed}: the real IOC is at port {port}");
     let mut set = |name: &str, value: bool| {
         real.tell(&format!("state {name} {}", u8::from(value)));
         let answer = real.line(Instant::now() + LIMIT);
