@@ -3,7 +3,7 @@
 use ca_tests::differential::{Tally, filters};
 use ca_tests::peer::Python;
 
-const STORIES: u64 = 4;
+const STORIES: u64 = 1;
 const NAMES: usize = 120;
 const STEPS: usize = 40;
 
@@ -19,5 +19,5 @@ fn channels_with_filters_tell_the_same() {
     }
     println!("{all}");
     assert!(all.is_equal(), "{all}");
-    assert!(all.compared > 5_000, "{all}");
+    assert!(all.compared > 2_000, "{all}");
 }
