@@ -15,9 +15,9 @@ macro_rules! examples {
 
 examples! {
     knob_scan = "../../examples/knob_scan.rs";
-    response_matrix = "../../examples/response_matrix.rs";
+    knob_responses = "../../examples/knob_responses.rs";
     feedback = "../../examples/feedback.rs";
-    beam_based_alignment = "../../examples/beam_based_alignment.rs";
+    quadrupole_alignment = "../../examples/quadrupole_alignment.rs";
 }
 
 /// Pulses of the machine, 10 ms apart; a test that hangs comes to its end.
@@ -76,7 +76,7 @@ fn a_response_matrix_is_measured_and_nothing_left_behind() {
         let row = MATRIX[read.iter().position(|it| *it == name).unwrap()];
         row[0] * pv("c1:set") + row[1] * pv("c2:set") + 0.05
     });
-    let run = response_matrix::run(&rig.client, &["c1:set", "c2:set"], read);
+    let run = knob_responses::run(&rig.client, &["c1:set", "c2:set"], read);
     let matrix = rig.run(run).unwrap();
     for (measured, true_one) in matrix.iter().flatten().zip(MATRIX.iter().flatten()) {
         assert!((measured - true_one).abs() < 1e-9, "{matrix:?}");
@@ -109,7 +109,7 @@ fn the_centre_of_a_quadrupole_is_found() {
             _ => 1.5 * beam + 0.7 * pv("q1:set") * beam,
         }
     });
-    let run = beam_based_alignment::run(&rig.client, ("c1:set", "q1:set"), ("bpm1:x", "bpm2:x"));
+    let run = quadrupole_alignment::run(&rig.client, ("c1:set", "q1:set"), ("bpm1:x", "bpm2:x"));
     let centre = rig.run(run).unwrap();
     assert!((centre - 0.12).abs() < 1e-6, "{centre}");
     assert_eq!((rig.number("c1:set"), rig.number("q1:set")), (0.0, 5.0));

@@ -131,7 +131,10 @@ impl Ring {
                 local,
                 accepted,
             } => {
-                let line = self.lines.entry(stream.0).or_insert_with(|| Line::new(peer));
+                let line = self
+                    .lines
+                    .entry(stream.0)
+                    .or_insert_with(|| Line::new(peer));
                 (line.local, line.accepted) = (local, accepted);
                 self.on_line(at, stream, Event::Connected, &[]);
             }

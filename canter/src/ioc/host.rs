@@ -10,7 +10,7 @@ use std::time::Duration;
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::Ioc;
 use ca_server_sim::autosave::Settings;
-use ca_server_sim::load::{Disk, FileProblem, Files, access_security};
+use ca_server_sim::load::{Disk, FileProblem, Files};
 use ca_server_sim::net::SimIoc;
 use ca_server_sim::shell::{Host, Start, Started};
 use tokio::sync::{mpsc, oneshot};
@@ -97,16 +97,6 @@ impl Host for ShellHost {
         let mut started = Started::default();
         started.remarks = remarks;
         Ok(started)
-    }
-
-    fn access(&mut self, file: &str, macros: &str) -> bool {
-        let (rules, mistakes) = access_security(&Disk, file, macros);
-        // The shell has told them.
-        let is_right = !mistakes.has_errors();
-        if is_right && let Some(ioc) = self.ioc.get() {
-            ioc.with(|ioc, now| ioc.set_access_security(now, rules));
-        }
-        is_right
     }
 
     fn out(&mut self, text: &str) {
