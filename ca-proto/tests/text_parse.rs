@@ -75,7 +75,8 @@ fn unsigned_32_reads_a_real_number() {
     assert_eq!(parse_u32(b"5e9"), Err(OutOfRange));
     assert_eq!(parse_u32(b"-1.5"), Err(OutOfRange));
     assert_eq!(parse_u32(b"nan"), Ok(0));
-    assert_eq!(parse_u32(b"0x10"), Ok(0));
+    assert_eq!(parse_u32(b"0x10"), Ok(16));
+    assert_eq!(parse_u32(b"0x1f"), Ok(31));
 }
 
 #[test]

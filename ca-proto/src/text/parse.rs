@@ -152,7 +152,8 @@ parse_integers! {
     parse_u16 u16 unsigned "Parses an unsigned integer of 16 bits.",
 }
 
-/// Parses an unsigned integer of 32 bits: base ten, or a real number if the text has one.
+/// Parses an unsigned integer of 32 bits, where the prefixes `0x` and `0` select base sixteen and eight, or a real number
+/// if the text has one.
 ///
 /// A real number is cut towards zero. The reference stores only the integer before the point of a
 /// real number that does not fit (`5e9` as 5); here that is an error.
