@@ -68,7 +68,8 @@ impl Reader<'_, '_> {
     /// What measuring does to it.
     fn shape(&mut self, mut spec: PvSpec) -> PvSpec {
         let given = SHAPE.iter().any(|key| self.table.get(key).is_some());
-        if let (true, Some((signal, every))) = (given, spec.signal.take()) {
+        // Taken only to be put back.
+        if given && let Some((signal, every)) = spec.signal.take() {
             let latency = self.table.get("latency");
             let latency = latency.and_then(|entry| entry.seconds(self.found, Duration::ZERO));
             let shaped = Shaped::new(signal)
