@@ -120,7 +120,6 @@ impl Ioc {
             .chain(self.limits.poll_timeout())
             .chain(self.record_timeout())
             .chain(self.faults_timeout())
-            .chain(self.limits.has_expelled().then_some(self.last))
             .chain(self.has_work().then_some(self.last))
             .min()
     }

@@ -135,6 +135,7 @@ impl Limits {
         self.expelled.push_back(id);
     }
 
+    #[cfg(feature = "net")]
     pub(crate) fn has_expelled(&self) -> bool {
         !self.expelled.is_empty()
     }

@@ -300,7 +300,8 @@ impl State {
             (Some(next), Some(armed)) => next < armed,
             (next, _) => next.is_some(),
         };
-        if sooner {
+        // That task also ends the tasks of circuits.
+        if sooner || self.ioc.limits.has_expelled() {
             wakers.extend(self.timer.take());
         }
     }

@@ -172,6 +172,16 @@ impl IocHost {
         }
     }
 
+    /// Ends the connections of circuits that the IOC wants closed at once.
+    fn expel(&mut self, now: Instant) {
+        while let Some(circuit) = self.ioc.poll_expelled() {
+            if let Some(&conn) = self.by_circuit.get(&circuit) {
+                self.output.push_back(HostOutput::Abort { conn });
+                self.forget(now, conn);
+            }
+        }
+    }
+
     fn forget(&mut self, now: Instant, conn: ConnId) {
         if let Some(stream) = self.streams.remove(&conn) {
             self.by_circuit.remove(&stream.circuit);
@@ -239,15 +249,11 @@ impl Host for IocHost {
         while self.ioc.poll_timeout().is_some_and(|at| at <= now) {
             self.ioc.handle_timeout(now);
         }
-        while let Some(circuit) = self.ioc.poll_expelled() {
-            if let Some(&conn) = self.by_circuit.get(&circuit) {
-                self.output.push_back(HostOutput::Abort { conn });
-                self.forget(now, conn);
-            }
-        }
+        self.expel(now);
     }
 
     fn poll_output(&mut self, now: Instant) -> Option<HostOutput> {
+        self.expel(now);
         loop {
             if let Some(output) = self.output.pop_front() {
                 return Some(output);
