@@ -310,7 +310,7 @@ fn the_program_is_told_what_records_post() {
     let ty = DbrType::new(Family::Time, NativeType::Double);
     client.subscribe(&mut rig, watching, ty, EventMask::VALUE);
     rig.ioc.post(rig.now, "out", 3.0).unwrap();
-    let all = ["twice=2", "twice=4", "twice=6"];
+    let all = ["twice=2.0", "twice=4.0", "twice=6.0"];
     assert_eq!(*told.lock().unwrap(), all);
     rig.ioc.observe("twice", false).unwrap();
     rig.ioc.post(rig.now, "out", 4.0).unwrap();

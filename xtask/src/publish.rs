@@ -41,10 +41,11 @@ struct Metadata {
 /// What each package has to hold.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 /// What may be linked into a program that is MIT or Apache-2.0; the same as in `deny.toml`.
-const LICENCES: [&str; 5] = [
+const LICENCES: [&str; 6] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
+    "BSL-1.0",
     "Zlib",
     "Unicode-3.0",
 ];
