@@ -15,6 +15,8 @@ use super::crowd::{Crowd, crowd};
 
 /// Names in a datagram of the search flood.
 const NAMES: u32 = 40;
+/// Time in which an IOC closes whom it has told of.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Datagrams between two looks at the clock.
 const BURST: u32 = 20;
 /// How often attackers look whether they are to end, and slow ones act.
@@ -307,7 +309,15 @@ fn idle(target: &Target, stop: impl Fn() -> bool, ready: impl FnOnce()) -> io::R
     }
     ready();
     pause_until(stop);
-    let closed = held.iter().filter(|stream| is_closed(stream)).count();
+    // The IOC tells of the first before it closes them all.
+    let (deadline, silent) = (Instant::now() + PATIENCE, held.len().div_ceil(2));
+    let closed = loop {
+        let closed = held.iter().filter(|stream| is_closed(stream)).count();
+        if closed >= silent || Instant::now() > deadline {
+            break closed;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     Ok(format!(
         "{} of {} connections{short}, {closed} closed by the IOC; beyond the share of a host: {refused} \
          of 10 refused with an error",

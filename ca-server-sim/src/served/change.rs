@@ -133,14 +133,13 @@ impl Ioc {
     /// let now = Instant::ZERO;
     /// let gap = RecordFiles::new().text("record(ao, \"gap\") { field(VAL, 1.5) }", "");
     /// ioc.add_records(now, gap.load())?;
+    ///
+    /// // Files that are read anew: what they still describe stays, and so do records that were added.
+    /// let text = "record(calc, \"double\") { field(INPA, \"gap CP\") field(CALC, \"2*A\") field(EGU, \"mm\") }";
+    /// let changes = ioc.reload_records(now, RecordFiles::new().text(text, "").load())?;
+    /// assert_eq!((changes.changed, changes.removed), (1, 0));
     /// ioc.rename_record(now, "double", "twice")?;
     /// assert_eq!(ioc.pv_names().collect::<Vec<_>>(), ["twice", "gap"]);
-    ///
-    /// // Files that are read anew: what they still describe stays as it is.
-    /// ioc.post(now, "gap", 7.0)?;
-    /// let files = RecordFiles::new().text("record(ao, \"gap\") { field(VAL, 1.5) field(EGU, \"mm\") }", "");
-    /// let changes = ioc.reload_records(now, files.load())?;
-    /// assert_eq!((changes.removed, changes.kept), (1, 0));
     /// assert!(ioc.remove(now, "gap"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

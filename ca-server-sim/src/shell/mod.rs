@@ -113,7 +113,7 @@ enum OnError {
 /// shell.line(&mut host, r#"dbLoadRecords("x.db", "P=SR")"#);
 /// shell.line(&mut host, "iocInit");
 /// shell.line(&mut host, "dbpf SR:gap 2.5");
-/// assert_eq!(host.out.trim_end(), "DBF_DOUBLE:         2.5");
+/// assert_eq!(host.out.lines().last().map(str::trim_end), Some("DBF_DOUBLE:         2.5"));
 /// assert_eq!(shell.line(&mut host, "exit"), Next::Exit);
 /// ```
 #[derive(Debug)]
