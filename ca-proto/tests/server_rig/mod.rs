@@ -8,11 +8,13 @@ use ca_proto::access::AccessRights;
 use ca_proto::alarm::Alarm;
 use ca_proto::config::ServerParams;
 use ca_proto::dbr::convert;
-use ca_proto::dbr::{Acknowledge, Metadata, NativeType, PutValue, Snapshot, Value};
+use ca_proto::dbr::{
+    Acknowledge, ConvertError, Metadata, NativeType, PutValue, Snapshot, Value, ValueRef,
+};
 use ca_proto::ids::CircuitId;
 use ca_proto::server::{
-    ChannelInfo, Circuit, Database, Identity, Put, PutOutcome, PutTicket, PvId, SubKey, Subscriber,
-    Violation,
+    ChannelInfo, Circuit, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, SubKey,
+    Subscriber, Violation,
 };
 use ca_proto::status::EcaStatus;
 use ca_proto::time::{Instant, Timestamp};
@@ -53,6 +55,10 @@ pub struct TestDb {
     pub writers: Vec<Identity>,
     pub put_types: Vec<NativeType>,
     pub open: i32,
+    /// Large puts to arrays are converted in turns.
+    pub converts: bool,
+    /// Statuses of puts that were refused or dropped.
+    pub lost: Vec<EcaStatus>,
 }
 
 pub fn snapshot(value: Value) -> Snapshot {
@@ -136,7 +142,11 @@ impl Database for TestDb {
             return PutOutcome::Done(EcaStatus::NORMAL);
         };
         self.put_types.push(value.native);
-        match convert::write(value, pv.now.value.native(), &pv.now.meta) {
+        let value = match put.converted {
+            Some(converted) => Ok(converted.clone()),
+            None => convert::write(value, pv.now.value.native(), &pv.now.meta),
+        };
+        match value {
             Ok(value) => pv.now.value = value,
             Err(_) => return PutOutcome::Done(EcaStatus::PUTFAIL),
         }
@@ -148,6 +158,20 @@ impl Database for TestDb {
             (Completion::LaterAlways, None) => PutOutcome::Pending,
             _ => PutOutcome::Done(EcaStatus::NORMAL),
         }
+    }
+    fn converts_puts(&self, pv: PvId) -> Option<(NativeType, u32)> {
+        let pv = &self.pvs[pv.0 as usize];
+        (self.converts && pv.count > 1).then(|| (pv.now.value.native(), pv.count))
+    }
+    fn convert_put(&self, pv: PvId, part: ValueRef<'_>) -> Result<Value, ConvertError> {
+        let now = &self.pvs[pv.0 as usize].now;
+        convert::write(part, now.value.native(), &now.meta)
+    }
+    fn put_refused(&mut self, _: Instant, put: RefusedPut<'_>) {
+        self.lost.push(put.status);
+    }
+    fn put_dropped(&mut self, put: RefusedPut<'_>) {
+        self.lost.push(put.status);
     }
     fn subscribe(&mut self, pv: PvId, who: Subscriber, mask: EventMask) {
         self.subs.push((pv, who, mask));
