@@ -240,6 +240,7 @@ impl Ioc {
     }
 
     /// The value of a PV, borrowed.
+    #[cfg(feature = "net")]
     pub(crate) fn peek(&self, handle: PvHandle) -> Option<&Value> {
         Some(&self.db.record(handle)?.snapshot.value)
     }
