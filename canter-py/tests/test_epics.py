@@ -378,3 +378,11 @@ def test_a_script_of_pyepics_runs_as_it_is(ioc, tmp_path):
             check=False,
         )
         assert done.stdout == "__main__ ['a', 'b'] 4.5 Open\n", done.stderr
+
+
+def test_a_part_of_an_array_is_not_taken_for_all_of_it():
+    pv = epics.PV("wave")
+    assert pv.wait_for_connection(PATIENCE)
+    assert pv.get(count=2, use_monitor=False).tolist()[1:] == [2]
+    assert len(pv.get()) == 3
+    pv.disconnect()

@@ -35,7 +35,7 @@ def test_in_records_are_set_by_the_program(made):
     with serve(made) as ioc, ioc.client(timeout=PATIENCE) as client:
         value = client.get("T:A")
         assert (value, value.units, value.precision, value.severity) == (2.0, "mm", 2, 0)
-        assert client.get("T:A.SCAN") == "I/O Intr" and client.get("T:B") == "On" and client.get("T:I") == 2**40
+        assert client.get("T:A.SCAN") == "Passive" and client.get("T:B") == "On" and client.get("T:I") == 2**40
         with pytest.raises(canter.CanterError):
             client.put("T:A", 5.0)
         with client.monitor("T:A") as updates:
@@ -55,7 +55,7 @@ def test_in_records_are_set_by_the_program(made):
         with pytest.raises(ValueError, match="up to 5"):
             wave.set(range(6))
         first.set_field("EGU", "um")
-        assert first.get_field("EGU") == "um" and first.get_field("SCAN") == "I/O Intr"
+        assert first.get_field("EGU") == "um" and first.get_field("SCAN") == "Passive"
 
 
 def test_out_records_tell_what_clients_write(made, box):

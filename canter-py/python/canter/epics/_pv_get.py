@@ -29,9 +29,12 @@ class Gets:
     _channel: Any
     _is_ready: Any
     _key: _canter.Key | None
+    # What is known is the beginning of an array, which somebody asked for by its count.
+    _partial: bool = False
 
     def _take(self, reading: _canter.Reading, as_numpy: bool = True) -> Any:
         value = plain_value(reading, as_numpy)
+        self._partial = False
         known = self._args
         known.update(timevars(reading))
         known.update(ctrlvars(reading))
@@ -48,7 +51,7 @@ class Gets:
         ``None`` if it did not come in time.
         """
         plain = use_monitor and as_numpy and count is None and not (as_string or with_ctrlvars)
-        if plain and self._key is not None and self._is_ready():
+        if plain and self._key is not None and not self._partial and self._is_ready():
             # hot: the value that the subscription brought.
             value = self._args["value"]
             if value is not None:
@@ -58,6 +61,7 @@ class Gets:
         if with_ctrlvars and self._args["lower_ctrl_limit"] is None:
             self.get_ctrlvars(timeout=timeout or 5.0)
         monitored = use_monitor and self._key is not None and self._args["value"] is not None
+        monitored = monitored and not self._partial
         if not monitored or (count is not None and count > (self._args["count"] or 0)):
             if not self._fetch(count, timeout, as_numpy, self.ftype):
                 return None
@@ -69,12 +73,14 @@ class Gets:
         if timeout is None:
             timeout = ca.get_timeout(self._args["nelm"])
         try:
+            partial = bool(count)
             count = count or self.default_count or 0
             reading = self._channel.core.read(timeout, dbr=ftype, count=count)
         except canter.CanterError as error:
             self.last_error = error
             return False
         self._take(reading, as_numpy)
+        self._partial = partial
         return True
 
     def _shaped(self, count, as_numpy):

@@ -196,7 +196,6 @@ class In(_Python):
     """An input record: the program sets it, clients read it."""
 
     def __init__(self, builder: Builder, kind: str, name: str, fields: dict[str, Any], convert: Any) -> None:
-        fields.setdefault("SCAN", "I/O Intr")
         fields.setdefault("PINI", "YES")
         fields.setdefault("DISP", 1)
         super().__init__(builder, kind, name, fields, convert)
