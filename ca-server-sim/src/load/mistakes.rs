@@ -231,6 +231,7 @@ impl Mistakes {
 #[cfg(feature = "diagnostics")]
 mod render {
     use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+    use ca_proto::text::is_plain;
 
     use super::{Mistake, Mistakes};
     use crate::diagnostic::level;
@@ -301,24 +302,33 @@ mod render {
         }
     }
 
-    /// The line as characters, and the span in them; Latin-1 if it is not UTF-8.
+    /// The line as characters, and the span in them; Latin-1 if it is not UTF-8. What has an effect on a terminal, such as
+    /// the C1 controls of Latin-1, becomes a replacement character.
     fn printable(line: &[u8], start: usize, end: usize) -> (String, usize, usize) {
         let line = &line[..line.len().min(MAX_LINE)];
-        match std::str::from_utf8(line) {
-            Ok(text) => (text.into(), floor(text, start), floor(text, end)),
-            Err(_) => {
-                let wide = |bytes: &[u8]| bytes.iter().map(|&b| char::from(b)).collect::<String>();
-                (
-                    wide(line),
-                    wide(&line[..start]).len(),
-                    wide(&line[..end]).len(),
-                )
+        let chars: Vec<(usize, char)> = match std::str::from_utf8(line) {
+            Ok(text) => text.char_indices().collect(),
+            Err(_) => (line.iter().map(|&byte| char::from(byte)))
+                .enumerate()
+                .collect(),
+        };
+        let (mut text, mut from, mut to) = (String::new(), 0, 0);
+        for (at, c) in chars {
+            // A place within a character is where that begins.
+            if at <= start {
+                from = text.len();
             }
+            if at <= end {
+                to = text.len();
+            }
+            text.push(match c {
+                '\t' => c,
+                c if is_plain(c) => c,
+                _ => '\u{fffd}',
+            });
         }
-    }
-
-    fn floor(text: &str, at: usize) -> usize {
-        let mut places = (0..=at.min(text.len())).rev();
-        places.find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+        let place = |at: usize, found| if at >= line.len() { text.len() } else { found };
+        let (from, to) = (place(start, from), place(end, to));
+        (text, from, to)
     }
 }
