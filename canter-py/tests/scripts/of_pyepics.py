@@ -65,8 +65,8 @@ pv.clear_callbacks()
 print(pv.callbacks, pv.get(count=1), pv.get(as_numpy=False))
 
 print(epics.caget("motor"), epics.caget("valve"), epics.caget("valve", as_string=True))
-print(epics.caput("valve", "Closed", wait=True), epics.caget("valve"), epics.caput("valve", 1, wait=True))
-print(epics.caget("wave", count=2), epics.caget("wave", as_numpy=False), epics.caget("text", as_string=True))
+print(epics.caput("valve", "Closed", wait=True), epics.caget("valve", use_monitor=False), epics.caput("valve", 1, wait=True))
+print(epics.caget("wave", count=2, use_monitor=False), list(epics.caget("wave", as_numpy=False, use_monitor=False)), epics.caget("text", as_string=True))
 print(epics.caget_many(["motor", "valve", "wave"]))
 print(epics.caput_many(["motor", "count"], [1, 2]), epics.caput_many(["motor", "count"], [3, 4], wait="each"))
 print(
