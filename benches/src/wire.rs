@@ -4,10 +4,10 @@ use ca_proto::EcaStatus;
 use ca_proto::dbr::DbrType;
 use ca_proto::ids::{Cid, SubId};
 use ca_proto::wire::message::{Data, SearchFlag, Text};
-use ca_proto::wire::{Limits, Minor, SendQueue, tcp, udp};
+use ca_proto::wire::{FrameLimits, Minor, SendQueue, tcp, udp};
 
 /// What the deframer is to accept.
-pub const LIMITS: Limits = Limits {
+pub const LIMITS: FrameLimits = FrameLimits {
     max_payload: 1 << 24,
     extended: true,
 };

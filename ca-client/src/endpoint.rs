@@ -11,7 +11,7 @@ use ca_proto::Instant;
 use ca_proto::addr_list::multicast_groups;
 use ca_proto::client::Destination;
 
-use crate::circuit;
+use crate::circuit_task;
 use crate::refresh::Refresh;
 use crate::shared::Shared;
 
@@ -155,7 +155,7 @@ impl Endpoint {
                 });
         self.searching = searching;
         for (id, address) in dials {
-            let task = circuit::run(self.shared.clone(), id, address);
+            let task = circuit_task::run(self.shared.clone(), id, address);
             self.shared.runtime.spawn(Box::pin(task));
         }
         done

@@ -44,7 +44,7 @@ mod batch;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod channel;
-mod circuit;
+mod circuit_task;
 mod client;
 mod config;
 mod connect;

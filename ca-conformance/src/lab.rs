@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ca_proto::wire::Command;
 
 use super::Target;
+use super::bare::{Circuit, Reply, named};
 use super::bytes::{self, MINOR};
-use super::circuit::{Circuit, Reply, named};
 use super::layout;
 use super::log::Log;
 use super::udp::Searcher;

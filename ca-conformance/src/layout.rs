@@ -1,7 +1,7 @@
 //! The table of 4.1 and the places of 4.2, written down once more: a judge must not take its
 //! measures from what it judges.
 
-use super::circuit::Reply;
+use super::bare::Reply;
 use super::verdict::{Verdict, ensure};
 
 /// Name, bytes before the first element, bytes per element, by DBR code.

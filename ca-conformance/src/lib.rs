@@ -28,9 +28,9 @@
 //! # }
 //! ```
 
+mod bare;
 mod bytes;
 mod checks;
-mod circuit;
 pub mod client;
 mod demand;
 mod lab;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use ca_proto::wire::{Command, MAX_UDP_RECV, datagram_frames};
 
+use super::bare::{LOOK, Reply};
 use super::bytes;
-use super::circuit::{LOOK, Reply};
 use super::log::{Log, Place};
 use super::verdict::{Verdict, fail};
 

@@ -27,7 +27,6 @@ mod alarm;
 mod align;
 mod clock;
 mod condition;
-mod control;
 mod device;
 mod face;
 mod group;
@@ -35,6 +34,7 @@ mod kit;
 mod matching;
 mod metadata;
 mod mistakes;
+mod pause;
 mod policy;
 mod scan;
 mod snapshot;
@@ -50,7 +50,6 @@ pub use alarm::{
 };
 pub use align::{Align, AlignCounts, AlignError, Aligned, AlignedRow, MAX_PLACES, Tag};
 pub use condition::{Condition, Impossible, Level, at_least, at_most, between, near, text};
-pub use control::Control;
 pub use device::{Attribute, Device, DeviceError, DeviceGet, DevicePut, expand};
 pub use face::{Face, Feed, Op, Work};
 pub use group::{
@@ -61,6 +60,7 @@ pub use kit::Kit;
 pub use matching::{At, Match, MatchError, Matched, Missing, Standing};
 pub use metadata::{Metadata, MetadataChange};
 pub use mistakes::{Mistake, Mistakes};
+pub use pause::Control;
 pub use policy::{
     MAX_RETRIES, Patience, Policy, PolicyChannel, PolicyError, PolicyGet, PolicyPut, Source,
 };

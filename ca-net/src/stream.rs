@@ -6,7 +6,7 @@ use std::net::SocketAddrV4;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BufMut;
-use ca_proto::wire::{Deframer, Limits, SendQueue};
+use ca_proto::wire::{Deframer, FrameLimits, SendQueue};
 
 use crate::runtime::ByteStream;
 
@@ -45,7 +45,7 @@ pub struct StreamIo {
 
 impl StreamIo {
     /// Takes over a stream at its start.
-    pub fn new(stream: Box<dyn ByteStream>, limits: Limits) -> Self {
+    pub fn new(stream: Box<dyn ByteStream>, limits: FrameLimits) -> Self {
         Self {
             stream,
             deframer: Deframer::new(limits),

@@ -13,10 +13,10 @@ use ca_net::{
     UdpOptions,
 };
 use ca_proto::Instant;
-use ca_proto::wire::{Command, Header, Limits, SendQueue};
+use ca_proto::wire::{Command, FrameLimits, Header, SendQueue};
 
 const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-const LIMITS: Limits = Limits {
+const LIMITS: FrameLimits = FrameLimits {
     max_payload: 64 << 20,
     extended: true,
 };

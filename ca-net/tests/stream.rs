@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::task::{Context, Poll, Waker};
 
 use ca_net::{ByteStream, Received, StreamIo};
-use ca_proto::wire::{Command, Header, Limits};
+use ca_proto::wire::{Command, FrameLimits, Header};
 
-const LIMITS: Limits = Limits {
+const LIMITS: FrameLimits = FrameLimits {
     max_payload: 1 << 20,
     extended: true,
 };

@@ -5,7 +5,7 @@
 use ca_proto::dbr::{DbrType, Family, NativeType};
 use ca_proto::ids::{Ioid, Sid};
 use ca_proto::wire::dump::{Direction, StreamDump};
-use ca_proto::wire::{Deframer, Limits, tcp};
+use ca_proto::wire::{Deframer, FrameLimits, tcp};
 
 fn main() {
     for line in run() {
@@ -27,7 +27,7 @@ pub fn run() -> Vec<String> {
     }
 
     // A stream is cut anywhere.
-    let mut deframer = Deframer::new(Limits {
+    let mut deframer = Deframer::new(FrameLimits {
         max_payload: 1 << 14,
         extended: true,
     });

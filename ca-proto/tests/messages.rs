@@ -11,8 +11,8 @@ use ca_proto::wire::message::{
     Data, ErrorBody, EventMask, NO_CHANNEL, Port, SAME_ADDRESS, SearchFlag, Text,
 };
 use ca_proto::wire::{
-    Command, Deframer, Frame, Header, Limits, Minor, ParseError, SendQueue, datagram_frames, tcp,
-    udp,
+    Command, Deframer, Frame, FrameLimits, Header, Minor, ParseError, SendQueue, datagram_frames,
+    tcp, udp,
 };
 use std::net::Ipv4Addr;
 
@@ -29,7 +29,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn frame_of<T>(bytes: &[u8], check: impl FnOnce(Frame<'_>) -> T) -> T {
-    let mut deframer = Deframer::new(Limits {
+    let mut deframer = Deframer::new(FrameLimits {
         max_payload: 1 << 20,
         extended: true,
     });

@@ -82,10 +82,10 @@ impl IocBuilder {
         pvs.fold(self, |builder, (name, spec)| builder.pv(name, spec))
     }
 
-    /// Adds a PV from its text form `NAME=TYPE[:COUNT]:VALUE`, see [`text`](crate::text).
+    /// Adds a PV from its text form `NAME=TYPE[:COUNT]:VALUE`, see [`text`](crate::describe).
     #[must_use]
     pub fn pv_text(mut self, text: &str) -> Self {
-        match crate::text::parse(text) {
+        match crate::describe::parse(text) {
             Ok((name, spec)) => self.pv(name, spec),
             Err(error) => {
                 self.error.get_or_insert_with(|| error.into());

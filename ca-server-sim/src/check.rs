@@ -3,9 +3,9 @@
 use ca_proto::AlarmSeverity;
 use ca_proto::dbr::{NativeType, Range};
 
-use crate::change::number_of;
 use crate::fault::Fault;
 use crate::field::Field;
+use crate::fields::number_of;
 use crate::plain::RecordType;
 use crate::pv::PvSpec;
 

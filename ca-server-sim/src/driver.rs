@@ -25,7 +25,7 @@
 
 pub use ca_proto::ids::CircuitId;
 pub use ca_proto::server::{Circuit, CircuitStats, StallWatch, Violation};
-pub use ca_proto::wire::{Deframer, Frame, FrameError, Limits, SendQueue};
+pub use ca_proto::wire::{Deframer, Frame, FrameError, FrameLimits, SendQueue};
 
 #[cfg(doc)]
 use crate::Ioc;

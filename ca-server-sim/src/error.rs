@@ -79,7 +79,7 @@ pub enum BuildError {
     },
     /// A text that describes a PV cannot be understood.
     #[error(transparent)]
-    Text(#[from] crate::text::PvTextError),
+    Text(#[from] crate::describe::PvTextError),
     /// There is no such record to be changed.
     #[error("there is no record \"{name}\"")]
     NoRecord {

@@ -9,7 +9,7 @@ use ca_proto::ids::{CircuitId, Slots};
 use ca_proto::server::{
     Account, Circuit, CircuitStats, Endpoint, EndpointStats, Limit, Turn, Violation,
 };
-use ca_proto::wire::{Deframer, Limits, SendQueue};
+use ca_proto::wire::{Deframer, FrameLimits, SendQueue};
 use ca_proto::{Alarm, Instant, Timestamp};
 use hashbrown::HashMap;
 
@@ -17,7 +17,7 @@ use crate::ahead::MANY;
 use crate::builder::IocBuilder;
 use crate::db::{Clock, Db, Node, PvHandle};
 use crate::faults::{Faults, Harm};
-use crate::limits::Limits as MetLimits;
+use crate::limits::MetLimits;
 use crate::process::Function;
 use crate::publish::{Backlog, SLICE};
 use crate::question::Observer;
@@ -434,10 +434,10 @@ impl Ioc {
     }
 
     /// What the deframer of a circuit may accept; to be asked again after each frame.
-    pub fn limits(&self, circuit: CircuitId) -> Limits {
+    pub fn limits(&self, circuit: CircuitId) -> FrameLimits {
         match self.circuits.get(circuit) {
             Some(connection) => connection.circuit.limits(),
-            None => Limits {
+            None => FrameLimits {
                 max_payload: 0,
                 extended: false,
             },

@@ -25,6 +25,7 @@
 pub mod access;
 pub mod autosave;
 pub mod calc;
+pub mod describe;
 #[cfg(feature = "diagnostics")]
 pub mod diagnostic;
 pub mod driver;
@@ -34,23 +35,20 @@ pub mod load;
 pub mod net;
 pub mod shell;
 pub mod signals;
-pub mod text;
 #[cfg(feature = "toml")]
 pub mod toml;
 
 mod ahead;
 mod alarm;
 mod builder;
-mod change;
 mod check;
-mod control;
 mod database;
 mod db;
 mod deadband;
 mod error;
-mod events;
 mod fault;
 mod field;
+mod fields;
 mod filter;
 mod hook;
 mod ioc;
@@ -58,6 +56,7 @@ mod limits;
 mod name;
 mod plain;
 pub mod process;
+mod program;
 mod publish;
 mod put;
 mod put_log;
@@ -69,6 +68,7 @@ mod served;
 #[cfg(feature = "toml")]
 mod settings;
 mod slip;
+mod ticks;
 mod view;
 
 /// The protocol's crate, for whatever is not re-exported here by name.
@@ -90,8 +90,8 @@ pub use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timest
 
 pub use alarm::LimitSeverities;
 pub use builder::IocBuilder;
-pub use control::PvRef;
 pub use db::PvHandle;
+pub use describe::PvTextError;
 pub use error::{BuildError, FileErrors, PostError};
 pub use fault::Fault;
 pub use hook::{PutDecision, PutRequest};
@@ -100,6 +100,7 @@ pub use limits::IocStats;
 #[cfg(feature = "net")]
 pub use net::{NetConfig, ServeError, SimIoc};
 pub use plain::{Completion, RecordType};
+pub use program::PvRef;
 pub use put_log::PutReport;
 pub use pv::PvSpec;
 pub use question::{HOLD, Observed, PutAnswer, PutQuestion, QuestionId};
@@ -107,6 +108,5 @@ pub use served::{RecordChanges, RecordFiles, Reload, base_dbd, is_record_file};
 #[cfg(feature = "toml")]
 pub use settings::LIMIT_NAMES;
 pub use signals::Signal;
-pub use text::PvTextError;
 #[cfg(feature = "toml")]
 pub use toml::{Described, Description, TomlError};

@@ -41,7 +41,7 @@ pub struct IocStats {
 
 /// What an IOC knows of its limits.
 #[derive(Debug, Default)]
-pub(crate) struct Limits {
+pub(crate) struct MetLimits {
     counts: LimitCounts,
     /// For each limit: when the next line may be written, and how often it was met since the last.
     log: [(Instant, u64); Limit::ALL.len()],
@@ -85,7 +85,7 @@ impl Kept {
     }
 }
 
-impl Limits {
+impl MetLimits {
     /// Counts, and logs now and then.
     pub(crate) fn met(
         &mut self,

@@ -15,9 +15,9 @@ use ca_proto::server::{Database as _, Identity, Put, PutId, PutOutcome, PutTicke
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp};
 
-use crate::change::{number_of, string_of};
 use crate::db::{Db, PvHandle};
 use crate::field::Field;
+use crate::fields::{number_of, string_of};
 use crate::hook::{PutDecision, PutRequest};
 use crate::plain::{Busy, Completion, QueuedPut, Record};
 use crate::publish::Fields;

@@ -18,12 +18,12 @@ use ca_proto::server::{Account, Charge, Identity, Put, PutId, PutOutcome, PutTic
 use ca_proto::{EcaStatus, Instant};
 
 use crate::builder::IocBuilder;
-use crate::control::PvRef;
 use crate::db::{Db, PvHandle};
 use crate::error::PostError;
 use crate::field::Field;
 use crate::ioc::Ioc;
 use crate::process::Post;
+use crate::program::PvRef;
 use crate::record::Val;
 use crate::served::{FieldKey, Served, to_value};
 
@@ -452,7 +452,7 @@ impl Db {
                 && value.native == ca_proto::dbr::NativeType::Char
         });
         Some(match long {
-            true => crate::change::string_of(value, &record.snapshot.meta).ok(),
+            true => crate::fields::string_of(value, &record.snapshot.meta).ok(),
             false => record.convert(value, buffer).ok(),
         })
     }

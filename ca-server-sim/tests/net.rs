@@ -8,7 +8,7 @@ use std::time::Duration;
 use ca_proto::config::ServerParams;
 use ca_proto::ids::{Cid, Ioid};
 use ca_proto::wire::message::{Data, EventMask, Text, tcp};
-use ca_proto::wire::{Command, Deframer, Limits, Minor};
+use ca_proto::wire::{Command, Deframer, FrameLimits, Minor};
 use ca_proto::{EcaStatus, Instant};
 use ca_server_sim::signals::Counter;
 use ca_server_sim::{Ioc, NetConfig, PvSpec, ServeError, SimIoc};
@@ -42,7 +42,7 @@ struct Client {
 impl Client {
     async fn connect(to: SocketAddrV4) -> Self {
         let stream = soon(TcpStream::connect(to)).await.unwrap();
-        let limits = Limits {
+        let limits = FrameLimits {
             max_payload: 1 << 28,
             extended: true,
         };

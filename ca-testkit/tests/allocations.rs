@@ -128,7 +128,7 @@ fn feed(circuit: &mut Circuit, db: &mut OneValue, bytes: &[u8]) {
 
 fn created(circuit: &mut Circuit, db: &OneValue) -> Vec<Sid> {
     let mut sids = Vec::new();
-    let limits = ca_proto::wire::Limits {
+    let limits = ca_proto::wire::FrameLimits {
         max_payload: u32::MAX,
         extended: true,
     };

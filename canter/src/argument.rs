@@ -5,7 +5,7 @@ use std::fmt;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::text::{self, BadEscape};
+use crate::escape::{self, BadEscape};
 
 /// The name of a PV as it was given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,7 +18,7 @@ impl Pv {
     /// A name of these bytes.
     pub(crate) fn new(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
-        let shown = text::line(&bytes);
+        let shown = escape::line(&bytes);
         Self { bytes, shown }
     }
 
@@ -43,7 +43,7 @@ impl AsRef<[u8]> for Pv {
 /// Parses names of PVs, with escapes for what cannot be typed.
 pub(crate) fn pv() -> impl TypedValueParser<Value = Pv> {
     OsStringValueParser::new().try_map(|arg: OsString| {
-        let bytes = text::bytes(arg.as_encoded_bytes())
+        let bytes = escape::bytes(arg.as_encoded_bytes())
             .map_err(|error| format!("{error}; {}", BadEscape::REMEDY))?;
         Ok::<_, String>(Pv::new(bytes))
     })

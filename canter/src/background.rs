@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::text;
+use crate::escape;
 
 /// Bytes that may wait.
 const MAX_WAITING: usize = 256 * 1024;
@@ -240,7 +240,7 @@ impl Shared {
                 match item {
                     Item::Text(line) => text.extend_from_slice(line),
                     Item::Lost(lines) => {
-                        let lines = text::counted(*lines, "line");
+                        let lines = escape::counted(*lines, "line");
                         // Writing to a vector cannot fail.
                         let _ = writeln!(text, "({lines} could not be written here)");
                     }
@@ -360,8 +360,8 @@ pub(crate) struct LogLine<'a>(&'a Background);
 impl Write for LogLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        let text = text::printable(text.trim_end());
-        let text = text::shortened(&text, MAX_LINE);
+        let text = escape::printable(text.trim_end());
+        let text = escape::shortened(&text, MAX_LINE);
         self.0.push(format!("{text}\n").into_bytes());
         Ok(line.len())
     }

@@ -60,7 +60,7 @@ fn pvs_of_the_examples_are_understood() {
     for (name, page) in PAGES {
         for line in shell_lines(page).filter(|line| line.starts_with("canter ioc")) {
             for pair in words(line).windows(2).filter(|pair| pair[0] == "--pv") {
-                let parsed = ca_server_sim::text::parse(&pair[1]);
+                let parsed = ca_server_sim::describe::parse(&pair[1]);
                 assert!(parsed.is_ok(), "{name}: {}: {parsed:?}", pair[1]);
             }
         }

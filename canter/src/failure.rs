@@ -8,8 +8,8 @@ use ca_client::{
     ConnectError, Context, GetError, MonitorError, NameServerState, Phase, PutError, Remedy,
 };
 
+use crate::escape;
 use crate::exit::Outcome;
-use crate::text;
 
 /// Why a PV could not be read, written or watched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -187,7 +187,7 @@ struct Text<'a>(&'a Option<String>);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(said) => write!(f, ": {}", text::printable(said)),
+            Some(said) => write!(f, ": {}", escape::printable(said)),
             None => Ok(()),
         }
     }

@@ -6,8 +6,8 @@ use ca_proto::dbr::{EnumIndex, NativeType, ValueRef};
 use ca_proto::text::printf::{Conversion, RealFormat};
 use clap::Args;
 
+use crate::escape;
 use crate::sample::{Meta, Sample};
-use crate::text;
 
 // Options about how values look, common to `get`, `put` and `monitor`.
 //
@@ -82,7 +82,7 @@ impl FormatArgs {
         match value.native {
             NativeType::String => (0..value.count)
                 .map_while(|n| value.string(n))
-                .map(text::line)
+                .map(escape::line)
                 .collect(),
             NativeType::Float => each(
                 value
@@ -105,7 +105,7 @@ impl FormatArgs {
     /// The elements alone, with blanks between them, for scripts.
     pub(crate) fn terse(&self, sample: &Sample, is_array: bool) -> String {
         match sample.long_string() {
-            Some(text) if self.long_string && is_array => text::line(text),
+            Some(text) if self.long_string && is_array => escape::line(text),
             _ => self.elements(sample.value.as_ref(), &sample.meta).join(" "),
         }
     }
@@ -130,7 +130,7 @@ impl FormatArgs {
             && is_array
             && let Some(text) = sample.long_string()
         {
-            return text::line(text);
+            return escape::line(text);
         }
         let texts = self.elements(sample.value.as_ref(), &sample.meta);
         // A text that may be long is sent without an element when it is empty.

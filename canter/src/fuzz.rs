@@ -22,7 +22,7 @@ use ca_server_sim::{Ioc, IocBuilder, PvSpec};
 use crate::dump;
 use crate::hints;
 use crate::put::input::{self, Mode};
-use crate::{Cli, text};
+use crate::{Cli, escape};
 
 /// Longest input looked at, in bytes.
 const MAX_INPUT: usize = 16 * 1024;
@@ -66,7 +66,7 @@ fn pv_text(data: &[u8]) {
     if has_large_array(&text) {
         return;
     }
-    match ca_server_sim::text::parse(&text) {
+    match ca_server_sim::describe::parse(&text) {
         Ok((name, spec)) => serve(Ioc::builder().pv(name, spec)),
         Err(error) => {
             assert!(!error.reason.is_empty());
@@ -192,7 +192,7 @@ fn put_input(data: &[u8]) {
         states: &states,
     };
     let args: Vec<Vec<u8>> = rest.split(|&b| b == 0).map(<[u8]>::to_vec).collect();
-    let args = args.iter().map(|arg| text::bytes(arg));
+    let args = args.iter().map(|arg| escape::bytes(arg));
     let Ok(args) = args.collect::<Result<Vec<_>, _>>() else {
         return;
     };
@@ -209,16 +209,16 @@ fn put_input(data: &[u8]) {
 /// of any bytes can be given back.
 fn escapes(data: &[u8]) {
     let data = cut(data);
-    match text::bytes(data) {
+    match escape::bytes(data) {
         Ok(bytes) => assert!(bytes.len() <= data.len()),
         Err(error) => assert!(error.to_string().chars().all(is_plain), "{error}"),
     }
-    let shown = text::line(data);
+    let shown = escape::line(data);
     assert!(shown.chars().all(is_plain), "{shown:?}");
-    assert_eq!(text::bytes(shown.as_bytes()).as_deref(), Ok(data));
+    assert_eq!(escape::bytes(shown.as_bytes()).as_deref(), Ok(data));
     let lossy = String::from_utf8_lossy(data);
     assert_eq!(
-        text::bytes(text::printable(&lossy).as_bytes()).as_deref(),
+        escape::bytes(escape::printable(&lossy).as_bytes()).as_deref(),
         Ok(lossy.as_bytes())
     );
 }
@@ -371,10 +371,10 @@ fn arguments(data: &[u8]) {
     if let Err(error) = Cli::read(args.clone()) {
         let _ = (error.to_string(), hints::hint(&error, &args));
     }
-    let printable = text::printable(&text);
+    let printable = escape::printable(&text);
     assert!(printable.chars().all(is_plain));
     assert_eq!(
-        text::bytes(printable.as_bytes()).as_deref(),
+        escape::bytes(printable.as_bytes()).as_deref(),
         Ok(text.as_bytes())
     );
 }

@@ -18,7 +18,7 @@ use crate::failure::{Failure, destinations};
 use crate::json::JsonFailure;
 use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, leave};
-use crate::{show, text};
+use crate::{escape, show};
 
 #[derive(Args, Debug)]
 pub(crate) struct InfoArgs {
@@ -130,7 +130,7 @@ async fn record_type(channel: &Channel, timeout: Duration) -> Option<String> {
         .timeout(timeout)
         .await
         .ok()?;
-    let name = text::line(reading.value().string(0)?);
+    let name = escape::line(reading.value().string(0)?);
     (!name.is_empty()).then_some(name)
 }
 

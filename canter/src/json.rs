@@ -11,9 +11,9 @@ use ca_proto::text::is_plain;
 use serde::Serialize;
 use serde_json::{Number, Value as Json};
 
+use crate::escape;
 use crate::failure::Failure;
 use crate::sample::{self, Meta, Sample};
-use crate::text;
 
 /// A value with what is known about it; absent items are left out.
 #[derive(Serialize, Debug)]
@@ -192,7 +192,7 @@ impl Charset {
     fn text(self, bytes: &[u8]) -> String {
         match self {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
-            Self::Latin1 => text::latin_1(bytes),
+            Self::Latin1 => escape::latin_1(bytes),
         }
     }
 

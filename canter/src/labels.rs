@@ -6,8 +6,8 @@ use ca_client::{Channel, ReadSpec, Reading, TypeSpec};
 use ca_proto::dbr::{DbrType, EnumIndex, Family, NativeType};
 use futures_util::future::join;
 
+use crate::escape;
 use crate::sample::Sample;
-use crate::text;
 
 /// Has the server convert the states of a sample that its list does not hold. Nothing changes if it
 /// does not answer, or if the value has changed meanwhile, so that the texts may be of another one.
@@ -31,7 +31,7 @@ pub(crate) async fn complete(channel: &Channel, sample: &mut Sample, timeout: Du
     let states = again.to_vec::<EnumIndex>().unwrap_or_default();
     for (n, EnumIndex(state)) in (0..).zip(states) {
         if let Some(label) = texts.value().string(n).filter(|label| !label.is_empty()) {
-            sample.meta.more.insert(state, text::line(label));
+            sample.meta.more.insert(state, escape::line(label));
         }
     }
 }

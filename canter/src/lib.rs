@@ -11,6 +11,7 @@ mod conformance;
 mod console;
 mod demo;
 mod dump;
+mod escape;
 #[cfg(test)]
 mod examples;
 mod exit;
@@ -41,7 +42,6 @@ mod repeater;
 mod ring;
 mod sample;
 mod show;
-mod text;
 mod when;
 #[cfg(feature = "world")]
 mod world;

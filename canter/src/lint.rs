@@ -6,8 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::console::Console;
+use crate::escape;
 use crate::exit::{Outcome, Stop, UsageError};
-use crate::text;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &LintArgs, console: &mut Console<'_>) -> Result<Outcome,
         if !mistakes.is_empty() {
             writeln!(console.out, "{}\n", mistakes.render(console.paint.is_on()))?;
         }
-        let count = |number: usize, what| text::counted(number as u64, what);
+        let count = |number: usize, what| escape::counted(number as u64, what);
         let (errors, warnings) = (mistakes.errors(), mistakes.warnings());
         writeln!(
             console.out,
@@ -131,7 +131,7 @@ fn read(args: &LintArgs) -> Result<Loaded, Stop> {
     let named = args.dbd.iter().chain(&args.files);
     for name in named.filter(|name| name.contains('/')) {
         if let Err(error) = std::fs::metadata(name) {
-            let what = format!("cannot read {}: {error}", text::printable(name));
+            let what = format!("cannot read {}: {error}", escape::printable(name));
             return Err(UsageError::new(what, "name a file that is there").into());
         }
     }

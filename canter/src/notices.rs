@@ -9,7 +9,7 @@ use ca_client::{Client, ClientEvent, Events};
 use serde::Serialize;
 
 use crate::console::Console;
-use crate::text;
+use crate::escape;
 
 /// Different notices that are told; who makes more of them is told of no further.
 const MAX_TOLD: usize = 1000;
@@ -52,7 +52,7 @@ impl Notice {
             pv: pv.cloned(),
             event: word,
             server: *server,
-            message: text::printable(&event.to_string()).into_owned(),
+            message: escape::printable(&event.to_string()).into_owned(),
         })
     }
 

@@ -10,9 +10,9 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use crate::console::Console;
+use crate::escape;
 use crate::exit::{Stop, UsageError};
 use crate::record::RecordArgs;
-use crate::text;
 
 /// Time-out when neither `--timeout` nor `EPICS_CLI_TIMEOUT` says one, as in the reference tools.
 const DEFAULT_TIMEOUT: f64 = 1.0;
@@ -78,7 +78,7 @@ impl ClientArgs {
                 Some(text) => seconds(&text).or_else(|remedy| {
                     console.complain(format_args!(
                         "warning: EPICS_CLI_TIMEOUT is `{}`, {DEFAULT_TIMEOUT} s is used; {remedy}",
-                        text::printable(&text)
+                        escape::printable(&text)
                     ))?;
                     Ok::<_, Stop>(DEFAULT_TIMEOUT)
                 })?,
@@ -222,7 +222,7 @@ fn warn_of_own(console: &mut Console<'_>) -> Result<(), Stop> {
         console.complain(format_args!(
             "warning: {name} is `{}`, which is neither YES nor NO; YES is used: nothing is written; write YES \
              or NO",
-            text::printable(&text)
+            escape::printable(&text)
         ))?;
     }
     Ok(())

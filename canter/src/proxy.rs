@@ -13,10 +13,10 @@ use ca_proxy::{Level, Proxy, ProxyConfig, Script, StartError};
 use clap::Args;
 
 use crate::console::Console;
+use crate::escape;
 use crate::exit::{Outcome, Stop, UsageError};
 use crate::interrupt::{closed_output, interrupted};
 use crate::options::{block_on, endpoint, look_up, seconds};
-use crate::text;
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -155,7 +155,7 @@ fn announce(
     rules: u64,
 ) -> Result<(), Stop> {
     let listen = proxy.listen();
-    let count = text::counted(rules, "rule");
+    let count = escape::counted(rules, "rule");
     let guard = if args.read_only { ", read-only" } else { "" };
     let title = format!("# canter proxy on {listen}, UDP and TCP, to {server}, {count}{guard}");
     writeln!(console.out, "{}", console.paint.bold(title))?;

@@ -13,10 +13,10 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::console::Console;
+use crate::escape;
 use crate::exit::{Outcome, Stop, UsageError};
 use crate::interrupt::{interrupted, stdin_ended};
 use crate::options::{block_on, seconds};
-use crate::text;
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &RingArgs, console: &mut Console<'_>) -> Result<Outcome,
             remedy: "choose another port or address".to_owned(),
         })?;
         let count = ioc.with(|ioc, _| ioc.pv_count());
-        let count = text::counted(count as u64, "PV");
+        let count = escape::counted(count as u64, "PV");
         let run = ModelRun::new(ioc.clone(), &pvs, machine).map_err(|error| UsageError {
             what: error.to_string(),
             remedy: "report it".to_owned(),

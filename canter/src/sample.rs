@@ -9,7 +9,7 @@ use ca_proto::dbr::{
 };
 use ca_proto::time::Timestamp;
 
-use crate::text;
+use crate::escape;
 
 /// What describes a value and changes rarely.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -66,7 +66,7 @@ impl Meta {
             return Some(label.clone()).filter(|label| !label.is_empty());
         }
         let label = self.states.as_ref()?.get(state)?;
-        (!label.is_empty()).then(|| text::line(label))
+        (!label.is_empty()).then(|| escape::line(label))
     }
 
     /// Whether the server may know a text for a state that its list has no room for.
@@ -99,7 +99,7 @@ impl Meta {
         }
         let states = |meta: &Self| {
             let texts = meta.states.iter().flat_map(EnumStates::iter);
-            texts.map(text::line).collect::<Vec<_>>().join(", ")
+            texts.map(escape::line).collect::<Vec<_>>().join(", ")
         };
         compare("states", states(before), states(self));
         changes
@@ -206,7 +206,7 @@ impl Sample {
 
 /// Units are for reading: the degree sign of an old database is shown as such.
 fn shown_units(units: &[u8]) -> String {
-    text::printable(&text::decode(units)).into_owned()
+    escape::printable(&escape::decode(units)).into_owned()
 }
 
 /// Whether the server defines the limits: integer types send 0 for those that are not, as do records

@@ -11,7 +11,7 @@ use crate::argument::Pv;
 use crate::console::Console;
 use crate::format::FormatArgs;
 use crate::sample::{self, Sample};
-use crate::{json, text, when};
+use crate::{escape, json, when};
 
 /// Names longer than this do not push the values of all others to the right.
 const MAX_NAME_WIDTH: usize = 40;
@@ -31,7 +31,7 @@ pub(crate) fn line(
     sample: &Sample,
     is_array: bool,
 ) -> io::Result<()> {
-    let name = text::padded(pv.shown(), width);
+    let name = escape::padded(pv.shown(), width);
     let value = value(console, format, sample, is_array);
     writeln!(console.out, "{name}  {value}")
 }
@@ -45,9 +45,9 @@ pub(crate) fn wide(
     sample: &Sample,
     is_array: bool,
 ) -> io::Result<()> {
-    let name = text::padded(pv.shown(), width);
+    let name = escape::padded(pv.shown(), width);
     let stamp = sample.stamp.map(when::local).unwrap_or_default();
-    let stamp = console.paint.dim(text::padded(&stamp, when::WIDTH));
+    let stamp = console.paint.dim(escape::padded(&stamp, when::WIDTH));
     let value = value(console, format, sample, is_array);
     writeln!(console.out, "{name}  {stamp}  {value}")
 }
@@ -109,7 +109,7 @@ pub(crate) fn long(
         item(
             console,
             "precision",
-            text::counted(precision.max(0).unsigned_abs(), "digit"),
+            escape::counted(precision.max(0).unsigned_abs(), "digit"),
         )?;
     }
     if let Some(limits) = &sample.meta.limits {
@@ -123,7 +123,7 @@ pub(crate) fn long(
             item(
                 console,
                 name,
-                format_args!("{number} {}", text::line(state)),
+                format_args!("{number} {}", escape::line(state)),
             )?;
         }
     }
@@ -136,7 +136,7 @@ pub(crate) fn item(
     name: &str,
     text: impl std::fmt::Display,
 ) -> io::Result<()> {
-    let name = console.paint.dim(text::padded(name, 14));
+    let name = console.paint.dim(escape::padded(name, 14));
     writeln!(console.out, "    {name} {text}")
 }
 

@@ -7,8 +7,8 @@ use ca_proto::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::console::Console;
+use crate::escape;
 use crate::options::variable;
-use crate::text;
 
 /// Characters of a time, for those that are undefined.
 pub(crate) const WIDTH: usize = 26;
@@ -32,7 +32,7 @@ pub(crate) fn warn_of_zone(console: &mut Console<'_>) -> io::Result<()> {
     console.complain(format_args!(
         "warning: TZ is `{}`, which is no time zone known here: times are UTC; write a name such as \
          Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3",
-        text::printable(&name)
+        escape::printable(&name)
     ))
 }
 

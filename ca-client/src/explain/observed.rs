@@ -12,7 +12,7 @@ use ca_proto::access::AccessRights;
 use ca_proto::dbr::NativeType;
 use ca_proto::ids::Cid;
 use ca_proto::wire::message::SAME_ADDRESS;
-use ca_proto::wire::{Deframer, Limits, Minor, datagram_frames, tcp, udp};
+use ca_proto::wire::{Deframer, FrameLimits, Minor, datagram_frames, tcp, udp};
 use ca_proto::{EcaStatus, Instant};
 
 use crate::connect::text;
@@ -316,7 +316,7 @@ impl Notes {
             Passing::DatagramReceived { from, data, .. } => self.heard(at, from, data, seen),
             Passing::Dialling { peer, .. } => seen.push_back(Observed::Dialling { server: peer }),
             Passing::Connected { stream, peer, .. } => {
-                let limits = Limits {
+                let limits = FrameLimits {
                     max_payload: MAX_MESSAGE,
                     extended: true,
                 };

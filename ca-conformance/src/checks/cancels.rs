@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::{Command, Header};
 
 use super::{UNKNOWN_SID, VALUE_ALARM, error_copies, fatal};
+use crate::bare::Circuit;
 use crate::bytes;
-use crate::circuit::Circuit;
 use crate::lab::{Channel, Role};
 use crate::verdict::{Verdict, ensure};
 use crate::{Check, check};

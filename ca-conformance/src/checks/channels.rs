@@ -6,8 +6,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::{Command, Header};
 
 use super::{NO_CHANNEL, UNKNOWN_SID, VALUE_ALARM, alive, error_copies, fatal, read_request};
+use crate::bare::{Circuit, Reply, listed};
 use crate::bytes::{self, MINOR};
-use crate::circuit::{Circuit, Reply, listed};
 use crate::lab::{Channel, Lab, Role};
 use crate::verdict::{Verdict, ensure, skip};
 use crate::{Check, check, defect};

@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::Command;
 
 use super::{NO_CHANNEL, UNKNOWN_SID, alive, error_copies, read_request};
+use crate::bare::listed;
 use crate::bytes;
-use crate::circuit::listed;
 use crate::lab::{Lab, Role};
 use crate::layout::until_nul;
 use crate::verdict::{Verdict, ensure};

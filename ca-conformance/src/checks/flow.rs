@@ -3,8 +3,8 @@
 use ca_proto::wire::Command;
 
 use super::VALUE_ALARM;
+use crate::bare::{Circuit, Reply, listed};
 use crate::bytes;
-use crate::circuit::{Circuit, Reply, listed};
 use crate::lab::{Channel, Lab, Role};
 use crate::layout::f64_at;
 use crate::verdict::{Verdict, ensure};

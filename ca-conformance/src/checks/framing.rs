@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::Command;
 
 use super::read_request;
+use crate::bare::Circuit;
 use crate::bytes;
-use crate::circuit::Circuit;
 use crate::lab::{Lab, Role};
 use crate::verdict::{Verdict, ensure};
 use crate::{Check, check};

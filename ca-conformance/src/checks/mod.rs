@@ -22,8 +22,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::Command;
 
 use super::Check;
+use super::bare::{Circuit, Reply};
 use super::bytes;
-use super::circuit::{Circuit, Reply};
 use super::lab::{Channel, Lab, Role};
 use super::layout::until_nul;
 use super::verdict::{Verdict, ensure};

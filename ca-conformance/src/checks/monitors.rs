@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::Command;
 
 use super::{UNKNOWN_SID, VALUE_ALARM, error_copies, fatal, zero};
+use crate::bare::{Circuit, listed, named};
 use crate::bytes;
-use crate::circuit::{Circuit, listed, named};
 use crate::lab::{Channel, Lab, NORMAL, Role};
 use crate::layout::{f64_at, size, sized};
 use crate::verdict::{Verdict, ensure};

@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::Command;
 
 use super::{NO_CHANNEL, error_copies};
+use crate::bare::Circuit;
 use crate::bytes::{self, MINOR};
-use crate::circuit::Circuit;
 use crate::lab::{Lab, Role};
 use crate::verdict::Verdict;
 use crate::{Check, check};

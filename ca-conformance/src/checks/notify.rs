@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::{Command, Header};
 
 use super::{UNKNOWN_SID, error_copies, fatal, holds};
+use crate::bare::{Reply, listed, named};
 use crate::bytes::{self, element};
-use crate::circuit::{Reply, listed, named};
 use crate::lab::{Channel, Lab, NORMAL, Role};
 use crate::layout::converted;
 use crate::verdict::{Verdict, ensure, skip};
@@ -322,7 +322,7 @@ fn request(channel: &Channel, ty: u16, count: u32, id: u32, payload: &[u8]) -> V
     bytes::message(Command::WRITE_NOTIFY, ty, count, channel.sid, id, payload)
 }
 
-fn slow(lab: &Lab<'_>) -> Verdict<(crate::circuit::Circuit, Channel)> {
+fn slow(lab: &Lab<'_>) -> Verdict<(crate::bare::Circuit, Channel)> {
     let (c, channel) = lab.open(Role::Slow)?;
     if channel.rights & 2 == 0 {
         return Err(skip("--slow is not writable"));

@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::{Command, Header};
 
 use super::{UNKNOWN_SID, alive, error_copies, fatal, read_request, zero};
+use crate::bare::{Circuit, Reply, named};
 use crate::bytes;
-use crate::circuit::{Circuit, Reply, named};
 use crate::lab::{Channel, Lab, NORMAL, Role};
 use crate::layout::{f64_at, padded, size, sized, until_nul};
 use crate::verdict::{Verdict, ensure, skip};

@@ -2,8 +2,8 @@
 
 use ca_proto::wire::{Command, MAX_UDP_SEND};
 
+use crate::bare::listed;
 use crate::bytes::{self, MINOR};
-use crate::circuit::listed;
 use crate::lab::{Lab, Role};
 use crate::udp::Datagram;
 use crate::verdict::{Verdict, ensure, fail};
@@ -288,7 +288,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-fn first(datagram: &Datagram) -> Verdict<&crate::circuit::Reply> {
+fn first(datagram: &Datagram) -> Verdict<&crate::bare::Reply> {
     datagram.answers().next().ok_or_else(|| fail("no answer"))
 }
 

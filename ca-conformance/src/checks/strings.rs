@@ -3,8 +3,8 @@
 use ca_proto::EcaStatus;
 
 use super::{holds, reads_as};
+use crate::bare::{Circuit, named};
 use crate::bytes::text;
-use crate::circuit::{Circuit, named};
 use crate::lab::{Channel, Lab, NORMAL, Role};
 use crate::layout::until_nul;
 use crate::verdict::{Verdict, ensure, fail, skip};

@@ -1,7 +1,7 @@
 //! Every DBR type on the wire: sizes, places, zeros.
 
 use super::{zero, zero_behind_text};
-use crate::circuit::Reply;
+use crate::bare::Reply;
 use crate::lab::{Lab, NORMAL, Role};
 use crate::layout::{
     LAYOUT, base, converted, f32_at, f64_at, number_at, pad, size, sized, until_nul, value_at,

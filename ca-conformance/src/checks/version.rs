@@ -5,8 +5,8 @@ use std::time::Duration;
 use ca_proto::EcaStatus;
 use ca_proto::wire::Command;
 
+use crate::bare::{Circuit, listed};
 use crate::bytes::{self, MINOR};
-use crate::circuit::{Circuit, listed};
 use crate::lab::{Lab, Role};
 use crate::verdict::{Verdict, ensure};
 use crate::{Check, check, defect};

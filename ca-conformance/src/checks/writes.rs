@@ -4,8 +4,8 @@ use ca_proto::EcaStatus;
 use ca_proto::wire::Command;
 
 use super::{UNKNOWN_SID, error_copies, fatal, holds};
+use crate::bare::Circuit;
 use crate::bytes::{self, element};
-use crate::circuit::Circuit;
 use crate::lab::{Channel, Lab, Role};
 use crate::layout::{base, converted, size, sized, value_at};
 use crate::verdict::{Verdict, ensure, skip};

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStr
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use ca_proto::wire::{Command, Deframer, Limits, datagram_frames};
+use ca_proto::wire::{Command, Deframer, FrameLimits, datagram_frames};
 
 pub(super) use honest::{created, found, rights};
 pub(super) use threads::Event;
@@ -18,8 +18,8 @@ use threads::{LOOK, Threads, accept_thread, read_thread, repeater_thread, search
 
 use super::program::{Program, Words};
 use super::pv::Pv;
+use crate::bare::Reply;
 use crate::bytes;
-use crate::circuit::Reply;
 use crate::log::{Log, Place};
 use crate::verdict::{Verdict, ensure, fail};
 
@@ -397,7 +397,7 @@ impl Stage {
         }
         self.lines.push(Line {
             stream: Some(stream),
-            deframer: Deframer::new(Limits {
+            deframer: Deframer::new(FrameLimits {
                 max_payload: MAX_PAYLOAD,
                 extended: true,
             }),

@@ -13,8 +13,8 @@ pub use self::error::{Restored, ScanError, ScanFault};
 use self::plan::Plan;
 pub use self::plan::{Axis, ReadBackOf, Restore as ScanRestore, Settle};
 use self::run::Run;
-use crate::control::Control;
 use crate::face::{Face, Feed, Named};
+use crate::pause::Control;
 
 /// Points of a scan; more would take a month at 4 points a second.
 pub const MAX_POINTS: usize = 10_000_000;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ca_client::Pv;
 
-use crate::control::Control;
 use crate::face::Named;
+use crate::pause::Control;
 
 /// When an axis counts as having arrived.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use super::error::{Restored, ScanError, ScanFault};
 use super::plan::{Axis, Plan, Restore, Settle};
 use crate::clock;
 use crate::condition::near;
-use crate::control::Aborted;
 use crate::face::Named;
+use crate::pause::Aborted;
 use crate::write::{ReadBack, look};
 
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use thiserror::Error;
 
 use self::run::Run;
 use crate::condition::{Impossible, near};
-use crate::control::Control;
 use crate::face::{Face, Feed, Named};
+use crate::pause::Control;
 
 /// Updates that may wait of a lossless watch, beside its bound in bytes.
 const LOSSLESS_DEPTH: usize = 1 << 20;

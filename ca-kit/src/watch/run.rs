@@ -10,7 +10,7 @@ use ca_client::{
 
 use super::WatchCounters;
 use crate::clock;
-use crate::control::Control;
+use crate::pause::Control;
 
 /// The last number that was delivered.
 type Last = Option<(f64, AlarmSeverity)>;

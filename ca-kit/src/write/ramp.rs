@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::{ReadBack, look, standing};
 use crate::clock;
 use crate::condition::{Impossible, near};
-use crate::control::{Aborted, Control};
 use crate::face::{Face, Named, Op, Work};
+use crate::pause::{Aborted, Control};
 
 /// Steps of a ramp; more are a slip of the keyboard.
 pub const MAX_RAMP_STEPS: u64 = 1_000_000;

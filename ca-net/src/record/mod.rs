@@ -26,10 +26,10 @@
 //! # }
 //! ```
 
+mod lines;
 mod pcapng;
 mod resync;
 mod ring;
-mod text;
 
 #[cfg(test)]
 mod tests;
@@ -193,7 +193,7 @@ impl Recording {
     /// # Errors
     /// Those of the output, such as of a full disk.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        text::write(self, out)
+        lines::write(self, out)
     }
 
     /// Nanoseconds since 1970 of a moment.

@@ -61,7 +61,7 @@ use self::subs::{Installed, Subs};
 use crate::config::{ClientParams, MAX_PRIORITY};
 use crate::ids::{Cid, CircuitId, Slots};
 use crate::time::Instant;
-use crate::wire::{Limits, Minor, PvName, SendQueue, tcp};
+use crate::wire::{FrameLimits, Minor, PvName, SendQueue, tcp};
 
 pub use self::beacon::BeaconStats;
 pub use self::channel::{ChannelState, ChannelView, Connection};
@@ -397,8 +397,8 @@ impl Client {
     }
 
     /// What the deframer of a circuit accepts; the same for all circuits and at all times.
-    pub fn limits(&self, _circuit: CircuitId) -> Limits {
-        Limits {
+    pub fn limits(&self, _circuit: CircuitId) -> FrameLimits {
+        FrameLimits {
             max_payload: self.params.max_message_bytes(),
             extended: true,
         }

@@ -10,7 +10,7 @@ use super::account::Account;
 use super::channels::{Channel, Channels};
 use super::database::{Database, Identity};
 use super::error::Violation;
-use super::events::EventQueue;
+use super::event_queue::EventQueue;
 use super::limit::Limit;
 use super::put_notify::Puts;
 use super::reply::{Room, put_error};
@@ -22,7 +22,7 @@ use crate::dbr::DbrType;
 use crate::ids::{Cid, CircuitId, Sid};
 use crate::status::EcaStatus;
 use crate::time::Instant;
-use crate::wire::{Command, Frame, FrameError, Header, Limits, Minor, SendQueue, tcp};
+use crate::wire::{Command, Frame, FrameError, FrameLimits, Header, Minor, SendQueue, tcp};
 
 /// Units of work that telling of changed rights may cost with each look for output.
 const SWEEP_UNITS: usize = 1024;
@@ -234,7 +234,7 @@ impl Circuit {
 
     /// What the deframer may accept. To be asked again after each frame, because requests change
     /// the client's version.
-    pub const fn limits(&self) -> Limits {
+    pub const fn limits(&self) -> FrameLimits {
         self.room.limits()
     }
 

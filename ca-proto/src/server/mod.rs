@@ -23,7 +23,7 @@ mod conversion;
 mod database;
 mod endpoint;
 mod error;
-mod events;
+mod event_queue;
 mod held;
 mod limit;
 mod long_put;

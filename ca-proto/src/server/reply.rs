@@ -17,7 +17,7 @@ use crate::wire::header::EXTENDED_LEN;
 use crate::wire::header::STANDARD_LEN;
 use crate::wire::message::{ErrorBody, NO_CHANNEL};
 use crate::wire::send_queue::SHARE_FROM;
-use crate::wire::{Header, Limits, Minor, SendQueue, align8, tcp};
+use crate::wire::{FrameLimits, Header, Minor, SendQueue, align8, tcp};
 
 /// Bytes that suffice for a header, a time stamp and a scalar.
 const MAX_SCALAR: u64 = 64;
@@ -94,8 +94,8 @@ impl Room {
     }
 
     /// What the client may send.
-    pub(super) const fn limits(&self) -> Limits {
-        Limits {
+    pub(super) const fn limits(&self) -> FrameLimits {
+        FrameLimits {
             // Made from 32 bits.
             max_payload: (self.max_message as u32).saturating_sub(STANDARD_LEN as u32),
             extended: self.minor.has_extended_header(),

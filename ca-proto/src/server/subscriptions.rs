@@ -11,7 +11,7 @@ use super::circuit::Circuit;
 use super::conversion::{Conversion, long_part, wanted};
 use super::database::{Database, PvId, Strided, SubKey, Subscriber};
 use super::error::Violation;
-use super::events::{Place, Posted, Queued};
+use super::event_queue::{Place, Posted, Queued};
 use super::limit::Limit;
 use super::reply::{Refusal, Room, put_error};
 use crate::dbr::{DbrType, NativeType, Snapshot};

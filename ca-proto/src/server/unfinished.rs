@@ -10,7 +10,7 @@ use super::circuit::Circuit;
 use super::conversion::Conversion;
 use super::database::{Database, PutId, PutTicket, PvId, Strided, SubKey, Subscriber};
 use super::error::Violation;
-use super::events::{Posted, Queued};
+use super::event_queue::{Posted, Queued};
 use super::long_put::LongPut;
 use super::reply::Refusal;
 use super::turn::Turn;

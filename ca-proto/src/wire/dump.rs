@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::frame::{Deframer, Frame, Limits, datagram_frames};
+use super::frame::{Deframer, Frame, FrameLimits, datagram_frames};
 use super::message::{ParseError, tcp, udp};
 
 /// Where a frame was seen, which decides how its fields are read.
@@ -104,7 +104,7 @@ pub struct StreamDump {
 impl StreamDump {
     /// A dump of a stream from its start.
     pub fn new(direction: Direction) -> Self {
-        let limits = Limits {
+        let limits = FrameLimits {
             max_payload: u32::MAX,
             extended: true,
         };

@@ -19,7 +19,7 @@ const BODY_STEP: usize = 4 * 1024 * 1024;
 
 /// What a [`Deframer`] accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
+pub struct FrameLimits {
     /// Largest accepted payload in bytes; larger ones are skipped and reported.
     pub max_payload: u32,
     /// Whether the peer may send 24-byte headers (4.9; a client accepts them from any server, as
@@ -108,7 +108,7 @@ pub enum FrameError {
 /// buffer, a driver may read into it instead, then call `frames` with an empty chunk.
 #[derive(Debug)]
 pub struct Deframer {
-    limits: Limits,
+    limits: FrameLimits,
     /// Beginning of a frame whose end has not arrived.
     tail: BytesMut,
     body: Option<LargeBody>,
@@ -136,7 +136,7 @@ impl LargeBody {
 
 impl Deframer {
     /// A deframer at the start of a stream.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: FrameLimits) -> Self {
         Self {
             limits,
             tail: BytesMut::new(),
@@ -150,7 +150,7 @@ impl Deframer {
 
     /// Changes the limits from the next header on: a server learns the peer's version from the
     /// stream itself.
-    pub fn set_limits(&mut self, limits: Limits) {
+    pub fn set_limits(&mut self, limits: FrameLimits) {
         self.limits = limits;
     }
 
@@ -262,7 +262,7 @@ impl<'c> Frames<'_, 'c> {
 
     /// Changes the limits for the headers that follow, also within this chunk: `CREATE_CHAN` and
     /// `VERSION` change the peer's version in mid-stream.
-    pub fn set_limits(&mut self, limits: Limits) {
+    pub fn set_limits(&mut self, limits: FrameLimits) {
         self.deframer.set_limits(limits);
     }
 
@@ -496,7 +496,7 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: FrameLimits = FrameLimits {
         max_payload: 100_000,
         extended: true,
     };
@@ -547,7 +547,7 @@ mod tests {
     #[test]
     fn a_huge_payload_grows_with_what_arrives() {
         let huge = 3 * BODY_STEP;
-        let mut deframer = Deframer::new(Limits {
+        let mut deframer = Deframer::new(FrameLimits {
             max_payload: huge as u32,
             extended: true,
         });
@@ -662,7 +662,7 @@ mod tests {
 
     #[test]
     fn declared_length_alone_reserves_little() {
-        let mut deframer = Deframer::new(Limits {
+        let mut deframer = Deframer::new(FrameLimits {
             max_payload: u32::MAX,
             extended: true,
         });

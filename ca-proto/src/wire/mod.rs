@@ -14,7 +14,7 @@ pub mod name;
 pub mod send_queue;
 
 pub use command::Command;
-pub use frame::{Deframer, Frame, FrameError, Frames, Limits, datagram_frames};
+pub use frame::{Deframer, Frame, FrameError, FrameLimits, Frames, datagram_frames};
 pub use header::{Header, Minor};
 pub use message::{ParseError, tcp, udp};
 pub use name::{PvName, PvNameError};

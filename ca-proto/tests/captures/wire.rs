@@ -1,7 +1,7 @@
 //! The frames: every message re-encodes to the bytes that were captured.
 
 use ca_proto::wire::dump::{Direction, DumpFrame};
-use ca_proto::wire::{Deframer, Frame, Limits, SendQueue, datagram_frames, tcp, udp};
+use ca_proto::wire::{Deframer, Frame, FrameLimits, SendQueue, datagram_frames, tcp, udp};
 
 use super::{Capture, captures};
 
@@ -62,7 +62,7 @@ fn with_frame<T>(
                 .map_err(|error| error.to_string())?,
         );
     }
-    let mut deframer = Deframer::new(Limits {
+    let mut deframer = Deframer::new(FrameLimits {
         max_payload: 1 << 20,
         extended: true,
     });

@@ -10,7 +10,7 @@ use ca_proto::client::{
 use ca_proto::dbr::{DbrType, Family};
 use ca_proto::ids::{Cid, Ioid};
 use ca_proto::wire::message::{Data, ErrorBody, NO_CHANNEL, Port};
-use ca_proto::wire::{Command, Deframer, Header, Limits, Minor, tcp, udp};
+use ca_proto::wire::{Command, Deframer, FrameLimits, Header, Minor, tcp, udp};
 
 use crate::rig::*;
 
@@ -219,7 +219,7 @@ fn a_message_in_pieces_is_no_other_protocol() {
 
 #[test]
 fn a_begun_message_shows_its_command_and_its_bytes() {
-    let limits = Limits {
+    let limits = FrameLimits {
         max_payload: 1 << 20,
         extended: true,
     };

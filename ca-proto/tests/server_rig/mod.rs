@@ -389,7 +389,7 @@ impl Message {
 }
 
 pub fn messages(bytes: &[u8]) -> Vec<Message> {
-    let limits = ca_proto::wire::Limits {
+    let limits = ca_proto::wire::FrameLimits {
         max_payload: u32::MAX,
         extended: true,
     };

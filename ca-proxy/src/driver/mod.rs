@@ -4,7 +4,7 @@
 //! one lock, under which nothing is sent, awaited or woken. A task leaves its waker before it looks at
 //! the engine, so that nothing happens in between.
 
-mod circuit;
+mod circuit_task;
 mod control;
 mod datagrams;
 #[cfg(test)]
@@ -294,7 +294,7 @@ impl Driver {
             match self.with(|engine, now| engine.open(now, client, server)) {
                 Opening::Refuse => stream.abort_on_drop(),
                 Opening::Connect { id, after } => {
-                    self.spawn(circuit::run(self.clone(), id, stream, server, after));
+                    self.spawn(circuit_task::run(self.clone(), id, stream, server, after));
                 }
             }
         }

@@ -10,13 +10,13 @@ use ca_proto::{AlarmSeverity, EcaStatus, Instant};
 
 use super::guard::{Guard, PutAccess, Question};
 use super::rules::{Access, AccessSecurity};
-use crate::change::number_of;
-use crate::control::PvRef;
 use crate::db::Db;
 use crate::error::PostError;
 use crate::field::Field;
+use crate::fields::number_of;
 use crate::ioc::{Ioc, TURN};
 use crate::plain::Record;
+use crate::program::PvRef;
 use crate::record::common;
 use crate::served::{RTYP, Recheck, Served};
 

@@ -8,8 +8,8 @@ use ca_proto::{Alarm, EcaStatus};
 use hashbrown::HashMap;
 
 use super::Pattern;
-use crate::change::number_of;
 use crate::db::{Db, PvHandle};
+use crate::fields::number_of;
 
 /// What a PV of the program does with a new value.
 #[derive(Clone, PartialEq, Debug)]

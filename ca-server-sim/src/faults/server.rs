@@ -12,8 +12,8 @@ use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus, Instant, Timestamp}
 use super::db::{Faulty, Held, Taken};
 use super::state::is_client;
 use super::{Fault, FaultError, FaultKind, Faults, Pattern};
-use crate::change::number_of;
 use crate::db::{Clock, PvHandle};
+use crate::fields::number_of;
 use crate::ioc::{Connection, Ioc};
 use crate::pv::PvSpec;
 

@@ -5,8 +5,8 @@ use ca_proto::server::{PvId, Strided, Update};
 use ca_proto::wire::message::EventMask;
 
 use super::run::{Chain, Log, Passed, States};
-use crate::change::number_of;
 use crate::db::{Db, Node, PvHandle};
+use crate::fields::number_of;
 use crate::plain::Record;
 use crate::process::Post;
 use crate::record::{Special, Val, common};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ca_net::{Budget, ByteStream, Listener, Timer};
 
-use super::circuit;
+use super::circuit_task;
 use super::shared::Shared;
 
 /// Pause after an error that is none of a single connection, such as too many open files.
@@ -84,7 +84,7 @@ fn serve(
         }
     };
     let place = shared.adopt(id, *peer.ip());
-    let task = circuit::run(Arc::clone(shared), id, place, stream, limits);
+    let task = circuit_task::run(Arc::clone(shared), id, place, stream, limits);
     let handle = shared.runtime().spawn(Box::pin(task));
     shared.keep(id, handle);
 }

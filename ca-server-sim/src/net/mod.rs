@@ -3,7 +3,7 @@
 mod accept;
 mod beats;
 mod bind;
-mod circuit;
+mod circuit_task;
 mod config;
 mod model;
 mod shared;
@@ -27,10 +27,10 @@ pub use config::NetConfig;
 pub use model::{Model, ModelError, ModelFault, ModelPvs, ModelRun, Vectors};
 
 use crate::builder::IocBuilder;
-use crate::control::PvRef;
 use crate::db::PvHandle;
 use crate::error::{BuildError, PostError};
 use crate::ioc::Ioc;
+use crate::program::PvRef;
 use bind::Sockets;
 use shared::Shared;
 

@@ -9,8 +9,8 @@ use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Timestamp};
 use thiserror::Error;
 
 use super::SimIoc;
-use crate::change::number_of;
 use crate::db::PvHandle;
+use crate::fields::number_of;
 
 /// What computes read-backs from set-points, as vectors in the order of the PVs that it was given.
 pub trait Model: Send {

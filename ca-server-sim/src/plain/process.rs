@@ -5,11 +5,11 @@ use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Instant};
 
 use crate::alarm::{check_limits, worse};
-use crate::change::number_of;
 use crate::db::{Db, PvHandle};
 use crate::deadband::differs;
 use crate::faults::Taken;
 use crate::field::Field;
+use crate::fields::number_of;
 use crate::plain::{Record, RecordType};
 use crate::publish::{Fields, Post};
 

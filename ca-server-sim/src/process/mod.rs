@@ -14,7 +14,6 @@
 
 mod alarm;
 mod chain;
-mod change;
 mod convert;
 mod cx;
 mod database;
@@ -24,6 +23,7 @@ mod json_link;
 mod link;
 mod notify;
 mod put;
+mod relink;
 mod remote;
 mod report;
 mod restore;

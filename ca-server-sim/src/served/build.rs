@@ -404,7 +404,7 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Described, Mistakes) {
                 String::from_utf8_lossy(info.value.bytes()),
             );
             if name == SIGNAL
-                && let Err((column, what)) = signals::text::parse(&value, &mut read_recording)
+                && let Err((column, what)) = signals::line::parse(&value, &mut read_recording)
             {
                 let what = format!("{name}, column {column}: {what}");
                 report(&mut mistakes, MistakeKind::Value, info.place, what);

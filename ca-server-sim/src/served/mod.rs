@@ -9,12 +9,12 @@
 //! what one slice of processing has posted; and a put waits until no chain is under way.
 
 mod build;
-mod change;
 mod channel;
 mod described;
 mod program;
 mod publish;
 mod put;
+mod reload;
 pub(crate) mod value;
 
 use std::cell::RefCell;
@@ -34,10 +34,10 @@ use crate::record::{Array, Dbf};
 pub(crate) use build::read_recording;
 pub use build::{RecordFiles, base_dbd, is_record_file};
 pub(crate) use build::{build, with_base};
-pub use change::{RecordChanges, Reload};
 pub(crate) use channel::Channel;
 use described::Described;
 use publish::Publication;
+pub use reload::{RecordChanges, Reload};
 pub(crate) use value::{from_client, to_value};
 
 /// Instead of a field: the name of the record's type, which each record has as RTYP.

@@ -7,7 +7,6 @@ use super::build::{SIGNAL, read_recording};
 use super::value::from_client;
 use super::{FieldKey, Served, build};
 use crate::builder::IocBuilder;
-use crate::control::fnv1a;
 use crate::error::{BuildError, FileErrors, PostError};
 use crate::ioc::Ioc;
 use crate::load::Loaded;
@@ -15,6 +14,7 @@ use crate::name::Modifiers;
 use crate::process::{
     CallId, PutError, Records, RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate,
 };
+use crate::program::fnv1a;
 use crate::scan::{Member, Target};
 use crate::signals::{self, Pcg32};
 
@@ -98,7 +98,7 @@ impl Ioc {
                 continue;
             };
             // What is wrong with it was told with the other mistakes of the files.
-            let parsed = signals::text::parse(line, &mut read_recording);
+            let parsed = signals::line::parse(line, &mut read_recording);
             if let (Ok((signal, period)), Some(key)) = (parsed, self.field_of(name)) {
                 let rng = Pcg32::new(self.seed ^ fnv1a(name.as_bytes()));
                 let pv = Target::Field(key);

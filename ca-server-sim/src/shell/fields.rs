@@ -6,8 +6,8 @@ use ca_proto::text::printf::write_g;
 
 use super::columns::Columns;
 use super::commands::{Command, Kind};
+use super::format::{escaped, kind, of_field};
 use super::run::Run;
-use super::text::{escaped, kind, of_field};
 use crate::ioc::{Ioc, TURN};
 use crate::name::Modifiers;
 use crate::process::Records;

@@ -2,8 +2,8 @@
 
 use super::SLICE;
 use super::commands::{Args, Command, Kind};
+use super::format::{matches, of_field};
 use super::run::Run;
-use super::text::{matches, of_field};
 use crate::ioc::Ioc;
 
 /// A name of a record.

@@ -22,6 +22,7 @@ mod columns;
 mod commands;
 mod database;
 mod fields;
+mod format;
 mod host;
 mod listing;
 mod put;
@@ -30,7 +31,6 @@ mod saving;
 mod scans;
 mod session;
 mod system;
-mod text;
 mod variables;
 mod words;
 
@@ -45,9 +45,9 @@ use crate::autosave::Settings;
 use crate::load::Macros;
 
 pub use commands::{command_names, complete};
+pub(crate) use format::escaped;
 pub use host::{Host, Start, Started};
 pub(crate) use run::shown;
-pub(crate) use text::escaped;
 pub use words::{Redirect, Words, WordsError, split};
 
 use commands::Command;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::OnError;
 use super::commands::{self, Args, Command, Kind};
+use super::format::matches;
 use super::run::Run;
-use super::text::matches;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {

@@ -7,10 +7,10 @@
 
 mod correlated;
 mod image;
+pub(crate) mod line;
 mod noise;
 mod playback;
 mod shaped;
-pub(crate) mod text;
 mod trace;
 mod wave;
 

@@ -8,7 +8,7 @@ use ca_proto::dbr::{DbrType, Family, NativeType, Reading, Value};
 use ca_proto::ids::{Cid, CircuitId, Ioid, Sid, SubId};
 use ca_proto::server::Violation;
 use ca_proto::wire::message::{Data, EventMask, Text, tcp};
-use ca_proto::wire::{Command, Deframer, Limits, Minor};
+use ca_proto::wire::{Command, Deframer, FrameLimits, Minor};
 use ca_proto::{EcaStatus, Instant, Timestamp};
 use ca_server_sim::{Ioc, IocBuilder};
 
@@ -97,7 +97,7 @@ impl Rig {
         let mut client = Client {
             id,
             input: Deframer::new(self.ioc.limits(id)),
-            output: Deframer::new(Limits {
+            output: Deframer::new(FrameLimits {
                 max_payload: 1 << 28,
                 extended: true,
             }),

@@ -4,7 +4,7 @@
 //! Bodies for the grammars of the command line tools are in `canter`.
 
 mod both;
-mod text;
+mod user_text;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -18,7 +18,7 @@ use ca_proto::ids::{Cid, CircuitId, Sid};
 use ca_proto::wire::dump::{self, Direction, StreamDump};
 use ca_proto::wire::message::{EventMask, Port, SAME_ADDRESS};
 use ca_proto::wire::{
-    Command, Deframer, Frame, FrameError, Header, Limits, Minor, PvName, SERVER_PORT,
+    Command, Deframer, Frame, FrameError, FrameLimits, Header, Minor, PvName, SERVER_PORT,
     datagram_frames, tcp, udp,
 };
 use ca_proto::{Alarm, Instant, Timestamp};
@@ -27,7 +27,7 @@ use ca_server_sim::Ioc;
 use crate::api::Pvs;
 use crate::facility::{self, Plan};
 pub use both::both_circuits;
-pub use text::{addr_list, env, from_text, to_text};
+pub use user_text::{addr_list, env, from_text, to_text};
 
 /// Name, body, and the most bytes that one input may have allocated at one time.
 pub type Target = (&'static str, fn(&[u8]), u64);
@@ -86,7 +86,7 @@ fn cut(data: &[u8]) -> &[u8] {
 /// A stream is split into the same frames however it is cut; every frame parses and prints.
 pub fn frame(data: &[u8]) {
     let data = cut(data);
-    let limits = Limits {
+    let limits = FrameLimits {
         max_payload: MAX_PAYLOAD,
         extended: true,
     };

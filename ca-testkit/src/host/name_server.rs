@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ca_proto::Instant;
 use ca_proto::wire::message::{Data, Port, SearchFlag};
-use ca_proto::wire::{Deframer, Limits, Minor, SERVER_PORT, tcp};
+use ca_proto::wire::{Deframer, FrameLimits, Minor, SERVER_PORT, tcp};
 
 use super::{CloseKind, Host, HostInput, HostOutput};
 use crate::net::ConnId;
 
-const LIMITS: Limits = Limits {
+const LIMITS: FrameLimits = FrameLimits {
     max_payload: 1 << 16,
     extended: true,
 };

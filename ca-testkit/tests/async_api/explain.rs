@@ -12,7 +12,7 @@ use ca_proto::config::ServerParams;
 use ca_proto::dbr::DbrType;
 use ca_proto::ids::{Cid, Sid};
 use ca_proto::wire::message::{Data, Port, SAME_ADDRESS};
-use ca_proto::wire::{Deframer, Limits, Minor, datagram_frames, tcp, udp};
+use ca_proto::wire::{Deframer, FrameLimits, Minor, datagram_frames, tcp, udp};
 use ca_server_sim::{Ioc, PvSpec};
 use ca_testkit::runtime::SimRuntime;
 
@@ -115,7 +115,7 @@ async fn behave(mut stream: Box<dyn ByteStream>, kind: Peer) {
             write(&mut *stream, &greeting).await;
         }
     }
-    let mut deframer = Deframer::new(Limits {
+    let mut deframer = Deframer::new(FrameLimits {
         max_payload: 1 << 14,
         extended: true,
     });

@@ -13,7 +13,7 @@ use ca_net::{ByteStream, DatagramSocket, Listener, Runtime, StreamOptions, UdpOp
 use ca_proto::dbr::{Acknowledge, Metadata, Snapshot, Units};
 use ca_proto::ids::{Cid, Sid, SubId};
 use ca_proto::wire::message::{Data, ErrorBody, EventMask, Port};
-use ca_proto::wire::{Deframer, Frame, Limits, Minor, datagram_frames, tcp, udp};
+use ca_proto::wire::{Deframer, Frame, FrameLimits, Minor, datagram_frames, tcp, udp};
 use ca_proto::{Alarm, Timestamp};
 use ca_testkit::runtime::SimRuntime;
 
@@ -189,7 +189,7 @@ impl Scripted {
                 shared.circuits.len() - 1
             });
             let server = self.clone();
-            let mut deframer = Deframer::new(Limits {
+            let mut deframer = Deframer::new(FrameLimits {
                 max_payload: 1 << 20,
                 extended: true,
             });

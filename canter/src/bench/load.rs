@@ -17,7 +17,7 @@ where
     Failure: for<'a> From<&'a E>,
 {
     (
-        crate::text::printable(&channel.name()).into_owned(),
+        crate::escape::printable(&channel.name()).into_owned(),
         Failure::from(error),
     )
 }

@@ -192,7 +192,7 @@ impl Stage {
         )?;
         writeln!(console.out, "Now yourself, in two terminals:")?;
         for (what, command) in SUGGESTIONS {
-            let command = paint.bold(crate::text::padded(command, 50));
+            let command = paint.bold(crate::escape::padded(command, 50));
             writeln!(
                 console.out,
                 "  {command} {}",

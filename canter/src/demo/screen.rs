@@ -8,8 +8,8 @@ use ca_proto::{Alarm, AlarmSeverity};
 
 use super::board::{Board, Row};
 use super::chart::{bar, curve, sparkline};
+use crate::escape::padded;
 use crate::paint::Paint;
-use crate::text::padded;
 
 /// Characters of the curve of the array.
 const CURVE: (usize, usize) = (72, 4);

@@ -9,7 +9,7 @@ use super::IocArgs;
 use crate::console::Console;
 use crate::format::FormatArgs;
 use crate::sample::Sample;
-use crate::{show, text};
+use crate::{escape, show};
 
 /// PVs that are listed before it says "and n more".
 const MAX_LISTED: usize = 100;
@@ -26,7 +26,7 @@ pub(super) fn announce(
 ) -> io::Result<()> {
     let (tcp, udp) = (ioc.addr(), ioc.udp_port());
     let names: Vec<String> = ioc.with(|ioc, _| ioc.pv_names().map(str::to_owned).collect());
-    let count = text::counted(names.len() as u64, "PV");
+    let count = escape::counted(names.len() as u64, "PV");
     let paint = console.paint;
     let title = format!(
         "# canter ioc serves {count} on {}, UDP port {udp}, TCP port {}",
@@ -48,11 +48,11 @@ pub(super) fn announce(
         };
         let sample = Sample::from_snapshot(snapshot);
         let info = ioc.with(|ioc, _| ioc.read(format!("{name}.DESC").as_str()).ok());
-        let about = info.and_then(|info| info.value.as_ref().string(0).map(text::line));
+        let about = info.and_then(|info| info.value.as_ref().string(0).map(escape::line));
         let value = show::with_units(&FormatArgs::default(), &sample, sample.count() != 1);
-        let value = text::shortened(&value, MAX_VALUE);
+        let value = escape::shortened(&value, MAX_VALUE);
         let native = sample.native().name().to_lowercase();
-        let name = text::padded(&text::printable(name), width);
+        let name = escape::padded(&escape::printable(name), width);
         let about = about
             .filter(|about| !about.is_empty())
             .map(|about| format!("  {about}"));
@@ -78,7 +78,7 @@ pub(super) fn ready(
     ioc: &SimIoc,
     control: Option<SocketAddrV4>,
 ) -> io::Result<()> {
-    let count = text::counted(ioc.with(|ioc, _| ioc.pv_count()) as u64, "PV");
+    let count = escape::counted(ioc.with(|ioc, _| ioc.pv_count()) as u64, "PV");
     let (tcp, udp) = (ioc.addr(), ioc.udp_port());
     let control = control.map_or_else(String::new, |at| format!(", commands on {at}"));
     writeln!(

@@ -13,10 +13,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::escape;
 use crate::json::JsonSample;
 use crate::put::input::{self, Mode, Target};
 use crate::sample::Sample;
-use crate::text;
 
 const HELP: &str = "\
 read PV…      the state of each PV or field, a JSON object per line
@@ -176,7 +176,7 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
         }
         _ => Err(format!(
             "there is no command `{}`; `help` shows them",
-            text::printable(line.trim())
+            escape::printable(line.trim())
         )),
     })
 }
@@ -185,7 +185,7 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
 fn fault(ioc: &SimIoc, line: &str) -> Done {
     let order = line.trim_start().strip_prefix("fault").unwrap_or_default();
     let done = ioc.with(|ioc, now| ioc.fault(now, order.trim()));
-    let printable = |text: &str| text::printable(text).into_owned();
+    let printable = |text: &str| escape::printable(text).into_owned();
     match done {
         Ok(lines) => Ok(lines.iter().map(|line| printable(line)).collect()),
         Err(error) => Err(printable(&error.to_string())),
@@ -244,10 +244,10 @@ fn access(ioc: &SimIoc, pv: &str, user: &str, host: &str) -> Done {
 fn unknown(error: ca_server_sim::PostError) -> String {
     match error {
         ca_server_sim::PostError::UnknownPv { name } => {
-            let name = text::printable(&name);
+            let name = escape::printable(&name);
             format!("there is no PV or field {name}; `list` shows the PVs")
         }
-        other => text::printable(&other.to_string()).into_owned(),
+        other => escape::printable(&other.to_string()).into_owned(),
     }
 }
 
@@ -280,7 +280,7 @@ fn post(ioc: &SimIoc, pv: &str, values: &[&str]) -> Done {
         count: room(ioc, pv),
         states: &snapshot.meta.states,
     };
-    let plain = |value: &&str| text::bytes(value.as_bytes()).map_err(|error| error.to_string());
+    let plain = |value: &&str| escape::bytes(value.as_bytes()).map_err(|error| error.to_string());
     let values = values.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
     let value = input::value(&target, Mode::Native, &values)
         .map_err(|error| format!("{}; {}", error.what, error.remedy))?;
@@ -304,7 +304,7 @@ fn alarm(ioc: &SimIoc, pv: &str, severity: &str, status: Option<&str>) -> Done {
                 let names = names.collect::<Vec<_>>().join(", ");
                 format!(
                     "there is no status {}; there are {names}",
-                    text::printable(status)
+                    escape::printable(status)
                 )
             })?
         }
@@ -342,14 +342,17 @@ fn complete(ioc: &SimIoc, pv: &str, status: &str) -> Done {
         .map_err(unknown)?
     {
         true => Ok(Vec::new()),
-        false => Err(format!("{} is not busy with a write", text::printable(pv))),
+        false => Err(format!(
+            "{} is not busy with a write",
+            escape::printable(pv)
+        )),
     }
 }
 
 /// An error in one line.
 fn told(error: &BuildError) -> String {
     let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
-    text::printable(&lines.join("; ")).into_owned()
+    escape::printable(&lines.join("; ")).into_owned()
 }
 
 fn add(ioc: &SimIoc, what: &str) -> Done {
@@ -359,7 +362,7 @@ fn add(ioc: &SimIoc, what: &str) -> Done {
             let loaded = RecordFiles::new().text(what, "").load();
             ioc.with(|ioc, now| ioc.add_records(now, loaded)).map(drop)
         }
-        _ => match ca_server_sim::text::parse(what) {
+        _ => match ca_server_sim::describe::parse(what) {
             Ok((name, spec)) => ioc.with(|ioc, now| ioc.add(now, name, spec)).map(drop),
             Err(error) => Err(error.into()),
         },
@@ -373,7 +376,7 @@ fn remove(ioc: &SimIoc, pvs: &[&str]) -> Done {
     let unknown: Vec<_> = pvs
         .iter()
         .filter(gone)
-        .map(|pv| text::printable(pv))
+        .map(|pv| escape::printable(pv))
         .collect();
     match unknown.is_empty() {
         true => Ok(Vec::new()),

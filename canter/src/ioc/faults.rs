@@ -6,8 +6,8 @@ use ca_server_sim::faults::{FaultScript, ScriptMistakes};
 use ca_server_sim::net::SimIoc;
 
 use super::IocArgs;
+use crate::escape;
 use crate::exit::{Stop, UsageError};
-use crate::text;
 
 /// Reads the script, if one is named.
 pub(super) fn read(args: &IocArgs) -> Result<Option<(&Path, FaultScript)>, Stop> {
@@ -34,7 +34,7 @@ pub(super) fn begin(args: &IocArgs, ioc: &SimIoc) -> Result<(), Stop> {
 
 fn wrong(path: &Path, mistakes: &ScriptMistakes) -> Stop {
     let lines = mistakes.to_string();
-    let lines: Vec<_> = lines.lines().map(text::printable).collect();
+    let lines: Vec<_> = lines.lines().map(escape::printable).collect();
     let mistakes = lines.join("\n");
     Stop::from(UsageError {
         what: format!("{}:\n{mistakes}", path.display()),

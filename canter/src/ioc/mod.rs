@@ -40,13 +40,13 @@ use tokio::time::sleep;
 
 use crate::background::{LogLines, say};
 use crate::console::Console;
+use crate::escape;
 use crate::exit::{Outcome, Stop};
 use crate::interrupt::{Asked, hung_up, interrupted, stdin_ended};
 use crate::metrics::MetricsArgs;
 use crate::options::{block_on, endpoint, seconds};
 use crate::put_log::PutLogArgs;
 use crate::record::{Flight, RecordArgs};
-use crate::text;
 use control::{Deed, Request};
 use host::Event;
 use loads::{Load, Loads};
@@ -434,7 +434,7 @@ fn local(listener: &tokio::net::TcpListener) -> Option<SocketAddrV4> {
 
 /// What the service manager shows.
 fn status(ioc: &SimIoc) -> String {
-    let pvs = text::counted(ioc.with(|ioc, _| ioc.pv_count()) as u64, "PV");
+    let pvs = escape::counted(ioc.with(|ioc, _| ioc.pv_count()) as u64, "PV");
     format!(
         "serves {pvs} on {}, UDP port {}",
         ioc.addr(),
@@ -591,7 +591,7 @@ impl Server<'_> {
 fn refused(console: &mut Console<'_>, ioc: &SimIoc) -> io::Result<()> {
     let limits = ioc.with(|ioc, _| ioc.stats().limits);
     for (limit, times) in limits.iter().filter(|&(_, times)| times > 0) {
-        let times = text::counted(times, "time");
+        let times = escape::counted(times, "time");
         let setting = limit.setting();
         console.complain(format!("refused: {limit}, {times} ({setting})"))?;
     }

@@ -18,7 +18,7 @@ use super::loads::Load;
 use crate::console::Console;
 use crate::demo;
 use crate::exit::{Stop, UsageError};
-use crate::{options, text};
+use crate::{escape, options};
 
 /// A PV that is to be served.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Report {
         if self.has_errors() {
             let errors: usize = self.found.iter().map(|found| found.errors().count()).sum();
             let errors = errors + mistakes.map(Mistakes::errors).sum::<usize>();
-            let count = text::counted((errors + self.whole.len()) as u64, "error");
+            let count = escape::counted((errors + self.whole.len()) as u64, "error");
             console.complain(format_args!("{count}, nothing was done"))?;
         }
         Ok(())
@@ -334,7 +334,7 @@ fn option(plan: &mut Plan, report: &mut Report, names: &mut HashMap<String, Stri
     };
     let pv = plain.as_str();
     let mut found = Diagnostics::new("--pv", pv);
-    match ca_server_sim::text::parse(pv) {
+    match ca_server_sim::describe::parse(pv) {
         Ok((name, spec)) => match (plan.is_record(name).then(|| RECORDS.to_owned()))
             .or_else(|| names.insert(name.to_owned(), format!("--pv {pv}")))
         {
@@ -356,8 +356,8 @@ fn option(plan: &mut Plan, report: &mut Report, names: &mut HashMap<String, Stri
 
 /// What a description stands for: its escapes are those of `canter put`. Names and texts of PVs are UTF-8.
 fn unescaped(pv: &str) -> Result<String, (String, &'static str)> {
-    let bytes = text::bytes(pv.as_bytes());
-    let bytes = bytes.map_err(|error| (error.to_string(), text::BadEscape::REMEDY))?;
+    let bytes = escape::bytes(pv.as_bytes());
+    let bytes = bytes.map_err(|error| (error.to_string(), escape::BadEscape::REMEDY))?;
     String::from_utf8(bytes).map_err(|error| {
         let byte = error.as_bytes()[error.utf8_error().valid_up_to()];
         let what = format!(r"a description is UTF-8, which \x{byte:02x} is not");
@@ -498,8 +498,8 @@ fn access(
 
 /// What `--check` says if nothing is wrong.
 pub(super) fn summary(plan: &Plan) -> String {
-    let pvs = text::counted(plan.pvs.len() as u64, "PV");
-    let records = text::counted(plan.record_count as u64, "record");
+    let pvs = escape::counted(plan.pvs.len() as u64, "PV");
+    let records = escape::counted(plan.record_count as u64, "record");
     match (plan.pvs.len(), plan.record_count) {
         (_, 0) => format!("{pvs}, no mistakes"),
         (0, _) => format!("{records}, no mistakes"),

@@ -6,7 +6,7 @@ use ca_server_sim::net::SimIoc;
 use ca_server_sim::{RecordChanges, Reload};
 
 use super::plan::{Plan, Planned};
-use crate::text;
+use crate::escape;
 
 /// PVs of a running IOC with what their descriptions were.
 #[derive(Debug, Default)]
@@ -32,9 +32,9 @@ impl Changes {
             kept,
             records,
         } = self;
-        let kept = text::counted(kept, "PV");
+        let kept = escape::counted(kept, "PV");
         let records = records.map_or_else(String::new, |of| {
-            let kept = text::counted(of.kept, "record");
+            let kept = escape::counted(of.kept, "record");
             format!(
                 "; of the records {} added, {} changed, {} made anew, {} removed, {kept} as before",
                 of.added, of.changed, of.replaced, of.removed

@@ -2,7 +2,7 @@
 
 use ca_client::{Client, ClientMetrics, RoundTrips};
 
-use super::text::Page;
+use super::prometheus::Page;
 
 pub(super) fn page(client: &Client) -> Page {
     let metrics = client.metrics();

@@ -3,7 +3,7 @@
 use ca_proto::server::CircuitStats;
 use ca_server_sim::net::SimIoc;
 
-use super::text::Page;
+use super::prometheus::Page;
 
 pub(super) fn page(ioc: &SimIoc) -> Page {
     let mut page = Page::default();

@@ -2,7 +2,7 @@
 
 mod client;
 mod ioc;
-mod text;
+mod prometheus;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::exit::UsageError;
-use text::Page;
+use prometheus::Page;
 
 /// Connections at a time; further ones are closed.
 const MAX_CONNECTIONS: usize = 8;

@@ -13,7 +13,7 @@ use crate::format::FormatArgs;
 use crate::json::{JsonDescription, JsonFailure, JsonSample};
 use crate::notices::{self, Notice};
 use crate::sample::Meta;
-use crate::{show, text, when};
+use crate::{escape, show, when};
 
 /// Prints events.
 pub(super) struct Renderer<'a> {
@@ -95,7 +95,7 @@ impl<'a> Renderer<'a> {
         if self.json {
             return self.show_json(console, pv, item);
         }
-        let name = text::padded(pv, self.width);
+        let name = escape::padded(pv, self.width);
         match &item.event {
             Event::Update {
                 sample,
@@ -103,7 +103,7 @@ impl<'a> Renderer<'a> {
                 skipped,
             } => {
                 let stamp = sample.stamp.map(when::local).unwrap_or_default();
-                let stamp = console.paint.dim(text::padded(&stamp, when::WIDTH));
+                let stamp = console.paint.dim(escape::padded(&stamp, when::WIDTH));
                 let value = show::value(console, &self.format.of(pv), sample, *is_array);
                 write!(console.out, "{stamp}  {name}  {value}")?;
                 if *skipped > 0 {

@@ -9,8 +9,8 @@ use nom::combinator::{all_consuming, map, opt};
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
+use crate::escape::{self, BadEscape};
 use crate::exit::UsageError;
-use crate::text::{self, BadEscape};
 
 /// The PV that a value is for.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) fn texts(
     let args = args.iter().map(|arg| arg.as_ref().as_encoded_bytes());
     args.map(|arg| match literal {
         true => Ok(arg.to_vec()),
-        false => text::bytes(arg).map_err(|error| {
+        false => escape::bytes(arg).map_err(|error| {
             UsageError::new(
                 format!("{error} in the value `{}`", String::from_utf8_lossy(arg)),
                 format!("{}; --literal takes values as they are", BadEscape::REMEDY),
@@ -125,14 +125,14 @@ fn too_many(target: &Target<'_>, args: &[Vec<u8>]) -> UsageError {
     let remedy = match dashed.filter(|arg| *native == NativeType::String || whole(arg).is_none()) {
         Some(arg) => format!(
             "give fewer values; `{}` is none of the options in `canter put --help`, thus a value; nothing was sent",
-            text::line(arg)
+            escape::line(arg)
         ),
         None => "give fewer values; nothing was sent".to_owned(),
     };
     UsageError::new(
         format!(
             "{pv} holds {}, {given} were given",
-            text::counted(*count, "element")
+            escape::counted(*count, "element")
         ),
         remedy,
     )
@@ -145,7 +145,7 @@ fn wrong(target: &Target<'_>, arg: &[u8], what: &str, remedy: impl Into<String>)
         article(target.native)
     };
     UsageError::new(
-        format!("`{}` {what}: {} is {array}", text::line(arg), target.pv),
+        format!("`{}` {what}: {} is {array}", escape::line(arg), target.pv),
         remedy,
     )
 }
@@ -282,7 +282,9 @@ fn whole(arg: &[u8]) -> Option<i64> {
 fn whole_number(input: &[u8]) -> IResult<&[u8], i64> {
     // Only digits are left, so that the one reason to fail is the size.
     let number = |radix| {
-        move |digits: &[u8]| i64::from_str_radix(&text::latin_1(digits), radix).unwrap_or(i64::MAX)
+        move |digits: &[u8]| {
+            i64::from_str_radix(&escape::latin_1(digits), radix).unwrap_or(i64::MAX)
+        }
     };
     let hex = take_while1(|b: u8| b.is_ascii_hexdigit());
     let magnitude = alt((
@@ -345,7 +347,7 @@ fn state(target: &Target<'_>, mode: Mode, arg: &[u8]) -> Result<EnumIndex, Usage
 fn state_list(states: &EnumStates) -> String {
     let texts = states.iter().enumerate();
     let texts: Vec<String> = texts
-        .map(|(n, state)| format!("{n} {}", text::line(state)))
+        .map(|(n, state)| format!("{n} {}", escape::line(state)))
         .collect();
     texts.join(", ")
 }

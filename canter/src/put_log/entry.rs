@@ -10,7 +10,7 @@ use ca_server_sim::PutReport;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::{json, text};
+use crate::{escape, json};
 
 /// Elements of an array that are written.
 const MAX_ELEMENTS: u32 = 32;
@@ -77,7 +77,7 @@ impl Kind {
 
 impl Entry {
     pub(super) fn of(put: &PutReport<'_>) -> Self {
-        let name = |bytes: &[u8]| cut(&text::decode(bytes), NAME_BYTES);
+        let name = |bytes: &[u8]| cut(&escape::decode(bytes), NAME_BYTES);
         let (user, user_cut) = name(&put.who.user);
         let (host, host_cut) = name(&put.who.host);
         let pv = match put.field {

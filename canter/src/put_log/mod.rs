@@ -21,8 +21,8 @@ use ca_server_sim::IocBuilder;
 use clap::Args;
 
 use crate::console::Console;
+use crate::escape;
 use crate::exit::{Outcome, UsageError};
-use crate::text;
 use entry::{Entry, Kind};
 use file::{Rotation, Target};
 use queue::{Queue, Tell};
@@ -95,7 +95,7 @@ impl PutLogArgs {
             keep: self.put_log_keep,
         });
         let target = Target::open(path, rotation)?;
-        let shown = text::printable(&path.display().to_string()).into_owned();
+        let shown = escape::printable(&path.display().to_string()).into_owned();
         let told = format!("put log {shown}");
         let tell: Tell = Arc::new(move |what: &str| tell(&format!("{told}: {what}")));
         let (ioc, log) = attach(ioc, target, self.put_log_required, tell)
@@ -138,18 +138,18 @@ impl PutLog {
         let left = self.queue.finish(LAST_LINES);
         let log = format!("put log {}", self.shown);
         if left.unwritten > 0 {
-            let lines = text::counted(left.unwritten, "line");
+            let lines = escape::counted(left.unwritten, "line");
             let why = left.why.unwrap_or_else(|| "nothing is taken".to_owned());
             console.complain(format!("error: {log}: {lines} not written: {why}"))?;
         }
         if left.missing > 0 {
-            let lines = text::counted(left.missing, "line");
+            let lines = escape::counted(left.missing, "line");
             console.complain(format!(
                 "error: {log}: {lines} about puts missing, which came while it could not be written"
             ))?;
         }
         if left.refused > 0 {
-            let puts = text::counted(left.refused, "refused put");
+            let puts = escape::counted(left.refused, "refused put");
             console.complain(format!("{log}: {puts} without a line, but counted"))?;
         }
         Ok(match left.unwritten + left.missing {

@@ -11,7 +11,7 @@ use ca_server_sim::Ioc;
 use ca_server_sim::load::{Disk, access_security};
 
 use super::Tally;
-use super::circuit::{Channel, Circuit};
+use super::bare::{Channel, Circuit};
 use super::ours::Ours;
 use crate::oracle::Dice;
 use crate::peer::{Peer, Python};

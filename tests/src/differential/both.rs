@@ -9,7 +9,7 @@ use ca_proto::dbr::{DbrType, Family, NativeType, Value};
 use ca_server_sim::record::Schema;
 
 use super::Tally;
-use super::circuit::{Channel, Circuit};
+use super::bare::{Channel, Circuit};
 use super::ours::Ours;
 use super::story::{Put, Story, defaults};
 use crate::peer::{Peer, Python};

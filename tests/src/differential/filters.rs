@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ca_proto::dbr::{DbrType, Family, NativeType, Value};
 
 use super::Tally;
-use super::circuit::{Channel, Circuit};
+use super::bare::{Channel, Circuit};
 use super::ours::Ours;
 use crate::oracle::Dice;
 use crate::peer::{Peer, Python};

@@ -1,8 +1,8 @@
 //! The same `.db` in the IOC of EPICS Base and in ours: the same reads and writes, and what came of them.
 
 pub mod access;
+pub mod bare;
 pub mod both;
-pub mod circuit;
 pub mod filters;
 pub mod ours;
 pub mod story;

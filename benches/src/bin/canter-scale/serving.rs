@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ca_bench::server::DOUBLE;
 use ca_proto::ids::{Cid, Ioid, Sid};
 use ca_proto::wire::message::{Data, Text};
-use ca_proto::wire::{Command as Wire, Deframer, Limits, Minor, tcp};
+use ca_proto::wire::{Command as Wire, Deframer, FrameLimits, Minor, tcp};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
@@ -173,7 +173,7 @@ impl Client {
         let stream = TcpStream::connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        let deframer = Deframer::new(Limits {
+        let deframer = Deframer::new(FrameLimits {
             max_payload: 1 << 20,
             extended: true,
         });

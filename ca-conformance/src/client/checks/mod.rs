@@ -1,6 +1,6 @@
 //! The tables of checks, and what they share.
 
-mod circuit;
+mod circuits;
 mod create;
 mod monitors;
 mod nasty;
@@ -13,7 +13,7 @@ use ca_proto::wire::Command;
 use super::Check;
 use super::pv::Pv;
 use super::stage::{Act, Heard, Stage};
-use crate::circuit::Reply;
+use crate::bare::Reply;
 use crate::verdict::{Verdict, ensure, fail};
 
 /// A number that no program may show: it comes in messages that are not for it, or not whole.
@@ -29,7 +29,7 @@ pub(crate) const ALL: &[(&str, &str, &[&[Check]])] = &[
     (
         "circuit",
         "circuits: begin, ECHO, end, 4",
-        &[circuit::CHECKS, circuit::ECHO],
+        &[circuits::CHECKS, circuits::ECHO],
     ),
     (
         "create",

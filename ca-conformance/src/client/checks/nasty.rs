@@ -7,8 +7,8 @@ use super::super::stage::{Act, Heard, Stage};
 use super::super::{Check, check, defect};
 use super::reads::error;
 use super::{fails_with, survives, works_with};
+use crate::bare::Reply;
 use crate::bytes;
-use crate::circuit::Reply;
 use crate::verdict::Verdict;
 
 /// Errors that nobody has asked for.

@@ -8,8 +8,8 @@ use super::super::pv::{Pv, value};
 use super::super::stage::{Act, SID, Stage};
 use super::super::{Check, check, defect};
 use super::{WRONG, fails_with, first, survives, works_with};
+use crate::bare::Reply;
 use crate::bytes;
-use crate::circuit::Reply;
 use crate::verdict::{Verdict, ensure};
 
 pub(super) const CHECKS: &[Check] = &[

@@ -10,8 +10,8 @@ use super::super::pv::Pv;
 use super::super::stage::{Act, Heard, SENDER, Search, Stage, found};
 use super::super::{Check, check, defect};
 use super::name_payload;
+use crate::bare::Reply;
 use crate::bytes;
-use crate::circuit::Reply;
 use crate::verdict::{Verdict, ensure, fail};
 
 /// Largest datagram of searches.

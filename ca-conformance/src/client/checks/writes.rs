@@ -6,8 +6,8 @@ use ca_proto::wire::Command;
 use super::super::lab::{Lab, WRITTEN};
 use super::super::stage::{Act, Heard, SID};
 use super::super::{Check, check};
+use crate::bare::Reply;
 use crate::bytes;
-use crate::circuit::Reply;
 use crate::layout::{base, number_at, size, value_at};
 use crate::verdict::{Verdict, ensure, fail};
 

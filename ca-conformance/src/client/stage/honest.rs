@@ -3,8 +3,8 @@
 use ca_proto::wire::Command;
 
 use super::{Heard, SENDER, SID, Stage, Sub};
+use crate::bare::Reply;
 use crate::bytes;
-use crate::circuit::Reply;
 
 impl Stage {
     /// Sends an update with the PV's value to every subscription.

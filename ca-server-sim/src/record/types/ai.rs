@@ -67,7 +67,7 @@ const SUPPORT: Support = Support {
 };
 
 const SIM: Simulation = simulation!();
-const LIMITS: limits::Limits = limits!(AFTC, AFVL);
+const LIMITS: limits::AlarmFields = limits!(AFTC, AFVL);
 /// Whether the last read of the device gave a value, for SMOO.
 const WAS_READ: u16 = common::DPVT;
 

@@ -76,7 +76,7 @@ const SUPPORT: Support = Support {
 };
 
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 
 /// A number of `menuConvert`.
 const SLOPE: u16 = 1;

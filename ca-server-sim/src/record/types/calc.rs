@@ -111,7 +111,7 @@ use std::sync::Arc;
 
 use crate::calc::{ARGUMENTS, Expression};
 
-const LIMITS: limits::Limits = limits!(AFTC, AFVL);
+const LIMITS: limits::AlarmFields = limits!(AFTC, AFVL);
 const COUNT: u16 = ARGUMENTS as u16;
 
 fn init(cx: &mut Cx<'_>) {

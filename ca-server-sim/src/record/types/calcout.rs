@@ -150,7 +150,7 @@ use std::time::Duration;
 
 use crate::calc::{ARGUMENTS, Expression};
 
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 const COUNT: u16 = ARGUMENTS as u16;
 /// How long it waits before it looks again whether links to other IOCs are connected.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

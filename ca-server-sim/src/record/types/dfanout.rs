@@ -62,7 +62,7 @@ const SUPPORT: Support = Support {
     ..Support::HOLDER
 };
 
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 /// Links there are.
 const COUNT: u16 = 16;
 

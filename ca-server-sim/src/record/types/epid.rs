@@ -71,7 +71,7 @@ const SUPPORT: Support = Support {
     ..Support::HOLDER
 };
 
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 /// When it was reckoned last, in seconds.
 const LAST: u16 = CT;
 

@@ -52,7 +52,7 @@ const SUPPORT: Support = Support {
 };
 
 const SIM: Simulation = simulation!();
-const LIMITS: limits::Limits = limits!(AFTC, AFVL);
+const LIMITS: limits::AlarmFields = limits!(AFTC, AFVL);
 
 fn init(cx: &mut Cx<'_>) {
     SIM.init(cx);

@@ -57,7 +57,7 @@ const SUPPORT: Support = Support {
 use super::int64in::monitor_wide;
 
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 
 fn write(cx: &mut Cx<'_>) {
     let val = cx.get(VAL);

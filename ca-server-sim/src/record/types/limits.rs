@@ -9,7 +9,7 @@ use crate::record::{Dbf, Meta};
 
 /// The fields of alarm limits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct AlarmFields {
     pub val: u16,
     /// HIHI, LOLO, HIGH, LOW: the order in which they are looked at.
     pub levels: [u16; 4],
@@ -24,7 +24,7 @@ pub(crate) struct Limits {
 /// The fields of alarm limits by their usual names; with `AFTC, AFVL` those that filter.
 macro_rules! limits {
     ($($aftc:ident, $afvl:ident)?) => {
-        $crate::record::types::limits::Limits {
+        $crate::record::types::limits::AlarmFields {
             val: VAL,
             levels: [HIHI, LOLO, HIGH, LOW],
             severities: [HHSV, LLSV, HSV, LSV],
@@ -38,7 +38,7 @@ macro_rules! limits {
 }
 pub(crate) use limits;
 
-/// Where a value is: an index of [`Limits::levels`], or in none of them.
+/// Where a value is: an index of [`AlarmFields::levels`], or in none of them.
 type Place = Option<usize>;
 
 /// The numbers that the filter reckons with, from LOLO to HIHI; normal is 3.
@@ -47,7 +47,7 @@ const STATS: [u16; 4] = [stat::HIHI, stat::LOLO, stat::HIGH, stat::LOW];
 /// `THRESHOLD`
 const ROUNDING: f64 = 0.6321;
 
-impl Limits {
+impl AlarmFields {
     /// Raises the alarm of a value beyond its limits (`checkAlarms`). `before` is the time at which the
     /// record was processed before.
     pub(crate) fn check(&self, cx: &mut Cx<'_>, before: Timestamp) {
@@ -215,7 +215,7 @@ pub(crate) fn precision(view: &View<'_>, field: u16, value: bool, prec: i16) -> 
     }
 }
 
-/// Limits of fields that have none of their own.
+/// AlarmFields of fields that have none of their own.
 pub(crate) fn type_range(view: &View<'_>, field: u16, meta: &mut Meta) {
     let range = range(view.of().field(field).dbf);
     meta.display = range;
@@ -223,7 +223,7 @@ pub(crate) fn type_range(view: &View<'_>, field: u16, meta: &mut Meta) {
 }
 
 /// Alarm limits of the value, those without a severity left out.
-pub(crate) fn alarm_levels(view: &View<'_>, limits: &Limits, meta: &mut Meta) {
+pub(crate) fn alarm_levels(view: &View<'_>, limits: &AlarmFields, meta: &mut Meta) {
     // LOLO, LOW, HIGH, HIHI
     for (slot, place) in meta.alarm.iter_mut().zip([1, 3, 2, 0]) {
         let (Some(&level), Some(&severity)) =

@@ -61,7 +61,7 @@ const SUPPORT: Support = Support {
 use super::longin::monitor_integer;
 
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 /// Whether it writes whatever OOPT says: at first, and after OUT was changed.
 const FRESH: u16 = OUTPVT;
 

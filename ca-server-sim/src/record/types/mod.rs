@@ -26,7 +26,7 @@
 //! - **Device support and simulation mode** are done by [`Input::step`] and [`Output`], which use the
 //!   stages from 16 on.
 //! - **Alarms**: [`Cx::alarm`] raises one, [`Cx::reset_alarms`] makes the worst one count and gives the
-//!   mask to tell VAL with. Types with limits have [`Limits::check`](limits::Limits::check) and
+//!   mask to tell VAL with. Types with limits have [`AlarmFields::check`](limits::AlarmFields::check) and
 //!   [`limits::monitor`].
 //! - **`special`** is called before and after a field of special `Mod`, `Reset`, `LinConv` or `Calc` is
 //!   written; a type without one refuses such puts.

@@ -170,7 +170,7 @@ use ca_proto::text::format::{RealKind, format_real};
 
 use crate::calc::{ARGUMENTS, Expression};
 
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 /// Numbers there are, and as many texts.
 const COUNT: u16 = 12;
 const LINKS: u16 = 2 * COUNT + 1;

@@ -80,7 +80,7 @@ const SUPPORT: Support = Support {
     ..Support::HOLDER
 };
 
-const LIMITS: limits::Limits = limits!();
+const LIMITS: limits::AlarmFields = limits!();
 /// Inputs there are.
 const COUNT: u16 = 12;
 

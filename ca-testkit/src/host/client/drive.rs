@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ca_proto::Instant;
 use ca_proto::client::{Action, CloseReason, Destination, Hangup, More};
 use ca_proto::ids::{Cid, CircuitId, SlotKey as _};
-use ca_proto::wire::{Command, Deframer, Limits, Minor, SendQueue};
+use ca_proto::wire::{Command, Deframer, FrameLimits, Minor, SendQueue};
 
 use super::ClientHost;
 use crate::host::{CloseKind, Host, HostInput, HostOutput, front};
@@ -101,7 +101,7 @@ impl ClientHost {
         match action {
             Action::Dial { circuit, addr } => {
                 let limits = self.client.limits(circuit);
-                let tap = Limits {
+                let tap = FrameLimits {
                     max_payload: u32::MAX,
                     extended: true,
                 };

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use ca_proto::Instant;
 use ca_proto::ids::{Cid, Sid};
 use ca_proto::wire::message::Text;
-use ca_proto::wire::{Deframer, Limits, Minor, REPEATER_PORT, SERVER_PORT, tcp};
+use ca_proto::wire::{Deframer, FrameLimits, Minor, REPEATER_PORT, SERVER_PORT, tcp};
 
 use self::forge::Forge;
 use super::{CloseKind, Host, HostInput, HostOutput};
@@ -24,7 +24,7 @@ const MAX_STREAMS: usize = 24;
 const MAX_CHANNELS: usize = 32;
 /// Sources of datagrams remembered.
 const MAX_HEARD: usize = 8;
-const LIMITS: Limits = Limits {
+const LIMITS: FrameLimits = FrameLimits {
     max_payload: 1 << 16,
     extended: true,
 };

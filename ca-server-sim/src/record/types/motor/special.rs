@@ -215,7 +215,7 @@ fn show_readback(cx: &mut Cx<'_>) {
     assign(cx, RBV, position);
 }
 
-/// Limits of the dial in user coordinates (`set_userlimits`).
+/// AlarmFields of the dial in user coordinates (`set_userlimits`).
 pub(super) fn user_limits(cx: &mut Cx<'_>) {
     let (low, high, offset) = (cx.f64(DLLM), cx.f64(DHLM), cx.f64(OFF));
     let (low, high) = if cx.u16(DIR) == 0 { (low, high) } else { (-high, -low) };
@@ -223,7 +223,7 @@ pub(super) fn user_limits(cx: &mut Cx<'_>) {
     assign(cx, LLM, low + offset);
 }
 
-/// Limits of the dial in raw and user coordinates.
+/// AlarmFields of the dial in raw and user coordinates.
 pub(super) fn dial_limits(cx: &mut Cx<'_>) {
     let resolution = cx.f64(MRES);
     let (low, high) = (cx.f64(DLLM) / resolution, cx.f64(DHLM) / resolution);

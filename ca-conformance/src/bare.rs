@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use ca_proto::EcaStatus;
-use ca_proto::wire::{Command, Deframer, Frame, Header, Limits};
+use ca_proto::wire::{Command, Deframer, Frame, FrameLimits, Header};
 
 use super::bytes;
 use super::log::{Log, Place};
@@ -144,7 +144,7 @@ impl Circuit {
         log.note(place, "connected");
         Ok(Self {
             stream,
-            deframer: Deframer::new(Limits {
+            deframer: Deframer::new(FrameLimits {
                 max_payload: MAX_PAYLOAD,
                 extended: true,
             }),

@@ -8,10 +8,10 @@ use ca_proto::rng::Pcg32;
 use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 
 use crate::builder::MIN_PERIOD;
-use crate::change::number_of;
 use crate::db::{Db, PvHandle};
 use crate::error::{BuildError, PostError};
 use crate::field::Field;
+use crate::fields::number_of;
 use crate::ioc::Ioc;
 use crate::plain::Completion;
 use crate::pv::PvSpec;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ca_proto::dbr::{DbrType, NativeType, Reading, Value};
 use ca_proto::ids::{Cid, Ioid, Sid, SubId};
 use ca_proto::wire::message::{Data, EventMask, Text, tcp};
-use ca_proto::wire::{Command, Deframer, Limits, Minor};
+use ca_proto::wire::{Command, Deframer, FrameLimits, Minor};
 
 /// Requests that are under way together.
 const WINDOW: usize = 100;
@@ -61,7 +61,7 @@ impl Circuit {
         let time = Some(Duration::from_secs(10));
         stream.set_read_timeout(time).expect("a time");
         stream.set_nodelay(true).expect("no delay");
-        let limits = Limits {
+        let limits = FrameLimits {
             max_payload: 1 << 26,
             extended: true,
         };

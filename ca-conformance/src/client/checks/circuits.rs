@@ -9,8 +9,8 @@ use super::super::pv::Pv;
 use super::super::stage::{Act, Heard};
 use super::super::{Check, check, defect};
 use super::{name_payload, works_with};
+use crate::bare::Reply;
 use crate::bytes;
-use crate::circuit::Reply;
 use crate::verdict::{Verdict, ensure};
 
 /// Silence after which the programs of these checks probe a circuit, in seconds.

@@ -11,7 +11,7 @@ use ca_net::{Budget, ByteStream, Received, StreamIo, Timer};
 use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
 use ca_proto::server::{Circuit, StallWatch};
-use ca_proto::wire::{Deframer, Limits, SendQueue};
+use ca_proto::wire::{Deframer, FrameLimits, SendQueue};
 
 use super::shared::{Bell, Shared};
 use super::sync::Ordering;
@@ -31,7 +31,7 @@ pub(super) async fn run(
     id: CircuitId,
     (bell, host): (Bell, Arc<Host>),
     stream: Box<dyn ByteStream>,
-    limits: Limits,
+    limits: FrameLimits,
 ) {
     let guard = Guard { shared, id };
     let mut task = CircuitTask {

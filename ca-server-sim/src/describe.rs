@@ -65,12 +65,12 @@ impl<'a> Wrong<'a> {
 ///
 /// # Examples
 /// ```
-/// let (name, spec) = ca_server_sim::text::parse("sim:gap=double:1.5").unwrap();
+/// let (name, spec) = ca_server_sim::describe::parse("sim:gap=double:1.5").unwrap();
 /// assert_eq!(name, "sim:gap");
 ///
-/// let error = ca_server_sim::text::parse("sim:gap=doubel:1.5").unwrap_err();
+/// let error = ca_server_sim::describe::parse("sim:gap=doubel:1.5").unwrap_err();
 /// assert!(error.to_string().contains("double, float, long"));
-/// let error = ca_server_sim::text::parse("sim:gap=float:1e300").unwrap_err();
+/// let error = ca_server_sim::describe::parse("sim:gap=float:1e300").unwrap_err();
 /// assert_eq!((error.at.as_str(), error.column), ("1e300", 15));
 /// ```
 pub fn parse(text: &str) -> Result<(&str, PvSpec), PvTextError> {
