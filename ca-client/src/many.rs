@@ -60,6 +60,13 @@ impl Client {
     /// Channels that are not connected are waited for. For names channels are opened and closed again:
     /// to get the same PVs again and again, keep the channels.
     ///
+    /// # Shape
+    /// As many results as PVs, in their order; each value as of [`Channel::get`]: one element for a scalar, for a `Vec` as many
+    /// as there are.
+    ///
+    /// # Units
+    /// Each value in the engineering units of its PV.
+    ///
     /// # Errors
     /// A channel of another client gives [`GetError::Closed`]; one with fewer elements than are asked
     /// for gives [`GetError::BadRequest`].
@@ -118,6 +125,12 @@ impl Client {
     /// several times; it gets its values in their order.
     ///
     /// Channels that are not connected are waited for. For names channels are opened and closed again.
+    ///
+    /// # Shape
+    /// As many results as pairs, in their order; an array puts as many elements as it has.
+    ///
+    /// # Units
+    /// Each value in the engineering units of its PV; nothing is converted.
     ///
     /// # Errors
     /// A channel of another client gives [`PutError::Closed`].

@@ -474,6 +474,9 @@ impl Channel {
     /// # Shape
     /// As [`get`](Self::get): one element for scalars, else the current length at each update.
     ///
+    /// # Units
+    /// The engineering units of the PV. [`EventMask::PROPERTY`](crate::EventMask::PROPERTY) tells when they change.
+    ///
     /// # Examples
     /// ```
     /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};

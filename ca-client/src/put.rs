@@ -36,6 +36,9 @@ impl Channel {
     /// # Shape
     /// An array puts as many elements as it has; more than the PV holds are an error.
     ///
+    /// # Units
+    /// The engineering units of the PV, which [`metadata`](Self::metadata) tells; nothing is converted.
+    ///
     /// # Errors
     /// [`PutError`]: no connection in time, no access, a value that does not fit; with `check` and
     /// `wait` also the server's status and text.

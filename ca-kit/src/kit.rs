@@ -24,6 +24,12 @@ pub trait Kit: Face + Sized {
     /// It is watched by a monitor, not asked again and again. A PV that is lost is not there until it
     /// comes back.
     ///
+    /// # Shape
+    /// One element is looked at; of an array the first.
+    ///
+    /// # Units
+    /// Conditions and their tolerances are in the engineering units of the PV.
+    ///
     /// # Errors
     /// [`MatchError`](crate::MatchError): who did not arrive and where it stands; at once for what can
     /// never be.
@@ -168,6 +174,9 @@ pub trait Kit: Face + Sized {
     /// Puts a value after a look: at the limits of the PV's control, at access rights, and at whatever
     /// else the options say. A refusal names what is in the way; nothing is put then.
     ///
+    /// # Units
+    /// Value, ranges and tolerances are in the engineering units of the PV, as its limits are.
+    ///
     /// # Errors
     /// [`GuardError`](crate::GuardError).
     ///
@@ -218,6 +227,9 @@ pub trait Kit: Face + Sized {
 
     /// Moves a set-point from where it stands to a target, step by step. The target is compared with the
     /// limits of its control before.
+    ///
+    /// # Units
+    /// The target and tolerances are in the engineering units of the PV, the rate in these per second.
     ///
     /// # Errors
     /// [`RampError`](crate::RampError), which says where the set-point stands.

@@ -152,6 +152,12 @@ impl Ioc {
     /// updates. Hooks and drive limits are for clients only. A field of a record of a file is written as by
     /// `dbpf` of EPICS Base.
     ///
+    /// # Shape
+    /// As many elements as the value has, at most those of the PV.
+    ///
+    /// # Units
+    /// The engineering units of the PV; nothing is converted.
+    ///
     /// # Errors
     /// [`PostError`] if there is no such PV, or the value does not fit it.
     pub fn post<'a>(
@@ -252,6 +258,12 @@ impl Ioc {
 
     /// The state of a PV or of one of its fields, with the metadata that a client of that field sees:
     /// `"X.HIHI"` has the units and limits of the value, `"X.SEVR"` the choices of its menu.
+    ///
+    /// # Shape
+    /// The elements that the PV has at the moment.
+    ///
+    /// # Units
+    /// The engineering units that the metadata tell.
     ///
     /// # Errors
     /// [`PostError::UnknownPv`].
