@@ -154,3 +154,57 @@ fn storms_and_overload_are_told() {
         "{told}"
     );
 }
+
+/// The files of an IOC whose `.dbd` is not at hand, with two record types and two devices that nobody describes.
+const UNKNOWN: &str = r##"
+    record(ai, "t") { field(DTYP, "asynFloat64") field(INP, "@asyn(PORT,0)TEMP") field(EGU, "C") field(VAL, 1.5) }
+    record(ai, "u") { field(DTYP, "asynFloat64") field(INP, "@asyn(PORT,1)TEMP") }
+    record(longout, "v") { field(DTYP, "VME old") field(OUT, "#C0 S3 @x") }
+    record(asyn, "port") { field(PORT, "P1") field(ADDR, 0) field(DESC, "a port") field(OMAX, "a text") }
+    record(asyn, "port2") { field(ADDR, "second") }
+    record(bare, "b") { field(VAL, "text") }
+"##;
+
+#[test]
+fn unknown_types_and_devices_are_mistakes_or_held() {
+    use ca_server_sim::{Ioc, RecordFiles};
+
+    let files = RecordFiles::new().text(UNKNOWN, "");
+    assert_eq!(files.load().mistakes.errors(), 6);
+
+    let loaded = files.hold_unknown().load();
+    assert_eq!(loaded.mistakes.errors(), 0, "{}", loaded.mistakes);
+    // Each device and each type once.
+    assert_eq!(loaded.mistakes.warnings(), 4, "{}", loaded.mistakes);
+    let ioc = Ioc::builder()
+        .records(loaded)
+        .build()
+        .expect("they are held");
+    let text = |pv: &str| ioc.read(pv).expect(pv).value.to_string();
+    for (pv, value) in [
+        ("t", "1.5"),
+        ("t.INP", "@asyn(PORT,0)TEMP"),
+        ("v.OUT", "#C0 S3 @x"),
+        ("port.PORT", "P1"),
+        ("port.ADDR", "0"),
+        ("port2.ADDR", "second"),
+        ("port.DESC", "a port"),
+        ("port.OMAX", "a text"),
+        ("port.VAL", "0.0"),
+        ("b", "text"),
+    ] {
+        assert_eq!(text(pv), value, "{pv}");
+    }
+}
+
+#[test]
+fn what_is_held_has_bounds_and_names() {
+    let text: String = (0..3000)
+        .map(|n| format!("record(t{n}, \"r{n}\") {{}}\n"))
+        .chain(["record(\"no name\", \"x\") {}\n".into()])
+        .collect();
+    let files = ca_server_sim::RecordFiles::new().text(text, "");
+    let loaded = files.hold_unknown().load();
+    assert_eq!(loaded.records.len(), 1000);
+    assert!(loaded.mistakes.has_errors());
+}

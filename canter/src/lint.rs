@@ -29,6 +29,9 @@ pub(crate) struct LintArgs {
     /// Read record types from this file before; repeatable [default: the record types of `canter ioc`]
     #[arg(short = 'D', long = "dbd", value_name = "FILE")]
     dbd: Vec<String>,
+    /// Take record types and devices that no .dbd file describes, as `canter ioc --hold-unknown`
+    #[arg(long)]
+    hold_unknown: bool,
     /// Look for files in these directories, `a:b`, behind the current one; repeatable [default: EPICS_DB_INCLUDE_PATH]
     #[arg(short = 'I', long = "include", value_name = "PATH")]
     include: Vec<String>,
@@ -136,6 +139,9 @@ fn read(args: &LintArgs) -> Result<Loaded, Stop> {
         }
     }
     let mut loader = Loader::with(&Disk, types).directory(".");
+    if args.hold_unknown {
+        loader = loader.hold_unknown();
+    }
     let paths = match args.include.is_empty() {
         true => std::env::var("EPICS_DB_INCLUDE_PATH").into_iter().collect(),
         false => args.include.clone(),

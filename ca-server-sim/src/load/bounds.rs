@@ -60,3 +60,9 @@ pub(super) const MAX_MISTAKES: usize = 1000;
 pub(super) const MAX_SYNTAX_ERRORS: usize = 50;
 /// Macros that a pattern or a set of a `.substitutions` file may have.
 pub(super) const MAX_VARIABLES: usize = 10_000;
+/// Record types that are made up where records hold what nobody describes.
+pub(super) const MAX_HELD_TYPES: usize = 1000;
+/// Fields that such a type has at most.
+pub(super) const MAX_HELD_FIELDS: usize = 2000;
+/// Devices that are made up.
+pub(super) const MAX_HELD_DEVICES: usize = 1000;

@@ -300,22 +300,30 @@ pub struct RecordTypeSpec {
 impl RecordTypeSpec {
     /// A record type with these fields; of two with the same name the later one is not found by its name.
     pub fn new(name: impl Into<Arc<str>>, fields: Vec<FieldSpec>) -> Self {
-        let mut by_short = HashMap::with_capacity(fields.len());
-        let mut by_name = HashMap::new();
-        for (field, index) in fields.iter().zip(0..) {
-            match packed(field.name.as_bytes()) {
-                Some(name) => by_short.entry(name).or_insert(index),
-                None => by_name.entry(Arc::clone(&field.name)).or_insert(index),
-            };
-        }
-        Self {
+        let mut new = Self {
             name: name.into(),
-            fields,
+            by_short: HashMap::with_capacity(fields.len()),
+            fields: Vec::with_capacity(fields.len()),
             devices: Vec::new(),
-            by_short,
-            by_name,
+            by_name: HashMap::new(),
             by_choice: HashMap::new(),
+        };
+        for field in fields {
+            new.add_field(field);
         }
+        new
+    }
+
+    /// Adds a field behind the others.
+    pub(super) fn add_field(&mut self, field: FieldSpec) {
+        let Ok(index) = u16::try_from(self.fields.len()) else {
+            return;
+        };
+        match packed(field.name.as_bytes()) {
+            Some(name) => _ = self.by_short.entry(name).or_insert(index),
+            None => _ = self.by_name.entry(Arc::clone(&field.name)).or_insert(index),
+        }
+        self.fields.push(field);
     }
 
     /// The index of the field of this name.
@@ -427,6 +435,11 @@ impl Dbd {
     /// For devices to be added.
     pub fn record_type_mut(&mut self, name: &[u8]) -> Option<&mut RecordTypeSpec> {
         self.find_type(name).map(|index| &mut self.types[index])
+    }
+
+    /// As [`record_type_mut`](Self::record_type_mut), by index.
+    pub(super) fn type_mut(&mut self, index: usize) -> Option<&mut RecordTypeSpec> {
+        self.types.get_mut(index)
     }
 
     /// Adds a record type, unless there is one of its name.

@@ -79,7 +79,8 @@ impl Loader<'_> {
         visible: bool,
     ) -> Option<Target> {
         let place = name.place?;
-        let Some(type_index) = self.dbd.find_type(&kind.text) else {
+        let known_type = self.dbd.find_type(&kind.text);
+        let Some(type_index) = known_type.or_else(|| self.hold_type(kind)) else {
             self.unknown_type(kind, &name.text);
             return None;
         };
@@ -178,7 +179,7 @@ impl Loader<'_> {
             None if self.dbd.types().is_empty() => {
                 "no record types are known: read a `.dbd` file first".into()
             }
-            None => "read the `.dbd` file that describes the type first".into(),
+            None => "read the `.dbd` file that describes it first, or hold what is unknown (--hold-unknown)".into(),
         };
         self.report(
             (ERROR, MistakeKind::UnknownType),
@@ -295,6 +296,10 @@ impl Loader<'_> {
         value: FieldValue,
         place: Place,
     ) -> Result<Option<(String, String)>, Refusal> {
+        if self.held.is_some() {
+            let type_index = self.records.records[record].type_index;
+            self.hold_field(type_index, name.text.trim_ascii(), value.bytes(), place);
+        }
         let record = &mut self.records.records[record];
         let spec = &self.dbd.types()[record.type_index];
         let refuse = |place, kind, message, remedy| Refusal {

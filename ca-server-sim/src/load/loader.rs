@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::bounds::{Bounds, MAX_PATH};
 use super::dbd::Dbd;
 use super::files::{FileProblem, Files};
+use super::hold::Held;
 use super::macros::Macros;
 use super::mistakes::{Mistake, MistakeKind, Mistakes};
 use super::parser;
@@ -56,6 +57,8 @@ pub struct Loader<'f> {
     pub(super) target: Named,
     /// A bound is reached; nothing more is read.
     pub(super) is_full: bool,
+    /// What was made up, where unknown types and devices are held.
+    pub(super) held: Option<Held>,
 }
 
 impl std::fmt::Debug for Loader<'_> {
@@ -89,6 +92,7 @@ pub(crate) struct Paused {
     fields: usize,
     names: usize,
     is_full: bool,
+    held: Option<Held>,
 }
 
 impl<'f> Loader<'f> {
@@ -102,6 +106,7 @@ impl<'f> Loader<'f> {
             fields: paused.fields,
             names: paused.names,
             is_full: paused.is_full,
+            held: paused.held,
             ..Self::with(files, paused.dbd)
         }
     }
@@ -117,6 +122,7 @@ impl<'f> Loader<'f> {
             fields: self.fields,
             names: self.names,
             is_full: self.is_full,
+            held: self.held,
         }
     }
 
@@ -157,6 +163,7 @@ impl<'f> Loader<'f> {
                 alias: None,
             },
             is_full: false,
+            held: None,
         }
     }
 
@@ -218,6 +225,7 @@ impl<'f> Loader<'f> {
 
     /// What was read.
     pub fn finish(mut self) -> Loaded {
+        self.settle_held();
         self.records.settle();
         Loaded {
             dbd: self.dbd,

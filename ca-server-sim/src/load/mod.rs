@@ -20,6 +20,7 @@ mod bounds;
 pub mod dbd;
 pub(crate) mod define;
 mod files;
+mod hold;
 mod items;
 pub mod json;
 mod lexer;

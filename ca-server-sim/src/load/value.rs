@@ -270,10 +270,15 @@ impl Problem {
                     ),
                     (None, _) => ("choice".into(), Vec::new()),
                 };
-                (
-                    format!("{at}: `{value}` is no {whose}"),
-                    meant(text, &choices),
-                )
+                let mut remedy = meant(text, &choices);
+                if field.kind == FieldType::Device {
+                    let site = "a site's device needs its `.dbd` file, or hold what is unknown (--hold-unknown)";
+                    remedy = match remedy.is_empty() {
+                        true => site.into(),
+                        false => format!("{remedy}; {site}"),
+                    };
+                }
+                (format!("{at}: `{value}` is no {whose}"), remedy)
             }
             Self::BeyondChoices => {
                 let last = match (&field.menu, field.kind) {

@@ -43,6 +43,7 @@ pub struct RecordFiles {
     directories: Vec<String>,
     variables: Vec<(String, String)>,
     lint: bool,
+    hold_unknown: bool,
 }
 
 /// Texts that are given, and the disk behind them.
@@ -117,6 +118,14 @@ impl RecordFiles {
         self
     }
 
+    /// Record types and devices that no `.dbd` file describes are no mistakes ([`Loader::hold_unknown`]): for files of
+    /// an IOC whose `.dbd` is not at hand.
+    #[must_use]
+    pub const fn hold_unknown(mut self) -> Self {
+        self.hold_unknown = true;
+        self
+    }
+
     /// Whether nothing is to be read.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.dbd.is_empty()
@@ -137,6 +146,9 @@ impl RecordFiles {
             }
         };
         let mut loader = self.loader(&files, types);
+        if self.hold_unknown {
+            loader = loader.hold_unknown();
+        }
         for name in &self.dbd {
             loader.dbd(name, "");
         }

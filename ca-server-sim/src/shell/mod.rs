@@ -174,6 +174,12 @@ impl Shell {
         Arc::make_mut(&mut self.environment).insert(name, value);
     }
 
+    /// Record types and devices that no `.dbd` file describes are no mistakes
+    /// ([`Loader::hold_unknown`](crate::load::Loader::hold_unknown)). To be set before a file is loaded.
+    pub const fn hold_unknown(&mut self) {
+        self.session.hold_unknown();
+    }
+
     /// Takes a variable of the environment away.
     pub fn unset_variable(&mut self, name: &str) {
         self.defined.unset(name.as_bytes());

@@ -34,6 +34,7 @@ pub(super) struct Session {
     loads: Vec<Load>,
     /// What they say; `None` if one of them is not in it, or one too many.
     state: Option<Paused>,
+    hold_unknown: bool,
 }
 
 /// The files of a host.
@@ -48,6 +49,11 @@ impl Files for OfHost<'_> {
 impl Session {
     pub(super) fn new() -> Self {
         Self::default()
+    }
+
+    /// See [`Loader::hold_unknown`].
+    pub(super) const fn hold_unknown(&mut self) {
+        self.hold_unknown = true;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -98,7 +104,10 @@ impl Session {
                 with_base(&first.finish().dbd)
             }
         };
-        let loader = Loader::with(files, types);
+        let mut loader = Loader::with(files, types);
+        if self.hold_unknown {
+            loader = loader.hold_unknown();
+        }
         self.loads.iter().fold(loader, read)
     }
 

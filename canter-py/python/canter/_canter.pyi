@@ -289,6 +289,7 @@ class Ioc:
         records: Sequence[tuple[str, str, str]] = ...,
         dbd: Sequence[str] = ...,
         directories: Sequence[str] = ...,
+        hold_unknown: bool = False,
         functions: Sequence[str] = ...,
         interface: str = "127.0.0.1",
         tcp_port: int = 0,

@@ -113,8 +113,12 @@ fn record_files(
     sources: Vec<Source>,
     dbd: Vec<String>,
     directories: Vec<String>,
+    hold_unknown: bool,
 ) -> PyResult<RecordFiles> {
     let mut files = RecordFiles::new();
+    if hold_unknown {
+        files = files.hold_unknown();
+    }
     for name in dbd {
         files = files.dbd(name);
     }
@@ -174,7 +178,7 @@ fn serve_error(py: Python<'_>, error: ServeError) -> PyErr {
 impl Ioc {
     #[new]
     #[pyo3(signature = (pvs, *, toml=None, records=Vec::new(), dbd=Vec::new(), directories=Vec::new(),
-        functions=Vec::new(), interface="127.0.0.1", tcp_port=0, udp_port=0, seed=None, frames=false, world=None))]
+        hold_unknown=false, functions=Vec::new(), interface="127.0.0.1", tcp_port=0, udp_port=0, seed=None, frames=false, world=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn new(
         py: Python<'_>,
@@ -183,6 +187,7 @@ impl Ioc {
         records: Vec<Source>,
         dbd: Vec<String>,
         directories: Vec<String>,
+        hold_unknown: bool,
         functions: Vec<String>,
         interface: &str,
         tcp_port: u16,
@@ -208,7 +213,7 @@ impl Ioc {
         for (name, given) in &pvs {
             builder = builder.pv(name, spec(name, given)?);
         }
-        builder = builder.record_files(&record_files(records, dbd, directories)?);
+        builder = builder.record_files(&record_files(records, dbd, directories, hold_unknown)?);
         for name in functions {
             let function = told::function(&name, queue.clone());
             builder = builder.function(name, function);

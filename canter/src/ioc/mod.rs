@@ -71,7 +71,8 @@ Files of records are those that an IOC loads, and are served as it would: fields
 
   canter ioc -m P=SR -I templates plant.substitutions extra.db
 
-A record type that is not one of EPICS Base needs its description, -D site.dbd; its records hold their values.
+A record type or device that is not one of EPICS Base needs its description, -D site.dbd; its records hold their values.
+Where the .dbd is not at hand, --hold-unknown takes what nobody describes.
 
 Other files are TOML; the book has every key, `First IOC`:
 
@@ -114,6 +115,9 @@ pub(crate) struct IocArgs {
     /// Read record types, menus and devices of a site from this .dbd file; repeatable
     #[arg(short = 'D', long = "dbd", value_name = "FILE")]
     dbd: Vec<PathBuf>,
+    /// Take record types and devices that no .dbd file describes: their records hold what files and clients write
+    #[arg(long)]
+    hold_unknown: bool,
     /// A console with the commands of an IOC shell, on standard input; its end is that of the IOC
     #[arg(short = 's', long)]
     shell: bool,

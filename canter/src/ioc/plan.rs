@@ -121,6 +121,9 @@ fn collect(args: &IocArgs, report: &mut Report) -> Plan {
     // Where each name comes from.
     let mut names: HashMap<String, String> = HashMap::new();
     let mut of_records = RecordFiles::new();
+    if args.hold_unknown {
+        of_records = of_records.hold_unknown();
+    }
     for path in &args.dbd {
         of_records = of_records.dbd(path.display().to_string());
     }

@@ -155,6 +155,9 @@ fn files(start: &Start) -> Vec<String> {
 /// A shell with the environment of the process, and what options stand for.
 pub(super) fn shell(args: &IocArgs, host: &mut ShellHost) -> Result<Shell, Stop> {
     let mut shell = Shell::new();
+    if args.hold_unknown {
+        shell.hold_unknown();
+    }
     for (name, value) in std::env::vars_os() {
         if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
             shell.set_variable(name, value);

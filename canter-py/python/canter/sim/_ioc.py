@@ -43,6 +43,8 @@ class IOC:
         macros: for all of them, as a dictionary or as ``"A=1,B=2"``.
         dbd: ``.dbd`` files with record types, menus and devices of a site.
         path: directories in which files are looked for.
+        hold_unknown: take record types and devices that no ``.dbd`` file describes; their records hold what files
+            and clients write.
         functions: what ``sub`` and ``aSub`` records call, by the names that SNAM has. A function gets a
             `Call`, which has the inputs by their names, and gives a dictionary of fields, a number or an array
             (VAL of a ``sub``, VALA of an ``aSub``) or nothing. It may be a coroutine function. The record is
@@ -68,6 +70,7 @@ class IOC:
         macros: Mapping[str, Any] | str = "",
         dbd: _Path | Iterable[_Path] = (),
         path: _Path | Iterable[_Path] = (),
+        hold_unknown: bool = False,
         functions: Mapping[str, Callable[[Call], Any]] | None = None,
         toml: str | None = None,
         on_put: Callable[[Put], object] | None = None,
@@ -92,6 +95,7 @@ class IOC:
             records=sources,
             dbd=_paths(dbd),
             directories=_paths(path),
+            hold_unknown=hold_unknown,
             functions=list(functions),
             interface=interface,
             tcp_port=tcp_port,
