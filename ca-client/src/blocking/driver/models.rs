@@ -98,6 +98,22 @@ impl Engine {
         drop(state);
         self.changed.notify_all();
     }
+
+    /// Answers what is asked, once; whoever drives already does so instead.
+    fn turn(&self) {
+        let mut state = self.state.lock().unwrap();
+        if state.driven {
+            drop(state);
+            self.changed.notify_all();
+            return;
+        }
+        state.driven = true;
+        let asked = take(&mut state.asked);
+        drop(state);
+        asked.iter().for_each(|answer| answer.give());
+        self.state.lock().unwrap().driven = false;
+        self.changed.notify_all();
+    }
 }
 
 /// What [`Driver`] is, around that runtime.
@@ -138,6 +154,20 @@ impl Model {
         let (turns, engine) = &*self.0;
         let _call = Call::new(turns);
         engine.block_on(|_| answer.has_come());
+    }
+
+    /// See [`Driver::turn`].
+    fn turn(&self) {
+        let (turns, engine) = &*self.0;
+        let _call = Call::new(turns);
+        engine.turn();
+    }
+
+    /// A loop of its own: it asks, has its turn, and sleeps until it is woken if the answer did not come.
+    fn ask_and_turn(&self) {
+        let answer = self.0.1.ask();
+        self.turn();
+        shuttle::future::block_on(answer.wait());
     }
 
     /// Queues what needs no answer, and waits until it was sent.
@@ -236,5 +266,70 @@ fn the_background_thread_ends_beside_a_call_that_does_not() {
         late.give();
         model.0.1.let_go();
         call.join().unwrap();
+    });
+}
+
+/// A loop that has its turns beside calls and the background thread: each of its questions is answered, by its turn
+/// or by who drives then, and what it asked without a turn behind it is not left lying.
+#[test]
+fn a_loop_with_turns_of_its_own_is_answered() {
+    check(|| {
+        let model = Model::new();
+        let background = model.start();
+        let threads = [
+            spawn(&model, |model| {
+                model.ask_and_turn();
+                model.ask_and_turn();
+            }),
+            spawn(&model, Model::call),
+        ];
+        model.turn();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        model.write();
+        model.stop();
+        background.join().unwrap();
+        assert_eq!(model.0.0.lock().calls, 0);
+    });
+}
+
+/// A call that waits for what comes late, and turns that come and go meanwhile: a write between them is sent.
+#[test]
+fn turns_beside_a_long_call_leave_nothing_lying() {
+    check(|| {
+        let model = Model::new();
+        let background = model.start();
+        let late = Arc::<Answer>::default();
+        let long = spawn(&model, {
+            let late = late.clone();
+            move |model| model.call_until(&late)
+        });
+        model.turn();
+        model.write();
+        model.turn();
+        late.give();
+        model.0.1.let_go();
+        long.join().unwrap();
+        model.write();
+        model.stop();
+        background.join().unwrap();
+    });
+}
+
+/// Turns while the client is closed.
+#[test]
+fn the_background_thread_ends_beside_turns() {
+    check(|| {
+        let model = Model::new();
+        let background = model.start();
+        let turns = spawn(&model, |model| {
+            model.turn();
+            model.turn();
+        });
+        model.stop();
+        background.join().unwrap();
+        turns.join().unwrap();
+        assert!(!model.0.0.wait());
     });
 }

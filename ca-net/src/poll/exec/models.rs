@@ -167,3 +167,85 @@ fn a_shutdown_ends_what_is_waited_for() {
         assert!(lock(&exec.hub.tasks).living.is_empty());
     });
 }
+
+/// A loop of its own that asks, has its turn, and sleeps until it is woken if that brought no answer.
+fn turn_once(exec: &Exec<Sockets>) {
+    let answer = Answer::default();
+    let asked = answer.clone();
+    drop(exec.spawn(Box::pin(async move { asked.give() })));
+    exec.turn();
+    exec.block_on(answer.wait());
+}
+
+/// A turn runs what is ready, and what becomes ready by that, also what another thread has woken just before.
+#[test]
+fn a_turn_does_what_is_there() {
+    check(|| {
+        let exec = exec();
+        let (first, second) = (Answer::default(), Answer::default());
+        drop(exec.spawn(Box::pin({
+            let (first, second) = (first.clone(), second.clone());
+            async move {
+                first.wait().await;
+                second.give();
+            }
+        })));
+        let other = thread::spawn({
+            let first = first.clone();
+            move || first.give()
+        });
+        exec.turn();
+        other.join().unwrap();
+        exec.turn();
+        assert!(lock(&second.0).0);
+        assert!(lock(&exec.lead).engine.is_some());
+        assert!(lock(&exec.hub.tasks).living.is_empty());
+    });
+}
+
+/// Turns beside threads that wait: all of them end, whoever leads, and the lead is left where the next finds it.
+#[test]
+fn turns_beside_calls_end_and_lose_nothing() {
+    check(|| {
+        let exec = exec();
+        let works: [fn(&Exec<Sockets>); 3] = [turn_once, call, |exec| {
+            exec.turn();
+            exec.turn();
+        }];
+        let threads: Vec<_> = (works.into_iter())
+            .map(|work| {
+                let exec = exec.clone();
+                thread::spawn(move || work(&exec))
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(lock(&exec.lead).engine.is_some());
+        assert!(lock(&exec.lead).waiting.is_empty());
+        assert!(lock(&exec.hub.tasks).living.is_empty());
+    });
+}
+
+/// A thread that waits for what only another gives is not left without a leader by turns that come and go, nor do the
+/// turns wait for it.
+#[test]
+fn turns_beside_a_long_wait_end() {
+    check(|| {
+        let exec = exec();
+        let answer = Answer::default();
+        let waits = thread::spawn({
+            let (exec, answer) = (exec.clone(), answer.clone());
+            move || exec.block_on(answer.wait())
+        });
+        let turns = thread::spawn({
+            let exec = exec.clone();
+            move || turn_once(&exec)
+        });
+        exec.turn();
+        turns.join().unwrap();
+        answer.give();
+        waits.join().unwrap();
+        assert!(lock(&exec.lead).engine.is_some());
+    });
+}
