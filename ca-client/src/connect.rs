@@ -134,6 +134,37 @@ impl Client {
         opened
     }
 
+    /// Opens a channel for each name, as [`open`](Self::open) does, in a small part of the time that as many of those
+    /// take: they are searched together, and nothing else of the client has to wait for longer than for a thousand of
+    /// them.
+    ///
+    /// # Errors
+    /// Each channel has its own, as of [`open`](Self::open), in the order of the names.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ca_server_sim::{Ioc, NetConfig, PvSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let ioc = Ioc::builder().pv("m1", PvSpec::double(1.5)).pv("m2", PvSpec::double(2.5)).serve(NetConfig::new()).await?;
+    /// # let client = ca_client::Client::builder().isolated([ioc.udp_addr()]).build()?;
+    /// let mut motors = Vec::new();
+    /// for opened in client.open_all(&["m1", "m2"]) {
+    ///     motors.push(opened?);
+    /// }
+    /// assert_eq!(client.get_many::<f64>(&motors).await, [Ok(1.5), Ok(2.5)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open_all(&self, names: &[impl AsRef<[u8]>]) -> Vec<Result<Channel, ConnectError>> {
+        let priority = self.effective_config().params().priority;
+        let mut opened = Vec::with_capacity(names.len());
+        for names in names.chunks(AT_ONCE) {
+            self.open_into(names, priority, &mut opened);
+        }
+        opened
+    }
+
     /// Opens channels in one turn of the lock.
     fn open_into(&self, names: &[impl AsRef<[u8]>], priority: u8, opened: &mut Vec<Opened>) {
         let shared = &self.handle.shared;
