@@ -43,13 +43,32 @@ impl Channel {
         }
     }
 
+    /// One that is open.
+    pub(crate) fn opened(
+        slot: Arc<Slot>,
+        name: String,
+        core: Shared,
+        handle: ca_client::Channel,
+    ) -> Self {
+        let channel = Self::new(slot, name, None);
+        let opened = (core, Native::new(handle));
+        Self {
+            opened: Mutex::new(Some(opened)),
+            ..channel
+        }
+    }
+
+    pub(crate) fn about(&self) -> About {
+        About {
+            name: self.name.clone(),
+            meta: self.meta.clone(),
+        }
+    }
+
     /// The channel in this process, opened if it is not.
     pub(crate) fn handle(&self, py: Python<'_>) -> PyResult<Opened> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let about = About {
-            name: self.name.clone(),
-            meta: self.meta.clone(),
-        };
+        let about = self.about();
         if let Some((core, handle)) = &*opened
             && let Some(handle) = handle.get()
         {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ca_client::{ClientBuilder, DbrType, Pv};
+use ca_client::{ClientBuilder, DbrType, MonitorSpec, Pv};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -11,12 +11,13 @@ use pyo3::types::{PyDict, PyList};
 use crate::batch::Batch;
 use crate::channel::Channel;
 use crate::core::{Recipe, Slot};
-use crate::deliver::Deliveries;
+use crate::deliver::{Deliveries, Key};
 use crate::errors;
 use crate::jobs;
 use crate::life;
 use crate::loops::LoopJobs;
 use crate::params::{self, Until};
+use crate::updates::Many;
 use crate::values;
 use crate::world::{self, World};
 
@@ -142,6 +143,26 @@ impl Client {
     #[pyo3(signature = (name, priority=None))]
     fn channel(&self, name: String, priority: Option<u8>) -> Channel {
         Channel::new(self.slot.clone(), name, priority)
+    }
+
+    /// Channels of many names, opened together. Names of which no channel can be have one that says so when it is
+    /// used.
+    fn channels<'py>(&self, py: Python<'py>, names: Vec<String>) -> PyResult<Bound<'py, PyList>> {
+        let native = self.slot.core(py)?;
+        let Some(core) = native.get() else {
+            return Err(errors::closed(py, ""));
+        };
+        let client = core.client.as_async();
+        let opened = life::detached(py, || client.open_all(&names));
+        let list = PyList::empty(py);
+        for (name, opened) in names.into_iter().zip(opened) {
+            let channel = match opened {
+                Ok(handle) => Channel::opened(self.slot.clone(), name, native.clone(), handle),
+                Err(_) => Channel::new(self.slot.clone(), name, None),
+            };
+            list.append(Bound::new(py, channel)?)?;
+        }
+        Ok(list)
     }
 
     /// What comes from this client, for the thread that runs callbacks.
@@ -279,6 +300,45 @@ impl Client {
         crate::kit::perform(py, &native, callback, work, |py, batch| {
             Ok(Py::new(py, batch)?.into_any())
         })
+    }
+
+    /// Delivers `on_updates(updates)` for what comes from many channels, and `on_event(place, word, text)` for what else
+    /// happens to one.
+    #[pyo3(signature = (channels, on_updates, on_event=None, *, mask=5, depth=None, policy="squash"))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords")]
+    fn monitor_many(
+        &self,
+        py: Python<'_>,
+        channels: Vec<Bound<'_, Channel>>,
+        on_updates: Py<PyAny>,
+        on_event: Option<Py<PyAny>>,
+        mask: u16,
+        depth: Option<usize>,
+        policy: &str,
+    ) -> PyResult<Key> {
+        let native = self.slot.core(py)?;
+        let Some(core) = native.get() else {
+            return Err(errors::closed(py, ""));
+        };
+        let mut spec = MonitorSpec::family(ca_client::Family::Time)
+            .count(0)
+            .mask(params::mask(mask))
+            .overflow(params::overflow(policy)?);
+        if let Some(depth) = depth {
+            spec = spec.depth(depth);
+        }
+        let opened = channels.iter().map(|channel| {
+            let (_, handle, about) = channel.get().handle(py)?;
+            Ok((handle, about))
+        });
+        let many = Many {
+            channels: Arc::new(opened.collect::<PyResult<_>>()?),
+            on_updates,
+            on_event,
+        };
+        let keys = life::detached(py, || core.hub.subscribe_many(many, spec));
+        let keys = keys.map_err(|error| errors::monitor(py, &error))?;
+        Ok(Key { core: native, keys })
     }
 
     /// Puts a value to each channel under one deadline: for each `None`, or why not.

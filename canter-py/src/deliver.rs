@@ -19,12 +19,14 @@ use futures_util::stream::FuturesUnordered;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use crate::arrived::Arrived;
 use crate::core::Core;
 use crate::errors;
 use crate::jobs::{self, About, Fetched};
 use crate::life::{self, Native};
 use crate::meta::Meta;
 use crate::reading::Reading;
+use crate::updates::{Many, Row, Updates};
 use crate::world::Bell;
 
 /// Most that is taken in one go: a list of so many results is a few hundred KiB.
@@ -56,6 +58,8 @@ struct Entry {
 
 enum Subscriber {
     User(Arc<Entry>),
+    /// One of many, with its place among them.
+    Many(Arc<Many>, u32),
     /// Updates of the description: they are kept, nobody is told.
     Describes(About, Channel),
 }
@@ -98,8 +102,49 @@ pub(crate) struct Hub {
 
 /// What was taken, before it is made objects of.
 enum Taken {
-    Update(MonitorKey, MonitorEvent),
+    Value(MonitorKey, Arrived, u64),
+    Event(MonitorKey, MonitorEvent),
     Done(Py<PyAny>, Done),
+}
+
+/// Updates of subscriptions to many PVs, until they are told.
+#[derive(Default)]
+struct Gathered {
+    /// By subscription, with the place in `all` of the one that was added to last.
+    places: HashMap<usize, usize>,
+    all: Vec<(Arc<Many>, Vec<Row>)>,
+    last: usize,
+}
+
+impl Gathered {
+    // hot: every update.
+    fn add(&mut self, many: &Arc<Many>, row: Row) {
+        if let Some((last, rows)) = self.all.get_mut(self.last)
+            && Arc::ptr_eq(last, many)
+        {
+            return rows.push(row);
+        }
+        let all = &mut self.all;
+        // They are kept until they are told, so that no other has its address.
+        let place = self.places.entry(Arc::as_ptr(many).addr());
+        self.last = *place.or_insert_with(|| {
+            all.push((many.clone(), Vec::new()));
+            all.len() - 1
+        });
+        if let Some((_, rows)) = self.all.get_mut(self.last) {
+            rows.push(row);
+        }
+    }
+
+    fn tell(&mut self, py: Python<'_>, calls: &Bound<'_, PyList>) -> PyResult<()> {
+        self.places.clear();
+        for (many, rows) in self.all.drain(..) {
+            let function = many.on_updates.clone_ref(py);
+            let updates = Updates::new(many.channels.clone(), rows);
+            calls.append((function, (Bound::new(py, updates)?,)))?;
+        }
+        Ok(())
+    }
 }
 
 impl Hub {
@@ -194,6 +239,40 @@ impl Hub {
         Ok(keys)
     }
 
+    /// One subscription to many PVs, all or none of them.
+    pub(crate) fn subscribe_many(
+        &self,
+        many: Many,
+        spec: MonitorSpec,
+    ) -> Result<Vec<MonitorKey>, MonitorError> {
+        let many = Arc::new(many);
+        let mut keys = Vec::with_capacity(many.channels.len());
+        let mut failed = None;
+        {
+            // As above.
+            let mut subscribers = lock(&self.subscribers);
+            let mut set = lock(&self.set);
+            for (place, (channel, _)) in (0..).zip(&*many.channels) {
+                match set.add(channel, spec) {
+                    Ok(key) => {
+                        subscribers.insert(key, Subscriber::Many(many.clone(), place));
+                        keys.push(key);
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(error) = failed {
+            self.unsubscribe(&keys);
+            return Err(error);
+        }
+        self.signal.clone().wake();
+        Ok(keys)
+    }
+
     pub(crate) fn unsubscribe(&self, keys: &[MonitorKey]) {
         let mut gone = Vec::new();
         for key in keys {
@@ -243,13 +322,22 @@ impl Hub {
 
     // hot: every update.
     fn take_updates(&self, cx: &mut Context<'_>, taken: &mut Vec<Taken>) {
-        let mut set = lock(&self.set);
-        for _ in 0..AT_ONCE {
-            match Pin::new(&mut *set).poll_next(cx) {
-                Poll::Ready(Some((key, event))) => taken.push(Taken::Update(key, event)),
-                Poll::Ready(None) | Poll::Pending => return,
+        let mut events = Vec::new();
+        {
+            let mut set = lock(&self.set);
+            while events.len() < AT_ONCE
+                && let Poll::Ready(Some(event)) = Pin::new(&mut *set).poll_next(cx)
+            {
+                events.push(event);
             }
         }
+        // Outside of the lock, as large arrays take their time.
+        taken.extend(events.into_iter().map(|(key, event)| match event {
+            MonitorEvent::Update { value, skipped } => {
+                Taken::Value(key, Arrived::new(value), skipped)
+            }
+            other => Taken::Event(key, other),
+        }));
     }
 
     fn take_done(&self, cx: &mut Context<'_>, taken: &mut Vec<Taken>) {
@@ -266,26 +354,46 @@ impl Hub {
     /// The calls to make: pairs of a function and its arguments.
     fn calls<'py>(&self, py: Python<'py>, taken: Vec<Taken>) -> PyResult<Bound<'py, PyList>> {
         let calls = PyList::empty(py);
+        let mut gathered = Gathered::default();
         for one in taken {
             match one {
-                Taken::Update(key, event) => self.update(py, &calls, key, event)?,
-                Taken::Done(callback, done) => self.done(py, &calls, callback, done)?,
+                Taken::Value(key, value, skipped) => {
+                    self.value(py, (&calls, &mut gathered), key, (value, skipped))?;
+                }
+                Taken::Event(key, event) => {
+                    gathered.tell(py, &calls)?;
+                    self.event(py, &calls, key, &event)?;
+                }
+                Taken::Done(callback, done) => {
+                    gathered.tell(py, &calls)?;
+                    self.done(py, &calls, callback, done)?;
+                }
             }
         }
+        gathered.tell(py, &calls)?;
         Ok(calls)
     }
 
-    fn update(
+    fn value(
         &self,
         py: Python<'_>,
-        calls: &Bound<'_, PyList>,
+        (calls, gathered): (&Bound<'_, PyList>, &mut Gathered),
         key: MonitorKey,
-        event: MonitorEvent,
+        (value, skipped): (Arrived, u64),
     ) -> PyResult<()> {
         let entry = match lock(&self.subscribers).get(&key) {
             Some(Subscriber::User(entry)) => entry.clone(),
+            Some(Subscriber::Many(many, place)) => {
+                let row = Row {
+                    place: *place,
+                    value,
+                    skipped,
+                };
+                gathered.add(many, row);
+                return Ok(());
+            }
             Some(Subscriber::Describes(about, channel)) => {
-                if let Some(meta) = event.value().and_then(Meta::of) {
+                if let Some(meta) = Meta::of(value.head()) {
                     about.meta.set(jobs::connection(channel), Arc::new(meta));
                 }
                 return Ok(());
@@ -293,25 +401,42 @@ impl Hub {
             // It was taken away meanwhile.
             None => return Ok(()),
         };
-        let (word, told) = match event {
-            MonitorEvent::Update { value, skipped } => {
-                let connection = jobs::connection(&entry.channel);
-                let meta = entry.about.meta.get(connection.as_ref());
-                let name = entry.about.name.clone();
-                let is_array = jobs::is_array(connection.as_ref());
-                let reading = Bound::new(py, Reading::new(value, name, meta, is_array))?;
-                let call = (entry.on_update.clone_ref(py), (reading, skipped));
-                return calls.append(call);
+        let connection = jobs::connection(&entry.channel);
+        let meta = entry.about.meta.get(connection.as_ref());
+        let name = entry.about.name.clone();
+        let is_array = jobs::is_array(connection.as_ref());
+        let reading = Bound::new(py, Reading::new(value, name, meta, is_array))?;
+        calls.append((entry.on_update.clone_ref(py), (reading, skipped)))
+    }
+
+    fn event(
+        &self,
+        py: Python<'_>,
+        calls: &Bound<'_, PyList>,
+        key: MonitorKey,
+        event: &MonitorEvent,
+    ) -> PyResult<()> {
+        let (on_event, place) = match lock(&self.subscribers).get(&key) {
+            Some(Subscriber::User(entry)) => {
+                (entry.on_event.as_ref().map(|it| it.clone_ref(py)), None)
             }
+            Some(Subscriber::Many(many, place)) => {
+                let on_event = many.on_event.as_ref().map(|it| it.clone_ref(py));
+                (on_event, Some(*place))
+            }
+            _ => return Ok(()),
+        };
+        let (word, told) = match event {
             MonitorEvent::Connected => ("connected", None),
             MonitorEvent::Disconnected => ("disconnected", None),
             MonitorEvent::Failed(status) => ("failed", Some(status.to_string())),
             MonitorEvent::Malformed(what) => ("malformed", Some(what.to_string())),
             other => ("failed", Some(format!("{other:?}"))),
         };
-        match &entry.on_event {
-            Some(on_event) => calls.append((on_event.clone_ref(py), (word, told))),
-            None => Ok(()),
+        match (on_event, place) {
+            (Some(on_event), Some(place)) => calls.append((on_event, (place, word, told))),
+            (Some(on_event), None) => calls.append((on_event, (word, told))),
+            (None, _) => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ use ca_client::{
 };
 use futures_util::future::join;
 
+use crate::arrived::Arrived;
 use crate::meta::{Meta, MetaCache};
 use crate::params::Until;
 use crate::values::Outgoing;
@@ -23,7 +24,7 @@ pub(crate) struct About {
 /// An answer to a get.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    pub(crate) reading: Result<Reading, GetError>,
+    pub(crate) reading: Result<Arrived, GetError>,
     pub(crate) meta: Option<Arc<Meta>>,
     pub(crate) is_array: bool,
 }
@@ -66,7 +67,7 @@ pub(crate) async fn fetch(
     };
     let now = connection(&channel);
     Fetched {
-        reading,
+        reading: reading.map(Arrived::new),
         meta: about.meta.get(now.as_ref()),
         is_array: is_array(now.as_ref()),
     }

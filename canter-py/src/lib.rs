@@ -5,6 +5,8 @@
 //! (`life.rs`), how values and errors become objects, and how everything that comes for Python waits
 //! until one thread takes it in one go (`deliver.rs`).
 
+mod arrived;
+mod arrow;
 mod batch;
 mod channel;
 mod client;
@@ -20,6 +22,7 @@ mod meta;
 mod params;
 mod reading;
 mod sim;
+mod updates;
 mod values;
 mod world;
 
@@ -32,9 +35,11 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Client>()?;
     module.add_class::<channel::Channel>()?;
     module.add_class::<reading::Reading>()?;
+    module.add_class::<arrived::Lent>()?;
     module.add_class::<batch::Batch>()?;
     module.add_class::<deliver::Deliveries>()?;
     module.add_class::<deliver::Key>()?;
+    module.add_class::<updates::Updates>()?;
     module.add_class::<loops::LoopJobs>()?;
     module.add_class::<kit::Control>()?;
     module.add_class::<kit::Rows>()?;

@@ -98,9 +98,11 @@ impl LoopJobs {
     fn take(&self, core: &Core, drive: bool) -> Vec<(Py<PyAny>, Done)> {
         let mut taken = Vec::new();
         // What is woken from here on needs no telling.
-        self.signal.told.store(true, Ordering::SeqCst);
-        let mut told = [0; 64];
-        while matches!((&self.from_others).read(&mut told), Ok(64)) {}
+        // Who tells writes after it has said so: what comes late is found by the loop, which then does not drive.
+        if self.signal.told.swap(true, Ordering::SeqCst) || !drive {
+            let mut told = [0; 64];
+            while matches!((&self.from_others).read(&mut told), Ok(64)) {}
+        }
         let waker = Waker::from(self.signal.clone());
         let mut cx = Context::from_waker(&waker);
         for round in 0..ROUNDS {

@@ -6,13 +6,17 @@ use ca_client::{NativeType, Range};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
+use crate::arrived::Arrived;
 use crate::meta::Meta;
 use crate::values;
+
+/// Elements of an array that are shown of it.
+const SHOWN: u32 = 100;
 
 /// What a server told of a PV at one time.
 #[pyclass(frozen, module = "canter._canter")]
 pub(crate) struct Reading {
-    pub(crate) reading: ca_client::Reading,
+    pub(crate) reading: Arrived,
     pub(crate) name: Arc<str>,
     pub(crate) meta: Option<Arc<Meta>>,
     /// Whether the PV is an array, also while it has one element.
@@ -22,12 +26,12 @@ pub(crate) struct Reading {
 impl Reading {
     /// Of a channel with this element count, and what is known of it if the reading does not tell.
     pub(crate) fn new(
-        reading: ca_client::Reading,
+        reading: Arrived,
         name: Arc<str>,
         known: Option<Arc<Meta>>,
         is_array: bool,
     ) -> Self {
-        let meta = Meta::of(&reading).map(Arc::new).or(known);
+        let meta = Meta::of(reading.head()).map(Arc::new).or(known);
         let is_array = is_array || reading.count() != 1;
         Self {
             reading,
@@ -49,7 +53,7 @@ impl Reading {
     /// The value as a plain `float`, `int`, `str`, array or list.
     #[getter]
     fn plain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        values::plain(py, self.reading.value(), self.is_array)
+        values::plain_arrived(py, &self.reading, self.is_array)
     }
 
     #[getter]
@@ -60,13 +64,13 @@ impl Reading {
     /// Type on the wire, as its number.
     #[getter]
     fn dbr(&self) -> u16 {
-        self.reading.ty().0
+        self.reading.head().ty().0
     }
 
     /// Type of the elements: `DOUBLE`, `STRING` and the like.
     #[getter]
     fn native(&self) -> &'static str {
-        self.reading.native().name()
+        self.reading.head().native().name()
     }
 
     #[getter]
@@ -82,30 +86,30 @@ impl Reading {
     /// Nanoseconds since 1970, UTC.
     #[getter]
     fn timestamp(&self) -> Option<u64> {
-        let stamp = self.reading.timestamp()?;
+        let stamp = self.reading.head().timestamp()?;
         u64::try_from(stamp.to_unix().as_nanos()).ok()
     }
 
     /// Seconds since 1990 and nanoseconds, as on the wire.
     #[getter]
     fn stamp(&self) -> Option<(u32, u32)> {
-        let stamp = self.reading.timestamp()?;
+        let stamp = self.reading.head().timestamp()?;
         Some((stamp.secs, stamp.nanos))
     }
 
     #[getter]
     fn severity(&self) -> Option<u16> {
-        self.reading.alarm().map(|alarm| alarm.severity.0)
+        self.reading.head().alarm().map(|alarm| alarm.severity.0)
     }
 
     #[getter]
     fn status(&self) -> Option<u16> {
-        self.reading.alarm().map(|alarm| alarm.status.0)
+        self.reading.head().alarm().map(|alarm| alarm.status.0)
     }
 
     #[getter]
     fn alarm_text(&self) -> Option<(String, String)> {
-        let alarm = self.reading.alarm()?;
+        let alarm = self.reading.head().alarm()?;
         Some((alarm.severity.to_string(), alarm.status.to_string()))
     }
 
@@ -128,7 +132,7 @@ impl Reading {
     /// The state's text of an enum.
     #[getter]
     fn label(&self) -> Option<String> {
-        let index = self.reading.enum_index()?;
+        let index = self.reading.as_it_came(1).enum_index()?;
         let states = self.meta.as_ref()?.states.as_ref()?;
         states.get(usize::from(index)).cloned()
     }
@@ -153,18 +157,26 @@ impl Reading {
 
     /// The elements as they came: big-endian, `STRING` elements of 40 bytes.
     fn raw<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.reading.value().data)
+        PyBytes::new(py, self.reading.as_it_came(u32::MAX).value().data)
     }
 
     /// The text in an array of `CHAR` up to its NUL; of other types the text of the first element.
     fn long_string(&self) -> Option<String> {
-        match self.reading.native() {
-            NativeType::Char => self.reading.long_string().map(|text| text.into_owned()),
-            _ => self.reading.string(0),
+        if self.reading.head().native() != NativeType::Char {
+            return self.reading.as_it_came(1).string(0);
         }
+        let whole = self.reading.as_it_came(u32::MAX);
+        whole.long_string().map(|text| text.into_owned())
     }
 
     fn __repr__(&self) -> String {
-        format!("<Reading {:?} {}>", self.name, self.reading)
+        let more = if self.reading.count() > SHOWN {
+            " …"
+        } else {
+            ""
+        };
+        let shown = self.reading.as_it_came(SHOWN);
+        let shown: Vec<String> = shown.strings().take(SHOWN as usize).collect();
+        format!("<Reading {:?} {}{more}>", self.name, shown.join(" "))
     }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyModule, PyString, PyType};
 
+use crate::arrived::{Arrived, Lent};
 use crate::errors;
 use crate::reading::Reading;
 
@@ -55,25 +56,24 @@ pub(crate) fn augmented(slf: &Bound<'_, Reading>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let kinds = kinds(py)?;
     let this = slf.get();
+    // The whole of what is no large array.
+    let head = this.reading.head();
     let made = if this.is_array {
-        match this.reading.native() {
+        match head.native() {
             NativeType::String => {
-                let texts = texts(this.reading.value());
+                let texts = texts(head.value());
                 kinds.texts.bind(py).call1((texts,))?
             }
             native => {
-                let bytes = elements(py, this.reading.value())?;
+                let elements = elements(py, &this.reading)?;
                 // It takes the reading with it, as arrays are made by a function.
-                return Ok(kinds
-                    .array
-                    .bind(py)
-                    .call1((bytes, code(native), slf))?
-                    .unbind());
+                let array = kinds.array.bind(py);
+                return Ok(array.call1((elements, code(native), slf))?.unbind());
             }
         }
     } else {
-        let plain = scalar(py, this.reading.value())?;
-        let class = match this.reading.native() {
+        let plain = scalar(py, head.value())?;
+        let class = match head.native() {
             NativeType::Float | NativeType::Double => &kinds.float,
             NativeType::String => &kinds.text,
             NativeType::Enum => &kinds.state,
@@ -87,17 +87,33 @@ pub(crate) fn augmented(slf: &Bound<'_, Reading>) -> PyResult<Py<PyAny>> {
 
 /// A value as a builtin type; arrays of numbers as NumPy's, or of the standard library without it.
 pub(crate) fn plain(py: Python<'_>, value: ValueRef<'_>, is_array: bool) -> PyResult<Py<PyAny>> {
-    if !is_array {
-        return scalar(py, value);
+    match (is_array, value.native) {
+        (false, _) => scalar(py, value),
+        (true, NativeType::String) => Ok(PyList::new(py, texts(value))?.into_any().unbind()),
+        (true, native) => plain_array(py, in_order(py, value)?.into_any(), native),
     }
-    match value.native {
-        NativeType::String => Ok(PyList::new(py, texts(value))?.into_any().unbind()),
-        native => {
-            let bytes = elements(py, value)?;
-            let make = kinds(py)?.plain_array.bind(py);
-            Ok(make.call1((bytes, code(native)))?.unbind())
-        }
+}
+
+/// As [`plain`], of what has arrived.
+pub(crate) fn plain_arrived(
+    py: Python<'_>,
+    arrived: &Arrived,
+    is_array: bool,
+) -> PyResult<Py<PyAny>> {
+    let native = arrived.head().native();
+    match (is_array, native) {
+        (false, _) | (true, NativeType::String) => plain(py, arrived.head().value(), is_array),
+        (true, native) => plain_array(py, elements(py, arrived)?, native),
     }
+}
+
+fn plain_array(
+    py: Python<'_>,
+    elements: Bound<'_, PyAny>,
+    native: NativeType,
+) -> PyResult<Py<PyAny>> {
+    let make = kinds(py)?.plain_array.bind(py);
+    Ok(make.call1((elements, code(native)))?.unbind())
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -148,9 +164,21 @@ const fn code(native: NativeType) -> &'static str {
     }
 }
 
-/// The elements in the byte order of this machine: one pass over them, into the object that Python's
-/// arrays are views of.
-fn elements<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<Bound<'py, PyBytes>> {
+/// The object that Python's arrays are views of: what lends the elements of a large array, where they were received, or
+/// few of them as `bytes`.
+fn elements<'py>(py: Python<'py>, arrived: &Arrived) -> PyResult<Bound<'py, PyAny>> {
+    let value = arrived.head().value();
+    match arrived.turned() {
+        Some(elements) => {
+            let lent = Lent::new(elements.clone(), code(value.native));
+            Ok(Bound::new(py, lent)?.into_any())
+        }
+        None => Ok(in_order(py, value)?.into_any()),
+    }
+}
+
+/// A copy of the elements in the byte order of this machine.
+fn in_order<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<Bound<'py, PyBytes>> {
     let data = value.data;
     match value.native.size() {
         2 => swapped(py, data, |part: [u8; 2]| {

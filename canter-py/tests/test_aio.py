@@ -1,6 +1,7 @@
 """The native face for asyncio."""
 
 import asyncio
+import contextvars
 import gc
 import os
 import threading
@@ -207,3 +208,136 @@ def test_a_completion_comes_after_the_updates_that_were_sent_before(run):
         return True
 
     assert run(story)
+
+
+def test_who_awaits_goes_on_in_its_own_context(run):
+    user = contextvars.ContextVar("user", default="nobody")
+
+    async def story(client):
+        async def one(name):
+            user.set(name)
+            for _ in range(20):
+                await client.get("motor")
+                assert user.get() == name and asyncio.current_task().get_name() == name
+
+        tasks = [asyncio.create_task(one(name), name=name) for name in ("ann", "bob", "cleo")]
+        await asyncio.gather(*tasks)
+        assert user.get() == "nobody"
+
+    run(story)
+
+
+def test_a_task_that_gets_all_the_time_leaves_turns_to_others(run):
+    async def story(client):
+        turns = 0
+        stop = False
+
+        async def other():
+            nonlocal turns
+            while not stop:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        await client.get("motor")
+        before = turns
+        for _ in range(200):
+            await client.get("motor")
+        stop = True
+        await task
+        # At least one for as many gets as go on within one turn of the loop.
+        assert turns - before >= 20
+
+    run(story)
+
+
+def test_one_that_fails_does_not_hold_up_those_that_end_with_it(run):
+    async def story(client):
+        async def fails():
+            await client.get("motor")
+            raise ZeroDivisionError
+
+        results = await asyncio.gather(
+            *(fails() if n % 2 else client.get("count") for n in range(50)), return_exceptions=True
+        )
+        assert [type(one) for one in results[1::2]] == [ZeroDivisionError] * 25 and results[::2] == [5] * 25
+
+    run(story)
+
+
+def test_what_ends_the_program_ends_it_and_leaves_the_rest_awaited(ioc):
+    """A `SystemExit` in a task that goes on with an answer: others that have theirs are cancelled, and none hangs."""
+    ended = []
+
+    async def main():
+        client = AsyncClient(environ=ioc.env, repeater_port=0, timeout=PATIENCE)
+        await client.get("motor")
+
+        async def leaves():
+            await client.get("motor")
+            raise SystemExit(7)
+
+        async def stays(n):
+            try:
+                await client.get("count")
+                await client.get("nowhere", timeout=PATIENCE)
+            except asyncio.CancelledError:
+                ended.append(n)
+                raise
+
+        await asyncio.gather(leaves(), *(stays(n) for n in range(5)))
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert sorted(ended) == list(range(5))
+
+
+def test_a_get_within_wait_for_and_one_that_two_await(run):
+    async def story(client):
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.get("nowhere", timeout=PATIENCE), 0.01)
+        assert await asyncio.wait_for(client.get("motor"), PATIENCE) == 1.5
+        shared = asyncio.ensure_future(client.get("motor"))
+        assert await asyncio.gather(shared, shared, asyncio.shield(shared)) == [1.5] * 3
+        task = asyncio.create_task(client.get("nowhere", timeout=PATIENCE))
+        await asyncio.sleep(0)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return True
+
+    assert run(story)
+
+
+def test_an_operation_is_awaited_as_a_future_is(ioc):
+    """What tasks, and other code that knows futures, ask of what they wait for."""
+    from canter._loops import _Answer
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        answer = _Answer(loop)
+        assert asyncio.isfuture(answer) and answer.get_loop() is loop and not answer.done()
+        with pytest.raises(asyncio.InvalidStateError):
+            answer.result()
+        told = []
+        answer.add_done_callback(told.append)
+        answer.add_done_callback(print)
+        assert answer.remove_done_callback(print) == 1
+        wrapped = asyncio.ensure_future(answer)
+        assert wrapped is answer
+        answer(3, None)
+        answer(4, None)
+        assert told == [answer] and answer.result() == 3 and answer.exception() is None
+        assert await answer == 3 and not answer.cancel()
+        failed = _Answer(loop)
+        failed(None, KeyError("no"))
+        assert isinstance(failed.exception(), KeyError)
+        with pytest.raises(KeyError):
+            await failed
+        given_up = _Answer(loop)
+        assert given_up.cancel() and given_up.cancelled()
+        given_up.add_done_callback(told.append)
+        await asyncio.sleep(0)
+        assert told[-1] is given_up
+
+    asyncio.run(main())

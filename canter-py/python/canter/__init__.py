@@ -62,6 +62,7 @@ from ._errors import (
 from ._group import Group, Member, RestoreReport
 from ._record import Recording
 from ._scan import Axis, Control, Ramped, Scan, ScanRow, ScanTable
+from ._updates import ManySubscription, Updates
 from ._values import EnumValue, FloatValue, IntValue, Severity, StrList, StrValue, Value
 
 _default: Client | None = None
@@ -112,6 +113,13 @@ def monitor(
 ) -> Subscription:
     """Monitors a PV: with a callback, or as an iterator of values."""
     return default_client().monitor(pv, callback, **options)
+
+
+def monitor_many(
+    pvs: Iterable[str | Channel], callback: Callable[[Updates], object], **options: Any
+) -> ManySubscription:
+    """Monitors many PVs with one callback for batches of updates; see `Client.monitor_many`."""
+    return default_client().monitor_many(pvs, callback, **options)
 
 
 def info(pv: str | Channel, timeout: float | None = None) -> dict[str, Any]:
@@ -213,6 +221,7 @@ __all__ = [
     "Group",
     "IntValue",
     "Malformed",
+    "ManySubscription",
     "Member",
     "MonitorError",
     "NowhereToSearch",
@@ -236,6 +245,7 @@ __all__ = [
     "Subscription",
     "TooManyChannels",
     "Unmatched",
+    "Updates",
     "Value",
     "ValueProblem",
     "__version__",
@@ -251,6 +261,7 @@ __all__ = [
     "info",
     "load_groups",
     "monitor",
+    "monitor_many",
     "put",
     "put_and_match",
     "put_and_match_many",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from . import _canter
@@ -14,9 +15,16 @@ class Results(Sequence):
     not come. Objects are made of what is looked at; columns are arrays of NumPy.
     """
 
-    def __init__(self, batch: _canter.Batch, names: list[str]) -> None:
+    def __init__(self, batch: _canter.Batch) -> None:
         self._batch = batch
-        self.names = names
+        self._names: list[str] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the PVs, in their order."""
+        if self._names is None:
+            self._names = self._batch.names()
+        return self._names
 
     def __len__(self) -> int:
         return len(self._batch)
@@ -33,7 +41,7 @@ class Results(Sequence):
         return self._batch.result(index)[1]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._batch.all())
+        return iter(_without_collector(self._batch.all))
 
     @property
     def errors(self) -> dict[str, CanterError]:
@@ -89,9 +97,27 @@ class Results(Sequence):
         table["ok"][[place for place, _ in self._batch.errors()]] = False
         return table
 
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]:
+        """For what reads Arrow (``pyarrow.table(results)``, ``polars.DataFrame(results)``): the columns ``name``, ``value``
+        (first elements), ``text`` (of strings, and of states whose texts are known), ``timestamp``, ``severity`` and
+        ``error``, with nulls for what did not come.
+        """
+        return self._batch.arrow(self._names)
+
     def __repr__(self) -> str:
         failed = len(self._batch.errors())
         return f"<canter.Results of {len(self)} PVs, {failed} failed>"
+
+
+def _without_collector(make: Callable[[], list]) -> list:
+    """So many objects at once, none of which can go yet, would make the garbage collector look at them again and again."""
+    if not gc.isenabled():
+        return make()
+    gc.disable()
+    try:
+        return make()
+    finally:
+        gc.enable()
 
 
 def _column(buffer: bytes, code: str) -> Any:

@@ -25,9 +25,11 @@ _AS = {str: _DBR_STRING, int: _DBR_LONG, float: _DBR_DOUBLE}
 class Channel:
     """The way to one PV. It is opened when it is first used, and comes back by itself when it is lost."""
 
-    def __init__(self, client: Client, name: str, priority: int | None = None) -> None:
+    def __init__(
+        self, client: Client, name: str, priority: int | None = None, *, core: _canter.Channel | None = None
+    ) -> None:
         self._client = client
-        self._core = client._core.channel(name, priority)
+        self._core = client._core.channel(name, priority) if core is None else core
 
     @property
     def name(self) -> str:
@@ -147,6 +149,11 @@ class Subscription:
         )
         if callback is not None:
             client._subscriptions.add(self)
+
+    @property
+    def names(self) -> list[str]:
+        """The name of its PV, alone in a list, as subscriptions to many have theirs."""
+        return [self.channel.name]
 
     def _update(self, reading: _canter.Reading, skipped: int) -> None:
         if self._closed:

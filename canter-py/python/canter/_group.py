@@ -99,7 +99,7 @@ class Group:
     def get(self, *, timeout: float | None = None, describe: bool = False, throw: bool = False) -> Results:
         """All values at once, by the names of the members; see `Client.get_many`."""
         results = self._client.get_many(self._channels, timeout=timeout, describe=describe)
-        results.names = self.names
+        results._names = self.names
         return results.check() if throw else results
 
     def put(

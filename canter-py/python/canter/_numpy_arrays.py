@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ._canter import Lent
 from ._values import Value
 
 
@@ -33,14 +34,17 @@ class ArrayValue(np.ndarray, Value):
         return np.asarray(self).__reduce_ex__(protocol)
 
 
-def make(buffer: bytes, code: str, reading: Any) -> ArrayValue:
-    array = np.frombuffer(buffer, dtype=code).view(ArrayValue)
+def make(elements: bytes | Lent, code: str, reading: Any) -> ArrayValue:
+    array = make_plain(elements, code).view(ArrayValue)
     array._reading = reading
     return array
 
 
-def make_plain(buffer: bytes, code: str) -> np.ndarray:
-    return np.frombuffer(buffer, dtype=code)
+def make_plain(elements: bytes | Lent, code: str) -> np.ndarray:
+    """A view of the elements; it keeps the object that has them."""
+    if type(elements) is bytes:
+        return np.frombuffer(elements, dtype=code)
+    return np.asarray(elements)
 
 
 #: Codes of what the wire has, by kind and bytes of an element.

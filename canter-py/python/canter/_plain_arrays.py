@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ._canter import Lent
 from ._values import Value
 
 
@@ -50,9 +51,16 @@ class ArrayValue(Sequence, Value):
         return list, (self.tolist(),)
 
 
-def make(buffer: bytes, code: str, reading: Any) -> ArrayValue:
-    return ArrayValue(make_plain(buffer, code), reading)
+def make(elements: bytes | Lent, code: str, reading: Any) -> ArrayValue:
+    return ArrayValue(make_plain(elements, code), reading)
 
 
-def make_plain(buffer: bytes, code: Any) -> Any:
-    return memoryview(buffer).cast(code)
+def make_plain(elements: bytes | Lent, code: Any) -> Any:
+    """A view of the elements; it keeps the object that has them."""
+    if isinstance(elements, bytes):
+        return memoryview(elements).cast(code)
+    import ctypes
+
+    memory = (ctypes.c_char * len(elements)).from_address(elements.address)
+    memory._lent = elements  # type: ignore[attr-defined]
+    return memoryview(memory).toreadonly().cast("B").cast(code)

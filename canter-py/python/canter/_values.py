@@ -10,7 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._canter import Reading
+    from ._canter import Lent, Reading
 
 
 class Severity(enum.IntEnum):
@@ -176,12 +176,12 @@ def _find_arrays() -> Any:
     return _arrays
 
 
-def make_array(buffer: bytes, code: str, reading: Reading) -> Any:
-    return (_arrays or _find_arrays()).make(buffer, code, reading)
+def make_array(elements: bytes | Lent, code: str, reading: Reading) -> Any:
+    return (_arrays or _find_arrays()).make(elements, code, reading)
 
 
-def make_plain_array(buffer: bytes, code: str) -> Any:
-    return (_arrays or _find_arrays()).make_plain(buffer, code)
+def make_plain_array(elements: bytes | Lent, code: str) -> Any:
+    return (_arrays or _find_arrays()).make_plain(elements, code)
 
 
 _INT32 = range(-(2**31), 2**31)

@@ -11,14 +11,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from . import _canter
+from ._batch import _without_collector
 from ._client import (
     DBE_ALARM,
     DBE_VALUE,
@@ -32,197 +30,9 @@ from ._client import (
 )
 from ._errors import CanterError, Unmatched
 from ._group import Group, RestoreReport, report_of
+from ._loops import _begin, _begin_put, _bridge, _waiter
 from ._record import Recording
 from ._scan import Axis, Control, Ramped, Scan, ScanRow
-
-
-class _Bridge:
-    """Carries what ends in the thread of callbacks over to a loop: one wake-up for all that has come."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # What a loop is found by must not keep it.
-        self._loop = weakref.ref(loop)
-        self._done: deque = deque()
-        self._awake = False
-        self._jobs: weakref.WeakKeyDictionary[Client, _Jobs | None] = weakref.WeakKeyDictionary()
-
-    def call(self, function: Any, *args: Any) -> None:
-        self._done.append((function, args))
-        # Set before the loop looks: it clears it before it empties the queue.
-        if not self._awake:
-            self._awake = True
-            loop = self._loop()
-            try:
-                if loop is not None:
-                    loop.call_soon_threadsafe(self._drain)
-            except RuntimeError:
-                # The loop was closed: nobody waits any more.
-                self._done.clear()
-
-    def _drain(self) -> None:
-        self._awake = False
-        while self._done:
-            function, args = self._done.popleft()
-            function(*args)
-
-    def jobs(self, client: Client) -> _Jobs | None:
-        """Operations of a client that this loop drives itself; ``None`` where it cannot."""
-        try:
-            jobs = self._jobs[client]
-        except KeyError:
-            jobs = self._jobs[client] = _jobs(self._loop(), client)
-        if jobs is not None and not jobs.core.is_ours():
-            jobs = self._jobs[client] = _jobs(self._loop(), client)
-        return jobs
-
-
-class _Jobs:
-    """Operations that end in the loop that began them, without another thread in between.
-
-    All that is begun in a round of the loop is sent together at its end. The loop then waits for the sockets of the
-    client as well, as long as that brings answers; what takes longer is left to the thread of the client, which wakes
-    the loop when there is something.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, core: _canter.LoopJobs) -> None:
-        self.core = core
-        self._loop = weakref.ref(loop)
-        self._soon = False
-        self._watching = False
-        self._idle = 0
-        # Of one's own, as the client may be closed before the loop looks again.
-        self._sockets = os.dup(core.fileno())
-        loop.add_reader(core.wake_fileno(), _weakly(self._woken))
-
-    def begun(self) -> None:
-        """Something was begun: it goes out when this round of the loop is over."""
-        if not self._soon:
-            self._soon = True
-            loop = self._loop()
-            assert loop is not None
-            loop.call_soon(self._go)
-
-    def _go(self) -> None:
-        self._soon = False
-        self._run(True)
-        if not self._watching and len(self.core):
-            loop = self._loop()
-            if loop is not None:
-                self._watching = True
-                self._idle = 0
-                loop.add_reader(self._sockets, _weakly(self._readable))
-
-    def _readable(self) -> None:
-        if self._run(True):
-            self._idle = 0
-            return
-        self._idle += 1
-        if self._idle > _MAX_IDLE or not len(self.core):
-            self._leave()
-
-    def _woken(self) -> None:
-        self._run(False)
-
-    def _run(self, drive: bool) -> int:
-        calls = self.core.turn(drive)
-        for function, args in calls:
-            function(*args)
-        return len(calls)
-
-    def _leave(self) -> None:
-        loop = self._loop()
-        if self._watching and loop is not None and not loop.is_closed():
-            loop.remove_reader(self._sockets)
-        self._watching = False
-
-    def __del__(self) -> None:
-        loop = self._loop()
-        if loop is not None and not loop.is_closed():
-            self._leave()
-            loop.remove_reader(self.core.wake_fileno())
-        os.close(self._sockets)
-
-
-#: Times that a loop looks at the sockets in vain before it leaves them to the thread of the client.
-_MAX_IDLE = 2
-
-
-def _jobs(loop: asyncio.AbstractEventLoop | None, client: Client) -> _Jobs | None:
-    if loop is None:
-        return None
-    try:
-        return _Jobs(loop, client._core.loop_jobs())
-    except NotImplementedError:
-        # A system or loop that cannot wait for descriptors.
-        return None
-
-
-def _weakly(method: Any) -> Any:
-    """A method that does not keep its object, as a loop would keep what it calls."""
-    found = weakref.WeakMethod(method)
-
-    def call() -> None:
-        known = found()
-        if known is not None:
-            known()
-
-    return call
-
-
-_bridges: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def _bridge() -> _Bridge:
-    loop = asyncio.get_running_loop()
-    bridge = _bridges.get(loop)
-    if bridge is None:
-        bridge = _bridges[loop] = _Bridge(loop)
-    return bridge
-
-
-def _settle(future: asyncio.Future, result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-
-
-def _waiter() -> tuple[asyncio.Future, Any]:
-    """A future of the running loop, and the callback that ends it from any thread."""
-    bridge = _bridge()
-    future = asyncio.get_running_loop().create_future()
-    return future, lambda result, error: bridge.call(_settle, future, result, error)
-
-
-def _begin_put(
-    client: Client, start: Any, value: Any, until: str, *args: Any, **options: Any
-) -> asyncio.Future:
-    """Begins a put. The completion of one takes the way of the updates, so that those that the server has sent
-    before have reached their callbacks when it ends.
-    """
-    if until != "completed":
-        return _begin(client, start, value, until, *args, **options)
-    client._dispatcher.ensure()
-    future, done = _waiter()
-    start(done, value, until, *args, **options)
-    return future
-
-
-def _begin(client: Client, start: Any, *args: Any, **options: Any) -> asyncio.Future:
-    """Begins an operation of a channel; a future of the running loop that ends with it."""
-    bridge = _bridge()
-    jobs = bridge.jobs(client)
-    if jobs is None:
-        client._dispatcher.ensure()
-        future, done = _waiter()
-        start(done, *args, **options)
-        return future
-    future = asyncio.get_running_loop().create_future()
-    start(partial(_settle, future), *args, **options, jobs=jobs.core)
-    jobs.begun()
-    return future
 
 
 class AsyncClient:
@@ -262,7 +72,8 @@ class AsyncClient:
 
     async def get(self, pv: str | Channel, *, timeout: float | None = None, count: int = 0) -> Any:
         """The value of a PV; see `canter.Channel.get`."""
-        reading = await self.read(pv, timeout=timeout, count=count, describe=True)
+        read = self._channel(pv).start_read
+        reading = await _begin(self.client, read, timeout, count=count, describe=True)
         return reading.value
 
     async def put(
@@ -279,10 +90,10 @@ class AsyncClient:
 
     async def get_many(self, pvs: Iterable[str | Channel], *, timeout: float | None = None) -> list[Any]:
         """Gets many PVs at once: values, and exceptions in the places of what did not come."""
-        channels = [self._channel(pv) for pv in pvs]
+        channels = [channel._core for channel in self.client._channels_of(pvs)]
         future, done = self._waiter()
         self.client._core.get_many(channels, timeout, describe=True, callback=done)
-        return (await future).all()
+        return _without_collector((await future).all)
 
     async def put_many(
         self,

@@ -133,7 +133,7 @@ def ca_client(request: pytest.FixtureRequest, ioc: sim.IOC) -> Iterator[canter.C
     client = via.client()
     yield client
     gc.collect()
-    left = [subscription.channel.name for subscription in client._subscriptions]
+    left = [name for subscription in client._subscriptions for name in subscription.names]
     client.close()
     if left and _looks(request):
         pytest.fail(f"subscriptions were left open: {', '.join(sorted(left))}")

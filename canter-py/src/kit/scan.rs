@@ -14,6 +14,7 @@ use pyo3::types::PyList;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Control, perform};
+use crate::arrived::Arrived;
 use crate::channel::Channel;
 use crate::client::Client;
 use crate::core::Core;
@@ -200,7 +201,8 @@ fn made(py: Python<'_>, (row, observed): (Row, Arc<Vec<(Handle, About)>>)) -> Py
                 let connection = jobs::connection(handle);
                 let is_array = jobs::is_array(connection.as_ref());
                 let meta = about.meta.get(connection.as_ref());
-                let reading = Reading::new(reading, about.name.clone(), meta, is_array);
+                let reading =
+                    Reading::new(Arrived::new(reading), about.name.clone(), meta, is_array);
                 values.append(crate::values::augmented(&Bound::new(py, reading)?)?)?;
             }
             Err(error) => values.append(errors::get(py, &error).into_value(py))?,

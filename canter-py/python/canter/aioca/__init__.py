@@ -8,7 +8,7 @@ from typing import Any
 
 import canter
 
-from ..aio import _begin, _begin_put
+from .._loops import _begin, _begin_put
 from ._subscription import Subscription, open_subscriptions, start
 from ._values import (
     CAInfo,

@@ -11,7 +11,7 @@ from typing import Any
 import canter
 
 from .. import _dispatch
-from ..aio import _bridge
+from .._loops import _bridge
 from ._values import ECA_DISCONN, ECA_TIMEOUT, CANothing, augmented, default_events, request, seconds
 
 #: Updates that wait for a slow callback that wants all of them; the oldest make room.
