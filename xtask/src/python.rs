@@ -60,11 +60,12 @@ pub(crate) fn run(options: &Options, real_epics: Option<&Path>) -> Result<(), St
     steps::run(&mut test)
 }
 
-/// Measures clients in Python beside each other, on one simulated IOC, in so many rounds.
+/// Measures clients in Python beside each other, on one simulated IOC, in so many rounds; with `book` the tables go
+/// into the page on performance, too.
 ///
 /// # Errors
 /// Says which command failed; peers that cannot be installed are named and left out.
-pub(crate) fn bench(rounds: usize) -> Result<(), String> {
+pub(crate) fn bench(rounds: usize, book: bool) -> Result<(), String> {
     let home = steps::target().join("python");
     let requirements = steps::root().join("canter-py/tests/requirements.txt");
     let python = peers::environment(&home, &requirements)?;
@@ -78,6 +79,10 @@ pub(crate) fn bench(rounds: usize) -> Result<(), String> {
     let mut bench = Command::new(&python);
     bench.arg(steps::root().join("canter-py/benches/w9.py"));
     bench.args(["--rounds", &rounds.to_string()]);
+    if book {
+        let page = steps::root().join("docs/src/performance.md");
+        bench.arg("--book").arg(page);
+    }
     steps::run(&mut bench)
 }
 

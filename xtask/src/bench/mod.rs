@@ -106,7 +106,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         return measure(options, &Programs::load(file)?);
     }
     if options.python {
-        return crate::python::bench(options.repeats());
+        return crate::python::bench(options.repeats(), options.book);
     }
     let programs = programs::prepare()?;
     let file = programs.save()?;
