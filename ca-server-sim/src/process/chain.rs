@@ -23,7 +23,7 @@ pub(super) enum Task {
     /// A record (`dbProcess`).
     Process(Id),
     /// The same, when SDIS has been read.
-    Begin(Id),
+    Begin { id: Id, height: usize },
     /// A stage of a record, with the values that were read since the stack of values had this height.
     Step { id: Id, stage: u8, height: usize },
     /// What a stage still wants.
@@ -178,7 +178,7 @@ impl Records {
     fn task(&mut self, task: Task) {
         match task {
             Task::Process(id) => self.process_record(id),
-            Task::Begin(id) => self.begin(id),
+            Task::Begin { id, height } => self.begin(id, height),
             Task::Step { id, stage, height } => self.stage(id, stage, height),
             Task::Rest(id, wants) => self.satisfy(id, wants),
             Task::Take(id, want) => self.take_processed(id, &want),
@@ -248,9 +248,11 @@ impl Records {
         }
         self.record_mut(id).lcnt = 0;
         if self.record(id).fields.get(common::SDIS).is_none() {
-            return self.begin(id);
+            let height = self.chain.got.len();
+            return self.begin(id, height);
         }
-        self.chain.stack.push(Task::Begin(id));
+        let height = self.chain.got.len();
+        self.chain.stack.push(Task::Begin { id, height });
         let want = Want::Get {
             link: common::SDIS,
             to: Dbf::Short,
@@ -294,8 +296,9 @@ impl Records {
         }
     }
 
-    fn begin(&mut self, id: Id) {
-        // What SDIS gave is in DISA.
+    fn begin(&mut self, id: Id, height: usize) {
+        // What SDIS gave is in DISA, and not for whoever this record is processed for.
+        self.chain.got.truncate(height);
         self.chain.got.clear_if_alone(&self.chain.stack);
         let of = self.type_of(id);
         let record = self.record(id);

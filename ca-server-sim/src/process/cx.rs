@@ -44,6 +44,35 @@ impl Got {
 pub struct View<'a> {
     records: &'a Records,
     id: Id,
+    /// The links that led here.
+    asked: Option<&'a Asked<'a>>,
+}
+
+/// A link through which somebody asks for units and limits, and the one before it: no link is asked twice, as in the
+/// reference (`dbDbGetOptionLoopSafe`).
+#[derive(Debug)]
+struct Asked<'a> {
+    id: Id,
+    link: u16,
+    before: Option<&'a Self>,
+}
+
+impl Asked<'_> {
+    /// So many links in a row are asked.
+    const MOST: usize = 32;
+
+    fn has(&self, id: Id, link: u16) -> bool {
+        let mut here = Some(self);
+        let mut count = 0;
+        while let Some(asked) = here {
+            count += 1;
+            if asked.id == id && asked.link == link || count >= Self::MOST {
+                return true;
+            }
+            here = asked.before;
+        }
+        false
+    }
 }
 
 /// A conversion with texts of its own.
@@ -68,7 +97,11 @@ impl OwnedConversion<'_> {
 
 impl<'a> View<'a> {
     pub(super) const fn new(records: &'a Records, id: Id) -> Self {
-        Self { records, id }
+        Self {
+            records,
+            id,
+            asked: None,
+        }
     }
 
     /// The record's type.
@@ -107,19 +140,43 @@ impl<'a> View<'a> {
 
     /// Units, digits and limits of what a link of the record leads to (`dbGetUnits` and others).
     pub fn linked_meta(&self, link: u16) -> Option<Meta> {
+        let number = link;
         match self.record().fields.get(link)? {
             Val::Link(link) => match &**link {
                 Link::Pv(link) => match link.to {
-                    // A chain of records that ask each other for units ends with the second one.
-                    LinkTo::Local(id, field) if id != self.id => {
-                        Some(self.records.own_meta(id, field))
-                    }
+                    LinkTo::Local(id, field) => self.asked_meta(number, id, field),
                     _ => None,
                 },
                 _ => None,
             },
             _ => None,
         }
+    }
+
+    /// What a field has that a link of this record leads to.
+    fn asked_meta(&self, link: u16, id: Id, field: u16) -> Option<Meta> {
+        if self.asked.is_some_and(|asked| asked.has(self.id, link)) {
+            return None;
+        }
+        let asked = Asked {
+            id: self.id,
+            link,
+            before: self.asked,
+        };
+        let view = View {
+            records: self.records,
+            id,
+            asked: Some(&asked),
+        };
+        let of = view.of();
+        let mut meta = (Meta::NONE)();
+        (of.support.meta)(&view, field, &mut meta);
+        let dbf = of.field(field).dbf;
+        if !dbf.is_real() && dbf != Dbf::NoAccess {
+            meta.precision = None;
+        }
+        meta.precision.get_or_insert(0);
+        Some(meta)
     }
 
     /// What a text of this field depends on, when it is read.
@@ -187,19 +244,6 @@ impl<'a> View<'a> {
                 .then(|| (of.support.states)(self, field))
                 .flatten(),
         }
-    }
-}
-
-impl Records {
-    /// Without what its links lead to, so that this comes to an end.
-    fn own_meta(&self, id: Id, field: u16) -> Meta {
-        let of = self.type_of(id);
-        let mut meta = (Meta::NONE)();
-        if of.value == Some(field) || !of.field(field).dbf.is_real() {
-            (of.support.meta)(&self.view(id), field, &mut meta);
-            meta.precision.get_or_insert(0);
-        }
-        meta
     }
 }
 

@@ -274,20 +274,24 @@ impl Records {
     /// Whether a link is of the kind that a record's device support takes (`dbCanSetLink`).
     fn fits_device(&self, id: Id, field: u16, link: &Link) -> bool {
         let of = self.type_of(id);
-        let hardware = matches!(link, Link::Hardware(_));
+        let address = match link {
+            Link::Hardware(text) if text.starts_with('@') => DeviceAddress::Instrument,
+            Link::Hardware(_) => DeviceAddress::Card,
+            _ => DeviceAddress::Constant,
+        };
         if !is_device_link(&of.field(field).name) || of.devices.is_empty() {
-            return !hardware;
+            return address == DeviceAddress::Constant;
         }
         let device = self.record(id).held(of, common::DTYP).as_u16();
         of.devices.get(usize::from(device)).is_none_or(|info| {
-            let instrument = info.address != DeviceAddress::Constant;
+            let hardware = info.address != DeviceAddress::Constant;
             // Those of Base that read something else do not support another link (`dsxt`).
             let name = of
                 .device_names
                 .get(usize::from(device))
                 .map_or("", |name| name);
-            let fixed = instrument && info.known && !matches!(name, "getenv" | "stdio");
-            hardware == instrument && !fixed
+            let fixed = hardware && info.known && !matches!(name, "getenv" | "stdio");
+            address == info.address && !fixed
         })
     }
 

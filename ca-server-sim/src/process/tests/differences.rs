@@ -111,3 +111,75 @@ fn a_long_text_that_was_never_set_has_no_element() {
     bench.put("x", "text");
     assert_eq!(bench.get("x"), "text");
 }
+
+#[test]
+fn a_text_that_was_never_set_writes_no_characters() {
+    let mut bench = Bench::new(&[
+        ("lso", "x", &[("OUT", "y")]),
+        ("aao", "y", &[("FTVL", "CHAR"), ("NELM", "5")]),
+    ]);
+    bench.process("x");
+    assert_eq!(bench.number("y.NORD"), 0.0);
+    bench.put("x", "ab");
+    assert_eq!(bench.number("y.NORD"), 3.0, "with its NUL");
+}
+
+#[test]
+fn a_record_is_asked_for_units_by_its_own_links() {
+    let mut bench = Bench::new(&[
+        (
+            "calc",
+            "x",
+            &[
+                ("EGU", "mm"),
+                ("PREC", "2"),
+                ("HOPR", "7"),
+                ("INPA", "x.VAL"),
+                ("INPB", "x.B"),
+                ("INPC", "y.C"),
+            ],
+        ),
+        (
+            "calc",
+            "y",
+            &[("PREC", "5"), ("INPC", "x.UDF"), ("INPD", "x.HIHI")],
+        ),
+    ]);
+    bench.process("x");
+    let meta = |name: &str| {
+        let (id, field) = bench.records.find_field(name).unwrap();
+        bench.records.meta(id, field)
+    };
+    let of_val = meta("x.A");
+    assert_eq!((&*of_val.units, of_val.precision), (&b"mm"[..], Some(2)));
+    assert_eq!(of_val.display, (0.0, 7.0));
+    let of_itself = meta("x.LB");
+    assert_eq!(
+        (&*of_itself.units, of_itself.precision),
+        (&b""[..], Some(2))
+    );
+    assert_eq!(meta("x.C").display, (0.0, 255.0), "by two links");
+    assert_eq!(&*meta("y.D").units, b"mm");
+}
+
+#[test]
+fn the_link_of_an_instrument_takes_no_card() {
+    let mut bench = Bench::new(&[("printf", "x", &[("DTYP", "stdio"), ("OUT", "@stdout")])]);
+    assert!(bench.try_put("x.OUT", "#C0 S0").is_err());
+    assert_eq!(bench.get("x.OUT"), "@stdout");
+}
+
+#[test]
+fn the_status_of_a_record_is_read_as_a_number_of_64_bits() {
+    let mut bench = Bench::new(&[
+        ("permissive", "x", &[("SDIS", "3"), ("PINI", "RUNNING")]),
+        (
+            "int64in",
+            "y",
+            &[("INP", "x.STAT PP MSS"), ("VAL", "2"), ("LSV", "MINOR")],
+        ),
+    ]);
+    bench.process("y");
+    assert_eq!(bench.get("y"), "0");
+    assert_eq!(bench.alarm("y"), "LOW MINOR");
+}

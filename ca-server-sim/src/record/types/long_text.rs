@@ -24,13 +24,15 @@ pub(super) fn want(cx: &mut Cx<'_>, link: u16, size: usize) -> Option<Got> {
     None
 }
 
-/// Wants a text to be written.
-pub(super) fn want_put(cx: &mut Cx<'_>, link: u16, text: &[u8]) {
+/// Wants a text to be written, with its NUL where it leads to characters; one that was never set has no element.
+pub(super) fn want_put(cx: &mut Cx<'_>, link: u16, text: &[u8], len: u16) {
     match cx.linked_dbf(link) {
         None => {}
         Some(Dbf::Char | Dbf::UChar) => {
             let mut chars = text.to_vec();
-            chars.push(0);
+            if cx.u32(len) > 0 {
+                chars.push(0);
+            }
             cx.want_put(link, Array::UChar(chars));
         }
         Some(_) => cx.want_put(link, Val::text(text)),

@@ -50,12 +50,12 @@ use super::long_text;
 
 fn write(cx: &mut Cx<'_>) {
     let text = cx.text(VAL).to_vec();
-    long_text::want_put(cx, OUT, &text);
+    long_text::want_put(cx, OUT, &text, LEN);
 }
 
 fn simulate(cx: &mut Cx<'_>, _: u16) {
     let text = cx.text(VAL).to_vec();
-    long_text::want_put(cx, SIOL, &text);
+    long_text::want_put(cx, SIOL, &text, LEN);
 }
 
 fn prepare(cx: &mut Cx<'_>) {

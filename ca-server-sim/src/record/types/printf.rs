@@ -72,7 +72,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
                 let line = String::from_utf8_lossy(&text).into_owned();
                 cx.say(line);
             } else {
-                long_text::want_put(cx, OUT, &text);
+                long_text::want_put(cx, OUT, &text, LEN);
             }
             Flow::Then(2)
         }
