@@ -138,7 +138,8 @@ impl View {
         };
         if let Some(range) = self.modifiers.range {
             if self.modifiers.long {
-                value = cut_text(&value, range);
+                let room = self.field.text_size() as usize;
+                value = cut_text(&value, range, room);
             } else if record.is_array() && self.field == Field::Val {
                 value = cut(&value, range, most as usize);
             }
@@ -165,13 +166,20 @@ pub(crate) fn cut(value: &Value, range: Slice, most: usize) -> Value {
     value.part(start, step, count.min(most))
 }
 
-/// A part of a long string; its last element becomes NUL (the filter `arr.c` of EPICS Base).
-pub(crate) fn cut_text(value: &Value, range: Slice) -> Value {
-    let part = cut(value, range, usize::MAX);
-    let mut bytes = part.as_ref().data.to_vec();
+/// A part of a long string in a field of so many characters; its last element becomes NUL (the filter `arr.c` of EPICS
+/// Base). Behind a NUL nothing is sent.
+pub(crate) fn cut_text(value: &Value, range: Slice, room: usize) -> Value {
+    let text = value.as_ref().data;
+    let (start, step, count) = range.of(room.max(text.len()) as u32);
+    let places = (start..).step_by(step.max(1)).take(count);
+    let mut bytes: Vec<u8> = places
+        .map(|at| text.get(at).copied().unwrap_or(0))
+        .collect();
     if let Some(last) = bytes.last_mut() {
         *last = 0;
     }
+    let end = bytes.iter().position(|&byte| byte == 0);
+    bytes.truncate(end.map_or(0, |end| end + 1));
     Value::from(bytes)
 }
 
@@ -262,5 +270,23 @@ impl Record {
                 text[..text.len().min(STRING_LEN - 1)].to_vec()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_long_string_are_places_of_its_field() {
+        let text = long_string(b"some text");
+        let part = |start, step, end| {
+            let range = Slice::new(start, step, end);
+            cut_text(&text, range, 40).as_ref().data.to_vec()
+        };
+        assert_eq!(part(0, 1, 4), b"some\0");
+        assert_eq!(part(0, 2, -1), b"sm et\0", "its NUL is at an odd place");
+        assert_eq!(part(-2, 1, -1), b"\0", "the end is that of the field");
+        assert_eq!(part(5, 1, 3), b"");
     }
 }

@@ -79,6 +79,15 @@ impl Served {
         !key.modifiers.long || (text && self.shape(key).is_none())
     }
 
+    /// Characters that a text has room for, with its NUL.
+    fn text_room(&self, key: FieldKey, dbf: Dbf) -> u32 {
+        match key.field {
+            RTYP => TYPE_SIZE,
+            _ if dbf.is_link() => LINK_SIZE,
+            field => u32::try_from(self.records.room(key.record, field)).unwrap_or(u32::MAX),
+        }
+    }
+
     pub(crate) fn info(&self, key: FieldKey) -> ChannelInfo {
         let (dbf, shape) = (self.dbf(key), self.shape(key));
         let (native, count) = match shape {
@@ -87,16 +96,7 @@ impl Served {
                 native(dbf),
                 u32::try_from(shape.capacity).unwrap_or(u32::MAX),
             ),
-            None if key.modifiers.long => {
-                let size = match key.field {
-                    RTYP => TYPE_SIZE,
-                    _ if dbf.is_link() => LINK_SIZE,
-                    field => {
-                        u32::try_from(self.records.room(key.record, field)).unwrap_or(u32::MAX)
-                    }
-                };
-                (Some(NativeType::Char), size)
-            }
+            None if key.modifiers.long => (Some(NativeType::Char), self.text_room(key, dbf)),
             None => (native(dbf), 1),
         };
         let count = match key.modifiers.range {
@@ -138,10 +138,13 @@ impl Served {
             alarm: state.alarm,
             stamp: state.time,
             ack: state.ack,
-            meta: if cut {
-                Arc::clone(&self.long)
-            } else {
-                self.metadata(key, ty)
+            meta: match (cut, ty) {
+                (true, Some(DbrType::CLASS_NAME)) => Arc::new(Metadata {
+                    class: self.class(key),
+                    ..(*self.long).clone()
+                }),
+                (true, _) => Arc::clone(&self.long),
+                (false, _) => self.metadata(key, ty),
             },
         }
     }
@@ -153,7 +156,16 @@ impl Served {
         if key.modifiers.long {
             let text = long_string(val.as_text());
             let text = match key.modifiers.range {
-                Some(range) => cut_text(&text, range),
+                Some(range) => {
+                    // A text of any length is as long as it is (`get_array_info` of `lsi` and `lso`).
+                    let own = self.records.type_of(key.record);
+                    let open = own.fields.get(usize::from(key.field));
+                    let room = match open.is_some_and(|field| field.dbf == Dbf::NoAccess) {
+                        true => 0,
+                        false => self.text_room(key, self.dbf(key)) as usize,
+                    };
+                    cut_text(&text, range, room)
+                }
                 None => text,
             };
             return (text, true);
@@ -258,9 +270,13 @@ impl Served {
         Arc::new(self.describe(key, dbf, as_text))
     }
 
+    /// The record's type (`DBR_CLASS_NAME`).
+    fn class(&self, key: FieldKey) -> Cow<'static, str> {
+        Cow::Owned(self.records.type_of(key.record).name.to_string())
+    }
+
     fn describe(&self, key: FieldKey, dbf: Dbf, as_text: bool) -> Metadata {
-        let name = self.records.type_of(key.record).name.clone();
-        let class = Cow::Owned(name.into_string());
+        let class = self.class(key);
         if key.field == RTYP {
             return Metadata {
                 class,
