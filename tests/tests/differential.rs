@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ca_tests::differential::both::{read_defaults, shrink, tell};
-use ca_tests::differential::story::Story;
+use ca_tests::differential::story::{Put, Story};
 use ca_tests::differential::{LIVE, Tally};
 use ca_tests::peer::Python;
 
@@ -53,6 +53,9 @@ fn random_stories_go_the_same_way() {
         {
             println!("{}\n", tally.first.join("\n"));
             println!("links: {:?}\n{}", tally.setting, story.db());
+            let mut done: Vec<String> = story.puts.iter().map(Put::to_string).collect();
+            done.truncate(tally.reached().unwrap_or(done.len()));
+            println!("{}\n", done.join("\n"));
             if std::env::var_os("CANTER_DIFFERENTIAL_SHRINK").is_some() {
                 let short = shrink(&python, &story, &kind, 24);
                 println!("{}, {kind}: {:?}\n{}", short.title, short.puts, short.db());

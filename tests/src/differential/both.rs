@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ca_proto::dbr::{DbrType, Family, NativeType, Value};
-use ca_server_sim::record::Schema;
+use ca_server_sim::record::{Dbf, Schema, Special};
 
-use super::Tally;
 use super::bare::{Channel, Circuit};
 use super::ours::Ours;
 use super::story::{Put, Story, defaults};
+use super::{Question, Tally};
 use crate::peer::{Peer, Python};
 
 /// Fields that are not compared: how often a record was found active is a matter of time.
@@ -113,6 +113,29 @@ impl Open {
         field.is_some_and(|field| field.pp)
     }
 
+    /// Whether its place is the record's to say (`cvt_dbaddr`), so that updates wait without their value.
+    fn is_by_reference(&self) -> bool {
+        let schema = Schema::base();
+        let of = schema
+            .find(self.of)
+            .map(|number| schema.record_type(number));
+        let field = of.and_then(|of| of.find(&self.field).map(|index| of.field(index)));
+        field.is_some_and(|field| field.special == Special::DbAddr)
+    }
+
+    /// Whether it holds an integer, or integers.
+    fn holds_integer(&self) -> bool {
+        let schema = Schema::base();
+        let of = schema
+            .find(self.of)
+            .map(|number| schema.record_type(number));
+        let dbf = of.and_then(|of| of.find(&self.field).map(|index| of.field(index).dbf));
+        match dbf {
+            Some(dbf) => !dbf.is_real() && !dbf.is_link() && dbf != Dbf::String,
+            None => false,
+        }
+    }
+
     fn is_with(&self, other: &Self) -> bool {
         self.record() == other.record()
     }
@@ -183,9 +206,23 @@ fn read_all(
         }
     }
     let (a, b) = (real.read(&a), ours.read(&b));
-    for (((field, ty), a), b) in what.into_iter().zip(a).zip(b) {
-        let context = format!("{context}{}", field.name);
-        tally.compare(field.of, &field.field, &format!("{ty}"), &context, &a, &b);
+    let reals = DbrType::new(Family::Ctrl, NativeType::Double);
+    let truths: HashMap<&str, &str> = (what.iter().zip(&a))
+        .filter(|((_, ty), _)| *ty == reals)
+        .map(|((field, _), a)| (&*field.name, &**a))
+        .collect();
+    for (((field, ty), a), b) in what.iter().zip(&a).zip(&b) {
+        let asked = Question {
+            of: field.of,
+            field: &field.field,
+            what: &format!("{ty}"),
+            context: &format!("{context}{}", field.name),
+            native: Some(field.real.native),
+            integer: field.holds_integer(),
+            by_reference: false,
+            truth: truths.get(&*field.name).copied(),
+        };
+        tally.compare_values(&asked, a, b);
     }
 }
 
@@ -306,12 +343,7 @@ pub fn tell(python: &Python, story: &Story) -> Tally {
         Writer::open(both.ours.port()),
     );
     let fields = open(story, &mut real, &mut ours, &mut tally);
-    let compared: Vec<&Open> = fields
-        .iter()
-        .filter(|field| !NOT_COMPARED.contains(&&*field.field) && field.field != "RTYP")
-        .filter(|field| !story.close || field.is_shown(story))
-        .filter(|field| !field.is_of_texts(story))
-        .collect();
+    let compared = are_compared(story, &fields);
     let time = |field: &Open| vec![DbrType::new(Family::Time, field.real.native)];
     let watched = watch(story, &fields, (&mut real, &mut ours));
     let marks = (Mark::open(&mut real), Mark::open(&mut ours));
@@ -323,6 +355,7 @@ pub fn tell(python: &Python, story: &Story) -> Tally {
         let Some(field) = fields.iter().find(|field| field.name == put.name) else {
             continue;
         };
+        let mut step = Tally::default();
         let context = format!(
             "{}, put {number}: {} = {:?}: ",
             story.title, put.name, put.value
@@ -340,7 +373,7 @@ pub fn tell(python: &Python, story: &Story) -> Tally {
             true => (b.clone(), b),
             false => (a, b),
         };
-        tally.compare(field.of, &field.field, "status", &context, &a, &b);
+        step.compare(field.of, &field.field, "status", &context, &a, &b);
         let told = (
             marks.0.wait(&mut real, number),
             marks.1.wait(&mut ours, number),
@@ -362,29 +395,54 @@ pub fn tell(python: &Python, story: &Story) -> Tally {
             };
             let (a, b) = (text(a), text(b));
             let context = format!("{context}{}", field.name);
-            let what = format!("told {mask}");
-            tally.compare(field.of, &field.field, &what, &context, &a, &b);
+            let asked = Question {
+                of: field.of,
+                field: &field.field,
+                what: &format!("told {mask}"),
+                context: &context,
+                native: Some(field.real.native),
+                integer: field.holds_integer(),
+                by_reference: field.is_by_reference(),
+                truth: None,
+            };
+            step.compare_values(&asked, &a, &b);
         }
-        read_all(
-            &compared,
-            time,
-            (&mut real, &mut ours),
-            &mut tally,
-            &context,
-        );
+        read_all(&compared, time, (&mut real, &mut ours), &mut step, &context);
+        if !tally.step(step) {
+            return tally;
+        }
         if !tally.first.is_empty() && tally.setting.is_empty() {
             tally.setting = links(&fields, &mut real);
         }
     }
+    // With channels of their own: the reference decides some things when a channel is opened (`PROTOCOL.md`, S43).
+    let mut step = Tally::default();
+    let (mut real, mut ours) = both.open();
+    let fields = open(story, &mut real, &mut ours, &mut step);
     let end = format!("{}, at the end: ", story.title);
+    let compared = are_compared(story, &fields);
     read_all(
         &compared,
         all_types,
         (&mut real, &mut ours),
-        &mut tally,
+        &mut step,
         &end,
     );
+    tally.step(step);
+    if !tally.first.is_empty() && tally.setting.is_empty() {
+        tally.setting = links(&fields, &mut real);
+    }
     tally
+}
+
+/// The fields that are read.
+fn are_compared<'a>(story: &Story, fields: &'a [Open]) -> Vec<&'a Open> {
+    fields
+        .iter()
+        .filter(|field| !NOT_COMPARED.contains(&&*field.field) && field.field != "RTYP")
+        .filter(|field| !story.close || field.is_shown(story))
+        .filter(|field| !field.is_of_texts(story))
+        .collect()
 }
 
 /// The links that are set, of all records.

@@ -4,11 +4,14 @@ pub mod access;
 pub mod bare;
 pub mod both;
 pub mod filters;
+mod known;
 pub mod ours;
 pub mod story;
 mod values;
 
 use std::collections::BTreeMap;
+
+use ca_proto::dbr::NativeType;
 
 /// The record types of EPICS Base.
 pub const LIVE: [&str; 34] = [
@@ -48,70 +51,25 @@ pub const LIVE: [&str; 34] = [
     "waveform",
 ];
 
-/// Why a difference is known, if it is: `PROTOCOL.md` has the numbers.
-fn known(of: &str, field: &str, what: &str, real: &str, ours: &str) -> Option<&'static str> {
-    let integer = ["SHORT", "CHAR", "LONG"]
-        .iter()
-        .any(|ty| what.ends_with(ty));
-    let described = what.starts_with("DBR_GR_") || what.starts_with("DBR_CTRL_");
-    if integer && described && only_saturated(real, ours) {
-        return Some("W2: limits beyond an integer's range saturate");
-    }
-    // Arguments whose links the reference does not find, or that are constant: what was in memory.
-    let argument = field.len() == 1 && ["calc", "calcout", "sel", "sub"].contains(&of);
-    let unknown = argument || of == "seq" && field.starts_with("DO");
-    if described && unknown {
-        return Some("memory of the reference");
-    }
-    // A real number that is read as an integer, element by element.
-    let native = what.rsplit('_').next().unwrap_or_default();
-    if what.starts_with("DBR_")
-        && ["SHORT", "CHAR", "LONG", "ENUM"].contains(&native)
-        && only_saturated(real, ours)
-    {
-        return Some("W2: reals beyond an integer's range saturate");
-    }
-    if field.ends_with('$') && what.starts_with("DBR_") {
-        return Some("S21: a long string is as long as its text in all types");
-    }
-    // A text that is told: the alarm is that of when it is sent, as of plain PVs.
-    let text = |told: &str| match field.ends_with('$') {
-        true => told.rsplit_once(' ').map(|(_, text)| text.to_owned()),
-        false => told.split_once(" \"").map(|(_, text)| text.to_owned()),
-    };
-    if what.starts_with("told") && text(real).is_some() && text(real) == text(ours) {
-        return Some(
-            "texts are told with the alarm and time that the record has when they are sent",
-        );
-    }
-    None
-}
-
-/// Whether two answers differ only in numbers, limits among them, of which ours is at the end of an integer's
-/// range.
-fn only_saturated(real: &str, ours: &str) -> bool {
-    let ends = [
-        "0.0",
-        "-1.0",
-        "128.0",
-        "255.0",
-        "-32768.0",
-        "32767.0",
-        "32768.0",
-        "65535.0",
-        "-2147483648.0",
-        "2147483647.0",
-    ];
-    let parts = |text: &str| -> Vec<String> {
-        text.split(' ')
-            .flat_map(|word| word.split(".."))
-            .flat_map(|word| word.split(','))
-            .map(Into::into)
-            .collect()
-    };
-    let (real, ours) = (parts(real), parts(ours));
-    let mut pairs = real.iter().zip(&ours);
-    real.len() == ours.len() && pairs.all(|(real, ours)| real == ours || ends.contains(&&**ours))
+/// What was asked of both.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Type of the record.
+    pub of: &'a str,
+    /// The field.
+    pub field: &'a str,
+    /// The kind of question.
+    pub what: &'a str,
+    /// When it was asked, and where.
+    pub context: &'a str,
+    /// The type in which the field is served, where its value is asked for.
+    pub native: Option<NativeType>,
+    /// Whether the field holds an integer.
+    pub integer: bool,
+    /// Whether updates of the field wait without their value in the reference.
+    pub by_reference: bool,
+    /// What the reference says in reals.
+    pub truth: Option<&'a str>,
 }
 
 /// What was compared, and what differs.
@@ -129,6 +87,10 @@ pub struct Tally {
     pub setting: Vec<String>,
     /// What was done there.
     done: String,
+    /// Whether W2 of `PROTOCOL.md` has given some field another number in both.
+    parted: bool,
+    /// Stories that ended early, because what followed came of that.
+    pub cut: u64,
 }
 
 impl Tally {
@@ -142,16 +104,43 @@ impl Tally {
         real: &str,
         ours: &str,
     ) {
+        let asked = Question {
+            of,
+            field,
+            what,
+            context,
+            native: None,
+            integer: false,
+            by_reference: false,
+            truth: None,
+        };
+        self.compare_values(&asked, real, ours);
+    }
+
+    /// Compares two answers about the value of a field.
+    pub fn compare_values(&mut self, asked: &Question<'_>, real: &str, ours: &str) {
         self.compared += 1;
         if real == ours {
             return;
         }
-        if known(of, field, what, real, ours).is_some() {
+        if asked.integer && known::is_stored_saturated(asked, real, ours) {
+            self.parted = true;
             self.known += 1;
             return;
         }
+        if known::known(asked, real, ours).is_some() {
+            self.known += 1;
+            return;
+        }
+        let Question {
+            of,
+            field,
+            what,
+            context,
+            ..
+        } = asked;
         let kind = format!("{of}.{field} {what}");
-        let done = context.rsplit_once(": ").map_or(context, |(done, _)| done);
+        let done = context.rsplit_once(": ").map_or(*context, |(done, _)| done);
         if self.first.is_empty() {
             done.clone_into(&mut self.done);
         }
@@ -162,6 +151,29 @@ impl Tally {
         }
         let first = || format!("{context}\n    real {real}\n    ours {ours}");
         self.kinds.entry(kind).or_insert_with(|| (0, first())).0 += 1;
+    }
+
+    /// Adds a step of the same story. Once W2 has given a record another number in both, what follows from that is
+    /// no difference: the story ends. Whether it goes on.
+    fn step(&mut self, step: Self) -> bool {
+        let parted = self.parted || step.parted;
+        self.parted = parted;
+        if parted && !step.is_equal() {
+            self.cut += 1;
+            return false;
+        }
+        if self.first.is_empty() {
+            self.first.clone_from(&step.first);
+            self.done.clone_from(&step.done);
+        }
+        self.add(step);
+        true
+    }
+
+    /// The number of the put behind which something differed first, if it was not at the start or the end.
+    pub fn reached(&self) -> Option<usize> {
+        let (_, put) = self.done.split_once(", put ")?;
+        put.split_once(':')?.0.parse().ok()
     }
 
     /// That of a story that came to no end.
@@ -182,6 +194,7 @@ impl Tally {
     pub fn add(&mut self, other: Self) {
         self.compared += other.compared;
         self.known += other.known;
+        self.cut += other.cut;
         for (kind, (count, first)) in other.kinds {
             self.kinds.entry(kind).or_insert((0, first)).0 += count;
         }
@@ -196,10 +209,11 @@ impl std::fmt::Display for Tally {
         let different: u64 = self.kinds.values().map(|(count, _)| count).sum();
         write!(
             f,
-            "{} comparisons, {different} differences of {} kinds, {} known",
+            "{} comparisons, {different} differences of {} kinds, {} known, {} stories cut short by W2",
             self.compared,
             self.kinds.len(),
-            self.known
+            self.known,
+            self.cut
         )
     }
 }

@@ -26,6 +26,12 @@ pub struct Put {
     pub value: Value,
 }
 
+impl std::fmt::Display for Put {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} = {:?}", self.name, self.value)
+    }
+}
+
 /// Records, and what is written to them.
 #[derive(Clone, Debug)]
 pub struct Story {

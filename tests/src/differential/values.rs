@@ -1,7 +1,7 @@
 //! What is written to a field: good, bad and borderline values of its type, and of others.
 
-use ca_proto::dbr::Value;
 use ca_proto::dbr::value::EnumIndex;
+use ca_proto::dbr::{NativeType, Value};
 use ca_server_sim::record::{Choices, Dbf, Field, RecordType, Schema, Special};
 
 use crate::oracle::Dice;
@@ -208,8 +208,10 @@ fn choice(dice: &mut Dice, schema: &Schema, of: &RecordType, field: &Field) -> V
     let Choices::Texts(all) = schema.choices(of, field) else {
         return Value::string(dice.of(&ANY_TEXT));
     };
-    // Severities have no other numbers, and device supports have no others either: `PROTOCOL.md`, S19 and S38.
-    let closed = field.dbf == Dbf::Device || all.iter().any(|text| **text == *"INVALID");
+    // Severities, priorities and device supports have no other numbers: `PROTOCOL.md`, S19, S46 and S38.
+    let closed = field.dbf == Dbf::Device
+        || &*field.name == "PRIO"
+        || all.iter().any(|text| **text == *"INVALID");
     match dice.roll(6) {
         0 if closed => Value::scalar(dice.roll(all.len().max(1)) as i32),
         2 if closed => Value::scalar(EnumIndex(dice.roll(all.len().max(1)) as u16)),
@@ -283,11 +285,20 @@ pub(super) fn value(
         }
         Dbf::String => text(dice, field),
         Dbf::Menu | Dbf::Device => choice(dice, schema, of, field),
-        Dbf::NoAccess if field.special == Special::DbAddr => match dice.roll(5) {
-            0 => number(dice, false),
-            1 => Value::string(dice.of(&ANY_TEXT)),
-            _ => array(dice),
-        },
+        Dbf::NoAccess if field.special == Special::DbAddr => {
+            let value = match dice.roll(5) {
+                0 => number(dice, false),
+                1 => Value::string(dice.of(&ANY_TEXT)),
+                _ => array(dice),
+            };
+            // Of the type that it holds the reference takes another part: `PROTOCOL.md`, S45.
+            if of.name.as_ref() == "compress" && value.native() == NativeType::Double {
+                let mut small = || SMALL[dice.roll(SMALL.len())] as f32;
+                let numbers: Vec<f32> = (0..value.count()).map(|_| small()).collect();
+                return Value::array(&numbers);
+            }
+            value
+        }
         Dbf::Float | Dbf::Double => match dice.roll(4) {
             0 => Value::string(dice.of(&ANY_TEXT)),
             1 => Value::string(dice.of(&REAL_TEXTS)),
