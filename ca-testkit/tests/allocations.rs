@@ -420,3 +420,20 @@ fn ten_thousand_clients_that_vanish_leave_nothing_in_the_ioc() {
     let info = measure(|| run(10_000));
     assert_eq!((info.count_current, info.bytes_current), (0, 0), "{info:?}");
 }
+
+/// What is to run holds the queue no longer than the runtime does.
+#[test]
+fn a_runtime_that_is_dropped_with_tasks_to_run_leaves_nothing() {
+    let story = || {
+        let runtime = ca_testkit::runtime::SimRuntime::new(1);
+        let host = runtime.host(Ipv4Addr::new(10, 0, 0, 1));
+        let ioc = Ioc::builder().pv("x", PvSpec::double(0.0));
+        let config = ca_server_sim::net::NetConfig::new().repeater(None);
+        let ioc = ioc.build().expect("a valid PV");
+        ca_server_sim::net::SimIoc::start_on(host, ioc, config).expect("a free port");
+    };
+    // What is made once and kept for the program.
+    story();
+    let left = measure(story);
+    assert_eq!((left.count_current, left.bytes_current), (0, 0));
+}

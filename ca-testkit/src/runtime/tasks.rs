@@ -3,7 +3,7 @@
 use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use ca_net::{BoxFuture, Task, TaskHandle};
@@ -28,14 +28,16 @@ pub(super) struct Queue(Mutex<VecDeque<Arc<TaskWaker>>>);
 #[derive(Debug)]
 struct TaskWaker {
     id: TaskId,
-    queue: Arc<Queue>,
+    /// Not held: the queue holds the wakers of runnable tasks.
+    queue: Weak<Queue>,
     queued: AtomicBool,
 }
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        if !self.queued.swap(true, Ordering::Relaxed) {
-            let queue = self.queue.clone();
+        if !self.queued.swap(true, Ordering::Relaxed)
+            && let Some(queue) = self.queue.upgrade()
+        {
             let mut ready = queue.0.lock().unwrap_or_else(PoisonError::into_inner);
             ready.push_back(self);
         }
@@ -46,7 +48,7 @@ impl Queue {
     pub(super) fn waker(self: &Arc<Self>, id: TaskId) -> Waker {
         Waker::from(Arc::new(TaskWaker {
             id,
-            queue: self.clone(),
+            queue: Arc::downgrade(self),
             queued: AtomicBool::new(false),
         }))
     }
