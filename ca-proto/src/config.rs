@@ -184,6 +184,9 @@ params! {
         /// Bytes that all circuits from one IP address make the server hold; the same happens beyond,
         /// and further circuits get ECA_MAXIOC. Default: 1 GiB.
         max_bytes_per_host: usize = 1 << 30;
+        /// Bytes of converted arrays that are kept after they have been sent, for further subscribers of the
+        /// same update, together with the values that they were made of. Default: 64 MiB.
+        max_shared_bytes: usize = 64 << 20;
         /// Bytes of a channel name, without NUL; CREATE_CHAN requests with longer ones fail.
         /// Default: 1 024, more than a datagram of a search can carry.
         max_name_bytes: usize = 1_024;

@@ -1,14 +1,15 @@
 //! The database as the circuits see it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::convert::PutValue;
 use ca_proto::dbr::{ConvertError, DbrType, Metadata, NativeType, Snapshot, Value, ValueRef};
 use ca_proto::server::{
-    ChannelInfo, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, Strided,
-    Subscriber, Update,
+    ChannelInfo, Conversions, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut,
+    Strided, Subscriber, Update,
 };
 use ca_proto::wire::message::EventMask;
 use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
@@ -80,6 +81,10 @@ impl Database for Db {
                 self.nodes.remove(handle);
             }
         }
+    }
+
+    fn conversions(&self) -> Option<&RefCell<Conversions>> {
+        Some(&self.conversions)
     }
 
     fn channel_bytes(&self, pv: PvId) -> u16 {

@@ -1,12 +1,13 @@
 //! The PVs of an IOC: a slab of records and of views on them, and the names.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use ca_proto::dbr::{Limits, Metadata, Range, Snapshot};
 use ca_proto::ids::Slots;
-use ca_proto::server::{PutTicket, PvId};
+use ca_proto::server::{Conversions, PutTicket, PvId};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant, Timestamp};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -83,6 +84,8 @@ pub(crate) struct Db {
     pub views: BTreeMap<ViewKey, PvHandle>,
     /// The views that have subscriptions.
     pub watched: BTreeMap<ViewKey, PvHandle>,
+    /// Large values that are being converted for circuits.
+    pub conversions: RefCell<Conversions>,
     /// Completions to come.
     pub due: BTreeSet<(Instant, PvHandle)>,
     /// Records with an unfinished put.

@@ -67,6 +67,7 @@ settings! {
     max_waiting_put_bytes: u32;
     max_bytes_per_circuit: usize;
     max_bytes_per_host: usize;
+    max_shared_bytes: usize;
     max_payload: u32;
     send_high_water: usize;
     max_name_bytes: usize;

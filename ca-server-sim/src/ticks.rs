@@ -56,6 +56,7 @@ impl Ioc {
     fn release_idle(&mut self, now: Instant, turn: &mut Turn) {
         if self.looking.is_none() && now - self.looked >= LOOK_PERIOD {
             self.looked = now;
+            self.db.conversions.borrow_mut().release();
             self.looking = Some(0);
         }
         let Some(first) = self.looking else { return };

@@ -397,7 +397,7 @@ impl Circuit {
     /// What is to be sent now. Updates are encoded as long as the queue is below
     /// [`ServerParams::send_high_water`]; call again when it has drained.
     pub fn transmit(&mut self, db: &(impl Database + ?Sized)) -> &mut SendQueue {
-        self.convert(&mut Turn::unlimited());
+        self.convert(&mut Turn::unlimited(), db);
         self.transmit_some(db)
     }
 
@@ -410,7 +410,7 @@ impl Circuit {
         if self.unfinished.is_some() {
             // What is left of it is told before any update.
             let mut turn = Turn::new(SWEEP_UNITS);
-            self.convert(&mut turn);
+            self.convert(&mut turn, db);
             self.sweep(&mut turn, db);
             self.forget_finished();
         }

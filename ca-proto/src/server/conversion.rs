@@ -2,22 +2,23 @@
 //! sent with their end, or a part of an array with a step. They are made piece by piece, because a short
 //! request may ask for a million numbers as texts.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use super::account::Charge;
 use super::circuit::Circuit;
 use super::database::{Database, PvId, Strided};
 use super::reply::Refusal;
+use super::shared::{Conversions, Job, Key, Piece};
 use super::turn::Turn;
-use crate::dbr::{DbrType, Family, NativeType, Snapshot};
+use crate::dbr::{DbrType, NativeType, Snapshot};
 use crate::ids::Sid;
 use crate::status::EcaStatus;
 use crate::wire::{Command, Header};
 
 /// Elements up to which a value is converted at once.
 pub(super) const AT_ONCE: u32 = 1024;
-/// Bytes of a piece of a reply.
-const PIECE_LEN: u64 = 64 * 1024;
 /// Numbers that are converted to other numbers for a unit of work; of texts it is one.
 pub(super) const NUMBERS: usize = 32;
 /// Elements that are copied from here and there, and texts that stay texts, for a unit of work.
@@ -69,10 +70,19 @@ pub(super) struct Conversion {
     /// The value as it was when it was asked for.
     source: Strided,
     count: u32,
-    done: u32,
-    pieces: Vec<Vec<u8>>,
+    state: State,
     /// Pays for the value as it was and for the pieces.
     charge: Charge,
+}
+
+/// Where the elements are made.
+#[derive(Debug)]
+enum State {
+    New,
+    /// With those of others who want the same.
+    Shared(Key),
+    /// For this one alone.
+    Alone(Box<Job>),
 }
 
 impl Conversion {
@@ -90,8 +100,7 @@ impl Conversion {
             reply,
             count: reply.count.min(source.count),
             source,
-            done: 0,
-            pieces: Vec::new(),
+            state: State::New,
             charge,
         }
     }
@@ -101,77 +110,60 @@ impl Conversion {
         self.reply.payload_len as usize
     }
 
-    /// True when all elements are converted; an error if one cannot be.
-    fn go_on(&mut self, turn: &mut Turn) -> Result<bool, Refusal> {
-        let Strided {
-            state, start, step, ..
-        } = &self.source;
-        let native = state.value.native();
-        while self.done < self.count {
-            if turn.is_over() {
-                return Ok(false);
+    /// The elements when all are converted; an error if one cannot be.
+    fn go_on(
+        &mut self,
+        turn: &mut Turn,
+        shared: Option<&RefCell<Conversions>>,
+        most: usize,
+    ) -> Result<Option<Vec<Piece>>, Refusal> {
+        let ty = DbrType(self.reply.data_type);
+        let job = || Job::new(&self.source, ty, self.count);
+        let Some(shared) = shared else {
+            if let State::New = self.state {
+                self.state = State::Alone(Box::new(job()));
             }
-            let ty = DbrType(self.reply.data_type);
-            // What stands before the elements comes once.
-            let ty = match (self.done, ty.native()) {
-                (1.., Some(native)) => DbrType::new(Family::Plain, native),
-                _ => ty,
+            let State::Alone(job) = &mut self.state else {
+                return Err(Refusal::NoConversion);
             };
-            let each = each(native, ty.native().unwrap_or(native), *step);
-            let most = (turn.left().min(AT_ONCE as usize) * each).min(AT_ONCE as usize);
-            let most = (self.count - self.done).min(most as u32);
-            let piece = room(&mut self.pieces, ty, self.count - self.done);
-            let elements = most.min(fitting(piece, ty));
-            turn.spend((elements as usize).div_ceil(each));
-            let from = start + self.done as usize * step;
-            let part = Snapshot {
-                value: state.value.part(from, *step, elements as usize),
-                ..state.clone()
-            };
-            let encoded = part.encode(ty, elements, piece);
-            encoded.map_err(|_| Refusal::NoConversion)?;
-            self.done += elements;
+            return job.go_on(turn);
+        };
+        let mut shared = shared.borrow_mut();
+        let key = match self.state {
+            State::Shared(key) => key,
+            _ => {
+                let key = Key::new(&self.source, ty, self.count);
+                shared.join(key, job);
+                self.state = State::Shared(key);
+                key
+            }
+        };
+        let made = shared.go_on(&key, turn);
+        if !matches!(made, Ok(None)) {
+            shared.leave(&key, most);
+            self.state = State::New;
         }
-        Ok(true)
+        made
     }
-}
 
-/// Elements that a piece has room for.
-fn fitting(piece: &Vec<u8>, ty: DbrType) -> u32 {
-    let room = (piece.capacity() - piece.len()) as u64;
-    let each = ty.size(1) - ty.size(0);
-    // At most the size of a piece.
-    (room.saturating_sub(ty.size(0)) / each.max(1)) as u32
-}
-
-/// The piece that is being filled, with room for one element at least; a new one has room for what is
-/// left, or as much of it as a piece takes.
-fn room(pieces: &mut Vec<Vec<u8>>, ty: DbrType, left: u32) -> &mut Vec<u8> {
-    if pieces.last().is_none_or(|piece| fitting(piece, ty) == 0) {
-        let mut piece = Vec::new();
-        // At most the size of a piece.
-        piece.reserve_exact(ty.size(left).min(PIECE_LEN) as usize);
-        pieces.push(piece);
+    /// Nobody waits for it any more.
+    pub(super) fn abandon(self, shared: Option<&RefCell<Conversions>>) {
+        if let (State::Shared(key), Some(shared)) = (self.state, shared) {
+            shared.borrow_mut().leave(&key, 0);
+        }
     }
-    let last = pieces.len() - 1;
-    &mut pieces[last]
 }
 
 impl Circuit {
     /// Goes on with conversions until the turn is over.
-    pub(super) fn convert(&mut self, turn: &mut Turn) {
+    pub(super) fn convert(&mut self, turn: &mut Turn, db: &(impl Database + ?Sized)) {
         while !turn.is_over()
             && let Some(mut conversion) = self.pop_conversion()
         {
-            match conversion.go_on(turn) {
-                Ok(false) => self.push_conversion(conversion),
-                Ok(true) => {
-                    let Conversion {
-                        reply,
-                        pieces,
-                        charge,
-                        ..
-                    } = conversion;
+            match conversion.go_on(turn, db.conversions(), self.params.max_shared_bytes) {
+                Ok(None) => self.push_conversion(conversion),
+                Ok(Some(pieces)) => {
+                    let Conversion { reply, charge, .. } = conversion;
                     self.room.put_pieces(&mut self.out, &reply, pieces, charge);
                 }
                 Err(refusal) => self.conversion_failed(&conversion.request, refusal),

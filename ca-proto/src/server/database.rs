@@ -4,10 +4,12 @@ use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::cell::RefCell;
 use core::fmt;
 use core::net::SocketAddrV4;
 
 use super::account::Account;
+use super::shared::Conversions;
 use super::subscriptions::Update;
 use crate::access::AccessRights;
 use crate::dbr::{ConvertError, DbrType, NativeType, PutValue, Snapshot, Value, ValueRef};
@@ -234,6 +236,11 @@ pub trait Database {
     /// is read exists as it is, or is small.
     fn read_strided(&self, pv: PvId, elements: u32) -> Option<Strided> {
         let _ = (pv, elements);
+        None
+    }
+    /// Conversions of large values, to be shared by all circuits of the server. By default `None`: each
+    /// subscriber's are made for it alone.
+    fn conversions(&self) -> Option<&RefCell<Conversions>> {
         None
     }
     /// Writes. Updates that this causes are posted by whoever owns the circuits, after the call.

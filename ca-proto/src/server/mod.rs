@@ -32,6 +32,7 @@ mod put_notify;
 mod reply;
 mod requests;
 mod scalar;
+mod shared;
 mod subscriptions;
 mod turn;
 mod unfinished;
@@ -46,5 +47,6 @@ pub use database::{
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Violation;
 pub use limit::{Limit, LimitCounts, StallWatch};
+pub use shared::Conversions;
 pub use subscriptions::Update;
 pub use turn::Turn;

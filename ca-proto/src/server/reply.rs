@@ -9,6 +9,7 @@ use core::fmt::{self, Write as _};
 use super::account::{Account, Charge};
 use super::database::Strided;
 use super::limit::Limit;
+use super::shared::Piece;
 use crate::config::ServerParams;
 use crate::dbr::{DbrType, Snapshot};
 use crate::ids::Cid;
@@ -189,11 +190,11 @@ impl Room {
         &self,
         out: &mut SendQueue,
         header: &Header,
-        pieces: Vec<Vec<u8>>,
+        pieces: Vec<Piece>,
         mut charge: Charge,
     ) {
         out.put(|flat| header.encode(flat));
-        let written: usize = pieces.iter().map(Vec::len).sum();
+        let written: usize = pieces.iter().map(|piece| piece.as_ref().len()).sum();
         for piece in pieces {
             let charge = charge.split(piece.capacity());
             out.put_shared(charge.on(piece));

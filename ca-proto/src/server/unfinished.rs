@@ -160,7 +160,7 @@ impl Circuit {
     /// deleted, telling of rights, starting puts that waited.
     pub fn work(&mut self, now: Instant, turn: &mut Turn, db: &mut (impl Database + ?Sized)) {
         self.clear_debris(turn, db);
-        self.convert(turn);
+        self.convert(turn, db);
         self.go_on_with_put(now, turn, db);
         self.start_ready(now, turn, db);
         self.sweep(turn, db);
@@ -467,7 +467,9 @@ impl Circuit {
             self.late = Vec::new();
             if let Some(unfinished) = &mut self.unfinished {
                 unfinished.sweep = None;
-                unfinished.conversions.clear();
+                for conversion in unfinished.conversions.drain(..) {
+                    conversion.abandon(db.conversions());
+                }
             }
         }
         while !turn.is_over() {
