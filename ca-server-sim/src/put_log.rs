@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ca_proto::dbr::convert::PutValue;
+use ca_proto::dbr::value::INLINE_LEN;
 use ca_proto::dbr::{Snapshot, Value, ValueRef};
-use ca_proto::server::{Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut};
+use ca_proto::server::{Charge, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut};
 use ca_proto::{EcaStatus, Instant, Timestamp};
 
 use crate::access::{Guard, PutAccess, Question};
@@ -93,7 +94,31 @@ struct Begun {
     access: Option<Box<PutAccess>>,
     /// Before and after, once it was carried out.
     states: Option<(Snapshot, Snapshot)>,
+    /// The client pays for it.
+    _charge: Option<Charge>,
 }
+
+/// What a put-notify costs in a log until it ends: its report and the nodes of the table, which may be half
+/// empty, its names, and three values.
+fn begun_bytes(name: &str, field: &str, put: &Put<'_>, state: &Snapshot) -> usize {
+    let shared = |value: ValueRef<'_>| match value.data.len().min(KEPT_BYTES) {
+        0..=INLINE_LEN => 0,
+        len => len + ALLOCATED,
+    };
+    let sent = match put.value {
+        PutValue::Value(sent) => shared(sent),
+        _ => 0,
+    };
+    // What is there before and after may be longer than what is sent.
+    let states = 2 * (shared(state.value.as_ref()).max(sent));
+    let names = name.len() + field.len() + 2 * ALLOCATED;
+    2 * size_of::<(PutTicket, Begun)>() + names + sent + states
+}
+
+/// What access security has said of a put, with the names of a group and of a file.
+const ACCESS_BYTES: usize = 256;
+/// What an allocation costs beside its bytes.
+const ALLOCATED: usize = 48;
 
 impl fmt::Debug for PutLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -287,7 +312,17 @@ impl Db {
             return carry_out(self);
         };
         let before = self.state(put.pv).into_owned();
-        let outcome = carry_out(self);
+        // Paid for before anything is written.
+        let bytes = put.notify.and_then(|_| {
+            let (name, field) = self.named(put.pv)?;
+            let access = self.guard.as_ref().map_or(0, |_| ACCESS_BYTES);
+            Some(access + begun_bytes(name, &field, put, &before))
+        });
+        let (charge, outcome) = match bytes.map(|bytes| put.account.hold(bytes)) {
+            None => (None, carry_out(self)),
+            Some(Ok(charge)) => (Some(charge), carry_out(self)),
+            Some(Err(limit)) => (None, PutOutcome::Done(limit.put_status())),
+        };
         let after = self.state(put.pv).into_owned();
         let stamp = self.clock.stamp(now);
         let access = self.access_of(put.pv, put.who);
@@ -324,6 +359,7 @@ impl Db {
                     sent: kept_put(Some(put.value)),
                     access,
                     states: carried_out.then(|| (kept(&before), kept(&after))),
+                    _charge: charge,
                 };
                 log.begun.insert(ticket, begun);
             }
@@ -411,6 +447,8 @@ impl Db {
                 sent: kept_put(put.value),
                 access: self.access_of(put.pv, put.who),
                 states: None,
+                // Told before anything else happens.
+                _charge: None,
             };
             log.dropped.push(begun);
         }

@@ -146,9 +146,10 @@ fn step(rng: &mut Rng, ioc: &mut Ioc, peers: &mut Vec<Peer>) {
 }
 
 /// Returns how often each limit of bytes was met.
-fn story(seed: u64, params: ServerParams) -> [u64; 3] {
+fn story(seed: u64, params: ServerParams, pvs: IocBuilder) -> [u64; 3] {
     let limit = params.max_bytes_per_host;
-    let mut ioc = start(params, pvs());
+    let kept = KEPT + params.max_shared_bytes as i64;
+    let mut ioc = start(params, pvs);
     let mut rng = Rng::new(seed);
     // Values of the PVs at their full length are the IOC's own.
     let mut live = 0;
@@ -159,7 +160,7 @@ fn story(seed: u64, params: ServerParams) -> [u64; 3] {
         let account = ioc.held_by(HOST);
         let charged = account as i64 - peers.len() as i64 * UNUSED;
         assert!(
-            live <= charged + KEPT,
+            live <= charged + kept,
             "seed {seed}, step {n}: {live} bytes are held, {charged} charged"
         );
         assert!(
@@ -182,7 +183,7 @@ fn story(seed: u64, params: ServerParams) -> [u64; 3] {
     live += counted.bytes_current;
     assert_eq!(ioc.held_by(HOST), 0, "seed {seed}");
     assert_eq!(ioc.stats().bytes, 0, "seed {seed}");
-    assert!(live <= KEPT, "seed {seed}: {live} bytes are left");
+    assert!(live <= kept, "seed {seed}: {live} bytes are left");
     refused
 }
 
@@ -199,7 +200,18 @@ fn seeds() -> Vec<u64> {
 #[test]
 fn the_account_is_never_less_than_what_is_held_and_ends_at_nothing() {
     for seed in seeds() {
-        story(seed, ServerParams::default().send_high_water(8192));
+        let params = ServerParams::default().send_high_water(8192);
+        story(seed, params.max_shared_bytes(50_000), pvs());
+    }
+}
+
+/// What the log keeps of puts that are under way is paid by their clients.
+#[test]
+fn the_same_where_puts_are_logged() {
+    for seed in seeds() {
+        let params = ServerParams::default().send_high_water(8192);
+        let pvs = pvs().put_log(|_| {});
+        story(seed, params.max_shared_bytes(0), pvs);
     }
 }
 
@@ -211,8 +223,9 @@ fn the_same_where_much_is_refused() {
             .send_high_water(8192)
             .max_bytes_per_circuit(250_000)
             .max_bytes_per_host(500_000)
+            .max_shared_bytes(50_000)
             .max_waiting_put_bytes(60_000);
-        for (sum, times) in refused.iter_mut().zip(story(seed, params)) {
+        for (sum, times) in refused.iter_mut().zip(story(seed, params, pvs())) {
             *sum += times;
         }
     }
