@@ -8,7 +8,7 @@ use ca_proto::wire::message::{Data, SearchFlag, Text};
 use ca_proto::wire::{Minor, tcp};
 use ca_server_sim::{Ioc, IocBuilder, PvSpec};
 
-use crate::peer::{PLAIN_CHAR, PLAIN_DOUBLE, PLAIN_STRING, Peer, at, refused};
+use crate::peer::{BATCH, PLAIN_CHAR, PLAIN_DOUBLE, PLAIN_STRING, Peer, at, refused};
 
 /// Elements of the arrays: 8 MB of doubles, 40 MB of texts.
 const ELEMENTS: u32 = 1_000_000;
@@ -164,9 +164,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack {
         name: "access rights of 5000 channels that change, not read",
         run: |ioc, peer| {
-            for _ in 0..5000 {
-                peer.create(ioc, "x");
-            }
+            peer.create_many(ioc, 5000, |_| "x".to_owned());
             for n in 0..10 {
                 let rights = [AccessRights::READ, AccessRights::ALL][n % 2];
                 ioc.set_rights(at(0), "x", rights).expect("it exists");
@@ -211,10 +209,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
 ];
 
 fn create_all(ioc: &mut Ioc, peer: &mut Peer, name: impl Fn(u32) -> String) {
-    let mut n = 0;
-    while peer.create(ioc, &name(n)).is_some() {
-        n += 1;
-    }
+    peer.create_many(ioc, usize::MAX, name);
 }
 
 fn event_add(sid: Sid, count: u32) -> Vec<u8> {
@@ -236,11 +231,21 @@ fn subscribe_all(ioc: &mut Ioc, peer: &mut Peer, most: usize) {
         let circuit = ioc.circuit(peer.circuit);
         circuit.map_or(0, |circuit| circuit.subscription_count())
     };
+    let mut requests = Vec::new();
+    for _ in 0..BATCH {
+        tcp::Request::EventAdd {
+            ty: PLAIN_DOUBLE,
+            count: 1,
+            sid,
+            subid: ca_proto::ids::SubId(1),
+            mask: ca_proto::wire::message::EventMask::VALUE,
+        }
+        .encode_into(&mut requests);
+    }
     let mut before = usize::MAX;
-    while before != count(ioc, peer) && before.wrapping_add(1) <= most {
+    while before != count(ioc, peer) && before.wrapping_add(BATCH) <= most {
         before = count(ioc, peer);
-        peer.subscribe(ioc, sid, (PLAIN_DOUBLE, 1));
-        peer.drain(ioc);
+        peer.send_all(ioc, &requests);
     }
 }
 
@@ -263,8 +268,24 @@ fn put_numbers(ioc: &mut Ioc, peer: &mut Peer) {
     let name = Text::new(name.as_bytes());
     peer.send(ioc, &tcp::Request::ClientName { name });
     peer.send(ioc, &tcp::Request::HostName { name });
-    while let Some(sid) = peer.create(ioc, "number") {
-        if !peer.put_notify(ioc, sid, (PLAIN_DOUBLE, 1), &[0; 8]) {
+    // Each batch of channels, and a put to each of them.
+    loop {
+        let first = peer.channels();
+        let more = peer.create_many(ioc, BATCH, |_| "number".to_owned());
+        let before = ioc.stats().limits;
+        let mut bytes = Vec::new();
+        for sid in first..first + more {
+            tcp::Request::WriteNotify {
+                ty: PLAIN_DOUBLE,
+                count: 1,
+                sid: Sid(sid),
+                ioid: ca_proto::ids::Ioid(7),
+                data: Data(&[0; 8]),
+            }
+            .encode_into(&mut bytes);
+        }
+        peer.send_all(ioc, &bytes);
+        if (more as usize) < BATCH || ioc.stats().limits != before {
             break;
         }
     }

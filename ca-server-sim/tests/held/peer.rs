@@ -16,6 +16,8 @@ pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(crate) const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// Bytes that a driver reads at once.
 const CHUNK: usize = 64 * 1024;
+/// Requests in a chunk of an attack that has very many of them.
+pub(crate) const BATCH: usize = 16;
 
 pub(crate) const PLAIN_STRING: DbrType = DbrType::new(Family::Plain, NativeType::String);
 pub(crate) const PLAIN_CHAR: DbrType = DbrType::new(Family::Plain, NativeType::Char);
@@ -158,6 +160,53 @@ impl Peer {
         }
         self.created += 1;
         Some(sid)
+    }
+
+    /// Creates channels, a few in each chunk, until one is refused or there are so many; how many there are
+    /// more. The first new identifier is the number of the channels before.
+    pub(crate) fn create_many(
+        &mut self,
+        ioc: &mut Ioc,
+        most: usize,
+        name: impl Fn(u32) -> String,
+    ) -> u32 {
+        let first = self.created;
+        let channels = |ioc: &Ioc, id| ioc.circuit(id).map_or(0, |c| c.channel_count());
+        loop {
+            let made = self.created - first;
+            let batch = BATCH.min(most - made as usize);
+            if batch == 0 {
+                return made;
+            }
+            let mut bytes = Vec::new();
+            for n in (made..).take(batch) {
+                tcp::Request::CreateChan {
+                    cid: Cid(first + n),
+                    minor: Minor::CURRENT,
+                    name: Text::new(name(n).as_bytes()),
+                }
+                .encode_into(&mut bytes);
+            }
+            let before = channels(ioc, self.circuit);
+            self.send_all(ioc, &bytes);
+            let more = channels(ioc, self.circuit) - before;
+            self.created += more as u32;
+            if more < batch {
+                return self.created - first;
+            }
+        }
+    }
+
+    /// Hands in a chunk to its end, and reads what comes.
+    pub(crate) fn send_all(&mut self, ioc: &mut Ioc, bytes: &[u8]) {
+        self.send_bytes(ioc, bytes);
+        self.drain(ioc);
+        while !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            let handled = ioc.handle_chunk(at(0), self.circuit, &mut self.deframer, &held);
+            self.held = held[handled.unwrap_or(held.len())..].to_vec();
+            self.drain(ioc);
+        }
     }
 
     pub(crate) fn subscribe(
