@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use ca_client::ca_proto::text::{InPlace, Shown};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -60,8 +61,8 @@ impl Mistakes {
         let before = self.text.bytes().take(start).filter(|&byte| byte == b'\n');
         self.found.push(Mistake {
             line: 1 + before.count(),
-            message: message.into(),
-            remedy: remedy.into(),
+            message: Shown(message.into()).to_string(),
+            remedy: Shown(remedy.into()).to_string(),
             span: start..span.end.clamp(start, self.text.len()),
         });
     }
@@ -90,9 +91,17 @@ impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let renderer = Renderer::plain();
         for (n, one) in self.found.iter().enumerate() {
-            let snippet = Snippet::source(&self.text)
-                .path(&self.origin)
-                .annotation(AnnotationKind::Primary.span(one.span.clone()));
+            let before = self.text.get(..one.span.start).unwrap_or_default();
+            let begin = before.rfind('\n').map_or(0, |end| end + 1);
+            let rest = self.text.get(begin..).unwrap_or_default();
+            let line = InPlace(rest.lines().next().unwrap_or_default());
+            let place = |at: usize| line.place((at - begin).min(line.0.len()));
+            let snippet = Snippet::source(line.to_string())
+                .line_start(one.line)
+                .path(Shown(&self.origin).to_string())
+                .annotation(
+                    AnnotationKind::Primary.span(place(one.span.start)..place(one.span.end)),
+                );
             let group = Level::ERROR.primary_title(&one.message).element(snippet);
             let group = group.element(Level::HELP.message(&one.remedy));
             let gap = if n == 0 { "" } else { "\n\n" };
@@ -262,4 +271,26 @@ pub(crate) fn parse<'a>(found: &mut Mistakes, text: &'a str) -> Spanned<DeTable<
         found.add(span, error.message(), "see toml.io for the syntax");
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use ca_client::ca_proto::text::is_plain;
+
+    use super::*;
+
+    /// Whatever the file is called, has in its lines, and makes messages quote; the mark stands below its place.
+    #[test]
+    fn nothing_of_a_file_has_an_effect_on_a_terminal() {
+        let odd = "\u{1b}[2J\u{9b}31m\u{7f}\u{85}\u{202e}\u{2066}\u{200b}\u{2028}é\tx";
+        let text = format!("# {odd}\n{odd} = 1\n");
+        for (at, _) in text.char_indices() {
+            let mut found = Mistakes::new(odd, &text);
+            found.add(at..at + 1, format!("no {odd}"), format!("use {odd}\n"));
+            let shown = found.or(()).unwrap_err().to_string();
+            let harmless = |c| c == '\n' || is_plain(c);
+            assert!(shown.chars().all(harmless), "{shown:?}");
+            assert!(shown.contains(r"error: no \x1b[2J\u{9b}31m"), "{shown}");
+        }
+    }
 }

@@ -176,7 +176,11 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, ParseError> {
             tokens.push((Token::Sign(byte.into()), start));
         } else {
             let sign = rest.chars().next().unwrap_or('?');
-            return Err(wrong(text, at, format!("`{sign}` means nothing here")));
+            return Err(wrong(
+                text,
+                at,
+                format!("`{}` means nothing here", sign.escape_debug()),
+            ));
         }
     }
     tokens.push((Token::End, text.len()));

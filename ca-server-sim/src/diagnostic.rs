@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use ca_proto::text::{InPlace, Shown};
 
 pub use crate::slip::{Weight, nearest};
 
@@ -87,8 +88,8 @@ impl Diagnostics {
         let begin = self.lines[line - 1];
         let new = Diagnostic {
             weight,
-            message,
-            remedy,
+            message: Shown(message).to_string(),
+            remedy: Shown(remedy).to_string(),
             span: start..end,
             line,
             column: 1 + self.source[begin..start].chars().count(),
@@ -166,10 +167,12 @@ impl Diagnostics {
         let rest = &self.source[begin..];
         let line = rest.split_once('\n').map_or(rest, |(line, _)| line);
         let (from, to) = (start - begin, (end - begin).min(line.len()));
-        let snippet = Snippet::source(line)
+        let shown = InPlace(line);
+        let span = shown.place(from.min(to))..shown.place(to);
+        let snippet = Snippet::source(shown.to_string())
             .line_start(one.line)
-            .path(&*self.origin)
-            .annotation(AnnotationKind::Primary.span(from.min(to)..to));
+            .path(Shown(&self.origin).to_string())
+            .annotation(AnnotationKind::Primary.span(span));
         let group = level(one.weight)
             .primary_title(&*one.message)
             .element(snippet);
@@ -227,6 +230,21 @@ mod tests {
                 found.error(span, "wrong", "mend it");
                 assert!(found.to_string().contains("wrong"));
             }
+        }
+    }
+
+    /// Whatever the file is called, has in its lines, and makes messages quote.
+    #[test]
+    fn nothing_of_a_file_has_an_effect_on_a_terminal() {
+        let odd = "\u{1b}[2J\u{9b}31m\u{7f}\u{85}\u{202e}\u{2066}\u{200b}\u{2028}é\tx";
+        for at in odd.char_indices().map(|(at, _)| at) {
+            let mut found = Diagnostics::new(odd, odd);
+            found.error(at..at + 1, format!("no {odd}"), format!("use {odd}\n"));
+            let text = found.to_string();
+            let is_plain = |c| c == '\n' || ca_proto::text::is_plain(c);
+            assert!(text.chars().all(is_plain), "{text:?}");
+            assert!(text.contains(r"error: no \x1b[2J\u{9b}31m"), "{text}");
+            assert!(found.iter().all(|one| one.message.chars().all(is_plain)));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ca_proto::dbr::{ConvertError, NativeType};
+use ca_proto::text::Shown;
 use thiserror::Error;
 
 /// Why an IOC, or one of its PVs, cannot be built.
@@ -10,7 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum BuildError {
     /// The name cannot be one of a record.
-    #[error("PV name \"{name}\": {reason}")]
+    #[error("PV name \"{}\": {reason}", Shown(.name))]
     BadName {
         /// The refused name.
         name: String,
@@ -19,7 +20,7 @@ pub enum BuildError {
     },
     /// A name with a dot that is also that of a field of another PV.
     #[error(
-        "PV name \"{name}\": this is a field of PV \"{owner}\"; give one of the two another name"
+        "PV name \"{}\": this is a field of PV \"{}\"; give one of the two another name", Shown(.name), Shown(.owner)
     )]
     IsField {
         /// The name with the dot.
@@ -28,7 +29,7 @@ pub enum BuildError {
         owner: String,
     },
     /// What is given does not fit the PV, or would have no effect.
-    #[error("PV \"{name}\": {}", listed(.faults))]
+    #[error("PV \"{}\": {}", Shown(.name), listed(.faults))]
     Unfit {
         /// The PV.
         name: String,
@@ -36,14 +37,14 @@ pub enum BuildError {
         faults: Vec<crate::fault::Fault>,
     },
     /// Two PVs have the same name.
-    #[error("PV \"{name}\" exists already; give each PV its own name, or remove the old one first")]
+    #[error("PV \"{}\" exists already; give each PV its own name, or remove the old one first", Shown(.name))]
     Duplicate {
         /// The name that came twice.
         name: String,
     },
     /// A value has more elements than the PV has room for.
     #[error(
-        "PV \"{name}\": {given} elements do not fit a capacity of {capacity}; raise the capacity"
+        "PV \"{}\": {given} elements do not fit a capacity of {capacity}; raise the capacity", Shown(.name)
     )]
     TooManyElements {
         /// The PV.
@@ -54,7 +55,7 @@ pub enum BuildError {
         capacity: u32,
     },
     /// A capacity of 0, or one above the largest payload.
-    #[error("PV \"{name}\": a capacity of {capacity} elements is not possible, it is 1 to {limit}")]
+    #[error("PV \"{}\": a capacity of {capacity} elements is not possible, it is 1 to {limit}", Shown(.name))]
     BadCapacity {
         /// The PV.
         name: String,
@@ -64,7 +65,7 @@ pub enum BuildError {
         limit: u32,
     },
     /// A signal with a period that a scan cannot have.
-    #[error("PV \"{name}\": a signal period of {period:?} is too short, use at least 100 us")]
+    #[error("PV \"{}\": a signal period of {period:?} is too short, use at least 100 us", Shown(.name))]
     BadPeriod {
         /// The PV.
         name: String,
@@ -72,7 +73,7 @@ pub enum BuildError {
         period: Duration,
     },
     /// More PVs than identifiers.
-    #[error("PV \"{name}\": the database is full")]
+    #[error("PV \"{}\": the database is full", Shown(.name))]
     Full {
         /// The PV that found no room.
         name: String,
@@ -81,7 +82,7 @@ pub enum BuildError {
     #[error(transparent)]
     Text(#[from] crate::describe::PvTextError),
     /// There is no such record to be changed.
-    #[error("there is no record \"{name}\"")]
+    #[error("there is no record \"{}\"", Shown(.name))]
     NoRecord {
         /// The name.
         name: String,
@@ -96,7 +97,7 @@ pub enum BuildError {
     },
     /// Records were added twice, and may belong together.
     #[error(
-        "record \"{name}\": the IOC has records already; read all files together, as with `RecordFiles`"
+        "record \"{}\": the IOC has records already; read all files together, as with `RecordFiles`", Shown(.name)
     )]
     SecondDatabase {
         /// The first record of those that came later.
@@ -144,13 +145,13 @@ fn listed(faults: &[crate::fault::Fault]) -> String {
 #[non_exhaustive]
 pub enum PostError {
     /// There is no such PV or field (any more).
-    #[error("no PV or field \"{name}\" in this IOC")]
+    #[error("no PV or field \"{}\" in this IOC", Shown(.name))]
     UnknownPv {
         /// The name, or the handle's number.
         name: String,
     },
     /// The value cannot be converted to the PV's type.
-    #[error("PV \"{name}\": cannot convert {from} to {to}: {reason}")]
+    #[error("PV \"{}\": cannot convert {from} to {to}: {reason}", Shown(.name))]
     Convert {
         /// The PV.
         name: String,
@@ -162,7 +163,7 @@ pub enum PostError {
         reason: ConvertError,
     },
     /// The value has more elements than the PV has room for.
-    #[error("PV \"{name}\": {given} elements do not fit a capacity of {capacity}")]
+    #[error("PV \"{}\": {given} elements do not fit a capacity of {capacity}", Shown(.name))]
     TooManyElements {
         /// The PV.
         name: String,
@@ -173,8 +174,8 @@ pub enum PostError {
     },
     /// A field was named for something that is the same for the whole record.
     #[error(
-        "\"{name}\" is a field, and alarms, rights and completion are those of the whole PV; leave \
-         out the part from the dot on"
+        "\"{}\" is a field, and alarms, rights and completion are those of the whole PV; leave \
+         out the part from the dot on", Shown(.name)
     )]
     NotARecord {
         /// PV and field.
@@ -182,14 +183,14 @@ pub enum PostError {
     },
     /// A record of the database was named for something that only PVs have that the program describes.
     #[error(
-        "\"{name}\" is a record of a database: its rights and completion follow from its fields"
+        "\"{}\" is a record of a database: its rights and completion follow from its fields", Shown(.name)
     )]
     IsRecord {
         /// The record.
         name: String,
     },
     /// The record did not take the value.
-    #[error("field \"{name}\" was not written: {reason}")]
+    #[error("field \"{}\" was not written: {reason}", Shown(.name))]
     NotWritten {
         /// The record and its field.
         name: String,
@@ -197,7 +198,7 @@ pub enum PostError {
         reason: crate::process::PutError,
     },
     /// The field cannot be changed.
-    #[error("field \"{name}\" cannot be changed")]
+    #[error("field \"{}\" cannot be changed", Shown(.name))]
     ReadOnlyField {
         /// PV and field.
         name: String,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ca_proto::text::Shown;
+
 /// One thing that a PV cannot have: which part of the description, why, and the remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -29,7 +31,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what, self.remedy)
+        write!(f, "{}; {}", Shown(&self.what), Shown(&self.remedy))
     }
 }
 

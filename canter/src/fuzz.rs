@@ -71,6 +71,7 @@ fn pv_text(data: &[u8]) {
         Err(error) => {
             assert!(!error.reason.is_empty());
             assert!(text.contains(&error.at));
+            assert_shown(&error.to_string());
         }
     }
 }
@@ -83,8 +84,17 @@ fn ioc_toml(data: &[u8]) {
     }
     match Ioc::builder().toml(&text) {
         Ok(builder) => serve(builder),
-        Err(error) => assert!(is_line_of(&text, error.line), "{error}"),
+        Err(error) => {
+            assert!(is_line_of(&text, error.line), "{error}");
+            assert_shown(&error.to_string());
+        }
     }
+}
+
+/// What is told of somebody's text has no effect on a terminal.
+fn assert_shown(message: &str) {
+    let harmless = |c| c == '\n' || is_plain(c);
+    assert!(message.chars().all(harmless), "{message:?}");
 }
 
 /// A number of 8 or 9 digits: an array of 10 million elements and more is allowed up to 256 MiB, but
@@ -105,8 +115,9 @@ fn is_line_of(text: &str, line: usize) -> bool {
 fn serve(builder: IocBuilder) {
     /// Samples of signals that are computed; a camera has a million points in each.
     const SAMPLES: usize = 20;
-    let Ok(mut ioc) = builder.build() else {
-        return;
+    let mut ioc = match builder.build() {
+        Ok(ioc) => ioc,
+        Err(error) => return assert_shown(&error.to_string()),
     };
     let mut now = Instant::ZERO;
     ioc.start(now, Timestamp::default(), 5064);
@@ -131,6 +142,7 @@ fn faults(data: &[u8]) {
             for mistake in &mistakes.0 {
                 assert!(is_line_of(&text, mistake.line), "{mistakes}");
             }
+            assert_shown(&mistakes.to_string());
             return;
         }
     };
@@ -170,7 +182,10 @@ fn lattice(data: &[u8]) {
             }
             let _ = ring.orbit(1e-3);
         }
-        Err(error) => assert!(is_line_of(&text, error.line), "{error}"),
+        Err(error) => {
+            assert!(is_line_of(&text, error.line), "{error}");
+            assert_shown(&error.to_string());
+        }
     }
 }
 
@@ -409,6 +424,7 @@ impl Host for Nowhere {
     }
 
     fn err(&mut self, text: &str) {
+        assert_shown(text);
         self.said += text.len();
     }
 
@@ -455,8 +471,9 @@ fn st_cmd(data: &[u8]) {
 /// A save file: it is taken as a whole or not at all, and what was restored can be saved.
 fn sav(data: &[u8]) {
     let data = cut(data);
-    let Ok(file) = SaveFile::read("x.sav", data) else {
-        return;
+    let file = match SaveFile::read("x.sav", data) {
+        Ok(file) => file,
+        Err(error) => return assert_shown(&error),
     };
     let names: Vec<String> = file
         .entries
@@ -470,10 +487,10 @@ fn sav(data: &[u8]) {
     }
     ioc.start(Instant::ZERO, Timestamp::default(), 5064);
     let said = ioc.take_restored();
-    assert!(
-        said.iter().all(|line| line.starts_with("x.sav:")),
-        "{said:?}"
-    );
+    for line in &said {
+        assert!(line.starts_with("x.sav:"), "{line:?}");
+        assert_shown(line);
+    }
     let mut save = Save::default();
     save.add(&ioc, &names);
     let text = save.finish("now");

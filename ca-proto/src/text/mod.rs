@@ -8,7 +8,7 @@ pub mod parse;
 mod plain;
 pub mod printf;
 
-pub use plain::{Plain, is_plain, write_plain};
+pub use plain::{InPlace, Plain, Shown, is_plain, write_plain};
 
 /// Text of one `DBR_STRING` element: at most 39 bytes, padded with NUL to 40.
 ///

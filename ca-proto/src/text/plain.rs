@@ -84,6 +84,74 @@ pub fn write_plain(f: &mut impl Write, c: char) -> fmt::Result {
     }
 }
 
+/// Prints anything as one line without effect on a terminal, for messages that quote what somebody else has
+/// written: characters that are [plain](is_plain) and backslashes as they are, all others as [`Plain`] does.
+///
+/// # Examples
+/// ```
+/// use ca_proto::text::Shown;
+/// let key = "uni\u{9b}31mts\n";
+/// assert_eq!(
+///     Shown(format_args!("there is no key `{key}`")).to_string(),
+///     r"there is no key `uni\u{9b}31mts\n`"
+/// );
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+        impl Write for Escaping<'_, '_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                if text.chars().all(is_plain) {
+                    return self.0.write_str(text);
+                }
+                text.chars().try_for_each(|c| match c {
+                    '\n' => self.0.write_str(r"\n"),
+                    '\r' => self.0.write_str(r"\r"),
+                    '\t' => self.0.write_str(r"\t"),
+                    c => write_plain(self.0, c),
+                })
+            }
+        }
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+/// Prints a line of a file to be pointed at: tabs stay, and what is not [plain](is_plain) becomes a replacement
+/// character, so that every character stands where it stood.
+///
+/// # Examples
+/// ```
+/// use ca_proto::text::InPlace;
+/// assert_eq!(InPlace("a\u{9b}b\tc").to_string(), "a\u{fffd}b\tc");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct InPlace<'a>(pub &'a str);
+
+impl InPlace<'_> {
+    /// The place in what is printed of a place in the line, both in bytes.
+    pub fn place(&self, at: usize) -> usize {
+        let before = self.0.char_indices().take_while(|&(begin, _)| begin < at);
+        before.map(|(_, c)| seen(c).len_utf8()).sum()
+    }
+}
+
+const fn seen(c: char) -> char {
+    match c {
+        '\t' => c,
+        c if is_plain(c) => c,
+        _ => '\u{fffd}',
+    }
+}
+
+impl fmt::Display for InPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| f.write_char(seen(c)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;

@@ -1,5 +1,7 @@
 //! The text of a save file.
 
+use ca_proto::text::Shown;
+
 /// A value of a save file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SavedValue {
@@ -106,6 +108,7 @@ impl SaveFile {
             }
             line += lines;
         }
+        let name = Shown(name);
         Err(format!(
             "{name}:{line}: the file ends without <END>, so a part of it is missing"
         ))
@@ -115,7 +118,8 @@ impl SaveFile {
         if self.odd.len() < MAX_ODD {
             let what = &what[..what.len().min(60)];
             let what = what.trim_ascii_end().escape_ascii();
-            self.odd.push(format!("{name}:{line}: `{what}` {why}"));
+            let odd = format_args!("{name}:{line}: `{what}` {why}");
+            self.odd.push(Shown(odd).to_string());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Request files: which fields are saved.
 
+use ca_proto::text::Shown;
+
 use super::{MAX_FIELDS, MAX_FILE, MAX_INCLUDES};
 use crate::load::{FileProblem, Files, Macros};
 
@@ -49,7 +51,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn remark(&mut self, what: String) {
         if self.request.odd.len() < MAX_ODD {
-            self.request.odd.push(what);
+            self.request.odd.push(Shown(what).to_string());
         }
     }
 

@@ -1,5 +1,7 @@
 //! Taking values over from a save file.
 
+use ca_proto::text::Shown;
+
 use super::file::{SaveFile, SavedValue};
 use crate::ioc::Ioc;
 use crate::process::Records;
@@ -88,7 +90,8 @@ impl Ioc {
 
 fn tell(said: &mut Vec<String>, file: &str, line: usize, name: &str, why: &str) {
     if said.len() < MAX_SAID {
-        said.push(format!("{file}:{line}: {name} is not restored: {why}"));
+        let what = format_args!("{file}:{line}: {name} is not restored: {why}");
+        said.push(Shown(what).to_string());
     }
 }
 

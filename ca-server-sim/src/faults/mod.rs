@@ -85,7 +85,7 @@ pub const MAX_FAULTS: usize = 1000;
 
 /// Why a fault cannot be.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("column {column}: {what}")]
+#[error("column {column}: {}", ca_proto::text::Shown(.what))]
 #[non_exhaustive]
 pub struct FaultError {
     /// Where in the line, in characters from 1.

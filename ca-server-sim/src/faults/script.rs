@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use ca_proto::text::{InPlace, Shown};
+
 use super::FaultError;
 use super::words::{self, Order};
 
@@ -33,6 +35,7 @@ impl fmt::Display for ScriptMistake {
             what,
             text,
         } = self;
+        let (what, text) = (Shown(what), InPlace(text));
         write!(f, "line {line}, column {column}: {what}\n    {text}\n    ")?;
         write!(f, "{}^", " ".repeat(column.saturating_sub(1)))
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ca_proto::text::Shown;
 use hashbrown::HashMap;
 
 use super::bounds::MAX_MISTAKES;
@@ -209,7 +210,8 @@ impl fmt::Display for Mistakes {
                 Weight::Error => "error",
                 Weight::Warning => "warning",
             };
-            writeln!(f, "{place}{gap}{weight}: {}", one.message)?;
+            let (place, message) = (Shown(place), Shown(&one.message));
+            writeln!(f, "{place}{gap}{weight}: {message}")?;
         }
         match self.more {
             0 => Ok(()),
@@ -230,8 +232,10 @@ impl Mistakes {
 
 #[cfg(feature = "diagnostics")]
 mod render {
+    use std::fmt::Write as _;
+
     use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
-    use ca_proto::text::is_plain;
+    use ca_proto::text::{InPlace, Shown};
 
     use super::{Mistake, Mistakes};
     use crate::diagnostic::level;
@@ -270,7 +274,7 @@ mod render {
 
         fn one(&self, one: &Mistake, renderer: &Renderer) -> String {
             let level = level(one.weight);
-            let title = level.primary_title(one.message.as_str());
+            let title = level.primary_title(Shown(&one.message).to_string());
             let mut group = match one.place {
                 None => Group::with_title(title),
                 Some(place) => {
@@ -281,22 +285,22 @@ mod render {
                             let (text, from, to) = printable(line.text, line.start, line.end);
                             let snippet = Snippet::source(text)
                                 .line_start(at.line)
-                                .path(at.file.to_string())
+                                .path(Shown(&at.file).to_string())
                                 .annotation(AnnotationKind::Primary.span(from..to));
                             title.element(snippet)
                         }
                         false => {
-                            let origin = Origin::path(at.file.to_string());
+                            let origin = Origin::path(Shown(&at.file).to_string());
                             title.element(origin.line(at.line).char_column(at.column))
                         }
                     }
                 }
             };
             for note in one.notes.iter().cloned().chain(self.chain(one)) {
-                group = group.element(Level::NOTE.message(note));
+                group = group.element(Level::NOTE.message(Shown(note).to_string()));
             }
             if !one.remedy.is_empty() {
-                group = group.element(Level::HELP.message(one.remedy.as_str()));
+                group = group.element(Level::HELP.message(Shown(&one.remedy).to_string()));
             }
             renderer.render(&[group])
         }
@@ -321,11 +325,8 @@ mod render {
             if at <= end {
                 to = text.len();
             }
-            text.push(match c {
-                '\t' => c,
-                c if is_plain(c) => c,
-                _ => '\u{fffd}',
-            });
+            let mut bytes = [0; 4];
+            let _ = write!(text, "{}", InPlace(c.encode_utf8(&mut bytes)));
         }
         let place = |at: usize, found| if at >= line.len() { text.len() } else { found };
         let (from, to) = (place(start, from), place(end, to));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ca_proto::text::is_plain;
+
 /// Bytes of one reading of a file.
 ///
 /// A template that is expanded a hundred times is read a hundred times; each reading knows what caused it.
@@ -122,14 +124,9 @@ pub(super) fn shown(text: &[u8]) -> String {
     /// Characters; what people look at is shorter.
     const MOST: usize = 120;
     let mut out = String::new();
-    let mut add = |c: char| match c {
-        '\u{0}'..='\u{1f}'
-        | '\u{7f}'..='\u{9f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}' => {
-            out.extend(c.escape_default());
-        }
-        c => out.push(c),
+    let mut add = |c: char| match is_plain(c) {
+        true => out.push(c),
+        false => out.extend(c.escape_default()),
     };
     let long = match std::str::from_utf8(text) {
         Ok(text) => {

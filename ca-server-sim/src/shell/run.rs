@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use ca_proto::Instant;
+use ca_proto::text::Shown;
 
 use super::commands::{self, Args};
 use super::host::Host;
@@ -65,7 +66,12 @@ impl<'a> Run<'a> {
             .at
             .as_ref()
             .map(|(file, line)| format!("{file} line {line}: "));
-        let text = format!("{}{}\n", place.unwrap_or_default(), what.as_ref());
+        let what = what
+            .as_ref()
+            .split('\n')
+            .map(|line| Shown(line).to_string());
+        let what = what.collect::<Vec<_>>().join("\n");
+        let text = format!("{}{what}\n", Shown(place.unwrap_or_default()));
         self.mutter(&text);
     }
 

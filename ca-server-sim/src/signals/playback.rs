@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ca_proto::dbr::Value;
 use ca_proto::rng::Pcg32;
+use ca_proto::text::Shown;
 
 use super::Signal;
 use crate::slip::nearest;
@@ -35,7 +36,7 @@ impl fmt::Display for RecordingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, RecordingMistake { line, column, what }) in self.0.iter().enumerate() {
             let end = if n + 1 < self.0.len() { "\n" } else { "" };
-            write!(f, "line {line}, column {column}: {what}{end}")?;
+            write!(f, "line {line}, column {column}: {}{end}", Shown(what))?;
         }
         Ok(())
     }
@@ -195,7 +196,8 @@ impl Recording {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it has {}", self.names().collect::<Vec<_>>().join(", ")),
             };
-            return Err(format!("the recording has no column `{name}`; {remedy}"));
+            let text = format_args!("the recording has no column `{name}`; {remedy}");
+            return Err(Shown(text).to_string());
         };
         Ok(Playback {
             times: Arc::clone(&self.times),
