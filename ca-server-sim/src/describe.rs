@@ -16,6 +16,8 @@
 use std::str::FromStr;
 
 use ca_proto::dbr::{Element, Value};
+use ca_proto::text::Shown;
+use ca_proto::text::parse::strtod;
 use nom::bytes::complete::{take_till, take_till1};
 use nom::character::complete::{char, digit1};
 use nom::combinator::opt;
@@ -28,7 +30,12 @@ use crate::pv::{MAX_STRING, PvSpec};
 
 /// Why a text does not describe a PV.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("\"{text}\", at \"{at}\" (column {column}): {reason}")]
+#[error(
+    "\"{}\", at \"{}\" (column {column}): {}",
+    Shown(.text),
+    Shown(.at),
+    Shown(.reason)
+)]
 pub struct PvTextError {
     /// The whole text.
     pub text: String,
@@ -213,11 +220,26 @@ fn single_text(text: &str) -> Result<&str, Wrong<'_>> {
     }
 }
 
-fn integers<'a, T: Element + FromStr>(value: &'a str, expected: &str) -> Result<PvSpec, Wrong<'a>> {
+fn integers<'a, T: Element + TryFrom<i64>>(
+    value: &'a str,
+    expected: &str,
+) -> Result<PvSpec, Wrong<'a>> {
     elements::<T>(value, &|text| {
-        let number = text.trim().parse::<T>();
-        number.map_err(|_| Wrong::new(text, format!("this is not {expected}")))
+        let number = whole(text.trim()).and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| Wrong::new(text, format!("this is not {expected}")))
     })
+}
+
+/// A whole number: decimal, hexadecimal with `0x`, or written with a point or an exponent, as `1e6` is.
+fn whole(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    match strtod(text.as_bytes()) {
+        // What no `i64` holds is beyond what any type here holds.
+        Ok((number, len)) if len == text.len() && number.fract() == 0.0 => Some(number as i64),
+        _ => None,
+    }
 }
 
 fn numbers<'a, T: Element + FromStr + Default + PartialEq>(
@@ -348,6 +370,16 @@ mod tests {
         assert_eq!(value("x=float:1e3").3, Value::scalar(1000f32));
         assert_eq!(value("x=long:-7").3, Value::scalar(-7));
         assert_eq!(value("x=short:7").3, Value::scalar(7i16));
+        for (text, number) in [
+            ("0x10", 16),
+            ("-0x10", -16),
+            ("1e3", 1000),
+            ("2.0", 2),
+            ("+5", 5),
+        ] {
+            let value = value(&format!("x=long:{text}")).3;
+            assert_eq!(value, Value::scalar(number), "{text}");
+        }
         assert_eq!(value("x=char:255").3, Value::scalar(255u8));
         assert_eq!(value("x=string:a=b, c:d").3, Value::string("a=b, c:d"));
         assert_eq!(value("x=string:12:30").3, Value::string("12:30"));
@@ -383,6 +415,8 @@ mod tests {
             ("x=long", "long", "no value"),
             ("x=int:1", "int", "double, float, long"),
             ("x=long:1.5", "1.5", "an integer from -2147483648"),
+            ("x=long:1e10", "1e10", "an integer from -2147483648"),
+            ("x=long:inf", "inf", "an integer from -2147483648"),
             ("x=char:300", "300", "use text for characters"),
             ("x=double:1,2", "1,2", "need a count"),
             (

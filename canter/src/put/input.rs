@@ -231,12 +231,11 @@ fn real(target: &Target<'_>, arg: &[u8]) -> Result<f64, UsageError> {
             "is beyond the range of 64-bit numbers",
             "give a number between 2.2e-308 and 1.8e308",
         )),
-        _ => Err(wrong(
-            target,
-            arg,
-            "is no number",
-            "give a number such as 1.5 or -2e3, or use --string to let the server convert a text",
-        )),
+        _ => {
+            let usual = "give a number such as 1.5 or -2e3, or use --string to let the server convert a text";
+            let hint = written_otherwise(target, arg).unwrap_or_else(|| usual.to_owned());
+            Err(wrong(target, arg, "is no number", hint))
+        }
     }
 }
 
@@ -264,8 +263,11 @@ fn integer<T: TryFrom<i64>>(
     if target.native == NativeType::Char && target.count > 1 {
         range.push_str(", or -S (--long-string) to write a text");
     }
-    let number =
-        whole(arg).ok_or_else(|| wrong(target, arg, "is no whole number", range.clone()))?;
+    let number = whole(arg).or_else(|| whole_real(arg));
+    let number = number.ok_or_else(|| {
+        let hint = written_otherwise(target, arg).unwrap_or_else(|| range.clone());
+        wrong(target, arg, "is no whole number", hint)
+    })?;
     T::try_from(number)
         .ok()
         .filter(|_| (min..=max).contains(&number))
@@ -277,6 +279,45 @@ fn integer<T: TryFrom<i64>>(
 fn whole(arg: &[u8]) -> Option<i64> {
     let (_, number) = all_consuming(whole_number).parse(arg.trim_ascii()).ok()?;
     Some(number)
+}
+
+/// A whole number that is written with a point or an exponent, such as `2.0` and `1e6`. What no `i64` holds
+/// is out of every range.
+fn whole_real(arg: &[u8]) -> Option<i64> {
+    let text = arg.trim_ascii();
+    match strtod(text) {
+        // Saturates.
+        Ok((v, len)) if len == text.len() && v.is_finite() && v.fract() == 0.0 => Some(v as i64),
+        Err(ParseNumberError::OutOfRange) => Some(i64::MAX),
+        _ => None,
+    }
+}
+
+/// What to write in place of a list in one argument, or of a decimal comma.
+fn written_otherwise(target: &Target<'_>, arg: &[u8]) -> Option<String> {
+    let text = arg.trim_ascii();
+    let is_number = |part: &[u8]| {
+        let part = part.trim_ascii();
+        strtod(part).is_ok_and(|(_, len)| len > 0 && len == part.len())
+    };
+    let inner = match text {
+        [b'[' | b'(' | b'{', inner @ .., b']' | b')' | b'}'] => inner,
+        all => all,
+    };
+    let parts: Vec<&[u8]> = (inner.split(|b| b", ;\t".contains(b)))
+        .filter(|part| !part.is_empty())
+        .collect();
+    if parts.is_empty() || !parts.iter().all(|part| is_number(part)) {
+        return None;
+    }
+    Some(match parts.len() {
+        _ if target.count > 1 => format!(
+            "give each element as an argument of its own, as in `canter put {} 1 2 3`",
+            target.pv
+        ),
+        2 if text.contains(&b',') => "write a point in place of the comma".to_owned(),
+        _ => format!("give one number; {} is no array", target.pv),
+    })
 }
 
 fn whole_number(input: &[u8]) -> IResult<&[u8], i64> {
@@ -406,6 +447,55 @@ mod tests {
             assert!(error.contains("is out of range"), "{error}");
         }
         assert_eq!(long("-0x80000000"), Ok(Value::from(i32::MIN)));
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point_or_an_exponent() {
+        let long = |arg| put(NativeType::Long, 1, &[arg]);
+        for (arg, number) in [
+            ("1e3", 1000),
+            ("1.0", 1),
+            ("5.", 5),
+            ("-2.50e1", -25),
+            ("0x1p4", 16),
+            (" 2e0 ", 2),
+        ] {
+            assert_eq!(long(arg), Ok(Value::from(number)), "{arg}");
+        }
+        for (arg, what) in [
+            ("1.5", "is no whole number"),
+            ("1e-1", "is no whole number"),
+            ("nan", "is no whole number"),
+            ("inf", "is no whole number"),
+            ("1e10", "is out of range"),
+            ("-1e300", "is out of range"),
+            ("1e999", "is out of range"),
+        ] {
+            let error = long(arg).unwrap_err();
+            assert!(error.contains(what), "{error}");
+        }
+        assert_eq!(put(NativeType::Char, 1, &["6.5e1"]), Ok(Value::from(b'A')));
+    }
+
+    /// As other tools, languages and people write numbers.
+    #[test]
+    fn what_is_written_otherwise_is_told_how() {
+        for (count, arg, hint) in [
+            (1, "1,5", "write a point in place of the comma"),
+            (5, "1,5", "as in `canter put X 1 2 3`"),
+            (5, "1 2 3", "as in `canter put X 1 2 3`"),
+            (5, "[1, 2, 3]", "as in `canter put X 1 2 3`"),
+            (1, "1 2 3", "X is no array"),
+            (1, "[1]", "X is no array"),
+            (1, "1.5mm", "give a number such as 1.5"),
+            (5, "", "give a number such as 1.5"),
+            (1, ",", "give a number such as 1.5"),
+        ] {
+            let error = put(NativeType::Double, count, &[arg]).unwrap_err();
+            assert!(error.contains(hint), "{arg}: {error}");
+        }
+        let error = put(NativeType::Long, 3, &["1,2"]).unwrap_err();
+        assert!(error.contains("as in `canter put X 1 2 3`"), "{error}");
     }
 
     #[test]
