@@ -49,8 +49,11 @@ fn channel(n: u32, name: &str) -> tcp::Request<'_> {
     }
 }
 
-/// Takes what is sent on some circuits, one after the other; the payloads, and the turns that they took.
-fn take(rig: &mut Rig, circuits: &[ca_proto::ids::CircuitId]) -> (Vec<Vec<u8>>, usize) {
+/// The identifier of a subscription, and the payload of its update.
+type Update = (u32, Vec<u8>);
+
+/// Takes what is sent on some circuits, one after the other; the updates, and the turns that they took.
+fn take(rig: &mut Rig, circuits: &[ca_proto::ids::CircuitId]) -> (Vec<Update>, usize) {
     let (mut payloads, mut turns) = (Vec::new(), 0);
     loop {
         let mut sent = false;
@@ -61,7 +64,7 @@ fn take(rig: &mut Rig, circuits: &[ca_proto::ids::CircuitId]) -> (Vec<Vec<u8>>, 
             let mut rest = &bytes[..];
             while let Some((header, len)) = Header::decode(rest, true) {
                 let end = len + header.payload_len as usize;
-                payloads.push(rest[len..end].to_vec());
+                payloads.push((header.p2, rest[len..end].to_vec()));
                 rest = &rest[end..];
             }
             sent |= !bytes.is_empty();
@@ -97,10 +100,14 @@ fn turns_of_an_update(subscribers: u32, circuits: u32, name: &str, ty: DbrType) 
     post(&mut rig, 7.0);
     let (payloads, turns) = take(&mut rig, &ids);
     assert_eq!(payloads.len(), subscribers as usize);
-    assert!(payloads.iter().all(|payload| *payload == payloads[0]));
+    assert!(
+        payloads
+            .iter()
+            .all(|(_, payload)| *payload == payloads[0].1)
+    );
     let number = 7.0_f64.to_be_bytes();
     let first: &[u8] = if ty == STRING { b"7\0" } else { &number };
-    assert!(payloads[0].starts_with(first));
+    assert!(payloads[0].1.starts_with(first));
     turns
 }
 
@@ -137,10 +144,11 @@ fn different_forms_are_not_taken_for_each_other() {
     }
     for (number, text) in [(2.0, b"2\0"), (3.0, b"3\0")] {
         post(&mut rig, number);
-        let (payloads, _) = take(&mut rig, &[client.id]);
-        let lens: Vec<usize> = payloads.iter().map(Vec::len).collect();
+        let (mut payloads, _) = take(&mut rig, &[client.id]);
+        payloads.sort();
+        let lens: Vec<usize> = payloads.iter().map(|(_, payload)| payload.len()).collect();
         assert_eq!(lens, wanted);
-        for (payload, n) in payloads.iter().zip(0u32..) {
+        for (n, payload) in &payloads {
             let new = match n / 4 % 2 {
                 0 => payload.starts_with(text),
                 _ => payload[12..16] == (number as f32).to_be_bytes(),
@@ -205,8 +213,8 @@ fn who_goes_meanwhile_takes_nothing_along() {
     first.close(&mut rig);
     let (payloads, _) = take(&mut rig, &[second.id]);
     assert_eq!(payloads.len(), 1);
-    assert!(payloads[0].starts_with(b"5\0"));
-    assert_eq!(payloads[0].len(), 40 * LEN as usize);
+    assert!(payloads[0].1.starts_with(b"5\0"));
+    assert_eq!(payloads[0].1.len(), 40 * LEN as usize);
     second.close(&mut rig);
     while rig.ioc.has_work() {
         rig.ioc.work(rig.now);
