@@ -51,7 +51,7 @@ pub(crate) struct GetArgs {
     #[arg(short = 'd', long = "type", value_name = "TYPE", value_parser = dbr_type)]
     ty: Option<DbrType>,
     /// Only the first elements of arrays
-    #[arg(short = '#', long, visible_alias = "elements", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = '#', long, visible_alias = "elements", value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
     /// What caget does with it is always done here
     #[arg(short = 'c', hide = true)]

@@ -33,10 +33,10 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "HOST[:PORT]", help_heading = "Network")]
     name_server: Vec<String>,
     /// Port of servers where an address names none, in place of EPICS_CA_SERVER_PORT
-    #[arg(long, value_name = "PORT", help_heading = "Network", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", help_heading = "Network", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Priority of the circuits, 0 to 99
-    #[arg(short = 'p', long, value_name = "N", help_heading = "Network", value_parser = clap::value_parser!(u8).range(0..=99))]
+    #[arg(short = 'p', long, value_name = "N", help_heading = "Network", allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(0..=99))]
     priority: Option<u8>,
     /// Keep the addresses of servers in this file: PVs that are in it are asked for at the server that had them,
     /// without a search

@@ -49,15 +49,19 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         rows.push((target, fuzz_one(&fuzz, &programs, target, share)?));
     }
     println!(
-        "\n{:<16} {:>12} {:>9} {:>9} {:>9} {:>9} {:>8}  crash",
-        "target", "executions", "per s", "coverage", "features", "corpus", "seconds"
+        "\n{:<16} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}  crash",
+        "target", "executions", "per s", "per cpu s", "coverage", "features", "corpus", "seconds"
     );
     for (target, row) in &rows {
         let seconds = row.time.as_secs_f64();
+        // On a busy machine the time that passes says nothing about a target.
+        let per_cpu = row.processor.filter(|time| !time.is_zero());
+        let per_cpu = per_cpu.map(|time| row.executions as f64 / time.as_secs_f64());
         println!(
-            "{target:<16} {:>12} {:>9.0} {:>9} {:>9} {:>9} {seconds:>8.0}  {}",
+            "{target:<16} {:>12} {:>9.0} {:>9} {:>9} {:>9} {:>9} {seconds:>8.0}  {}",
             row.executions,
             row.executions as f64 / seconds,
+            per_cpu.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}")),
             row.coverage,
             row.features,
             row.corpus,
@@ -137,6 +141,8 @@ struct Row {
     features: String,
     corpus: String,
     time: Duration,
+    /// Time of the processor, where the system tells it.
+    processor: Option<Duration>,
     /// Name of the input.
     crash: Option<String>,
 }
@@ -152,7 +158,7 @@ fn fuzz_one(fuzz: &Path, programs: &Path, target: &str, share: Duration) -> Resu
     let mut row = Row::default();
     while row.crash.is_none() && row.time < share {
         let left = (share - row.time).as_secs().max(1);
-        let begin = Instant::now();
+        let (begin, before) = (Instant::now(), children_time());
         let output = libfuzzer(&program)
             .arg(&found)
             .arg(fuzz.join("corpus").join(target))
@@ -165,6 +171,10 @@ fn fuzz_one(fuzz: &Path, programs: &Path, target: &str, share: Duration) -> Resu
             .output()
             .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
         row.time += begin.elapsed();
+        let used = children_time()
+            .zip(before)
+            .map(|(now, before)| now.saturating_sub(before));
+        row.processor = used.map(|used| used + row.processor.unwrap_or_default());
         let text = String::from_utf8_lossy(&output.stderr);
         row.note(&text);
         if output.status.success() {
@@ -188,6 +198,20 @@ fn fuzz_one(fuzz: &Path, programs: &Path, target: &str, share: Duration) -> Resu
         row.crash = Some(named.unwrap_or_else(|| "yes".into()));
     }
     Ok(row)
+}
+
+/// Time of the processor that programs which have ended took, those of the user and of the system for them;
+/// `None` where there is no Linux to tell it.
+fn children_time() -> Option<Duration> {
+    /// Clock ticks in a second, as `/proc` has them on every architecture.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, which may have blanks, stands in brackets.
+    let (_, fields) = stat.rsplit_once(')')?;
+    // `cutime` and `cstime`, the 16th and the 17th, of which two stand before the bracket's end.
+    let times = fields.split_whitespace().skip(13).take(2);
+    let ticks = times.map(|field| field.parse::<f64>().ok());
+    Some(Duration::from_secs_f64(ticks.sum::<Option<f64>>()? / TICKS))
 }
 
 fn libfuzzer(program: &Path) -> Command {

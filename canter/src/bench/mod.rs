@@ -31,7 +31,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "S", default_value = "6", value_parser = some_seconds)]
     seconds: f64,
     /// Reads in flight when throughput is measured
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "100", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     in_flight: u32,
     /// Write the present value of each PV back to it, and measure until completion
     #[arg(long)]

@@ -46,13 +46,13 @@ pub(crate) struct MonitorArgs {
     #[arg(short, long, value_name = "vlap", default_value = "va", value_parser = mask)]
     mask: EventMask,
     /// End after this many updates
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End after this time
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<f64>,
     /// Only the first elements of arrays
-    #[arg(short = '#', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = '#', long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     elements: Option<u32>,
     /// Let the server convert values to text; real numbers have the precision of the PV
     #[arg(short = 's', long)]

@@ -307,7 +307,8 @@ fn written_otherwise(target: &Target<'_>, arg: &[u8]) -> Option<String> {
     let parts: Vec<&[u8]> = (inner.split(|b| b", ;\t".contains(b)))
         .filter(|part| !part.is_empty())
         .collect();
-    if parts.is_empty() || !parts.iter().all(|part| is_number(part)) {
+    let is_single = parts.len() == 1 && inner == text;
+    if parts.is_empty() || is_single || !parts.iter().all(|part| is_number(part)) {
         return None;
     }
     Some(match parts.len() {

@@ -40,6 +40,27 @@ fn a_value_may_begin_with_a_minus() {
         .says("hint: a value that is spelt like an option goes behind `--`");
 }
 
+/// A number that an option cannot have is told as one, not taken for another option.
+#[test]
+fn numbers_of_options_may_begin_with_a_minus_to_be_refused() {
+    let served = Served::zoo();
+    for args in [
+        &["get", "-#", "-1", "t:wave"][..],
+        &["get", "--count", "-1", "t:wave"],
+        &["monitor", "-#", "-3", "t:wave"],
+        &["monitor", "--count", "-1", "t:wave"],
+        &["get", "-p", "-1", "t:wave"],
+        &["get", "--port", "-1", "t:wave"],
+        &["get", "-w", "-1", "t:wave"],
+    ] {
+        let value = args.iter().find(|arg| arg.parse::<i32>().is_ok());
+        served
+            .canter(args)
+            .expect(2, "")
+            .says(&format!("invalid value '{}' for", value.unwrap()));
+    }
+}
+
 #[test]
 fn an_array_of_char_takes_numbers_or_with_an_option_a_text() {
     let served = Served::zoo();
