@@ -12,11 +12,10 @@ use std::sync::{Mutex, PoisonError};
 
 use allocation_counter::measure;
 use ca_proto::config::ServerParams;
-use ca_proto::server::Limit;
 use ca_server_sim::Ioc;
 
 use crate::attacks::{ATTACKS, Attack, pvs};
-use crate::peer::{HOST, Peer, start};
+use crate::peer::{HOST, Peer, refused, start};
 
 const FILES: [&str; 2] = ["SECURITY.md", "docs/src/configuration.md"];
 const BEGIN: &str = "<!-- held: begin -->\n";
@@ -41,13 +40,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Circuits one after the other that the address had no room for. Those behind them come, and ask for
-/// nothing: each would have as much received as there is room for, only to have it thrown away.
+/// Circuits one after the other that were refused what they asked for, and hold next to nothing for it. Those
+/// behind them come, and ask for nothing: each would have as much received as there is room for, only to have
+/// it thrown away.
 const FULL: usize = 4;
-
-fn refusals(ioc: &Ioc) -> u64 {
-    ioc.stats().limits.get(Limit::HostBytes)
-}
+/// What counts as next to nothing, in bytes.
+const LITTLE: usize = 4096;
 
 /// The most bytes that an attack had allocated at a time: by one circuit, and by as many as an address
 /// gets.
@@ -61,9 +59,10 @@ fn attack(attack: &Attack, params: &ServerParams) -> [u64; 2] {
                 && let Some(mut peer) = Peer::connect(&mut ioc, HOST)
             {
                 if full < FULL {
-                    let before = refusals(&ioc);
+                    let before = (refused(&ioc), ioc.held_by(HOST) + LITTLE);
                     (attack.run)(&mut ioc, &mut peer);
-                    full = if refusals(&ioc) > before { full + 1 } else { 0 };
+                    let is_vain = refused(&ioc) > before.0 && ioc.held_by(HOST) < before.1;
+                    full = if is_vain { full + 1 } else { 0 };
                 }
                 peers.push(peer);
             }
