@@ -23,6 +23,7 @@ use crate::publish::{Fields, Post};
 use crate::put_log::{PutLog, PutStop};
 use crate::pv::PvSpec;
 use crate::question::Questions;
+use crate::reads::Getters;
 use crate::served::{Channel, FieldKey, Served};
 use crate::view::View;
 
@@ -72,6 +73,8 @@ pub(crate) struct Db {
     pub put_stop: Option<PutStop>,
     /// Puts that the program decides.
     pub questions: Option<Box<Questions>>,
+    /// Reads that the program answers.
+    pub getters: Option<Box<Getters>>,
     /// Nodes whose subscribers are to be told, and of what.
     pub posts: Vec<Post>,
     /// Puts that are complete.

@@ -21,6 +21,7 @@ use crate::limits::MetLimits;
 use crate::process::Function;
 use crate::publish::{Backlog, SLICE};
 use crate::question::Observer;
+use crate::reads::Source;
 use crate::scan::Scans;
 
 /// Units of work ([`Turn`]) that are done before others have their turn: some tenths of a millisecond.
@@ -153,8 +154,12 @@ pub(crate) struct Connection {
     pub silent_until: Option<Instant>,
     /// It is in the list of those with something left to do.
     pub unsettled: bool,
-    /// It waits for the program's answer to a put, at most until then.
+    /// It waits for the program's answer to a put, or for a value that the program makes, at most until then.
     pub held: Option<Instant>,
+    /// What it waits to read.
+    pub reads: Option<Source>,
+    /// It has waited for what its next request reads.
+    pub has_waited: bool,
     /// Faults look at what it says.
     pub harm: Option<Box<Harm>>,
 }
@@ -381,6 +386,8 @@ impl Ioc {
             silent_until: Some(silent_until),
             unsettled: false,
             held: None,
+            reads: None,
+            has_waited: false,
             harm: None,
         });
         let id = id.ok()?;
@@ -502,6 +509,12 @@ impl Ioc {
             if turn.is_over() || self.must_wait(circuit, frames.rest()) {
                 self.pressed = true;
                 break;
+            }
+            if self.db.tells_reads() {
+                if self.waits_to_read(now, circuit, frames.next_header()) {
+                    break;
+                }
+                ahead = 1;
             }
             if ahead == 0 {
                 ahead = self.look_ahead(circuit, frames.rest()).max(1);
@@ -664,6 +677,9 @@ impl Ioc {
         self.limits.forget(id, connection.silent_until);
         if let Some(until) = connection.held {
             self.held.remove(&(until, id));
+        }
+        if let Some(source) = connection.reads {
+            self.db.forget_reader(source, id);
         }
         let Connection { circuit, host, .. } = connection;
         let mut closing = Closing { id, circuit, host };

@@ -62,6 +62,7 @@ mod put;
 mod put_log;
 mod pv;
 mod question;
+mod reads;
 pub mod record;
 mod scan;
 mod served;
@@ -104,6 +105,7 @@ pub use program::PvRef;
 pub use put_log::PutReport;
 pub use pv::PvSpec;
 pub use question::{HOLD, Observed, PutAnswer, PutQuestion, QuestionId};
+pub use reads::READ_HOLD;
 pub use served::{RecordChanges, RecordFiles, Reload, base_dbd, is_record_file};
 #[cfg(feature = "toml")]
 pub use settings::LIMIT_NAMES;

@@ -15,6 +15,7 @@ use crate::fields::number_of;
 use crate::ioc::Ioc;
 use crate::plain::Completion;
 use crate::pv::PvSpec;
+use crate::reads::Source;
 use crate::scan::{Member, Target};
 use crate::served::FieldKey;
 
@@ -455,6 +456,7 @@ impl Ioc {
         };
         let open = self.db.record(handle).is_some_and(|record| record.open > 0);
         let removed = self.db.remove(handle);
+        self.forget_reads([Source::Plain(handle)]);
         self.inputs_stale();
         if open {
             self.look_again(now);

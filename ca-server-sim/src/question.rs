@@ -311,18 +311,22 @@ impl Ioc {
         }
     }
 
-    fn release(&mut self, circuit: CircuitId) {
+    pub(crate) fn release(&mut self, circuit: CircuitId) {
         let Some(connection) = self.circuits.get_mut(circuit) else {
             return;
         };
         let Some(until) = connection.held.take() else {
             return;
         };
+        let reads = connection.reads.take();
         self.held.remove(&(until, circuit));
         // Its driver hands in what it has kept.
         if !connection.woken {
             connection.woken = true;
             self.woken.push_back(circuit);
+        }
+        if let Some(source) = reads {
+            self.db.forget_reader(source, circuit);
         }
     }
 

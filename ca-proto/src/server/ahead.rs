@@ -41,6 +41,11 @@ impl Circuit {
         }
     }
 
+    /// The PV of a channel, by the server's identifier of it.
+    pub fn opened(&self, sid: u32) -> Option<PvId> {
+        Some(self.channels.get(Sid(sid))?.pv)
+    }
+
     /// Reads from the memory of a subscription; for its effect on the cache.
     pub fn touch(&self, sub: SubKey) -> u32 {
         self.subs.get(sub).map_or(0, |sub| sub.subid.0)

@@ -260,6 +260,27 @@ impl<'c> Frames<'_, 'c> {
         self.chunk
     }
 
+    /// The header of the next frame, also of one that an earlier chunk has begun, once it is complete.
+    pub fn next_header(&self) -> Option<Header> {
+        let deframer = &*self.deframer;
+        let extended = deframer.limits.extended;
+        if self.between || (deframer.tail_used && deframer.body.is_none()) {
+            return Some(Header::decode(self.chunk, extended)?.0);
+        }
+        if deframer.lost || deframer.skip > 0 {
+            return None;
+        }
+        if let Some(body) = &deframer.body {
+            return Some(body.header);
+        }
+        let mut bytes = [0; EXTENDED_LEN];
+        let begun = deframer.tail.len().min(EXTENDED_LEN);
+        let len = (begun + self.chunk.len()).min(EXTENDED_LEN);
+        bytes[..begun].copy_from_slice(&deframer.tail[..begun]);
+        bytes[begun..len].copy_from_slice(&self.chunk[..len - begun]);
+        Some(Header::decode(&bytes[..len], extended)?.0)
+    }
+
     /// Changes the limits for the headers that follow, also within this chunk: `CREATE_CHAN` and
     /// `VERSION` change the peer's version in mid-stream.
     pub fn set_limits(&mut self, limits: FrameLimits) {

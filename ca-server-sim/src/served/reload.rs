@@ -13,6 +13,7 @@ use crate::ioc::Ioc;
 use crate::load::{Loaded, Mistakes};
 use crate::name::Modifiers;
 use crate::process::{AddError, Records};
+use crate::reads::Source;
 use crate::record::{Schema, Special};
 
 /// Records that are looked at in one step of a [`Reload`].
@@ -344,6 +345,7 @@ impl Ioc {
             return;
         }
         self.forget_asked(now, ids);
+        self.forget_reads(ids.iter().map(|&id| Source::Record(id)));
         self.inputs_stale();
         let Some(served) = &mut self.db.served else {
             return;
