@@ -77,6 +77,54 @@ fn dmov_blinks_even_if_it_does_not_move() {
     assert_eq!(bench.get("m.DMOV"), "1");
 }
 
+/// Clients that wait for DMOV take each 1 for the end of a motion: there is one for each, whatever it is made of, and
+/// what comes behind it belongs to the next.
+#[test]
+fn a_motion_ends_once() {
+    let backlash: Fields<'_> = &[("BDST", "0.5"), ("BVEL", "0.5"), ("BACC", "0.2")];
+    let retries: Fields<'_> = &[
+        ("URIP", "Yes"),
+        ("RDBL", "scale PP"),
+        ("RRES", "0.001"),
+        ("RTRY", "10"),
+        ("RDBD", "0.002"),
+        ("DLY", "0.2"),
+    ];
+    let all: Vec<_> = backlash.iter().chain(retries).copied().collect();
+    let cases: [(&str, Fields<'_>); 4] = [
+        ("plain", &[]),
+        ("backlash", backlash),
+        ("retries", retries),
+        ("both", &all),
+    ];
+    for (case, more) in cases {
+        let fields: Vec<_> = AXIS.iter().chain(more).copied().collect();
+        let mut bench = Bench::new(&[
+            ("calc", "scale", &[("CALC", "A*0.9"), ("INPA", "m.RMP")]),
+            ("motor", "m", &fields),
+        ]);
+        for target in [1.0, 3.0, 2.5, 2.501, 2.5, 2.5, -4.0] {
+            bench.posts();
+            bench.put("m", target);
+            bench.until_done();
+            let tries = bench.number("m.RCNT");
+            bench.wait(2.0);
+            let posts = bench.posts();
+            let of = |field| posts.iter().rposition(|post| post.contains(field));
+            let dmov = posts.iter().filter(|post| post.contains("m.DMOV")).count();
+            assert_eq!(dmov, 2, "{case}, to {target}, {tries} tries: {posts:?}");
+            assert!(
+                of("m.RBV") <= of("m.DMOV"),
+                "{case}, to {target}: {posts:?}"
+            );
+            assert!(
+                of("m.MOVN") <= of("m.DMOV"),
+                "{case}, to {target}: {posts:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_put_with_notify_is_complete_when_the_motion_is() {
     let mut bench = bench(&[]);
