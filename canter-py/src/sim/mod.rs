@@ -48,13 +48,15 @@ pub(super) fn runtime() -> PyResult<tokio::runtime::Handle> {
     Ok(handle)
 }
 
-/// An IOC whose puts, questions and functions are told to Python.
+/// An IOC whose puts, questions, reads and functions are told to Python.
 fn told_to(queue: &Arc<Queue>) -> IocBuilder {
     let (puts, questions, values) = (queue.clone(), queue.clone(), queue.clone());
+    let reads = queue.clone();
     ca_server_sim::Ioc::builder()
         .put_log(move |report| puts.put(report))
         .questions(move |question| questions.add(Told::Question(question)))
         .observer(move |value| values.observed(value))
+        .reads(move |name| reads.add(Told::Read(name.to_owned())))
 }
 
 /// An IOC that serves on sockets of this host.
@@ -378,6 +380,18 @@ impl Ioc {
             .map_err(unknown)
     }
 
+    /// Whether reads of this PV or record are told before they are answered.
+    fn ask_read(&self, py: Python<'_>, name: &str, asked: bool) -> PyResult<()> {
+        self.with(py, |ioc, _| ioc.with(|ioc, _| ioc.ask_read(name, asked)))?
+            .map_err(unknown)
+    }
+
+    /// Answers who waits to read.
+    fn finish_read(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        self.with(py, |ioc, _| ioc.with(|ioc, now| ioc.finish_read(now, name)))?
+            .map_err(unknown)
+    }
+
     /// Whether values that a record posts are told, whoever writes them.
     fn observe(&self, py: Python<'_>, name: &str, observed: bool) -> PyResult<()> {
         self.with(py, |ioc, _| ioc.with(|ioc, _| ioc.observe(name, observed)))?
@@ -479,7 +493,7 @@ impl Ioc {
         self.frames.as_ref().map(|frames| frames.lines())
     }
 
-    /// Waits for what is to be told: tuples that begin with `put`, `ask`, `value` or `call`. `None` at the end.
+    /// Waits for what is to be told: tuples that begin with `put`, `ask`, `read`, `value` or `call`. `None` at the end.
     fn wait_told<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         let all = life::detached(py, || self.queue.take());
         if all.is_empty() {

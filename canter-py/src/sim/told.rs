@@ -1,4 +1,4 @@
-//! What an IOC has to tell Python: puts that were carried out, puts that wait for an answer, and functions of
+//! What an IOC has to tell Python: puts that were carried out, puts and reads that wait for an answer, and functions of
 //! records. It waits here until a thread of Python takes it, all in one go.
 
 use std::collections::VecDeque;
@@ -30,6 +30,8 @@ pub(super) enum Told {
     },
     Question(PutQuestion),
     Value(Observed),
+    /// Somebody waits to read this PV.
+    Read(String),
     Call {
         id: CallId,
         function: Arc<str>,
@@ -176,6 +178,7 @@ pub(super) fn tuple<'py>(py: Python<'py>, told: Told) -> PyResult<Bound<'py, PyT
             let value = plain(py, &it.value)?;
             ("value", it.record, value).into_pyobject(py)
         }
+        Told::Read(name) => ("read", name).into_pyobject(py),
         Told::Question(it) => {
             let value = plain(py, &it.value)?;
             let who = it.who.to_string();

@@ -18,6 +18,9 @@ from .._dispatch import report
 from ._errors import Refuse
 
 
+#: Severity and status of a PV whose value could not be made: INVALID and READ, as of a record whose device fails.
+UNREAD = (3, 1)
+
 #: Functions of one IOC that run at once; others wait for them.
 MAX_WORKERS = 32
 
@@ -202,12 +205,16 @@ class Desk:
         self._closed = False
         self.deciders: dict[tuple[str, str], Decide] = {}
         self.observers: dict[str, Callable[[Any], object]] = {}
+        self.getters: dict[str, Callable[[], Any]] = {}
+        #: PVs whose getter has failed: their alarm is ours.
+        self._unread: set[str] = set()
         self._thread: threading.Thread | None = None
         self._workers = Workers()
         self._turns: dict[str, Callable[..., None]] = {
             "put": self._put,
             "value": self._value,
             "ask": self._ask,
+            "read": self._read,
             "call": self._function,
         }
 
@@ -345,6 +352,68 @@ class Desk:
         if after is not None:
             self._call(after)
 
+    # ---- Reads that wait. ----
+
+    def _read(self, name: str) -> None:
+        getter = self.getters.get(name)
+        if getter is None:
+            self._finish_read(name)
+            return
+        try:
+            made = getter()
+        except BaseException as error:  # noqa: BLE001 - an alarm shows it
+            self._not_made(name, error, getter)
+            return
+        if inspect.iscoroutine(made) and self.inline:
+            done = _at_once(made, getter, tell=False)
+            raised = done.exception()
+            if raised is None:
+                self._made(name, done.result(), getter)
+            else:
+                self._not_made(name, raised, getter)
+        elif inspect.iscoroutine(made):
+            self.loop.start(self._await_read(name, made, getter))
+        else:
+            self._made(name, made, getter)
+
+    async def _await_read(self, name: str, coroutine: Coroutine, getter: Any) -> None:
+        try:
+            made = await coroutine
+        except asyncio.CancelledError:
+            self._finish_read(name)
+            raise
+        except BaseException as error:  # noqa: BLE001
+            self._not_made(name, error, getter)
+        else:
+            self._made(name, made, getter)
+
+    def _made(self, name: str, value: Any, getter: Any) -> None:
+        try:
+            if name in self._unread:
+                self._unread.discard(name)
+                self._core.set_alarm(name, 0, 0)
+            if value is not None:
+                self._core.post(name, value)
+        except BaseException as error:  # noqa: BLE001 - a value that does not fit
+            self._not_made(name, error, getter)
+        else:
+            self._finish_read(name)
+
+    def _not_made(self, name: str, error: BaseException, getter: Any) -> None:
+        report(error, getter)
+        try:
+            self._unread.add(name)
+            self._core.set_alarm(name, *UNREAD)
+        except KeyError:
+            pass  # It was removed meanwhile.
+        self._finish_read(name)
+
+    def _finish_read(self, name: str) -> None:
+        try:
+            self._core.finish_read(name)
+        except (KeyError, RuntimeError):
+            pass  # It, or the IOC, was removed meanwhile.
+
     # ---- Functions of records. ----
 
     def _function(self, id: int, function: str, record: str, inputs: dict[str, Any]) -> None:  # noqa: A002
@@ -439,6 +508,8 @@ def _key(told: tuple) -> Hashable:
             return told[3], ""
         case "value":
             return told[1], "observed"
+        case "read":
+            return told[1], "read"
         case _:
             return "put"
 

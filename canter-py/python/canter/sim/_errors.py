@@ -29,3 +29,7 @@ class DatabaseError(ValueError):
 
 class Refuse(Exception):
     """Raised by a function that decides a put: the client is told that it failed, and nothing is written."""
+
+
+class SkipWrite(Exception):
+    """Raised by a putter in the manner of caproto: the put is complete, and nothing is written, as with `SKIP`."""

@@ -226,6 +226,24 @@ class IOC:
         self._desk.ensure()
         self._core.ask(name, True)
 
+    def on_get(self, name: str, getter: Callable[[], Any] | None) -> None:
+        """Has a function make the value of a PV or record when a client reads it. Costly, as clients wait for it: a
+        value that is set when it changes needs no such function.
+
+        It may take its time, and be a coroutine function: the reader waits, for 10 s at most, nobody else does. What
+        it gives is posted, so that monitors see it, too; with ``None`` the value stays. If it raises, the exception is
+        reported, and the PV has the alarm INVALID (READ) until it succeeds. Monitors by themselves do not call it.
+
+        ``None`` instead of a function ends it.
+        """
+        if getter is None:
+            self._core.ask_read(name, False)
+            self._desk.getters.pop(name, None)
+            return
+        self._desk.getters[name] = getter
+        self._desk.ensure()
+        self._core.ask_read(name, True)
+
     def observe(self, record: str, function: Callable[[Any], object]) -> None:
         """Calls a function with each value that a record of a file posts, whoever writes it."""
         self._desk.observers[record] = function

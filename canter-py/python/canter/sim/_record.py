@@ -104,6 +104,11 @@ class Record:
         self.ioc.on_put(self.name, function)
         return function
 
+    def on_get(self, function: Callable[[], Any] | None) -> Callable[[], Any] | None:
+        """Has a function make the value when a client reads it; see `IOC.on_get`. It works as a decorator."""
+        self.ioc.on_get(self.name, function)
+        return function
+
     def on_update(self, function: Callable[[Any], object]) -> Callable[[Any], object]:
         """Calls a function with each value that a client has written, when it is written; as a decorator, too."""
 
