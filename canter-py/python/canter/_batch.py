@@ -104,6 +104,14 @@ class Results(Sequence):
         """
         return self._batch.arrow(self._names)
 
+    def _repr_html_(self) -> str:
+        from ._notebook import ROWS, table_html
+
+        failed = len(self._batch.errors())
+        # Objects are made of what is shown only.
+        shown = [self[place] for place in range(min(len(self), ROWS + 1))]
+        return table_html(f"{len(self)} PVs, {failed} failed", self.names, shown)
+
     def __repr__(self) -> str:
         failed = len(self._batch.errors())
         return f"<canter.Results of {len(self)} PVs, {failed} failed>"

@@ -12,6 +12,7 @@ from ._errors import Closed
 
 if TYPE_CHECKING:
     from ._client import Client
+    from ._notebook import Trail
 
 #: Values that wait for the reader of a subscription without callback; the oldest make room.
 DEFAULT_WAITING = 1000
@@ -30,6 +31,8 @@ class Channel:
     ) -> None:
         self._client = client
         self._core = client._core.channel(name, priority) if core is None else core
+        #: What it did since a notebook has shown it.
+        self._trail: Trail | None = None
 
     @property
     def name(self) -> str:
@@ -106,9 +109,31 @@ class Channel:
         """What is known of the channel at this moment: server, type, element count, rights, trouble."""
         return self._core.info()
 
+    def plot(self, seconds: float | None = None, *, axes: Any = None) -> Any:
+        """Plots an array over its index, or a number over time: since it was shown or plotted for the first time, and
+        so many seconds more. Up to 300 values are kept for it. It needs matplotlib.
+
+        Args:
+            axes: of matplotlib, to plot into.
+
+        Returns:
+            The axes.
+        """
+        from ._notebook import plot_pv
+
+        return plot_pv(self, seconds, axes)
+
     def close(self) -> None:
         """Closes it; it is opened again when it is used."""
+        trail, self._trail = self._trail, None
+        if trail is not None:
+            trail.close()
         self._core.close()
+
+    def _repr_html_(self) -> str:
+        from ._notebook import pv_html
+
+        return pv_html(self)
 
     def __repr__(self) -> str:
         return f"<canter.Channel {self.name!r}>"

@@ -24,6 +24,7 @@ from ._channel import (
 from ._dispatch import Dispatcher, report
 from ._errors import BadRequest, CanterError, Unmatched
 from ._group import Group, RestoreReport, load, report_of
+from ._progress import told, watched
 from ._record import MAX_ROWS, Recording
 from ._scan import Axis, Control, Ramped, Scan
 from ._updates import ManySubscription, Updates
@@ -164,15 +165,26 @@ class Client:
         count: int = 0,
         throw: bool = False,
         describe: bool = False,
+        progress: bool | Callable[[int, int], object] | None = None,
     ) -> Results:
         """Gets many PVs at once under one deadline: each gives its value or its own exception.
 
         Args:
             throw: raise the first exception; what came is in its attribute ``results``.
             describe: have units, limits and state texts along with the values, too.
+            progress: true shows a bar of how many are connected, a function is told it (``done, of``); by itself lists
+                of 1000 and more have a bar in notebooks.
         """
-        channels = [channel._core for channel in self._channels_of(pvs)]
-        batch = self._core.get_many(channels, timeout, count=count, describe=describe)
+        cores = [channel._core for channel in self._channels_of(pvs)]
+        tell = told(progress, "get", len(cores))
+
+        def work() -> _canter.Batch:
+            return self._core.get_many(cores, timeout, count=count, describe=describe)
+
+        if tell is None:
+            batch = work()
+        else:
+            batch = watched(work, lambda: sum(core.connected for core in cores), len(cores), tell)
         results = Results(batch)
         return results.check() if throw else results
 

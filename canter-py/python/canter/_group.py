@@ -150,6 +150,12 @@ class Group:
         """Brings a snapshot back; see `Client.restore`."""
         return self._client.restore(path, dry_run=dry_run, partial=partial, timeout=timeout)
 
+    def _repr_html_(self) -> str:
+        from ._notebook import PATIENCE, table_html
+
+        results = self.get(timeout=PATIENCE, describe=True)
+        return table_html(f"{self.name}: {len(self)} PVs", self.names, results)
+
     def __len__(self) -> int:
         return len(self.members)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _canter
 from ._canter import Control
+from ._progress import in_notebook, told
 
 if TYPE_CHECKING:
     from ._channel import Channel
@@ -92,6 +94,12 @@ class ScanTable:
         known = ", ".join([*self.axes, *self.observed])
         raise KeyError(f"the scan has no {name!r}, but {known}")
 
+    def plot(self, *, axes: Any = None) -> Any:
+        """Plots what was observed over the first axis; the axes of matplotlib, which it needs."""
+        from ._notebook import plot_scan
+
+        return plot_scan(self, axes)
+
     @property
     def records(self) -> Any:
         """All of it as a structured array of NumPy: a row for each point, a column for each PV."""
@@ -148,6 +156,8 @@ class Scan:
         observed = [client._channel_of(pv) for pv in observe]
         self.axes = [channel.name for channel, _, _ in made]
         self.observed = [channel.name for channel in observed]
+        #: How many there are.
+        self.points = math.prod(len(points) for _, points, _ in made)
         #: Pauses, resumes and aborts it, from any thread.
         self.control = control or Control()
         self._rows: _canter.Rows = client._core.scan(
@@ -183,13 +193,25 @@ class Scan:
         except Exception:  # noqa: BLE001, S110 - it says that it was aborted
             pass
 
-    def run(self, progress: Callable[[ScanRow], object] | None = None) -> ScanTable:
-        """Goes through all points; ``progress`` is called with each row."""
-        rows = []
+    def run(self, progress: Callable[[ScanRow], object] | bool | None = None) -> ScanTable:
+        """Goes through all points.
+
+        Args:
+            progress: is called with each row; true shows a bar, as does a notebook by itself unless it is false.
+        """
+        bar = None
+        if not callable(progress):
+            wanted = in_notebook() if progress is None else progress
+            bar = told(wanted, f"scan of {', '.join(self.axes)}", self.points)
+        rows: list[ScanRow] = []
+        if bar is not None:
+            bar(0, self.points)
         for row in self:
             rows.append(row)
-            if progress is not None:
+            if callable(progress):
                 progress(row)
+            elif bar is not None:
+                bar(len(rows), self.points)
         return ScanTable(self.axes, self.observed, rows)
 
     def __repr__(self) -> str:
