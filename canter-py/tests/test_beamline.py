@@ -96,7 +96,8 @@ def test_a_scan_of_a_motor(tmp_path, package, shim):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"needs {package}: tests/requirements.txt")
     with ours("beamline.db", tmp_path) as ioc:
-        # ophyd ends the status of a move twice at times, and says so.
+        # ophyd's next move ends the status of the one before, if its monitor thread has not come to forgetting it, and
+        # it says so: DMOV is 1 once for each motion (`a_motion_ends_once` of the record).
         complains = package == "ophyd"
         found = run(f"of_motor_{package}.py", ioc.env, tmp_path, shim, complains)
         assert found == EXPECTED[package]
