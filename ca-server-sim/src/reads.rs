@@ -16,11 +16,11 @@ use ca_proto::server::PvId;
 use ca_proto::wire::{Command, Header};
 
 use crate::builder::IocBuilder;
-use crate::control::PvRef;
 use crate::db::{Db, PvHandle};
 use crate::error::PostError;
 use crate::field::Field;
 use crate::ioc::Ioc;
+use crate::program::PvRef;
 
 /// How long a circuit waits for the program before a read is answered with the value that is there.
 pub const READ_HOLD: Duration = Duration::from_secs(10);

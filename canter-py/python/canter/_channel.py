@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import _canter
-from ._errors import Closed
+from ._errors import UNNAMED, BadName, Closed, named
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -30,7 +30,11 @@ class Channel:
         self, client: Client, name: str, priority: int | None = None, *, core: _canter.Channel | None = None
     ) -> None:
         self._client = client
-        self._core = client._core.channel(name, priority) if core is None else core
+        try:
+            self._core = client._core.channel(name, priority) if core is None else core
+        except UnicodeError as error:
+            text = f"{ascii(name)}: a PV name has no characters that no server knows, halves of surrogate pairs"
+            raise BadName(text, pv=ascii(name), remedy="check how the name is spelled") from error
         #: What it did since a notebook has shown it.
         self._trail: Trail | None = None
 
@@ -50,7 +54,10 @@ class Channel:
             ConnectTimeout: it goes on trying.
             NowhereToSearch: at once, if no time would suffice.
         """
-        self._core.connect(timeout)
+        try:
+            self._core.connect(timeout)
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "connect", self.name) from None
         return self
 
     def get(self, *, timeout: float | None = None, count: int = 0, as_type: type | None = None) -> Any:
@@ -62,15 +69,18 @@ class Channel:
             as_type: ``str``, ``int`` or ``float``: the server converts. A text in an array of
                 ``CHAR`` comes whole as ``str``.
         """
-        if as_type is None:
-            return self._core.get(timeout, count=count)
-        if as_type not in _AS:
-            raise TypeError(f"as_type is str, int or float, not {as_type!r}")
-        if as_type is str:
-            self._core.connect(timeout)
-            if self._core.info().get("native") == "CHAR":
-                return self._core.read(timeout, count=count).long_string()
-        return self._core.get(timeout, dbr=_AS[as_type], count=count)
+        try:
+            if as_type is None:
+                return self._core.get(timeout, count=count)
+            if as_type not in _AS:
+                raise TypeError(f"as_type is str, int or float, not {as_type!r}")
+            if as_type is str:
+                self._core.connect(timeout)
+                if self._core.info().get("native") == "CHAR":
+                    return self._core.read(timeout, count=count).long_string()
+            return self._core.get(timeout, dbr=_AS[as_type], count=count)
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "read", self.name) from None
 
     def put(
         self, value: Any, *, wait: bool = False, check: bool = True, timeout: float | None = None
@@ -82,7 +92,10 @@ class Channel:
             check: return when the server has looked at the value, so that what it refuses is an
                 exception. Without, return when it is on its way.
         """
-        self._core.put(value, _until(wait, check), timeout)
+        try:
+            self._core.put(value, _until(wait, check), timeout)
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "write", self.name) from None
 
     def monitor(
         self,
@@ -168,10 +181,13 @@ class Subscription:
             # The client must not keep what nobody reads.
             on_update, on_event = _weak(self._update), _weak(self._event)
         client = channel._client
-        client._dispatcher.ensure()
-        self._key = channel._core.monitor(
-            on_update, on_event, mask=mask, count=count, depth=depth, policy=policy, describe=True
-        )
+        try:
+            client._dispatcher.ensure()
+            self._key = channel._core.monitor(
+                on_update, on_event, mask=mask, count=count, depth=depth, policy=policy, describe=True
+            )
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "monitor", channel.name) from None
         if callback is not None:
             client._subscriptions.add(self)
 

@@ -78,7 +78,10 @@ class Client:
 
     def channel(self, name: str) -> Channel:
         """The channel of a name, the same for all who ask."""
-        channel = self._channels.get(name)
+        try:
+            channel = self._channels.get(name)
+        except TypeError:
+            channel = None
         if channel is not None:
             return channel
         if not isinstance(name, str):

@@ -57,6 +57,36 @@ def _rebuild(kind: type[CanterError], message: str, facts: dict) -> CanterError:
     return kind(message, **facts)
 
 
+#: What the client calls a channel that it has forgotten.
+_FORGOTTEN = "a closed channel"
+
+#: What a request may raise that does not name its PV yet; `named` makes an error that does of it.
+UNNAMED = (ValueError, OverflowError)
+
+
+def named(error: BaseException, what: str, pv: str) -> CanterError:
+    """An error of a request as one of the tree that names the PV: what cannot be, as a negative time-out or a text
+    that has no form in UTF-8, is told before anybody knows of which PV.
+    """
+    if isinstance(error, CanterError):
+        if error.pv == _FORGOTTEN:
+            error.message = error.message.replace(_FORGOTTEN, pv)
+        elif not error.pv:
+            error.message = f'cannot {what} "{pv}": {error.message}'
+        else:
+            return error
+        error.pv = pv
+        error.args = (error.message,)
+        return error
+    if isinstance(error, UnicodeError):
+        text = "the text has characters that no server knows, halves of surrogate pairs"
+        return ValueProblem(f'cannot {what} "{pv}": {text}', pv=pv, remedy="give another text")
+    if isinstance(error, OverflowError):
+        return BadRequest(f'cannot {what} "{pv}": that is no count of elements', pv=pv, remedy="give a number from 0 on")
+    text, _, remedy = str(error).partition(": ")
+    return BadRequest(f'cannot {what} "{pv}": {text}', pv=pv, remedy=remedy or None)
+
+
 class ConnectError(CanterError):
     """A channel is not there."""
 

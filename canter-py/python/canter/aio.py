@@ -28,7 +28,7 @@ from ._client import (
     _match,
     _until,
 )
-from ._errors import CanterError, Unmatched
+from ._errors import UNNAMED, CanterError, Closed, Unmatched, named
 from ._group import Group, RestoreReport, report_of
 from ._loops import _begin, _begin_put, _bridge, _waiter
 from ._record import Recording
@@ -65,10 +65,13 @@ class AsyncClient:
         describe: bool = False,
     ) -> _canter.Reading:
         """What came, of which the value is a part."""
-        read = self._channel(pv).start_read
-        return await _begin(
-            self.client, read, timeout, dbr=dbr, family=family, count=count, describe=describe
-        )
+        core = self._channel(pv)
+        try:
+            return await _begin(
+                self.client, core.start_read, timeout, dbr=dbr, family=family, count=count, describe=describe
+            )
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "read", core.name) from None
 
     async def get(self, pv: str | Channel, *, timeout: float | None = None, count: int = 0) -> Any:
         """The value of a PV; see `canter.Channel.get`."""
@@ -86,7 +89,11 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> None:
         """Puts a value to a PV; see `canter.Channel.put`."""
-        await _begin_put(self.client, self._channel(pv).start_put, value, _until(wait, check), timeout)
+        core = self._channel(pv)
+        try:
+            await _begin_put(self.client, core.start_put, value, _until(wait, check), timeout)
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "write", core.name) from None
 
     async def get_many(self, pvs: Iterable[str | Channel], *, timeout: float | None = None) -> list[Any]:
         """Gets many PVs at once: values, and exceptions in the places of what did not come."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import canter
 
+from ._errors import named
 from .aioca._values import (
     CAInfo,
     CANothing,
@@ -51,10 +52,11 @@ ca_info = CAInfo
 def _one(pv: str, work: Callable[[Any, float], Any], timeout: Any, throw: bool, put: bool = False) -> Any:
     try:
         return work(canter.default_client().channel(pv)._core, seconds(timeout))
-    except canter.CanterError as error:
-        result = nothing(pv, error, put=put)
+    except (canter.CanterError, OverflowError, UnicodeError) as error:
+        cause = named(error, "write" if put else "read", pv)
+        result = nothing(pv, cause, put=put)
         if throw:
-            raise result from error
+            raise result from cause
         return result
 
 

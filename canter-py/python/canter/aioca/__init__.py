@@ -8,6 +8,7 @@ from typing import Any
 
 import canter
 
+from .._errors import named
 from .._loops import _begin, _begin_put
 from ._subscription import Subscription, open_subscriptions, start
 from ._values import (
@@ -71,10 +72,11 @@ async def _native(channel: Any, timeout: float) -> dict:
 async def _one(pv: str, work: Any, timeout: Any, throw: bool, put: bool = False) -> Any:
     try:
         return await work(_channel(pv), seconds(timeout))
-    except canter.CanterError as error:
-        result = nothing(pv, error, put=put)
+    except (canter.CanterError, OverflowError, UnicodeError) as error:
+        cause = named(error, "write" if put else "read", pv)
+        result = nothing(pv, cause, put=put)
         if throw:
-            raise result from error
+            raise result from cause
         return result
 
 

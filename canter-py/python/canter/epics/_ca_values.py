@@ -8,6 +8,7 @@ from typing import Any
 
 import canter
 
+from .._errors import UNNAMED, named
 from . import dbr
 from ._ca_life import GET_PENDING, CASeverityException, ChannelAccessException, ChannelAccessGetFailure
 from ._channels import LibChannel
@@ -34,9 +35,9 @@ def _read(chid: Any, ftype: int | None, count: int | None, timeout: float | None
     except canter.GetTimeout as error:
         _last_error[channel.number] = error
         return None
-    except canter.CanterError as error:
-        status = error.status or dbr.ECA_BADCHID
-        raise ChannelAccessGetFailure(str(error), chid, status) from error
+    except (canter.CanterError, *UNNAMED) as error:
+        status = getattr(error, "status", None) or dbr.ECA_BADCHID
+        raise ChannelAccessGetFailure(str(named(error, "read", channel.name)), chid, status) from error
 
 
 _pending: dict[tuple[int, int], Any] = {}
@@ -160,8 +161,8 @@ def put_channel(channel: LibChannel, value: Any, wait: bool, timeout: float, fty
         channel.put(value, wait, max(0.0, timeout), ftype)
     except canter.AccessDenied as error:
         raise CASeverityException("put", "Write access denied") from error
-    except (canter.ValueProblem, canter.BadRequest) as error:
-        raise ChannelAccessException(str(error)) from error
+    except (canter.ValueProblem, canter.BadRequest, *UNNAMED) as error:
+        raise ChannelAccessException(str(named(error, "write", channel.name))) from error
     except canter.CanterError as error:
         return -1, error
     return 1, None

@@ -9,6 +9,7 @@ from typing import Any
 import canter
 
 from .. import _canter
+from .._errors import UNNAMED, named
 from . import ca, dbr
 from ._text import charval
 from ._vars import ctrlvars, plain_value, timevars
@@ -76,8 +77,8 @@ class Gets:
             partial = bool(count)
             count = count or self.default_count or 0
             reading = self._channel.core.read(timeout, dbr=ftype, count=count)
-        except canter.CanterError as error:
-            self.last_error = error
+        except (canter.CanterError, *UNNAMED) as error:
+            self.last_error = named(error, "read", self._channel.name)
             return False
         self._take(reading, as_numpy)
         self._partial = partial

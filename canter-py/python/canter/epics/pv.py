@@ -101,6 +101,8 @@ class PV(Gets, PutAndCallbacks, Known):
         access_callback=None,
         monitor_delta=None,
     ):
+        if not isinstance(pvname, str):
+            raise TypeError(f"the name of a PV is a str, not a {type(pvname).__name__}")
         self.pvname = pvname.strip()
         self.form = form.lower()
         if self.form not in _FAMILIES:

@@ -10,6 +10,7 @@ from typing import Any
 import canter
 from canter import _canter
 from canter._client import Channel, Client
+from canter._errors import UNNAMED, named
 
 from . import _codes
 from ._codes import NORMAL, codes
@@ -157,8 +158,9 @@ class Handles:
         try:
             handle = self._find(handle_or_pv)
             return work(handle)
-        except canter.CanterError as error:
-            self._failed(error, handle.name if handle else str(handle_or_pv), handle)
+        except (canter.CanterError, *UNNAMED) as error:
+            name = handle.name if handle else str(handle_or_pv)
+            self._failed(named(error, "read", name), name, handle)
             return otherwise
 
     def _guard_status(self, handle_or_pv: Any, work: Callable[[Handle], Any]) -> int:
@@ -167,8 +169,9 @@ class Handles:
         try:
             handle = self._find(handle_or_pv)
             work(handle)
-        except canter.CanterError as error:
-            return self._failed(error, handle.name if handle else str(handle_or_pv), handle, writing=True)
+        except (canter.CanterError, *UNNAMED) as error:
+            name = handle.name if handle else str(handle_or_pv)
+            return self._failed(named(error, "write", name), name, handle, writing=True)
         handle.status = NORMAL
         return NORMAL
 
@@ -244,7 +247,7 @@ class Handles:
         Returns:
             The handle, or the list of them. A PV that is not there has a handle too: it goes on trying.
         """
-        names = [pv] if isinstance(pv, str) else list(pv)
+        names = [pv] if isinstance(pv, str) or not isinstance(pv, Iterable) else list(pv)
         try:
             handles = [self._open_one(name) for name in names]
         except canter.CanterError as error:

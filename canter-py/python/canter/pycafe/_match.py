@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import canter
+from canter._errors import UNNAMED, named
 
 from ._codes import NORMAL, codes
 from ._errors import failure
@@ -158,8 +159,8 @@ class Match(Groups):
                 timeout=float(timeout),
                 trigger=last_put,
             )
-        except canter.CanterError as error:
-            status = self._failed(error, name, last, writing=True)
+        except (canter.CanterError, *UNNAMED) as error:
+            status = self._failed(named(error, "match", name), name, last, writing=True)
             return self._told(status, num)
         # The caches have what matched, also before its monitor has told it.
         self._read_all(reads)
