@@ -380,6 +380,19 @@ def test_a_script_of_pyepics_runs_as_it_is(ioc, tmp_path):
         assert done.stdout == "__main__ ['a', 'b'] 4.5 Open\n", done.stderr
 
 
+def test_a_pth_file_has_all_programs_run_on_ours(ioc, tmp_path):
+    (tmp_path / "canter_as_epics.pth").write_text("import canter.epics_shim\n")
+    script = f"""
+        import site
+        site.addsitedir({str(tmp_path)!r})
+        import epics
+        from epics.devices.mca import ROI
+        from epics.compat.ca_util import caget
+        print(epics.__name__, epics.caget("motor"), caget("count"), ROI.__module__)
+    """
+    assert run_script(script, ioc) == "canter.epics 1.5 5 canter.epics.devices.mca\n"
+
+
 def test_a_part_of_an_array_is_not_taken_for_all_of_it():
     pv = epics.PV("wave")
     assert pv.wait_for_connection(PATIENCE)

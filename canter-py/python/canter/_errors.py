@@ -82,7 +82,8 @@ def named(error: BaseException, what: str, pv: str) -> CanterError:
         text = "the text has characters that no server knows, halves of surrogate pairs"
         return ValueProblem(f'cannot {what} "{pv}": {text}', pv=pv, remedy="give another text")
     if isinstance(error, OverflowError):
-        return BadRequest(f'cannot {what} "{pv}": that is no count of elements', pv=pv, remedy="give a number from 0 on")
+        text = "that is no count of elements"
+        return BadRequest(f'cannot {what} "{pv}": {text}', pv=pv, remedy="give a number from 0 on")
     text, _, remedy = str(error).partition(": ")
     return BadRequest(f'cannot {what} "{pv}": {text}', pv=pv, remedy=remedy or None)
 

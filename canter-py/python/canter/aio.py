@@ -75,8 +75,11 @@ class AsyncClient:
 
     async def get(self, pv: str | Channel, *, timeout: float | None = None, count: int = 0) -> Any:
         """The value of a PV; see `canter.Channel.get`."""
-        read = self._channel(pv).start_read
-        reading = await _begin(self.client, read, timeout, count=count, describe=True)
+        core = self._channel(pv)
+        try:
+            reading = await _begin(self.client, core.start_read, timeout, count=count, describe=True)
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "read", core.name) from None
         return reading.value
 
     async def put(
