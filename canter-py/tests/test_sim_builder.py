@@ -298,3 +298,39 @@ def test_numpy_values_are_taken(made):
         out.set(numpy.int64(4))
         wave.set(numpy.array([7, 8], dtype=numpy.int64))
         assert ioc["T:A"] == 4.0 and ioc["T:W"].value.tolist() == [7, 8]
+
+
+def test_a_driver_reads_when_a_client_does(server):
+    server.createPV("D:", {"TURNS": {"type": "int"}, "KEPT": {"value": 2.5, "prec": 1}})
+
+    class Driver(pcaspy.Driver):
+        turns = 0
+
+        def read(self, reason):
+            if reason != "TURNS":
+                return self.getParam(reason)
+            self.turns += 1
+            return self.turns
+
+    driver = Driver()
+    with server.ioc.client(timeout=PATIENCE) as client:
+        client.get("D:TURNS")
+        turns = driver.turns
+        assert [client.get("D:TURNS") - turns for _ in range(2)] == [1, 2]
+        assert client.get("D:KEPT") == 2.5 and driver.getParamDB("KEPT")["prec"] == 1
+
+
+def test_a_driver_has_what_that_of_pcaspy_has():
+    theirs = pytest.importorskip("pcaspy")
+    import inspect
+
+    def words(function):
+        return [(it.name, it.default) for it in inspect.signature(function).parameters.values()]
+
+    for kind, missing in ((theirs.Driver, set()), (theirs.SimpleServer, {"pvExistTest", "pvAttach"})):
+        ours = getattr(pcaspy, kind.__name__)
+        own = {name for name, one in vars(kind).items() if not name.startswith("_") and callable(getattr(kind, name))}
+        assert {name for name in own if not hasattr(ours, name)} == missing
+        for name in own - missing:
+            wanted, have = words(getattr(kind, name)), words(getattr(ours, name))
+            assert [word for word in wanted if word not in have] == [], name

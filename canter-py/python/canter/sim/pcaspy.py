@@ -162,6 +162,8 @@ class SimpleServer:
             self._ioc = IOC({one.name: one.description() for one in every}, **given)
         for param in params.values():
             self._ioc.on_put(param.name, driver._decider(param))
+            if type(driver).read is not Driver.read:
+                self._ioc.on_get(param.name, driver._reader(param))
         driver._began(self._ioc)
 
     def process(self, delay: float) -> None:
@@ -196,7 +198,7 @@ class SimpleServer:
 
 
 class Driver:
-    """What is behind the PVs of a server. Override `write`, and `read` for PVs with ``scan``."""
+    """What is behind the PVs of a server. Override `write` for what clients write, and `read` for what they read."""
 
     #: Which PVs are its own: those with this ``port``.
     port = _DEFAULT_PORT
@@ -250,6 +252,16 @@ class Driver:
                 except Exception as error:  # noqa: BLE001 - the next turn may succeed
                     report(error, self.read)
 
+    def _reader(self, param: _Param) -> Any:
+        def read() -> Any:
+            value = self.read(param.reason)
+            if value is not None:
+                with self._lock:
+                    param.value = value
+            return value
+
+        return read
+
     def _decider(self, param: _Param) -> Any:
         def decide(put: Put) -> Any:
             with self._lock:
@@ -289,7 +301,7 @@ class Driver:
     # ---- What a driver overrides. ----
 
     def read(self, reason: str) -> Any:
-        """The value of a PV with ``scan``, each period."""
+        """The value of a PV, when a client reads it and, with ``scan``, each period."""
         return self.getParam(reason)
 
     def write(self, reason: str, value: Any) -> bool:
@@ -299,8 +311,8 @@ class Driver:
 
     # ---- What a driver calls. ----
 
-    def setParam(self, reason: str, value: Any) -> None:  # noqa: N802
-        """Sets a value, which clients see after `updatePVs`."""
+    def setParam(self, reason: str, value: Any, timestamp: Any = None) -> None:  # noqa: N802
+        """Sets a value, which clients see after `updatePVs`. ``timestamp`` does nothing: it is that of the update."""
         param = self._param(reason)
         with self._lock:
             param.value = value
@@ -344,6 +356,12 @@ class Driver:
         if "enums" in info or "states" in info:
             ioc._core.replace(param.name, {**param.description(), "value": param.value})
             ioc.on_put(param.name, self._decider(param))
+
+    def getParamDB(self, reason: str) -> dict[str, Any]:  # noqa: N802
+        """What is known of a PV: its description, value, alarm and severity."""
+        param = self._param(reason)
+        with self._lock:
+            return {**param.info, "value": param.value, "alarm": param.alarm or 0, "severity": param.severity or 0}
 
     def getParamInfo(self, reason: str, info_keys: Iterable[str] | None = None) -> dict[str, Any]:  # noqa: N802
         """What was set, or some of it."""
