@@ -650,6 +650,17 @@ impl EffectiveConfig {
         }
     }
 
+    /// The same for a client that asks these addresses by connections, and nobody by datagrams.
+    pub(crate) fn by_connections(&self, addresses: Vec<SocketAddrV4>) -> Self {
+        let params = ClientParams::clone(&self.params)
+            .search_addrs(Vec::new())
+            .name_servers(addresses);
+        Self {
+            params: Arc::new(params),
+            ..self.clone()
+        }
+    }
+
     /// Parameters of the state machine, with all destinations of searches.
     pub fn params(&self) -> &Arc<ClientParams> {
         &self.params

@@ -1,5 +1,6 @@
 //! Why does this PV not connect?
 
+mod knock;
 mod observed;
 mod verdict;
 
@@ -88,7 +89,7 @@ impl Client {
     /// configuration of this one, whose every step is written down. The channels of this client have nothing
     /// to do with it.
     ///
-    /// It takes at most about a second more than the client's [time-out](crate::ClientBuilder::timeout) or
+    /// It takes at most about two seconds more than the client's [time-out](crate::ClientBuilder::timeout) or
     /// [another](Explain::timeout).
     ///
     /// # Cancel safety
@@ -167,9 +168,18 @@ async fn explain(client: &Client, name: &[u8], timeout: Duration) -> Explanation
     let stray = stray(&**runtime, &config.params().search_addrs);
     let ending = match tap.bind_udp(&config.search_socket(shared.local)) {
         Ok(socket) => {
-            let look = Client::start(tap, config, UdpIo::new(socket), shared.local, (None, None));
+            let look = Client::start(
+                Arc::clone(&tap) as _,
+                config.clone(),
+                UdpIo::new(socket),
+                shared.local,
+                (None, None),
+            );
             let ending = attempt(&look, name, timeout).await;
             look.close().await;
+            if ending.is_unanswered() && client.heard().is_none() && !notebook.has_heard() {
+                knock::knock(&tap, &config, shared.local, name).await;
+            }
             ending
         }
         Err(error) => {

@@ -282,6 +282,18 @@ impl Notebook {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         (notes.steps.clone(), notes.left_out)
     }
+
+    /// Whether a server has answered, or told that it lives.
+    pub(super) fn has_heard(&self) -> bool {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_heard = |step: &Step| {
+            matches!(
+                step.what,
+                Observed::Answered { .. } | Observed::Beacon { .. }
+            )
+        };
+        notes.steps.iter().any(is_heard)
+    }
 }
 
 impl Observer for Notebook {

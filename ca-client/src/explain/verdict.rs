@@ -30,6 +30,12 @@ pub enum Cause {
         /// A server that lives.
         heard: SocketAddrV4,
     },
+    /// A server has the name and says so on a connection; its answers to searches by UDP do not arrive, or the searches
+    /// do not.
+    SearchesLost {
+        /// The server.
+        server: SocketAddrV4,
+    },
     /// Nobody has this name; somebody has one that is almost the same.
     OtherName {
         /// The name that there is.
@@ -135,6 +141,7 @@ impl Cause {
             Self::NothingSent => "nothing-sent",
             Self::Silence => "silence",
             Self::UnknownName { .. } => "unknown-name",
+            Self::SearchesLost { .. } => "searches-lost",
             Self::OtherName { .. } => "other-name",
             Self::StrayBroadcast { .. } => "stray-broadcast",
             Self::NameServerDown { .. } => "name-server-down",
@@ -175,6 +182,13 @@ impl Cause {
                 return format!(
                     "check the name: servers live ({heard} is heard) and none of those that are asked has \
                      it; if another one should, check that EPICS_CA_ADDR_LIST reaches it"
+                );
+            }
+            Self::SearchesLost { server } => {
+                return format!(
+                    "see whether a firewall drops UDP to port {} or the answers to ours; with \
+                     EPICS_CA_NAME_SERVERS={server} it works without",
+                    server.port()
                 );
             }
             Self::OtherName { found, .. } => return format!("ask for \"{found}\""),
@@ -233,6 +247,10 @@ impl fmt::Display for Cause {
             Self::UnknownName { .. } => {
                 f.write_str("none of the servers that are asked has the name")
             }
+            Self::SearchesLost { server } => write!(
+                f,
+                "{server} has it and says so on a connection, and searches by UDP are not answered"
+            ),
             Self::OtherName { found, server } => {
                 write!(f, "nobody has this name; {server} has \"{found}\"")
             }
@@ -327,6 +345,11 @@ pub enum Remark {
         /// What the system says.
         error: String,
     },
+    /// Nothing takes connections at an address that is searched: no server runs there, or it has another TCP port.
+    NothingListens {
+        /// The address.
+        at: SocketAddrV4,
+    },
     /// The client that was asked searches the name, too, and has not found it so far.
     Searched {
         /// Datagrams that carried the name since its channel was opened or lost.
@@ -353,6 +376,10 @@ impl fmt::Display for Remark {
                 "{server} speaks version {minor} and sends arrays in their full length only"
             ),
             Self::NotSent { to, error } => write!(f, "no search can be sent to {to}: {error}"),
+            Self::NothingListens { at } => write!(
+                f,
+                "nothing takes connections at {at}: no server runs there, or it has another TCP port"
+            ),
             Self::Searched {
                 datagrams,
                 answered,
@@ -377,6 +404,13 @@ pub(super) enum Ending {
     NotConnected(ConnectError),
     NotRead(SocketAddrV4, GetError),
     Read,
+}
+
+impl Ending {
+    /// Whether nobody has answered.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        matches!(self, Self::NotConnected(ConnectError::TimedOut(context)) if context.peer.is_none())
+    }
 }
 
 /// What is known beside what was seen.
@@ -466,6 +500,14 @@ impl Known<'_> {
         if let Some(other) = other {
             return other;
         }
+        // Only those that were asked by connections are left.
+        let answered = self.seen(|seen| match seen {
+            Observed::Answered { server, .. } => Some(*server),
+            _ => None,
+        });
+        if let Some(server) = answered {
+            return Cause::SearchesLost { server };
+        }
         let down = name_servers
             .iter()
             .find(|(_, state)| *state != NameServerState::Asked);
@@ -476,7 +518,7 @@ impl Known<'_> {
             return Cause::NothingSent;
         }
         let beacon = self.seen(|seen| match seen {
-            Observed::Beacon { server } => Some(*server),
+            Observed::Beacon { server } | Observed::Version { server, .. } => Some(*server),
             _ => None,
         });
         match (beacon.or(self.heard), self.stray) {
@@ -491,7 +533,11 @@ impl Known<'_> {
         let is_it = |step: &Step| match (cause, &step.what) {
             (Cause::Works, Observed::Value { .. }) => true,
             (Cause::NothingSent, Observed::NotAsked { .. }) => true,
-            (Cause::UnknownName { heard }, Observed::Beacon { server }) => server == heard,
+            (
+                Cause::UnknownName { heard },
+                Observed::Beacon { server } | Observed::Version { server, .. },
+            ) => server == heard,
+            (Cause::SearchesLost { server }, Observed::Answered { server: by, .. }) => server == by,
             (Cause::OtherName { found, .. }, Observed::Answered { name, .. }) => name == found,
             (
                 Cause::PortRefused { server } | Cause::HostUnreachable { server },
@@ -524,6 +570,11 @@ impl Known<'_> {
         self.steps.iter().position(is_it)
     }
 
+    fn is_answered(&self) -> bool {
+        self.seen(|seen| matches!(seen, Observed::Answered { .. }).then_some(()))
+            .is_some()
+    }
+
     pub(super) fn remarks(&self) -> Vec<Remark> {
         let mut servers: Vec<SocketAddrV4> = Vec::new();
         let mut remarks = Vec::new();
@@ -554,6 +605,11 @@ impl Known<'_> {
                     let (server, minor) = (*server, *minor);
                     once(Remark::OldServer { server, minor });
                 }
+                Observed::NotConnected {
+                    server,
+                    kind: io::ErrorKind::ConnectionRefused,
+                    ..
+                } if !self.is_answered() => once(Remark::NothingListens { at: *server }),
                 Observed::NotAsked { to, error } => {
                     let (to, error) = (*to, error.clone());
                     once(Remark::NotSent { to, error });

@@ -228,6 +228,40 @@ fn names_that_nobody_has() {
     }
 }
 
+/// A client that searches at the host of the IOC and nowhere else.
+fn of_one_host(rt: &SimRuntime) -> Client {
+    let list = builder(rt).auto_addr_list(false).search_addrs([AT]);
+    list.build().unwrap()
+}
+
+#[test]
+fn a_server_that_lacks_the_name_and_none() {
+    let rt = SimRuntime::new(1);
+    let client = of_one_host(&rt);
+    let _there = rt.host(IOC);
+    let none = explained(&rt, &client, "nobody");
+    assert_eq!(none.cause, Cause::Silence);
+    let nothing = Remark::NothingListens { at: AT };
+    assert!(none.remarks.contains(&nothing), "{none}");
+
+    let ioc = serve(&rt, IOC, usual());
+    let lacks = explained(&rt, &client, "nobody");
+    assert_eq!(lacks.cause, Cause::UnknownName { heard: AT }, "{lacks}");
+    assert!(lacks.decided_by.is_some(), "{lacks}");
+    assert!(!lacks.remarks.contains(&nothing), "{lacks}");
+    assert_eq!(ioc.with(|ioc, _| ioc.counts().circuits), 0);
+}
+
+#[test]
+fn datagrams_that_do_not_get_through() {
+    let rt = SimRuntime::new(1);
+    let _ioc = serve(&rt, IOC, usual());
+    rt.net(|net| net.default_link_mut().loss = 1.0);
+    let lost = explained(&rt, &of_one_host(&rt), "x");
+    assert_eq!(lost.cause, Cause::SearchesLost { server: AT }, "{lost}");
+    assert!(lost.decided_by.is_some(), "{lost}");
+}
+
 #[test]
 fn nowhere_and_stray_addresses() {
     let rt = SimRuntime::new(1);
