@@ -13,6 +13,9 @@ pub enum Kind {
         k1: f64,
         /// Angles of its faces in radians, entry and exit.
         edges: [f64; 2],
+        /// Extent of the fringe field at its faces in metres, entry and exit: twice `hgap` times `fint` of
+        /// other programs. It takes from the vertical focusing of the face.
+        fringes: [f64; 2],
     },
     /// Focuses, horizontally if `k1` is positive.
     Quadrupole {

@@ -34,4 +34,4 @@ pub use machine::{DEFAULT_LATTICE, Group, Machine, MachineError, Options, Quanti
 pub use matrix::{Matrix, Vector};
 pub use optics::{Optics, OpticsError, Plane, Twiss};
 pub use orbit::{Orbit, Response};
-pub use parse::ParseError;
+pub use parse::{Mistake, ParseError};

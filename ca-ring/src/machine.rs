@@ -169,6 +169,7 @@ impl Machine {
                 correctors: correctors.len(),
             });
         }
+        lattice.check_turn()?;
         let mut rng = Rng::with_seed(options.seed);
         let mut present = lattice.clone();
         for element in &mut present.elements {
@@ -283,8 +284,12 @@ impl Machine {
                 self.present
                     .response_about(&about, plane, &self.monitors, &self.correctors)?;
             let orbit = if n == 0 { &orbit.x } else { &orbit.y };
-            let at = self.monitors.iter().filter_map(|&place| orbit.get(place));
-            self.bare[n] = at.map(|at| at.x).collect();
+            let at = self.monitors.iter().filter_map(|&place| {
+                let (at, monitor) = (orbit.get(place)?, self.present.elements.get(place)?);
+                // A monitor measures in its middle.
+                Some(at.x + monitor.length / 2.0 * at.p)
+            });
+            self.bare[n] = at.collect();
         }
         Ok(())
     }

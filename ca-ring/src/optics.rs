@@ -70,11 +70,23 @@ pub enum OpticsError {
         value: f64,
     },
     /// There is no ring.
-    #[error("the bends make {degrees:.3} degrees of a turn; a ring has 360")]
+    #[error(
+        "the bends make {degrees:.3} degrees of a turn; a ring has 360{}",
+        repeat(*degrees)
+    )]
     Open {
         /// The sum of the angles.
         degrees: f64,
     },
+}
+
+/// What to do about a part of a ring.
+fn repeat(degrees: f64) -> String {
+    let cells = 360.0 / degrees.abs();
+    match cells > 1.5 && (cells - cells.round()).abs() < 1e-2 {
+        true => format!(": repeat it {cells:.0} times, `{cells:.0}*(…)`"),
+        false => String::new(),
+    }
 }
 
 /// The optics at one place.
@@ -115,8 +127,8 @@ pub struct Optics {
 /// A step along the ring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pass {
-    /// A thin lens of both planes: the kick in 1/m, horizontal; the vertical one is its opposite.
-    Lens(f64),
+    /// A thin lens: the kicks in 1/m, horizontal and vertical.
+    Lens([f64; 2]),
     /// A piece of an element: length, curvature, gradient.
     Body { length: f64, h: f64, k1: f64 },
 }
@@ -124,8 +136,7 @@ pub(crate) enum Pass {
 impl Pass {
     pub(crate) fn matrix(self, plane: Plane) -> Matrix {
         match (self, plane) {
-            (Self::Lens(kick), Plane::X) => Matrix::kick(kick),
-            (Self::Lens(kick), Plane::Y) => Matrix::kick(-kick),
+            (Self::Lens(kicks), plane) => Matrix::kick(kicks[plane as usize]),
             (Self::Body { length, h, k1 }, Plane::X) => {
                 let k = h * h + k1;
                 Solution::new(k, length).matrix(k)
@@ -150,17 +161,24 @@ impl Pass {
 pub(crate) fn passes(element: &Element, x: f64) -> [Pass; 3] {
     let h = element.curvature();
     let k1 = element.k1() + element.k2() * (x - element.offset_x);
-    let edges = match element.kind {
-        Kind::Bend { edges, .. } => edges,
-        _ => [0.0; 2],
+    let [entry, exit] = match element.kind {
+        Kind::Bend { edges, fringes, .. } => {
+            [0, 1].map(|n| Pass::Lens(face(h, edges[n], fringes[n])))
+        }
+        _ => [Pass::Lens([0.0; 2]); 2],
     };
     let body = Pass::Body {
         length: element.length,
         h,
         k1,
     };
-    let [entry, exit] = edges.map(|edge| Pass::Lens(h * edge.tan()));
     [entry, body, exit]
+}
+
+/// What the face of a bend does, horizontally and vertically, in 1/m; the fringe is the extent of its field in metres.
+fn face(h: f64, edge: f64, fringe: f64) -> [f64; 2] {
+    let softer = h * fringe * (1.0 + edge.sin().powi(2)) / edge.cos();
+    [h * edge.tan(), -h * (edge - softer).tan()]
 }
 
 /// The matrix of a turn, and what momentum does to the horizontal plane.
@@ -352,9 +370,28 @@ impl Lattice {
         }
     }
 
+    /// Whether the bends make a whole turn. Optics are those of any line that is repeated for ever, a cell of a
+    /// ring, say; a machine needs the whole ring.
+    ///
+    /// # Errors
+    /// [`OpticsError::Open`]
+    pub fn check_turn(&self) -> Result<(), OpticsError> {
+        let angles = self.elements.iter().map(|element| match element.kind {
+            Kind::Bend { angle, .. } => angle,
+            _ => 0.0,
+        });
+        let turned: f64 = angles.sum();
+        // A line of quadrupoles alone is a ring of no radius, as textbooks have it.
+        match turned == 0.0 || (turned.abs() - TAU).abs() < 1e-3 {
+            true => Ok(()),
+            false => Err(OpticsError::Open {
+                degrees: turned.to_degrees(),
+            }),
+        }
+    }
+
     /// Numbers that cannot be those of a ring.
     pub(crate) fn check(&self) -> Result<(), OpticsError> {
-        let mut turned = 0.0;
         for (place, element) in self.elements.iter().enumerate() {
             let wrong = |what, value| OpticsError::Number {
                 place,
@@ -366,8 +403,12 @@ impl Lattice {
                 return Err(wrong("the length", element.length));
             }
             let numbers: &[(&'static str, f64)] = match &element.kind {
-                Kind::Bend { angle, k1, edges } => {
-                    turned += angle;
+                Kind::Bend {
+                    angle,
+                    k1,
+                    edges,
+                    fringes,
+                } => {
                     if element.length == 0.0 && *angle != 0.0 {
                         return Err(wrong("the length of a bend", 0.0));
                     }
@@ -376,6 +417,8 @@ impl Lattice {
                         ("k1", *k1),
                         ("the entry angle", edges[0]),
                         ("the exit angle", edges[1]),
+                        ("the fringe field at the entry", fringes[0]),
+                        ("the fringe field at the exit", fringes[1]),
                     ]
                 }
                 Kind::Quadrupole { k1 } => &[("k1", *k1)],
@@ -398,12 +441,6 @@ impl Lattice {
                 return Err(wrong(what, value));
             }
         }
-        // A line of quadrupoles alone is a ring of no radius, as textbooks have it.
-        match turned == 0.0 || (turned.abs() - TAU).abs() < 1e-3 {
-            true => Ok(()),
-            false => Err(OpticsError::Open {
-                degrees: turned.to_degrees(),
-            }),
-        }
+        Ok(())
     }
 }

@@ -219,7 +219,8 @@ impl Lattice {
             let start = turn.fixed_point(end).ok_or_else(no_orbit)?;
             let kicked = back * Vector::new(0.0, 1.0);
             for (row, &monitor) in monitors.iter().enumerate() {
-                let Some(there) = to.get(monitor) else {
+                let (Some(there), Some(element)) = (to.get(monitor), self.elements.get(monitor))
+                else {
                     continue;
                 };
                 let at = if monitor > corrector {
@@ -227,7 +228,8 @@ impl Lattice {
                 } else {
                     *there * start
                 };
-                values[row * correctors.len() + column] = at.x;
+                // A monitor measures in its middle.
+                values[row * correctors.len() + column] = at.x + element.length / 2.0 * at.p;
             }
         }
         Ok(Response {

@@ -189,7 +189,15 @@ fn rings_that_cannot_be() {
         Err(OpticsError::Unstable { .. })
     ));
     let open = parse(&FODO.replace("20*cell", "19*cell"));
-    assert!(matches!(open.optics(), Err(OpticsError::Open { .. })));
+    assert!(open.optics().is_ok(), "a line that is repeated for ever");
+    assert!(matches!(open.check_turn(), Err(OpticsError::Open { .. })));
+    let cell = parse(&FODO.replace("20*cell", "cell"));
+    let error = cell.check_turn().unwrap_err().to_string();
+    assert!(
+        error.contains("18.000 degrees") && error.contains("20*("),
+        "{error}"
+    );
+    assert!(parse(FODO).check_turn().is_ok());
     let mut odd = parse(FODO);
     odd.elements[3].kind = Kind::Quadrupole { k1: f64::NAN };
     let error = odd.optics().unwrap_err().to_string();
@@ -233,12 +241,15 @@ fn mistakes_have_their_place() {
         ),
     ] {
         let error = Lattice::parse(text).unwrap_err();
+        let [mistake] = error.mistakes() else {
+            panic!("{text}: {error}");
+        };
         assert_eq!(
-            (error.line, error.column),
+            (mistake.line, mistake.column),
             (line, column),
             "{text}: {error}"
         );
-        assert!(error.what.contains(part), "{text}: {error}");
+        assert!(mistake.what.contains(part), "{text}: {error}");
     }
 }
 
@@ -260,4 +271,129 @@ fn lines_are_unrolled() {
     assert_eq!(ring.elements[1].kind, Kind::Quadrupole { k1: -2.0 });
     assert_eq!(ring.elements[4].kind, Kind::Quadrupole { k1: 0.5 });
     assert_eq!(ring.elements[4].length, 1.0);
+}
+
+/// What is below may follow, as strengths do in files of their own.
+#[test]
+fn expressions_wait_for_what_they_need() {
+    let ring = parse(
+        "title, \"strengths last\";  option, -echo, rbarc = false;
+         qf.1: quadrupole, l := lq, k1 := kqf * 2;
+         const lq = 0.5;  kqf := kq0 / 4;  real const kq0 = 2;
+         b: rbend, l = 2, angle = pi;  ring: line = (qf.1, &
+         b);
+         use, sequence = ring;  twiss, file = \"x.tfs\";  stop;",
+    );
+    assert_eq!(ring.elements[0].length, 0.5);
+    assert_eq!(ring.elements[0].kind, Kind::Quadrupole { k1: 1.0 });
+    assert_eq!(ring.elements[1].length, 2.0);
+}
+
+#[test]
+fn all_mistakes_are_told() {
+    let text = "\
+beam, energy = 3;
+kf = 1.2
+qf: quadrupol, l = 0.5, k1 = kf;
+qd: quadrupole, l = 0.5, k2 = -kg, kl = 1;
+q3: qf, k1 = 2, k7 = 1;
+b: sbend, l = -1, angle = 2*pi/40;\u{9b}31m
+\to1: drift, l = sinn(1);
+cell: line = (o1, b, qg, 3*qd, qf);
+use, perod = cell;
+ring: line = (20*cel);
+";
+    let error = Lattice::parse(text).unwrap_err();
+    let told: Vec<String> = error
+        .mistakes()
+        .iter()
+        .map(|m| format!("{}:{} {}", m.line, m.column, m.what))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "3:1 `;` is expected, not `qf`",
+            "3:5 there is no type and no element `quadrupol`; did you mean `quadrupole`?",
+            "4:26 a quadrupole has no attribute `k2`; it has: l, k1",
+            "4:36 a quadrupole has no attribute `kl`; it has: l, k1",
+            "6:15 the length is -1, and would have to be positive",
+            "6:35 the name of a variable, an element or a line is expected, not `\\u{9b}`",
+            "7:17 there is no function `sinn`; did you mean `sin`?",
+            "9:6 `use` wants `period = NAME`",
+            "10:15 there is no element and no line `cel`; did you mean `cell`?",
+        ],
+        "{error}"
+    );
+    let shown = error.in_file(&"a.lat").to_string();
+    assert!(!shown.contains('\u{9b}'), "{shown:?}");
+    let told = "a.lat: line 4, column 26: a quadrupole has no attribute `k2`; it has: l, k1\n  \
+                4 | qd: quadrupole, l = 0.5, k2 = -kg, kl = 1;\n    |                          ^\n";
+    assert!(shown.contains(told), "{shown}");
+}
+
+/// What names itself again and again ends, and a file that is none is not told line by line for ever.
+#[test]
+fn work_is_bounded() {
+    let mut doubled = String::from("e: drift; l0: line = (0*e, 0*e);");
+    let mut squared = String::from("v0 := 1;");
+    for n in 1..60 {
+        let before = n - 1;
+        doubled += &format!("l{n}: line = (l{before}, l{before});");
+        squared += &format!("v{n} := v{before} + v{before};");
+    }
+    squared += "d: drift, l := v59; r: line = (d);";
+    for (text, says) in [
+        (doubled, "too often"),
+        (squared, "too often"),
+        (
+            "a := b; b := a; d: drift, l = a; r: line = (d);".into(),
+            "64 deep",
+        ),
+        ("\u{1}$%".repeat(10_000), "expected"),
+        ("x y;\n".repeat(10_000), "and 9980 more"),
+    ] {
+        let error = Lattice::parse(&text).unwrap_err();
+        assert!(error.mistakes().len() <= 20);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+/// What MAD-X prints of a quarter of ALBA, whose file says that the length of a bend is that of its arc.
+#[test]
+fn a_quarter_of_alba_as_mad_x_has_it() {
+    let text = include_str!("pyat/alba.lat");
+    let text = format!("{text}\noption, rbarc = false; use, period = quarter;");
+    let quarter = parse(&text);
+    near("length", quarter.circumference(), 67.200_074, 1e-6);
+    let optics = quarter.optics().unwrap();
+    near("tune", optics.tune[0], 4.544_746_479, 1e-6);
+    near("tune", optics.tune[1], 2.093_002_374, 1e-6);
+    agrees("compaction", optics.compaction, 8.829_339e-4, 1e-5);
+    assert!(matches!(
+        quarter.check_turn(),
+        Err(OpticsError::Open { .. })
+    ));
+}
+
+/// A fringe field takes from the vertical focusing of a face, and nothing else.
+#[test]
+fn fringe_fields() {
+    let ring = |face: &str| {
+        parse(&format!(
+            "q1: quadrupole, l = 0.2, k1 = 1.2;  q2: quadrupole, l = 0.4, k1 = -1.2;  o: drift, l = 0.55;
+             a = pi / 8;  b: sbend, l = 1.5, angle = a, e1 = a/2, e2 = a/2{face};
+             ring: line = (8*(q1, o, b, o, q2, o, b, o, q1));"
+        ))
+        .optics()
+        .unwrap()
+    };
+    let (hard, soft) = (ring(""), ring(", hgap = 0.03, fint = 0.5"));
+    near("tune", soft.tune[0], hard.tune[0], 1e-12);
+    assert!(soft.tune[1] < hard.tune[1] - 1e-3);
+    let (one, other) = (
+        ring(", hgap = 0.03, fint = 0.5, fintx = 0"),
+        ring(", hgap = 0.03, fint = 0, fintx = 0.5"),
+    );
+    // Of a ring that is its own mirror image.
+    near("tune", one.tune[1], other.tune[1], 1e-9);
 }

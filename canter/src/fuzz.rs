@@ -183,7 +183,10 @@ fn lattice(data: &[u8]) {
             let _ = ring.orbit(1e-3);
         }
         Err(error) => {
-            assert!(is_line_of(&text, error.line), "{error}");
+            assert!(!error.mistakes().is_empty());
+            for mistake in error.mistakes() {
+                assert!(is_line_of(&text, mistake.line), "{error}");
+            }
             assert_shown(&error.to_string());
         }
     }

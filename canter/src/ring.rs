@@ -190,7 +190,12 @@ fn machine(args: &RingArgs) -> Result<Machine, Stop> {
     let made = Lattice::parse(&text)
         .map_err(MachineError::from)
         .and_then(|lattice| Machine::new(lattice, options));
-    made.map_err(|error| wrong(format!("{shown}: {error}"), "mend the lattice"))
+    made.map_err(|error| match error {
+        MachineError::Lattice(mistakes) => {
+            wrong(mistakes.in_file(&shown).to_string(), "mend the lattice")
+        }
+        error => wrong(format!("{shown}: {error}"), "mend the lattice"),
+    })
 }
 
 /// The file of names.

@@ -60,6 +60,10 @@ fn lattices_that_are_no_rings_are_refused() {
     for (text, says) in [
         ("q: quadrupol, l = 1;", "line 1, column 4: there is no type"),
         (
+            "b: sbend, l = 1, angle = pi/2; m: monitor; c: kicker; ring: line = (b, m, c);",
+            "repeat it 4 times",
+        ),
+        (
             "q: quadrupole, l = 1, k1 = 9; m: monitor; c: kicker; ring: line = (q, m, c);",
             "unstable",
         ),
@@ -88,4 +92,27 @@ fn lattices_that_are_no_rings_are_refused() {
             .optics()
             .is_ok()
     );
+}
+
+/// The lattice of the book, and what is said of it with two slips.
+#[test]
+fn the_lattice_of_the_book() {
+    let page = include_str!("../../../docs/src/virtual-ring.md").replace('\r', "");
+    let (_, after) = page.split_once("```text\nbeam").unwrap();
+    let (lattice, after) = after.split_once("```").unwrap();
+    let lattice = format!("beam{lattice}");
+    let ring = ca_ring::Lattice::parse(&lattice).unwrap();
+    ca_ring::Machine::new(ring, ca_ring::Options::default()).unwrap();
+    let (_, after) = after.split_once("```text\n").unwrap();
+    let (told, _) = after.split_once("```").unwrap();
+    let slips = lattice
+        .replace("quadrupole", "quadrupol")
+        .replace("20*cell", "20*cel");
+    let file = std::env::temp_dir().join(format!("canter-slips-{}", std::process::id()));
+    fs::write(&file, slips).unwrap();
+    let path = file.to_str().unwrap();
+    let run = fails(&["ring", "--lattice", path]);
+    fs::remove_file(&file).unwrap();
+    let told = told.trim().replace("ring.lat", path);
+    assert!(run.err.contains(&told), "{}\n{told}", run.err);
 }
