@@ -47,6 +47,43 @@ pub enum Kind {
     Marker,
 }
 
+impl Kind {
+    /// What one of several equal pieces of an element does.
+    fn piece(self, n: usize, pieces: usize) -> Self {
+        let part = 1.0 / pieces as f64;
+        // A piece has a face where the element has.
+        let ends = |both: [f64; 2]| {
+            [
+                if n == 0 { both[0] } else { 0.0 },
+                if n + 1 == pieces { both[1] } else { 0.0 },
+            ]
+        };
+        match self {
+            Self::Bend {
+                angle,
+                k1,
+                edges,
+                fringes,
+            } => Self::Bend {
+                angle: angle * part,
+                k1,
+                edges: ends(edges),
+                fringes: ends(fringes),
+            },
+            Self::Corrector { kick_x, kick_y } => Self::Corrector {
+                kick_x: kick_x * part,
+                kick_y: kick_y * part,
+            },
+            Self::Cavity { frequency, voltage } => Self::Cavity {
+                frequency,
+                voltage: voltage * part,
+            },
+            Self::Monitor => Self::Drift,
+            other => other,
+        }
+    }
+}
+
 /// A part of the ring.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Element {
@@ -112,6 +149,30 @@ impl Lattice {
     /// Length of the reference orbit in metres.
     pub fn circumference(&self) -> f64 {
         self.elements.iter().map(|element| element.length).sum()
+    }
+
+    /// The same ring with each element that has a length cut into so many pieces, to look at the optics within:
+    /// bends keep their faces at their ends, correctors kick in each piece, and monitors become drifts.
+    #[must_use]
+    pub fn sliced(&self, pieces: usize) -> Self {
+        let pieces = pieces.max(1);
+        let mut elements = Vec::new();
+        for element in &self.elements {
+            if element.length == 0.0 {
+                elements.push(element.clone());
+                continue;
+            }
+            for n in 0..pieces {
+                let mut piece = element.clone();
+                piece.length /= pieces as f64;
+                piece.kind = element.kind.piece(n, pieces);
+                elements.push(piece);
+            }
+        }
+        Self {
+            elements,
+            energy: self.energy,
+        }
     }
 
     /// Places of the elements for which `is` holds.

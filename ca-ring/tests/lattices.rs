@@ -397,3 +397,19 @@ fn fringe_fields() {
     // Of a ring that is its own mirror image.
     near("tune", one.tune[1], other.tune[1], 1e-9);
 }
+
+/// The optics do not change, and the largest beta function is found within the quadrupoles.
+#[test]
+fn a_ring_in_slices_is_the_same_ring() {
+    let ring = parse(include_str!("pyat/fringes.lat"));
+    let sliced = ring.sliced(8);
+    near("length", sliced.circumference(), ring.circumference(), 1e-9);
+    let (one, other) = (ring.optics().unwrap(), sliced.optics().unwrap());
+    for n in 0..2 {
+        near("tune", other.tune[n], one.tune[n], 1e-9);
+        let most =
+            |optics: &ca_ring::Optics| optics.at.iter().map(|t| t.beta[n]).fold(0.0, f64::max);
+        assert!(most(&other) >= most(&one));
+    }
+    sliced.check_turn().unwrap();
+}
