@@ -18,6 +18,41 @@ pub struct Correlated {
     mean: f64,
     /// What it takes of each of the independent numbers.
     row: Vec<f64>,
+    /// What it takes of the random numbers of its PV.
+    own: f64,
+}
+
+impl Correlated {
+    /// A member of a group, by its name: a normal number with this mean and root mean square, of which `share`
+    /// (-1 to 1) follows what all members of the group have in common. Two members have the product of their shares
+    /// as correlation. Their PVs are to have the same period; they may be of several IOCs.
+    ///
+    /// ```
+    /// use ca_server_sim::signals::Correlated;
+    ///
+    /// // A rise of the hall's temperature moves the one up and the other one down.
+    /// let (pipe, girder) = (
+    ///     Correlated::in_group("hall", 31.0, 0.2, 0.95),
+    ///     Correlated::in_group("hall", 0.0, 4.0, -0.95),
+    /// );
+    /// # let _ = (pipe, girder);
+    /// ```
+    pub fn in_group(group: &str, mean: f64, rms: f64, share: f64) -> Self {
+        let share = share.clamp(-1.0, 1.0);
+        Self {
+            seed: seed_of(group),
+            mean,
+            row: vec![rms * share],
+            own: rms * (1.0 - share * share).sqrt(),
+        }
+    }
+}
+
+/// The same for the same name, on every machine (FNV-1a).
+fn seed_of(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Why signals cannot be correlated like that.
@@ -86,7 +121,12 @@ pub fn correlated(
     let rows = cholesky(covariances)?;
     let members = means.iter().zip(rows);
     Ok(members
-        .map(|(&mean, row)| Correlated { seed, mean, row })
+        .map(|(&mean, row)| Correlated {
+            seed,
+            mean,
+            row,
+            own: 0.0,
+        })
         .collect())
 }
 
@@ -116,12 +156,17 @@ fn cholesky(matrix: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, CorrelationError> {
 }
 
 impl Signal for Correlated {
-    fn sample(&mut self, t: Duration, _: &mut Pcg32) -> Value {
+    fn sample(&mut self, t: Duration, of_pv: &mut Pcg32) -> Value {
         // The same numbers for all members: they follow from the time.
         let mut rng =
             Pcg32::new(self.seed ^ (t.as_nanos() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let parts = self.row.iter().map(|part| part * normal(&mut rng));
-        Value::scalar(self.mean + parts.sum::<f64>())
+        let common = parts.sum::<f64>();
+        let own = match self.own == 0.0 {
+            true => 0.0,
+            false => self.own * normal(of_pv),
+        };
+        Value::scalar(self.mean + common + own)
     }
 }
 
@@ -156,6 +201,35 @@ mod tests {
         for (row, wanted) in sums.iter().zip(&wanted) {
             for (sum, wanted) in row.iter().zip(wanted) {
                 assert!((sum - wanted).abs() < 0.2, "{sums:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_of_a_group_share_what_they_say() {
+        let mut members = [0.9, -0.5, 0.0].map(|share| Correlated::in_group("g", 5.0, 2.0, share));
+        let mut rngs = [1, 2, 3].map(Pcg32::new);
+        let samples = 5000;
+        let mut sums = [[0.0; 3]; 3];
+        for n in 0..samples {
+            let t = Duration::from_millis(100) * n;
+            let mut values = [0.0; 3];
+            for ((member, rng), value) in members.iter_mut().zip(&mut rngs).zip(&mut values) {
+                let sample = member.sample(t, rng);
+                *value = sample.as_ref().elements::<f64>().unwrap().next().unwrap() - 5.0;
+            }
+            for (row, a) in sums.iter_mut().zip(values) {
+                for (sum, b) in row.iter_mut().zip(values) {
+                    *sum += a * b / 4.0 / f64::from(samples);
+                }
+            }
+        }
+        for (row, wanted) in
+            sums.iter()
+                .zip([[1.0, -0.45, 0.0], [-0.45, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        {
+            for (sum, wanted) in row.iter().zip(wanted) {
+                assert!((sum - wanted).abs() < 0.06, "{sums:?}");
             }
         }
     }

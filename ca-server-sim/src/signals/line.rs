@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    BoxedSignal, Constant, Counter, Noise, Ramp, RandomWalk, Recording, Shaped, Signal, Sine,
-    Square, Triangle,
+    BoxedSignal, Camera, Constant, Correlated, Counter, Noise, Ramp, RandomWalk, Recording, Scope,
+    Shaped, Signal, Sine, Square, Triangle,
 };
 use crate::builder::MIN_PERIOD;
 use crate::slip::nearest;
 
+/// Elements of a trace, and pixels of a side, at most.
+const MAX_SIDE: u32 = 8192;
 /// Keys that every signal has.
 const COMMON: &[&str] = &["every", "noise_rms", "drift", "latency", "quantum"];
 
@@ -22,7 +24,13 @@ const KINDS: &[(&str, &[&str])] = &[
     ("walk", &["start", "step", "low", "high"]),
     ("counter", &["start", "step"]),
     ("playback", &["file", "column", "repeat"]),
+    ("correlated", &["group", "mean", "rms", "share"]),
+    ("scope", &["points", "cycles", "amplitude", "scatter"]),
+    ("camera", &["width", "height", "period"]),
 ];
+
+/// Kinds that do not follow from the time, so that there is no earlier value to show.
+const TIMELESS: &[&str] = &["noise", "walk", "counter"];
 
 /// What a signal says wrong: at which column of its text, in characters from 1.
 pub(crate) type Wrong = (usize, String);
@@ -100,6 +108,19 @@ pub(crate) fn parse(
             step: number("step", 1.0)? as i32,
         }),
         "playback" => playback(&get, read)?,
+        "correlated" => correlated(&get, &number)?,
+        "scope" => {
+            let mut scope = Scope::new(size(get("points"), 500)?);
+            scope.cycles = number("cycles", scope.cycles)?;
+            scope.amplitude = number("amplitude", scope.amplitude)?;
+            scope.noise = number("scatter", scope.noise)?;
+            Box::new(scope)
+        }
+        "camera" => {
+            let mut camera = Camera::new(size(get("width"), 64)?, size(get("height"), 64)?);
+            camera.period = get("period").map_or(Ok(camera.period), Pair::time)?;
+            Box::new(camera)
+        }
         _ => {
             let ((low, high), period) = (range()?, period()?);
             match kind {
@@ -116,6 +137,38 @@ pub(crate) fn parse(
         .latency(get("latency").map_or(Ok(Duration::ZERO), Pair::time)?)
         .quantum(number("quantum", 0.0)?);
     Ok((BoxedSignal(Box::new(shaped)), every))
+}
+
+/// Elements, or pixels of a side.
+fn size(pair: Option<&Pair<'_>>, default: u32) -> Result<u32, Wrong> {
+    let Some(pair) = pair else { return Ok(default) };
+    match pair.value.parse() {
+        Ok(size @ 1..=MAX_SIDE) => Ok(size),
+        _ => pair.wrong(&format!("this is no number from 1 to {MAX_SIDE}")),
+    }
+}
+
+fn correlated<'p, 'a: 'p>(
+    get: &impl Fn(&str) -> Option<&'p Pair<'a>>,
+    number: &impl Fn(&str, f64) -> Result<f64, Wrong>,
+) -> Result<Box<dyn Signal + Send>, Wrong> {
+    let Some(group) = get("group") else {
+        return Err((
+            1,
+            "a correlated signal wants group=NAME, as its other members have it".to_owned(),
+        ));
+    };
+    let share = number("share", 1.0)?;
+    if let Some(pair) = get("share").filter(|_| share.abs() > 1.0) {
+        return pair.wrong("a share is from -1 to 1");
+    }
+    let (mean, rms) = (number("mean", 0.0)?, number("rms", 1.0)?);
+    Ok(Box::new(Correlated::in_group(
+        group.value,
+        mean,
+        rms,
+        share,
+    )))
 }
 
 fn playback<'p, 'a: 'p>(
@@ -160,6 +213,10 @@ fn split(line: &str) -> Result<(&'static str, Vec<Pair<'_>>), Wrong> {
         let Some((key, value)) = word.split_once('=') else {
             return Err((column, format!("`{word}`: write KEY=VALUE")));
         };
+        if key == "latency" && TIMELESS.contains(kind) {
+            let what = format!("a {kind} does not follow from the time, so it has no latency");
+            return Err((column, what));
+        }
         if !keys.contains(&key) && !COMMON.contains(&key) {
             let known = keys.iter().chain(COMMON).copied();
             return Err((column, unknown(&format!("key of a {kind}"), key, known)));
@@ -206,6 +263,19 @@ mod tests {
         );
         assert_eq!(at("playback file=r.csv column=a repeat=yes", 1), 1.0);
         assert_eq!(at("counter start=7", 0), 7.0);
+        let shared = "correlated group=hall mean=21 rms=0.5 every=0.1";
+        assert_eq!(at(shared, 3), at(shared, 3));
+        assert_ne!(at(shared, 3), at(shared, 4));
+        assert_ne!(at(shared, 3), at(&shared.replace("hall", "ring"), 3));
+        let below = |line: &str| 21.0 - at(line, 3);
+        assert!((below(shared) + below(&format!("{shared} share=-1"))).abs() < 1e-12);
+        let elements = |line: &str| {
+            let (mut signal, _) = parse(line, &mut nothing).unwrap_or_else(|w| panic!("{w:?}"));
+            let value = signal.sample(Duration::from_secs(1), &mut Pcg32::new(1));
+            value.as_ref().count
+        };
+        assert_eq!(elements("scope points=100 quantum=0.1 noise_rms=0.01"), 100);
+        assert_eq!(elements("camera width=8 height=4 every=0.2"), 32);
         let (_, every) = parse("sine every=20ms", &mut nothing).unwrap();
         assert_eq!(every, Duration::from_millis(20));
     }
@@ -223,6 +293,11 @@ mod tests {
             ("playback file=q.csv column=a", 15, "there is no such file"),
             ("playback file=r.csv column=b", 28, "it has a"),
             ("playback file=r.csv", 1, "wants file=NAME"),
+            ("correlated mean=1", 1, "wants group=NAME"),
+            ("correlated group=a share=2", 26, "from -1 to 1"),
+            ("scope points=0", 14, "from 1 to 8192"),
+            ("camera width=10000", 14, "from 1 to 8192"),
+            ("walk latency=1", 6, "has no latency"),
         ] {
             let (at, what) = parse(line, &mut nothing).err().unwrap();
             assert!(at == column && what.contains(says), "{line}: {at}: {what}");

@@ -241,6 +241,21 @@ pub(super) const SIGNAL: &[Key] = &[
     ),
     key("column", "text", "must be given", "its column"),
     key("repeat", "true or false", "false", "begin anew at its end"),
+    key("value", "number", "0", "the value of `constant`"),
+    key(
+        "group",
+        "text",
+        "must be given",
+        "whose members go together; of the same name and period",
+    ),
+    key("mean", "number", "0", "mean of a `correlated` value"),
+    key("rms", "number", "1", "root mean square about it"),
+    key(
+        "share",
+        "number from -1 to 1",
+        "1",
+        "what of it the members of the group have in common; two have the product as correlation",
+    ),
     key("noise_rms", "number", "0", "normal noise on top; all kinds"),
     key(
         "drift",
@@ -252,7 +267,7 @@ pub(super) const SIGNAL: &[Key] = &[
         "latency",
         "seconds",
         "0",
-        "as it was so long ago; all kinds",
+        "as it was so long ago; not of `noise`, `walk`, `counter`, which do not follow from the time",
     ),
     key(
         "quantum",
@@ -264,6 +279,9 @@ pub(super) const SIGNAL: &[Key] = &[
 
 /// Keys that all kinds of signals have.
 pub(super) const SHAPE: &[&str] = &["noise_rms", "drift", "latency", "quantum"];
+
+/// Kinds that do not follow from the time, so that there is no earlier value to show.
+pub(super) const TIMELESS: &[&str] = &["noise", "walk", "counter"];
 
 /// A kind of signal with its keys, beside `kind` and `every`.
 #[derive(Clone, Copy, Debug)]
@@ -284,6 +302,11 @@ const fn kind(
 }
 
 pub(super) const SIGNALS: &[SignalKind] = &[
+    kind(
+        "constant",
+        &["value"],
+        "stays, for what is put on top of it",
+    ),
     kind("ramp", WAVE, "rises evenly, then falls back at once"),
     kind("sine", WAVE, "a sine"),
     kind(
@@ -302,6 +325,11 @@ pub(super) const SIGNALS: &[SignalKind] = &[
         "counter",
         &["start", "step"],
         "counts samples, with integers",
+    ),
+    kind(
+        "correlated",
+        &["group", "mean", "rms", "share"],
+        "normal numbers that move with those of other PVs",
     ),
     kind(
         "scope",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ca_proto::dbr::NativeType;
 
-use super::keys::{SHAPE, SIGNAL, SIGNALS};
+use super::keys::{SHAPE, SIGNAL, SIGNALS, TIMELESS};
 use super::walk::{Entry, Table};
 use crate::builder::MIN_PERIOD;
 use crate::check::reach;
@@ -13,8 +13,8 @@ use crate::diagnostic::Diagnostics;
 use crate::pv::PvSpec;
 use crate::served::read_recording;
 use crate::signals::{
-    BoxedSignal, Camera, Counter, Noise, Ramp, RandomWalk, Recording, Scope, Shaped, Sine, Square,
-    Triangle,
+    BoxedSignal, Camera, Constant, Correlated, Counter, Noise, Ramp, RandomWalk, Recording, Scope,
+    Shaped, Sine, Square, Triangle,
 };
 
 /// Lets a PV follow its signal, if it has one.
@@ -55,6 +55,12 @@ impl Reader<'_, '_> {
         let Some(kind) = self.kind() else { return spec };
         let every = every.unwrap_or(Duration::from_secs(1));
         let spec = match kind {
+            "constant" => {
+                let value = self.number("value", 0.0);
+                self.holds(&spec, value, value);
+                spec.signal(Constant(value.into()), every)
+            }
+            "correlated" => self.correlated(spec, every),
             "playback" => self.playback(spec, every),
             "scope" => self.scope(spec, every),
             "camera" => self.camera(spec, every),
@@ -80,6 +86,27 @@ impl Reader<'_, '_> {
             spec.signal = Some((BoxedSignal(Box::new(shaped)), every));
         }
         spec
+    }
+
+    fn correlated(&mut self, spec: PvSpec, every: Duration) -> PvSpec {
+        let group = self.table.get("group").map(|entry| entry.text(self.found));
+        let Some(group) = group else {
+            let what = "a correlated signal needs `group`";
+            self.wrong("kind", what, "add it, as its other members have it");
+            return spec;
+        };
+        let group = group.unwrap_or_default().to_owned();
+        let (mean, rms) = (self.number("mean", 0.0), self.number("rms", 1.0));
+        let share = self.number("share", 1.0);
+        if share.abs() > 1.0 {
+            self.wrong(
+                "share",
+                "`share` is from -1 to 1",
+                "give a part of the whole",
+            );
+        }
+        self.holds(&spec, mean, mean);
+        spec.signal(Correlated::in_group(&group, mean, rms, share), every)
     }
 
     fn playback(&mut self, spec: PvSpec, every: Duration) -> PvSpec {
@@ -135,6 +162,11 @@ impl Reader<'_, '_> {
             return None;
         };
         let kind = entry.word(self.found, "signal", &words)?;
+        if TIMELESS.contains(&kind.name) && self.table.get("latency").is_some() {
+            let what = format!("a {} has no latency", kind.name);
+            let remedy = "leave it out: such values do not follow from the time";
+            self.wrong("latency", &what, remedy);
+        }
         for (key, entry) in self.table.entries() {
             let common = matches!(key, "kind" | "every") || SHAPE.contains(&key);
             if !common && !kind.keys.contains(&key) {
