@@ -290,8 +290,14 @@ impl SimIoc {
         &self,
         mut reload: crate::Reload,
     ) -> Result<crate::RecordChanges, BuildError> {
-        while !self.with(|ioc, now| ioc.reload_step(now, &mut reload))? {}
+        let slices = self.0.shared.slices();
+        while !slices.with(|ioc, now| ioc.reload_step(now, &mut reload))? {}
         Ok(reload.changes())
+    }
+
+    /// To work with the IOC a slice at a time, between which those come that wait for it.
+    fn slices(&self) -> shared::Slices<'_> {
+        self.0.shared.slices()
     }
 
     /// True while it serves.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use ca_proto::dbr::Value;
-use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Timestamp};
+use ca_proto::{Alarm, AlarmSeverity, AlarmStatus};
 use thiserror::Error;
 
 use super::SimIoc;
@@ -267,9 +267,10 @@ impl<M: Model> ModelRun<M> {
     }
 
     fn gather(&mut self) {
+        let slices = self.ioc.slices();
         let chunks = self.set.chunks(AT_ONCE);
         for (handles, values) in chunks.zip(self.set_values.chunks_mut(AT_ONCE)) {
-            self.ioc.with(|ioc, _| {
+            slices.with(|ioc, _| {
                 for (handle, value) in handles.iter().zip(values) {
                     let number = ioc.peek(*handle).and_then(|v| number_of(v.as_ref()));
                     *value = number.unwrap_or(f64::NAN);
@@ -279,10 +280,11 @@ impl<M: Model> ModelRun<M> {
     }
 
     fn post(&self) {
-        let stamp = self.ioc.with(|ioc, now| ioc.stamp(now));
+        let slices = self.ioc.slices();
+        let stamp = slices.with(|ioc, now| ioc.stamp(now));
         let pairs = self.read.chunks(AT_ONCE);
         for (handles, values) in pairs.zip(self.read_values.chunks(AT_ONCE)) {
-            self.ioc.with(|ioc, now| {
+            slices.with(|ioc, now| {
                 for (handle, value) in handles.iter().zip(values) {
                     // A PV that was removed meanwhile shows nothing.
                     let _ = ioc.post_stamped(now, *handle, *value, stamp);
@@ -291,17 +293,13 @@ impl<M: Model> ModelRun<M> {
         }
         for &(handle, from, to) in &self.arrays {
             let part = self.read_values.get(from..to).unwrap_or_default();
-            self.post_one(handle, Value::array(part), stamp);
+            let value = Value::array(part);
+            let _ = slices.with(|ioc, now| ioc.post_stamped(now, handle, value, stamp));
         }
         if let Some(pulse) = self.pulse {
-            self.post_one(pulse, Value::scalar(self.steps as i32), stamp);
+            let value = Value::scalar(self.steps as i32);
+            let _ = slices.with(|ioc, now| ioc.post_stamped(now, pulse, value, stamp));
         }
-    }
-
-    fn post_one(&self, handle: PvHandle, value: Value, stamp: Timestamp) {
-        let _ = self
-            .ioc
-            .with(|ioc, now| ioc.post_stamped(now, handle, value, stamp));
     }
 
     fn show_alarm(&mut self, failing: bool) {
@@ -312,8 +310,9 @@ impl<M: Model> ModelRun<M> {
             true => Alarm::new(AlarmStatus::CALC, AlarmSeverity::INVALID),
             false => Alarm::NONE,
         };
+        let slices = self.ioc.slices();
         for handles in self.read.chunks(AT_ONCE) {
-            self.ioc.with(|ioc, now| {
+            slices.with(|ioc, now| {
                 for handle in handles {
                     let _ = ioc.set_alarm(now, *handle, alarm);
                 }

@@ -13,7 +13,7 @@ use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
 
 use super::bind::Sockets;
-use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError};
 use super::turns::Host;
 use super::{NetConfig, accept, udp};
 use crate::ioc::Ioc;
@@ -24,6 +24,29 @@ use crate::process::RemoteRequest;
 pub(super) struct Shared {
     runtime: Arc<dyn Runtime>,
     state: Mutex<State>,
+    /// Those that work in slices.
+    slicing: AtomicUsize,
+    /// Who waits for the state while somebody works in slices holds it, so that the next slice comes later. It is
+    /// taken before the state, never behind it.
+    queue: Mutex<()>,
+}
+
+/// Works with the IOC a slice at a time. A lock alone would not do: whoever takes it again at once nearly always has
+/// it before those that waited for it are awake.
+pub(super) struct Slices<'a>(&'a Shared);
+
+impl Slices<'_> {
+    /// As [`Shared::with`], behind who waits already.
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Ioc, Instant) -> R) -> R {
+        drop(self.0.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.with(work)
+    }
+}
+
+impl Drop for Slices<'_> {
+    fn drop(&mut self) {
+        self.0.slicing.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct State {
@@ -77,7 +100,30 @@ impl Shared {
                 tasks: Vec::new(),
                 synced: None,
             }),
+            slicing: AtomicUsize::new(0),
+            queue: Mutex::new(()),
         })
+    }
+
+    /// To do much, a little at a time.
+    pub(super) fn slices(&self) -> Slices<'_> {
+        self.slicing.fetch_add(1, Ordering::AcqRel);
+        Slices(self)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        if self.slicing.load(Ordering::Acquire) > 0 {
+            match self.state.try_lock() {
+                Ok(state) => return state,
+                Err(TryLockError::Poisoned(state)) => return state.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let place = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(place);
+            return state;
+        }
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn runtime(&self) -> &dyn Runtime {
@@ -87,7 +133,7 @@ impl Shared {
     /// The state with the time: read under the lock, so that it never goes back.
     fn lock(&self) -> (MutexGuard<'_, State>, Instant) {
         // A panic of a hook must not take the IOC down with it.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.locked();
         let now = self.runtime.now();
         if state
             .synced

@@ -7,5 +7,5 @@ use std::sync as imp;
 #[cfg(shuttle)]
 use shuttle::sync as imp;
 
-pub(super) use imp::atomic::{AtomicBool, Ordering};
-pub(super) use imp::{Mutex, MutexGuard};
+pub(super) use imp::atomic::{AtomicBool, AtomicUsize, Ordering};
+pub(super) use imp::{Mutex, MutexGuard, TryLockError};
