@@ -198,6 +198,11 @@ impl Observer {
 }
 
 impl Ioc {
+    /// As [`IocBuilder::observer`], of an IOC that is made already; the function before it is told no more.
+    pub fn set_observer(&mut self, tell: impl FnMut(Observed) + Send + 'static) {
+        self.observer = Some(Observer(Box::new(tell)));
+    }
+
     /// Whether the program is told ([`IocBuilder::observer`]) of values that a record posts, as a monitor of its
     /// value would be.
     ///

@@ -1,10 +1,11 @@
 //! Autosave at work: a thread that writes save files, each as a whole or not at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use super::host::date;
 
 /// Fields that are read before clients have their turn.
 const SLICE: usize = 256;
-/// How often a PV that triggers is looked at.
+/// How often a PV that triggers is looked at if it is no value of a record, which tells of itself.
 const LOOK: Duration = Duration::from_millis(500);
 /// Orders that wait.
 const WAITING: usize = 16;
@@ -25,11 +26,17 @@ const RETRY: Duration = Duration::from_secs(60);
 enum Order {
     /// These settings count; the named sets are written now.
     Settings(Box<Settings>, Vec<String>),
+    /// Records that trigger have posted.
+    Posted,
 }
+
+/// Records that have posted since the saver looked; at most as many as there are triggers.
+type Posted = Arc<Mutex<BTreeSet<String>>>;
 
 /// Saves the sets of an IOC until it is dropped, at last with what has changed since.
 #[derive(Debug)]
 pub(super) struct Saver {
+    ioc: SimIoc,
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,17 +51,30 @@ impl Saver {
     /// Begins; `say` is told what goes wrong.
     pub(super) fn start(ioc: SimIoc, settings: Settings, say: fn(&str)) -> Self {
         let (orders, wait) = sync_channel(WAITING);
+        let posted = Posted::default();
+        let (notes, tell) = (posted.clone(), orders.clone());
+        ioc.with(|ioc, _| {
+            ioc.set_observer(move |it| {
+                let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+                notes.insert(it.record);
+                // One who has other orders looks anyway.
+                let _ = tell.try_send(Order::Posted);
+            });
+        });
+        let own = ioc.clone();
         let thread = std::thread::spawn(move || {
             let mut work = Work {
-                ioc,
+                ioc: own,
                 settings: Settings::default(),
                 sets: HashMap::new(),
+                posted,
                 say,
             };
             work.take(settings, &[]);
             work.run(&wait);
         });
         Self {
+            ioc,
             orders: Some(orders),
             thread: Some(thread),
         }
@@ -70,6 +90,8 @@ impl Saver {
 
 impl Drop for Saver {
     fn drop(&mut self) {
+        // It holds an end of the orders, too.
+        self.ioc.with(|ioc, _| ioc.set_observer(|_| {}));
         self.orders = None;
         if let Some(thread) = self.thread.take() {
             // It says itself what went wrong.
@@ -90,6 +112,8 @@ struct State {
     next: Option<u32>,
     /// What the PV that triggers had.
     trigger: Option<String>,
+    /// The record that tells of itself.
+    record: Option<String>,
     /// The last attempt has failed, and that was told.
     failed: bool,
 }
@@ -98,6 +122,7 @@ struct Work {
     ioc: SimIoc,
     settings: Settings,
     sets: HashMap<String, State>,
+    posted: Posted,
     say: fn(&str),
 }
 
@@ -113,9 +138,11 @@ impl Work {
             };
             match order {
                 Ok(Order::Settings(settings, now)) => self.take(*settings, &now),
+                Ok(Order::Posted) => {}
                 Err(RecvTimeoutError::Timeout) => self.look(Instant::now()),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.triggered();
         }
         // What has changed since.
         for set in self.settings.sets.clone() {
@@ -131,6 +158,11 @@ impl Work {
         let mut sets: HashMap<String, State> = HashMap::new();
         for set in &self.settings.sets {
             let mut state = self.sets.remove(&set.request).unwrap_or_default();
+            if let Trigger::Pv(pv) = &set.trigger {
+                let record = pv.strip_suffix(".VAL").unwrap_or(pv);
+                let tells = self.ioc.with(|ioc, _| ioc.observe(record, true)).is_ok();
+                state.record = tells.then(|| record.to_owned());
+            }
             state.due = state
                 .due
                 .or_else(|| time.checked_add(period(&set.trigger)?));
@@ -144,6 +176,25 @@ impl Work {
         }
     }
 
+    /// Writes the sets whose records have posted.
+    fn triggered(&mut self) {
+        // Not held while the IOC is: whoever posts has that first.
+        let posted = {
+            let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *posted)
+        };
+        if posted.is_empty() {
+            return;
+        }
+        for set in self.settings.sets.clone() {
+            let record = self.sets.get(&set.request);
+            let record = record.and_then(|state| state.record.as_ref());
+            if record.is_some_and(|record| posted.contains(record)) {
+                self.save(&set, true);
+            }
+        }
+    }
+
     fn look(&mut self, now: Instant) {
         for set in self.settings.sets.clone() {
             let Some(state) = self.sets.get_mut(&set.request) else {
@@ -152,10 +203,18 @@ impl Work {
             if state.due.is_none_or(|due| due > now) {
                 continue;
             }
-            state.due = period(&set.trigger).and_then(|period| now.checked_add(period));
+            let period = match state.record {
+                // Only copies are due.
+                Some(_) => Some(Duration::from_secs(
+                    self.settings.sequence_period.max(10).into(),
+                )),
+                None => period(&set.trigger),
+            };
+            state.due = period.and_then(|period| now.checked_add(period));
             match &set.trigger {
                 Trigger::Change(_) => self.save(&set, false),
                 Trigger::Period(_) => self.save(&set, true),
+                Trigger::Pv(_) if state.record.is_some() => {}
                 Trigger::Pv(pv) => {
                     let value = self.ioc.read(pv.as_str()).ok();
                     let value = value.map(|value| format!("{} {}", value.value, value.stamp));

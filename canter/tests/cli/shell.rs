@@ -325,3 +325,30 @@ fn autosave_writes_whole_files_and_restores_them() {
     );
     assert!(dir.read("save/x.savB.bu").contains("SR:gap 5.5\n"));
 }
+
+/// The record that triggers tells of itself; another file is saved by hand. Arrays and macros are those of request files.
+#[test]
+fn a_set_is_saved_when_its_record_posts() {
+    let dir = Dir::new("triggered");
+    dir.file("x.db", DB)
+        .file("w.db", "record(waveform, \"$(P):wave\") { field(FTVL, DOUBLE) field(NELM, 3) }\nrecord(longout, \"$(P):go\") {}\n")
+        .file("x.req", "file $(R).req P=$(P)\n$(P):wave\n")
+        .file("y.req", "$(P):gap.EGU\n");
+    let script = "dbLoadRecords x.db P=SR\ndbLoadRecords w.db P=SR\nset_savefile_path .\n\
+                  create_triggered_set x.req SR:go \"P=SR,R=y\"\ncreate_manual_set y.req P=SR\niocInit\n";
+    dir.file("st.cmd", script);
+    let mut session = Session::start(dir.command(&["ioc", "-s", "--port", "0", "st.cmd"]));
+    session.until("ready: ");
+    session.say("dbpf SR:wave 1.5");
+    session.say("dbpf SR:go 1");
+    until("it is saved", || {
+        let saved = dir.read("x.sav");
+        saved.contains("SR:gap.EGU mm\nSR:wave @array@ { \"1.5\" }\n<END>\n")
+    });
+    session.say("dbpf SR:wave 2.5");
+    session.say("dbpf SR:go 2");
+    until("it is saved again", || dir.read("x.savB").contains("{ \"2.5\" }"));
+    session.say("manual_save y.req");
+    until("the other one is saved", || dir.read("y.savB").ends_with("SR:gap.EGU mm\n<END>\n"));
+    assert_eq!(session.end(), Some(0));
+}
