@@ -1,6 +1,6 @@
 """What the shell of EPICS Base prints: lines for it in, what each prints out.
 
-In:  the name of a file of records, as hex; then a line for each command, as hex.
+In:  the name of a file of records, as hex, and behind a NUL that of a file of access security; then a line for each command, as hex.
 Out: for each line what went to the output, as hex, `-` for nothing; of the first line nothing.
 """
 
@@ -44,7 +44,10 @@ def main():
     lines = [binascii.unhexlify(line.strip().replace("-", "")) for line in sys.stdin]
     with tempfile.TemporaryFile(buffering=0) as output:
         answers = [b""]
-        captured(output, lambda: ioc.start_ioc(dbs=[(lines[0].decode(), "")]))
+        db, _, acf = lines[0].partition(b"\0")
+        if acf:
+            ioc.dbCore.asSetFilename(acf)
+        captured(output, lambda: ioc.start_ioc(dbs=[(db.decode(), "")]))
         for line in lines[1:]:
             answers.append(captured(output, lambda: ioc.iocshCmd(line)))
     for answer in answers:

@@ -138,6 +138,47 @@ const LINES: &[&str] = &[
     "echo \"a b\"",
     "echo a b",
     "var dbTemplateMaxVars",
+    "generalTimeReport",
+    "dbior",
+    "dbior \"\" 1",
+    "dbhcr",
+    "dbReportDeviceConfig",
+    "callbackSetQueueSize 100",
+    "errlog hello",
+    "eltc 0",
+    "iocLogPrefix x",
+    "dbDumpPath pdbbase",
+    "dbDumpDriver pdbbase",
+    "dbDumpMenu x",
+];
+
+/// Users and hosts in the order of their names, in which ours shows them.
+const ACF: &str = r#"
+UAG(ops) {alice, bob}
+UAG(none)
+HAG(room) {host1, "host2"}
+ASG(DEFAULT) { RULE(1,READ) RULE(1,WRITE,TRAPWRITE) }
+ASG(g1) {
+  INPA("t:hex") INPB("t:nothere")
+  RULE(1,READ)
+  RULE(0,WRITE) { UAG(ops) HAG(room) CALC("A=-3&&B<1") }
+  RULE(1,NONE)
+}
+"#;
+
+/// Of access security, with that file.
+const SECURITY: &[&str] = &[
+    "asprules",
+    "asprules g1",
+    "asprules nope",
+    "aspuag",
+    "aspuag ops",
+    "asphag",
+    "asphag nope",
+    "aspmem",
+    "aspmem g1 1",
+    "asdbdump",
+    "ascar",
 ];
 
 fn plain(text: &str) -> String {
@@ -158,25 +199,44 @@ fn plain(text: &str) -> String {
 #[test]
 #[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
 fn commands_print_what_those_of_the_reference_print() {
-    let folder = std::env::temp_dir().join(format!("canter-iocsh-{}", std::process::id()));
+    same("records", DB, None, LINES);
+}
+
+#[test]
+#[ignore = "needs real EPICS: `cargo xtask test` sets it up and runs this"]
+fn access_security_is_shown_as_there() {
+    let db = format!("{DB}record(ai, \"t:g\") {{ field(ASG, \"g1\") }}\n");
+    same("security", &db, Some(ACF), SECURITY);
+}
+
+/// Ours and that of the reference print the same, of the same files.
+fn same(name: &str, db: &str, acf: Option<&str>, lines: &[&str]) {
+    let folder = std::env::temp_dir().join(format!("canter-iocsh-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("x.db").display().to_string();
-    std::fs::write(&file, DB).unwrap();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let mut files = path("x.db");
+    std::fs::write(&files, db).unwrap();
     let (mut shell, mut host) = (Shell::new(), Bench::default());
-    assert!(shell.command(&mut host, &["dbLoadRecords", &file, ""]));
+    assert!(shell.command(&mut host, &["dbLoadRecords", &files, ""]));
+    if let Some(acf) = acf {
+        let file = path("x.acf");
+        std::fs::write(&file, acf).unwrap();
+        assert!(shell.command(&mut host, &["asSetFilename", &file]));
+        files = format!("{files}\0{file}");
+    }
     assert!(shell.command(&mut host, &["iocInit"]));
-    let ours = LINES.iter().map(|line| {
+    let ours = lines.iter().map(|line| {
         host.out.clear();
         shell.line(&mut host, line);
         host.out.clone()
     });
     let ours: Vec<String> = ours.collect();
-    let asked = std::iter::once(file.as_str()).chain(LINES.iter().copied());
+    let asked = std::iter::once(files.as_str()).chain(lines.iter().copied());
     let questions: String = asked.map(|line| hex(line.as_bytes()) + "\n").collect();
     let theirs = ask(&Python::here(), "iocsh_oracle.py", questions);
     std::fs::remove_dir_all(&folder).unwrap();
     let mut other = String::new();
-    for ((line, ours), theirs) in LINES.iter().zip(&ours).zip(&theirs[1..]) {
+    for ((line, ours), theirs) in lines.iter().zip(&ours).zip(&theirs[1..]) {
         let theirs = plain(&unhex(theirs));
         if *ours != theirs {
             other.push_str(&format!("{line}\nours:\n{ours}theirs:\n{theirs}\n"));

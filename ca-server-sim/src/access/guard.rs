@@ -66,6 +66,13 @@ struct Decided {
     rule: Option<u32>,
 }
 
+/// A group for people: its name, inputs by letter with name and value, rules with whether they count.
+pub(crate) type Shown<'a> = (
+    &'a str,
+    Vec<(u8, &'a str, Option<f64>)>,
+    Vec<(&'a Rule, bool)>,
+);
+
 /// Access security in use.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -151,6 +158,26 @@ impl Guard {
 
     pub(crate) fn security(&self) -> &AccessSecurity {
         &self.security
+    }
+
+    /// The groups by name: their inputs with values, none for what has no value, and their rules, with whether
+    /// each counts.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = Shown<'_>> {
+        let all = self.groups.iter().enumerate();
+        all.filter_map(|(number, held)| {
+            let group = self.security.group(&held.name)?;
+            let inputs = self
+                .inputs
+                .iter()
+                .filter(move |input| input.group as usize == number);
+            let inputs = inputs.map(|input| {
+                let bad = held.inputs.bad & (1 << input.letter) != 0;
+                let value = held.inputs.values.get(usize::from(input.letter)).copied();
+                (input.letter, &*input.name, value.filter(|_| !bad))
+            });
+            let rules = group.rules.iter().zip(held.counts.iter().copied());
+            Some((&*held.name, inputs.collect(), rules.collect()))
+        })
     }
 
     /// The number of a group; that of the default one for a name that no file has.

@@ -50,6 +50,8 @@ pub struct Rule {
     pub hosts: Vec<Box<str>>,
     /// What has to be 1 for it to count.
     pub condition: Option<Expression>,
+    /// The condition as it was written.
+    pub condition_text: Option<Box<str>>,
     /// Something in it is not known to us, so that it never counts.
     pub is_ignored: bool,
     /// Where it is.

@@ -240,6 +240,7 @@ impl Parser<'_, '_> {
             users: Vec::new(),
             hosts: Vec::new(),
             condition: None,
+            condition_text: None,
             is_ignored: access.is_none(),
             place: self.loader.mistakes.sources().locate(at),
         };
@@ -297,6 +298,7 @@ impl Parser<'_, '_> {
                 Some("CALC") => {
                     let (text, place) = self.one_name()?;
                     rule.condition = self.condition(&text, place);
+                    rule.condition_text = Some(text);
                 }
                 // A rule with a condition that we do not know must not allow anything.
                 Some(_) => {

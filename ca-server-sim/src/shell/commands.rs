@@ -1,7 +1,7 @@
 //! Which commands there are, and what their arguments are.
 
 use super::run::Run;
-use super::{clients, database, fields, listing, put, saving, scans, system};
+use super::{clients, database, fields, listing, put, reports, saving, scans, security, system};
 
 /// What an argument is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,6 +172,8 @@ const TABLES: &[&[Command]] = &[
     clients::COMMANDS,
     system::COMMANDS,
     saving::COMMANDS,
+    security::COMMANDS,
+    reports::COMMANDS,
 ];
 
 #[cfg(test)]

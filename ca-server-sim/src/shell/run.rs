@@ -251,6 +251,10 @@ impl<'a> Run<'a> {
         {
             return true;
         }
+        if let Some(why) = super::reports::absent(name) {
+            self.complain(format!("{name}: {why}"));
+            return true;
+        }
         let known = commands::command_names().filter(|known| known.len() > 2);
         let meant = nearest(name, known).filter(|_| name.len() > 2);
         let meant = meant.map_or_else(String::new, |meant| format!("; is `{meant}` meant?"));
