@@ -166,22 +166,19 @@ class _Answer:
     awaits it goes on in the very call of the loop in which the answer comes, not in a later round.
     """
 
-    __slots__ = (
-        "_asyncio_future_blocking", "_context", "_ended", "_error", "_given_up", "_loop", "_more", "_result", "_wake",
-        "__weakref__",
-    )  # fmt: skip
+    # Of the class, as most of them never change.
+    _asyncio_future_blocking = False
+    _wake: Any = None
+    _context: Any = None
+    _more: list | None = None
+    _ended = False
+    _result: Any = None
+    _error: BaseException | None = None
+    #: What `cancel` was called with.
+    _given_up: tuple | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False
         self._loop = loop
-        self._wake: Any = None
-        self._context: Any = None
-        self._more: list | None = None
-        self._ended = False
-        self._result: Any = None
-        self._error: BaseException | None = None
-        #: What `cancel` was called with.
-        self._given_up: tuple | None = None
 
     def __call__(self, result: Any, error: BaseException | None) -> None:
         """Ends it; called by the loop, and in no task."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._canter import Lent
 from ._values import Value
+
+if TYPE_CHECKING:
+    from ._canter import Lent
 
 
 class ArrayValue(np.ndarray, Value):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._canter import Lent
 from ._values import Value
+
+if TYPE_CHECKING:
+    from ._canter import Lent
 
 
 class ArrayValue(Sequence, Value):

@@ -75,9 +75,12 @@ class AsyncClient:
 
     async def get(self, pv: str | Channel, *, timeout: float | None = None, count: int = 0) -> Any:
         """The value of a PV; see `canter.Channel.get`."""
-        core = self._channel(pv)
+        client = self.client
+        # hot: most gets are of a name that is known.
+        channel = client._channels.get(pv) if type(pv) is str else None
+        core = (channel or client._channel_of(pv))._core
         try:
-            reading = await _begin(self.client, core.start_read, timeout, count=count, describe=True)
+            reading = await _begin(client, core.start_read, timeout, count=count, describe=True)
         except (Closed, *UNNAMED) as error:
             raise named(error, "read", core.name) from None
         return reading.value
