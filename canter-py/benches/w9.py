@@ -142,12 +142,13 @@ def canter(results):
     plain = Plain()
     results["an attribute"] = timed(lambda: plain.value, 20_000)
     got = []
-    monitors = [it.monitor(name, got.append) for name in MONITORED]
+    # As the peers have them: all wait that a callback is slower than.
+    monitors = [it.monitor(name, got.append, depth=PUTS) for name in MONITORED]
     results["callback"] = fed(lambda: len(got))
     for monitor in monitors:
         monitor.close()
     counts = []
-    with it.monitor_many(NAMES[:FLOODED], lambda updates: counts.append(len(updates.values))):
+    with it.monitor_many(NAMES[:FLOODED], lambda updates: counts.append(len(updates.values)), depth=FLOOD):
         results["update in a batch"] = fed(lambda: sum(counts), flood=True)
     results["bytes of a PV()"] = (grown(lambda name: epics.PV(name, auto_monitor=False)),) * 2
 

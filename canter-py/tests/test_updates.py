@@ -95,6 +95,20 @@ def test_connections_are_told_by_name():
             assert sorted(told) == [("a", True), ("b", True)]
 
 
+def test_connections_that_were_there_before_are_told_once(client, box):
+    client.get_many(["motor", "count"])
+    told = []
+    came = threading.Event()
+    with client.monitor_many(["motor", "count"], lambda updates: came.set(), on_connection=lambda *it: told.append(it)):
+        while len(told) < 2:
+            assert came.wait(PATIENCE)
+            came.clear()
+    assert sorted(told) == [("count", True), ("motor", True)]
+    with client.monitor("motor", box, on_connection=lambda connected: told.append(connected)):
+        assert box.next() == 1.5
+    assert told[2:] == [True]
+
+
 def test_a_callback_that_raises_is_told_of_and_the_next_is_called(ioc, client):
     errors = []
     collected = Collected()

@@ -174,6 +174,7 @@ class Subscription:
         self._callback = callback
         self._on_connection = on_connection
         self._closed = False
+        self._connected = False
         self._waiting: queue.Queue | None = None
         on_update, on_event = self._update, self._event
         if callback is None:
@@ -200,14 +201,21 @@ class Subscription:
         if self._closed:
             return
         self.skipped += skipped
+        # One that was connected before is told of, too.
+        self._tell(True)
         if self._callback is not None:
             self._callback(reading.value)
         else:
             self._offer(reading.value)
 
     def _event(self, word: str, _text: str | None) -> None:
-        if not self._closed and self._on_connection is not None and word in ("connected", "disconnected"):
-            self._on_connection(word == "connected")
+        if not self._closed and word in ("connected", "disconnected"):
+            self._tell(word == "connected")
+
+    def _tell(self, connected: bool) -> None:
+        if self._on_connection is not None and connected != self._connected:
+            self._connected = connected
+            self._on_connection(connected)
 
     def _offer(self, value: Any) -> None:
         assert self._waiting is not None

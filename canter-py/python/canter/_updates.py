@@ -89,6 +89,7 @@ class ManySubscription:
         self._callback = callback
         self._on_connection = on_connection
         self._closed = False
+        self._connected: set[str] = set()
         client._dispatcher.ensure()
         self._key = client._core.monitor_many(
             channels, self._updates, self._event, mask=mask, depth=depth, policy=policy
@@ -96,12 +97,24 @@ class ManySubscription:
         client._subscriptions.add(self)
 
     def _updates(self, core: _canter.Updates) -> None:
-        if not self._closed:
-            self._callback(Updates(core, self.names))
+        if self._closed:
+            return
+        updates = Updates(core, self.names)
+        if self._on_connection is not None and len(self._connected) < len(self.names):
+            # Those that were connected before are told of, too.
+            for name in dict.fromkeys(updates.names):
+                self._tell(name, True)
+        self._callback(updates)
 
     def _event(self, place: int, word: str, _text: str | None) -> None:
-        if not self._closed and self._on_connection is not None and word in ("connected", "disconnected"):
-            self._on_connection(self.names[place], word == "connected")
+        if not self._closed and word in ("connected", "disconnected"):
+            self._tell(self.names[place], word == "connected")
+
+    def _tell(self, name: str, connected: bool) -> None:
+        if self._on_connection is None or connected == (name in self._connected):
+            return
+        (self._connected.add if connected else self._connected.discard)(name)
+        self._on_connection(name, connected)
 
     def close(self) -> None:
         """Ends it: no callback begins after this returns, but one may still run in its thread."""
