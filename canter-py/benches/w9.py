@@ -317,12 +317,15 @@ def main():
     for place, title in enumerate(("time", "processor time")):
         rows = [(title, *names)]
         for what, times in found.items():
-            rows.append((what, *(cell([one[place] for one in times.get(name, [])], times, place) for name in names)))
+            unit = "bytes" if what.startswith("bytes") else "us"
+            cells = [cell([one[place] for one in times.get(name, [])], times, place, unit) for name in names]
+            rows.append((what, *cells))
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
         print()
-        for row in rows:
-            print("  ".join(text.rjust(width) if n else text.ljust(width) for n, (text, width) in enumerate(zip(row, widths))))
-        tables.append("\n".join(("| " + " | ".join(row) + " |") for row in (rows[0], ("---",) * len(rows[0]), *rows[1:])))
+        for what, *cells in rows:
+            print(what.ljust(widths[0]), *(text.rjust(width) for text, width in zip(cells, widths[1:])), sep="  ")
+        rows.insert(1, ("---",) * len(rows[0]))
+        tables.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
     if given.book:
         write(given.book, tables, core)
     return None
@@ -359,14 +362,14 @@ def write(path, tables, core):
         page.write(f"{before}<!-- w9 -->\n{made}\n<!-- /w9 -->{after}")
 
 
-def cell(times, all_times, place):
+def cell(times, all_times, place, unit):
     """A median with its range, and how many times ours it is."""
     if not times:
         return "-"
     ours = [one[place] for one in all_times.get("canter", [])]
     ratio = f" {statistics.median(times) / statistics.median(ours):.2f} x" if ours else ""
     low, median, high = (one * 1e6 for one in (min(times), statistics.median(times), max(times)))
-    return f"{median:.1f} us ({low:.1f} to {high:.1f}){ratio}"
+    return f"{median:.1f} {unit} ({low:.1f} to {high:.1f}){ratio}"
 
 
 if __name__ == "__main__":
