@@ -20,6 +20,16 @@ impl Pcg32 {
         Self { state }
     }
 
+    /// The generator that goes on where another one [stood](Self::state).
+    pub const fn from_state(state: u64) -> Self {
+        Self { state }
+    }
+
+    /// Where it stands in its sequence.
+    pub const fn state(&self) -> u64 {
+        self.state
+    }
+
     /// The next number, uniform over all values.
     pub const fn next_u32(&mut self) -> u32 {
         let state = self.state;
