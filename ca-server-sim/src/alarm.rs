@@ -3,6 +3,8 @@
 use ca_proto::dbr::{Limits, Range};
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus};
 
+use crate::state::codec::saved;
+
 /// Severities of the four alarm limits; `NO_ALARM` switches a limit off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitSeverities {
@@ -112,6 +114,9 @@ pub(crate) fn check_limits(
     *last = value;
     Alarm::NONE
 }
+
+saved!(struct LimitSeverities { hihi, high, low, lolo });
+saved!(struct AlarmLimits { hihi, high, low, lolo });
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,7 @@ use crate::pv::PvSpec;
 use crate::question::Questions;
 use crate::reads::Getters;
 use crate::served::{Channel, FieldKey, Served};
+use crate::state::timeline::Timeline;
 use crate::view::View;
 
 /// Names a PV of an [`Ioc`](crate::Ioc) without a look-up by name. It stays valid until the PV is
@@ -58,6 +59,8 @@ pub(crate) struct Db {
     /// The records that files describe.
     pub served: Option<Box<Served>>,
     pub clock: Clock,
+    /// What time it is for the PVs at a time of the driver.
+    pub time: Timeline,
     /// When something was last done.
     pub now: Instant,
     /// The number of the channel with filters that was opened last.

@@ -1,5 +1,7 @@
 //! Which changes of a value are posted: the dead-bands MDEL and ADEL.
 
+use crate::state::codec::saved;
+
 /// A dead-band and the value it is measured from (MDEL with MLST, ADEL with ALST).
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) struct Deadband {
@@ -41,6 +43,8 @@ pub(crate) fn distance(from: f64, to: f64) -> f64 {
     let same = from == to || (from.is_nan() && to.is_nan());
     if same { 0.0 } else { f64::INFINITY }
 }
+
+saved!(struct Deadband { width, posted });
 
 #[cfg(test)]
 mod tests {

@@ -117,6 +117,10 @@ pub struct Ioc {
     pub(crate) functions: Vec<(String, Function)>,
     /// Circuits that wait for the program's answer to a put, and until when.
     pub(crate) held: BTreeSet<(Instant, CircuitId)>,
+    /// By which a snapshot knows that it is of this IOC.
+    pub(crate) identity: Option<Arc<()>>,
+    /// The snapshot that consoles and control sockets go back to.
+    pub(crate) kept: Option<crate::state::IocSnapshot>,
 }
 
 /// Entries in the tables of an [`Ioc`] that exist for its clients.
@@ -214,6 +218,8 @@ impl Ioc {
             observer: None,
             functions: Vec::new(),
             held: BTreeSet::new(),
+            identity: None,
+            kept: None,
         }
     }
 
@@ -252,7 +258,7 @@ impl Ioc {
         self.started = (tcp_port, interfaces);
         self.renew_endpoints(now);
         self.set_wall(now, wall);
-        self.scans.start(now);
+        self.scans.start(self.db.time.of(now));
         let defined = |(handle, record): (PvHandle, &crate::plain::Record)| {
             (!record.undefined).then_some(handle)
         };

@@ -69,6 +69,7 @@ mod served;
 #[cfg(feature = "toml")]
 mod settings;
 mod slip;
+mod state;
 mod ticks;
 mod view;
 
@@ -110,5 +111,6 @@ pub use served::{RecordChanges, RecordFiles, Reload, base_dbd, is_record_file};
 #[cfg(feature = "toml")]
 pub use settings::LIMIT_NAMES;
 pub use signals::Signal;
+pub use state::{IocSnapshot, MAX_SNAPSHOT, NotFrozen, SnapshotError, Step};
 #[cfg(feature = "toml")]
 pub use toml::{Described, Description, TomlError};

@@ -439,7 +439,7 @@ impl Ioc {
     }
 
     pub(crate) fn follow(&mut self, now: Instant, period: Duration, member: Member) {
-        self.scans.add(period, member, now);
+        self.scans.add(period, member, self.db.time.of(now));
     }
 
     /// Removes a PV, or a record, or another name of one. Clients are told that its channels are gone (`SERVER_DISCONN`), if they have very many

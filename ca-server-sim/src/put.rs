@@ -1,6 +1,5 @@
 //! Puts by clients: conversion, hooks, limits, and when they complete.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +114,7 @@ impl Db {
                 ticket,
                 value,
                 who: Arc::clone(put.who),
-                _charge: charge,
+                _charge: Some(charge),
             };
             busy.queue.insert(number, put);
             self.tickets.insert(ticket, (handle, Some(number)));
@@ -142,18 +141,11 @@ impl Db {
         let completion = self.record(handle)?.extra.as_ref();
         let until = match completion.map_or(Completion::Now, |extra| extra.completion) {
             Completion::Now | Completion::After(Duration::ZERO) => return Some(EcaStatus::NORMAL),
-            Completion::After(time) => Some(now + time),
+            Completion::After(time) => Some(self.time.of(now) + time),
             Completion::Never => None,
         };
         let busy = &mut self.record_mut(handle)?.extra_mut().busy;
-        let busy = busy.get_or_insert_with(|| {
-            Box::new(Busy {
-                holder: None,
-                until: None,
-                queue: BTreeMap::new(),
-                next: 0,
-            })
-        });
+        let busy = busy.get_or_insert_with(|| Box::new(Busy::idle()));
         busy.holder = Some(ticket);
         busy.until = until;
         self.busy.insert(handle);
@@ -224,8 +216,9 @@ impl Db {
 
     /// Completes the puts whose time has come, until the turn is over.
     pub(crate) fn complete_due(&mut self, now: Instant, turn: &mut Turn) {
+        let time = self.time.of(now);
         while let Some(&(at, handle)) = self.due.first()
-            && at <= now
+            && at <= time
             && !turn.is_over()
         {
             turn.spend(PUT);

@@ -19,19 +19,19 @@ const SAMPLE: usize = 4;
 
 /// Signals with the same period, sampled together.
 #[derive(Debug)]
-struct ScanList {
-    period: Duration,
+pub(crate) struct ScanList {
+    pub period: Duration,
     /// Ticks are whole periods from the start, so they do not drift.
-    next: Instant,
-    members: Vec<Member>,
+    pub next: Instant,
+    pub members: Vec<Member>,
     /// The next member of a tick that is under way.
-    at: usize,
+    pub at: usize,
     /// Members before that one that are still there.
-    kept: usize,
+    pub kept: usize,
 }
 
 /// What a signal moves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Target {
     /// A PV of the program.
     Pv(PvHandle),
@@ -50,8 +50,8 @@ pub(crate) struct Member {
 /// All scan lists of an IOC, in the order in which their periods first came.
 #[derive(Debug, Default)]
 pub(crate) struct Scans {
-    lists: Vec<ScanList>,
-    start: Option<Instant>,
+    pub lists: Vec<ScanList>,
+    pub start: Option<Instant>,
 }
 
 impl Scans {

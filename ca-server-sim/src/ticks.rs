@@ -25,6 +25,9 @@ impl Ioc {
     /// that is left as much as one turn allows.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.last = now;
+        if self.db.time.until().is_some() {
+            self.advance_step(now);
+        }
         if self.faults.is_some() {
             self.tick_faults(now);
         }
@@ -47,7 +50,8 @@ impl Ioc {
 
     fn scan(&mut self, now: Instant, turn: &mut Turn) {
         let mut scans = std::mem::take(&mut self.scans);
-        scans.run(now, turn, self, Self::sample, |ioc| ioc.settle(now));
+        let time = self.db.time.of(now);
+        scans.run(time, turn, self, Self::sample, |ioc| ioc.settle(now));
         self.scans = scans;
     }
 
@@ -80,7 +84,13 @@ impl Ioc {
 
     /// Samples have the stamp of the time when they were due, so that those made up for differ; only
     /// where the PV has got a later one meanwhile, they have the present.
-    fn sample(&mut self, now: Instant, due: Instant, t: Duration, member: &mut Member) -> bool {
+    fn sample(&mut self, _: Instant, due: Instant, t: Duration, member: &mut Member) -> bool {
+        let now = self.last;
+        // What time stands still for is made now.
+        let due = match self.db.time.is_frozen() {
+            true => now,
+            false => self.db.time.real_of(due).unwrap_or(now),
+        };
         let pv = match member.pv {
             Target::Pv(pv) => pv,
             Target::Field(key) => {
@@ -113,15 +123,12 @@ impl Ioc {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let endpoints = self.endpoints.iter().filter_map(Endpoint::poll_timeout);
         let endpoints = endpoints.filter(|_| !self.is_down());
-        let completion = self.db.due.first().map(|&(at, _)| at);
         endpoints
-            .chain(self.scans.poll_timeout())
-            .chain(completion)
+            .chain(self.database_timeout())
             .chain(self.held.first().map(|&(until, _)| until))
             .chain(self.limits.poll_timeout())
-            .chain(self.record_timeout())
             .chain(self.faults_timeout())
-            .chain(self.has_work().then_some(self.last))
+            .chain((self.has_work() || self.db.time.until().is_some()).then_some(self.last))
             .min()
     }
 

@@ -23,6 +23,8 @@ mod words;
 
 use std::fmt;
 
+use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
+
 /// Arguments of an expression: `A` to `U`.
 pub const ARGUMENTS: usize = 21;
 /// Bytes that the text of an expression may have. The fields of records hold fewer.
@@ -238,5 +240,49 @@ impl Default for Random {
     /// The start that EPICS Base has.
     fn default() -> Self {
         Self(0xa3bf)
+    }
+}
+
+saved!(struct Expression { code });
+saved!(enum Op {
+    0 Number(number),
+    1 Value,
+    2 Random,
+    3 Fetch(index),
+    4 Store(index),
+    5 Unary(unary),
+    6 Binary(binary),
+    7 Many(many, count),
+    8 Unless(target),
+    9 Jump(target),
+});
+saved!(enum Unary {
+    0 Neg, 1 Not, 2 BitNot, 3 Abs, 4 Acos, 5 Asin, 6 Atan, 7 Ceil, 8 Cos, 9 Cosh, 10 Exp, 11 Floor, 12 IsInf, 13 Ln,
+    14 Log, 15 Nint, 16 Sin, 17 Sinh, 18 Sqrt, 19 Tan, 20 Tanh,
+});
+saved!(enum Binary {
+    0 Add, 1 Sub, 2 Mul, 3 Div, 4 Modulo, 5 Power, 6 Atan2, 7 Fmod, 8 Or, 9 And, 10 BitOr, 11 BitAnd, 12 BitXor,
+    13 ShiftLeft, 14 ShiftRight, 15 ShiftRightLogic, 16 NotEqual, 17 Less, 18 LessOrEqual, 19 Equal, 20 GreaterOrEqual,
+    21 Greater,
+});
+saved!(enum Many { 0 Finite, 1 IsNan, 2 Max, 3 Min });
+
+impl Expression {
+    /// Whether it comes to an end: what it jumps to is behind.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.code.iter().zip(0..).all(|(op, at)| match op {
+            Op::Unless(Some(target)) | Op::Jump(Some(target)) => *target > at,
+            _ => true,
+        })
+    }
+}
+
+impl Saved for Random {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        u16::load(from).map(Self)
     }
 }

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::Pattern;
 use crate::db::{Db, PvHandle};
 use crate::fields::number_of;
+use crate::state::codec::saved;
 
 /// What a PV of the program does with a new value.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,6 +22,8 @@ pub(crate) enum Held {
     /// It gets noise on top.
     Noise { by: f64, base: f64 },
 }
+
+saved!(enum Held { 0 Stuck, 1 Frozen { forced }, 2 Noise { by, base } });
 
 /// What becomes of a value.
 pub(crate) enum Taken {

@@ -73,7 +73,9 @@ use ca_proto::dbr::NativeType;
 use ca_proto::wire::Command;
 use thiserror::Error;
 
-pub(crate) use db::{Faulty, Taken, normal};
+use crate::state::codec::saved;
+
+pub(crate) use db::{Faulty, Held, Taken, normal};
 pub(crate) use link::Harm;
 pub use pattern::Pattern;
 pub use script::{FaultScript, ScriptMistake, ScriptMistakes};
@@ -232,6 +234,30 @@ impl FaultKind {
         self.is_of_messages() || matches!(self, Self::Stall | Self::HalfOpen)
     }
 }
+
+saved!(enum FaultKind {
+    0 Drop,
+    1 Delay { by, jitter },
+    2 Duplicate { copies },
+    3 Cut { bytes },
+    4 Slow { by },
+    5 Never,
+    6 Stall,
+    7 HalfOpen,
+    8 Refuse,
+    9 Stuck,
+    10 Freeze,
+    11 Noise { by, every },
+    12 Offline,
+    13 Rights(rights),
+    14 Type { native, count },
+    15 Twin { to },
+    16 Silence,
+    17 Storm { every, servers, to },
+    18 Clock { nanos },
+    19 Reboot { by },
+});
+saved!(struct Fault { kind, pv, client, on, probability, after, times, lasts });
 
 /// Something that goes wrong on purpose.
 #[derive(Clone, PartialEq, Debug)]

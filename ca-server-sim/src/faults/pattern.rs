@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::state::codec::{Broken, Reader, Saved, Writer};
+
 /// A name in which `*` stands for any characters and `?` for one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pattern(String);
@@ -66,6 +68,16 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Saved for Pattern {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        String::load(from).map(Self)
     }
 }
 

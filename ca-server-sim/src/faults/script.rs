@@ -7,6 +7,7 @@ use ca_proto::text::{InPlace, Shown};
 
 use super::FaultError;
 use super::words::{self, Order};
+use crate::state::codec::saved;
 
 /// Bytes of a script at most.
 const MAX_BYTES: usize = 1 << 20;
@@ -63,6 +64,8 @@ pub(crate) struct Event {
     pub line: usize,
     pub text: String,
 }
+
+saved!(struct Event { at, order, line, text });
 
 /// Faults that begin and end at their times: lines `at TIME ORDER`, where an order is a line of
 /// [faults](crate::faults). Without `at` it is the beginning; `#` begins a comment.

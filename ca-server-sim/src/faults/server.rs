@@ -218,7 +218,7 @@ impl Ioc {
             .map_err(|error| FaultError::new(1, error.to_string()))
     }
 
-    fn shift_clock(&mut self, now: Instant, nanos: i64) {
+    pub(crate) fn shift_clock(&mut self, now: Instant, nanos: i64) {
         let before = self.db.clock.stamp(now);
         self.clock_off = self.clock_off.saturating_add(nanos);
         self.db.clock = Clock::new(now, shifted(before, nanos));
@@ -226,7 +226,7 @@ impl Ioc {
 
     /// All circuits end, and nothing is answered.
     fn go_down(&mut self, now: Instant, by: Duration) {
-        let until = now + by;
+        let until = self.db.time.of(now) + by;
         self.faults_mut().down = Some(until);
         let circuits: Vec<CircuitId> = self.circuits.keys().collect();
         for circuit in circuits {
@@ -301,21 +301,22 @@ impl Ioc {
 
     /// Noise and bursts of beacons that are due.
     pub(super) fn tick_noise_and_storms(&mut self, now: Instant) {
+        let at = self.db.time.of(now);
         let Some(faults) = &mut self.faults else {
             return;
         };
         let (mut noisy, mut bursts) = (Vec::new(), Vec::new());
         for active in faults.on.values_mut() {
-            if active.next.is_none_or(|next| next > now) {
+            if active.next.is_none_or(|next| next > at) {
                 continue;
             }
             match active.fault.kind {
                 FaultKind::Noise { every, .. } => {
-                    active.next = Some(now + every);
+                    active.next = Some(at + every);
                     noisy.push(active.fault.pv.clone());
                 }
                 FaultKind::Storm { every, servers, to } => {
-                    active.next = Some(now + every);
+                    active.next = Some(at + every);
                     bursts.push((servers, to));
                 }
                 _ => active.next = None,

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::ioc::Ioc;
 use crate::slip::nearest;
+use crate::state::codec::saved;
 
 /// Lines of what happened that are kept until somebody takes them.
 const MAX_LINES: usize = 1000;
@@ -46,7 +47,24 @@ pub(crate) struct Faults {
     lines: VecDeque<String>,
 }
 
+saved!(struct Active { fault, since, until, next, matched, harmed });
+saved!(struct Faults { on, last_id, script, rng, beacons, down } kept {
+    // On their way to clients, and to the log.
+    datagrams = VecDeque::new(),
+    lines = VecDeque::new(),
+});
+
 impl Faults {
+    /// Whether something is on its way.
+    pub(crate) fn says_something(&self) -> bool {
+        !self.datagrams.is_empty() || !self.lines.is_empty()
+    }
+
+    /// Takes over what is on its way.
+    pub(crate) fn rejoin(&mut self, now: &mut Self) {
+        self.datagrams = std::mem::take(&mut now.datagrams);
+        self.lines = std::mem::take(&mut now.lines);
+    }
     fn new(seed: u64) -> Self {
         Self {
             on: BTreeMap::new(),
@@ -77,7 +95,8 @@ impl Faults {
         }
     }
 
-    fn due(&self) -> Option<Instant> {
+    /// When something is due next, in the time of the database.
+    pub(crate) fn due(&self) -> Option<Instant> {
         let ends = self.on.values().filter_map(|active| active.until);
         let ticks = self.on.values().filter_map(|active| active.next);
         let script = self.script.front().map(|(at, _)| *at);
@@ -135,12 +154,14 @@ impl Ioc {
             let what = format!("{MAX_FAULTS} faults are on; end some");
             return Err(FaultError::new(1, what));
         }
+        // What ends, or comes again, does so by the time of the database.
+        let at = self.db.time.of(now);
         let faults = self.faults_mut();
         faults.last_id += 1;
         let id = faults.last_id;
         let next = match fault.kind {
-            FaultKind::Noise { every, .. } => Some(now + every),
-            FaultKind::Storm { .. } => Some(now),
+            FaultKind::Noise { every, .. } => Some(at + every),
+            FaultKind::Storm { .. } => Some(at),
             _ => None,
         };
         let lasts = match fault.kind {
@@ -150,8 +171,8 @@ impl Ioc {
             _ => fault.lasts,
         };
         let active = Active {
-            since: now,
-            until: lasts.map(|lasts| now + lasts),
+            since: at,
+            until: lasts.map(|lasts| at + lasts),
             next,
             matched: 0,
             harmed: 0,
@@ -209,8 +230,9 @@ impl Ioc {
             return Err(ScriptMistakes(mistakes));
         }
         let events = script.events.iter().cloned();
+        let begin = self.db.time.of(now);
         let faults = self.faults_mut();
-        faults.script = events.map(|event| (now + event.at, event)).collect();
+        faults.script = events.map(|event| (begin + event.at, event)).collect();
         self.tick_faults(now);
         Ok(())
     }
@@ -240,8 +262,9 @@ impl Ioc {
 
     fn list_faults(&self, now: Instant) -> Vec<String> {
         let on = self.faults.iter().flat_map(|faults| &faults.on);
+        let at = self.db.time.of(now);
         on.map(|(id, active)| {
-            let since = (now - active.since).as_secs_f64();
+            let since = (at - active.since).as_secs_f64();
             let harmed = match active.fault.kind.is_of_messages() {
                 true => format!(", {}/{} messages", active.harmed, active.matched),
                 false => String::new(),
@@ -300,6 +323,7 @@ impl Ioc {
 
     /// Does what is due: ends, beginnings, noise, bursts, messages that were held back.
     pub(crate) fn tick_faults(&mut self, now: Instant) {
+        let time = self.db.time.of(now);
         loop {
             let Some(faults) = &mut self.faults else {
                 return;
@@ -307,12 +331,12 @@ impl Ioc {
             let over = faults
                 .on
                 .iter()
-                .find(|(_, active)| active.until.is_some_and(|at| at <= now));
+                .find(|(_, active)| active.until.is_some_and(|at| at <= time));
             if let Some((&id, _)) = over {
                 self.end_fault(now, id);
                 continue;
             }
-            if faults.script.front().is_none_or(|(at, _)| *at > now) {
+            if faults.script.front().is_none_or(|(at, _)| *at > time) {
                 break;
             }
             let Some((_, event)) = faults.script.pop_front() else {
@@ -344,7 +368,8 @@ impl Ioc {
             .circuits
             .iter()
             .filter_map(|(_, c)| c.harm.as_ref()?.next());
-        late.chain(faults.due()).min()
+        let due = faults.due().and_then(|at| self.db.time.real_of(at));
+        late.chain(due).min()
     }
 
     /// Whether messages to clients go by faults.

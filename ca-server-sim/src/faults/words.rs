@@ -9,6 +9,7 @@ use ca_proto::wire::Command;
 
 use super::{Fault, FaultError, FaultKind, Pattern};
 use crate::slip::nearest;
+use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
 
 /// Longest time that a line may name: a year.
 const LONGEST: f64 = 366.0 * 86_400.0;
@@ -42,6 +43,39 @@ pub enum Which {
     Id(u32),
     /// Those of this word, of this PV if one is named.
     Kind(&'static str, Option<String>),
+}
+
+saved!(enum Order { 0 Begin(fault), 1 End(which), 2 List });
+
+impl Saved for Which {
+    fn save(&self, to: &mut Writer) {
+        match self {
+            Self::All => to.bytes.push(0),
+            Self::Id(id) => {
+                to.bytes.push(1);
+                id.save(to);
+            }
+            Self::Kind(word, pv) => {
+                to.bytes.push(2);
+                to.text(word.as_bytes());
+                pv.save(to);
+            }
+        }
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        Ok(match from.byte()? {
+            0 => Self::All,
+            1 => Self::Id(u32::load(from)?),
+            2 => {
+                let text = from.text()?;
+                let word = WORDS.iter().find(|(word, ..)| word.as_bytes() == text);
+                let (word, ..) = word.ok_or_else(|| from.broken("it has an unknown fault"))?;
+                Self::Kind(word, Option::load(from)?)
+            }
+            _ => return Err(from.broken("it has an unknown kind of order")),
+        })
+    }
 }
 
 /// How a fault relates to a PV.

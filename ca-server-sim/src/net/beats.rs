@@ -46,6 +46,8 @@ impl<M: Model + 'static> ModelRun<M> {
     /// Steps each period on a thread of its own. `tell` is called when a step fails after one that did not, and
     /// with `None` when one succeeds again.
     ///
+    /// While the IOC is [frozen](super::SimIoc::freeze) there are no steps, and time stands still for the model, too.
+    ///
     /// A step that takes longer than the period makes the next one late; none is left out and none doubled.
     pub fn every(
         mut self,
@@ -58,9 +60,19 @@ impl<M: Model + 'static> ModelRun<M> {
         let thread = thread::spawn(move || {
             let started = Instant::now();
             let (mut due, mut failing) = (Duration::ZERO, false);
+            let mut held = Duration::ZERO;
             loop {
                 let begun = started.elapsed();
-                let done = self.step(begun);
+                if self.is_frozen() {
+                    match stopped.recv_timeout(period) {
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                    }
+                    held += started.elapsed() - begun;
+                    due = started.elapsed();
+                    continue;
+                }
+                let done = self.step(begun.saturating_sub(held));
                 let took = started.elapsed() - begun;
                 note(&tells, done.is_err(), took, begun >= due + period);
                 if std::mem::replace(&mut failing, done.is_err()) != done.is_err() {

@@ -16,6 +16,7 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use ca_proto::Instant;
 use ca_proto::dbr::{Snapshot, Value};
@@ -31,6 +32,7 @@ use crate::db::PvHandle;
 use crate::error::{BuildError, PostError};
 use crate::ioc::Ioc;
 use crate::program::PvRef;
+use crate::state::{IocSnapshot, NotFrozen, SnapshotError, Step};
 use bind::Sockets;
 use shared::Shared;
 
@@ -298,6 +300,94 @@ impl SimIoc {
     /// To work with the IOC a slice at a time, between which those come that wait for it.
     fn slices(&self) -> shared::Slices<'_> {
         self.0.shared.slices()
+    }
+
+    /// Lets time stand still for the database, see [`Ioc::freeze`].
+    pub fn freeze(&self) -> bool {
+        self.with(Ioc::freeze)
+    }
+
+    /// Lets it go on, see [`Ioc::thaw`].
+    pub fn thaw(&self) -> bool {
+        self.with(Ioc::thaw)
+    }
+
+    /// Whether time stands still.
+    pub fn is_frozen(&self) -> bool {
+        self.with(|ioc, _| ioc.is_frozen())
+    }
+
+    /// Goes a step of a time that stands still, to its end, see [`Ioc::step`]. The IOC is locked for a turn at a time; a
+    /// [`thaw`](Self::thaw) from elsewhere ends a step that is long.
+    ///
+    /// # Errors
+    /// [`NotFrozen`]
+    pub fn step(&self, step: Step) -> Result<Option<Duration>, NotFrozen> {
+        let went = self.with(|ioc, now| ioc.step(now, step))?;
+        while self.step_on() {}
+        Ok(went)
+    }
+
+    /// As [`step`](Self::step), for tasks: others have their turn in between.
+    ///
+    /// # Errors
+    /// [`NotFrozen`]
+    ///
+    /// # Cancel safety
+    /// A step that was begun goes on to its end by itself.
+    pub async fn step_async(&self, step: Step) -> Result<Option<Duration>, NotFrozen> {
+        let went = self.with(|ioc, now| ioc.step(now, step))?;
+        poll_fn(|cx| {
+            if !self.step_on() {
+                return Poll::Ready(());
+            }
+            self.0.shared.runtime().yield_now(cx);
+            Poll::Pending
+        })
+        .await;
+        Ok(went)
+    }
+
+    /// Does a turn of a step; whether there is more.
+    fn step_on(&self) -> bool {
+        self.with(|ioc, now| {
+            let goes = ioc.is_stepping(now);
+            if goes {
+                ioc.handle_timeout(now);
+            }
+            goes
+        })
+    }
+
+    /// The state of the whole IOC, see [`Ioc::snapshot`].
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotStarted`]
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_server_sim::{Ioc, IocSnapshot, NetConfig, PvSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ioc = Ioc::builder().pv("x", PvSpec::long(1)).serve(NetConfig::new()).await?;
+    /// let before = ioc.snapshot()?;
+    /// ioc.post("x", 2)?;
+    /// ioc.rewind(&before)?; // clients stay connected, and see the old value
+    /// assert_eq!(ioc.read("x")?.value, 1.into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Result<IocSnapshot, SnapshotError> {
+        self.with(Ioc::snapshot)
+    }
+
+    /// Goes back to a snapshot, see [`Ioc::rewind`].
+    ///
+    /// # Errors
+    /// [`SnapshotError`]: it does not fit, and nothing has changed.
+    pub fn rewind(&self, snapshot: &IocSnapshot) -> Result<(), SnapshotError> {
+        self.with(|ioc, now| ioc.rewind(now, snapshot))
     }
 
     /// True while it serves.

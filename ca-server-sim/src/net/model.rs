@@ -218,6 +218,11 @@ impl<M: Model> ModelRun<M> {
         &mut self.model
     }
 
+    /// Whether time stands still for its IOC.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.ioc.is_frozen()
+    }
+
     /// The read-backs of the last step.
     pub fn read_backs(&self) -> &[f64] {
         &self.read_values

@@ -16,6 +16,7 @@ use ca_proto::{Alarm, AlarmSeverity, Instant};
 use crate::alarm::{AlarmLimits, LimitSeverities};
 use crate::deadband::Deadband;
 use crate::hook::Hook;
+use crate::state::codec::saved;
 
 /// The record types of EPICS that PVs pose as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -348,6 +349,18 @@ pub(crate) struct Busy {
     pub next: u64,
 }
 
+impl Busy {
+    /// With nothing.
+    pub(crate) const fn idle() -> Self {
+        Self {
+            holder: None,
+            until: None,
+            queue: BTreeMap::new(),
+            next: 0,
+        }
+    }
+}
+
 /// A put that waits until the one before it is complete.
 #[derive(Debug)]
 pub(crate) struct QueuedPut {
@@ -355,6 +368,30 @@ pub(crate) struct QueuedPut {
     /// In the PV's native type.
     pub value: Value,
     pub who: Arc<Identity>,
-    /// Pays for the value.
-    pub _charge: Charge,
+    /// Pays for the value, as long as somebody waits for it.
+    pub _charge: Option<Charge>,
 }
+
+saved!(struct Record { snapshot, rights, undefined, extra } kept {
+    // Which PV it is does not change.
+    name = Box::default(),
+    kind = RecordType::Ai,
+    capacity = 0,
+    // Channels and subscriptions are of clients.
+    open = 0,
+    watched = 0,
+    subs = Subscribers::None,
+});
+saved!(struct Extra {
+    description, group, units, limits, severities, hysteresis, last_alarm, value_band, archive_band, state_severities,
+    forced, completion, busy,
+} kept {
+    // Functions of the program.
+    hooks = Vec::new(),
+});
+saved!(enum Completion { 0 Now, 1 After(time), 2 Never });
+saved!(struct Busy { holder, until, queue, next });
+saved!(struct QueuedPut { ticket, value, who } kept {
+    // Who waits for it pays.
+    _charge = None,
+});

@@ -13,6 +13,7 @@ use super::cx::{Cx, Got};
 use super::database::Records;
 use super::scan::{ScanPass, Timer};
 use crate::record::{Dbf, Flow, Id, Val, common};
+use crate::state::codec::saved;
 
 /// How often an active record is found active before it raises an alarm (`MAX_LOCK` of EPICS Base).
 const MAX_LOCK: u8 = 10;
@@ -98,6 +99,36 @@ pub(super) enum Want {
     PutPv { name: String, val: Val, stage: u8 },
 }
 
+saved!(enum Task {
+    0 Process(record: id),
+    1 Begin { id: id, height },
+    2 Step { id: id, stage, height },
+    3 Rest(record: id, wants),
+    4 Take(record: id, want),
+    5 Leave { from: id, to: id, active, from_claimed, to_claimed },
+    6 Written { from: id, link, to: id },
+    7 Finish(record: id),
+    8 Untrace,
+});
+saved!(enum Root {
+    0 Once(record: id),
+    1 Follow(record: id, link, when),
+    2 Resume(record: id, stage),
+    3 Callback(record: id),
+    4 Scan(pass),
+    5 Notify(record: id),
+});
+saved!(enum When { 0 Always, 1 Passive, 2 Interrupt });
+saved!(enum Want {
+    0 Get { link, to, into, array, quiet },
+    1 Put { link, val },
+    2 Forward { link },
+    3 Event(name),
+    4 PutAndWait { link, val, stage },
+    5 ProcessAndWait { link, stage },
+    6 PutPv { name, val, stage },
+});
+
 /// What is being processed, and what waits for it to end.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
@@ -107,6 +138,25 @@ pub(super) struct Chain {
     pub roots: VecDeque<Root>,
     /// A record with TPRO set it in motion: all that are processed are told.
     pub traced: bool,
+}
+
+saved!(struct Chain { stack, got, wants, roots, traced });
+
+impl Chain {
+    /// The records of a chain that a file tells, with the fields that it would set, and whether it fits together.
+    pub(super) fn sets(&self) -> impl Iterator<Item = (Id, u16)> {
+        let wants = self.stack.iter().flat_map(|task| match task {
+            Task::Rest(id, wants) => wants.iter().map(|want| (*id, want)).collect(),
+            Task::Take(id, want) => vec![(*id, want)],
+            _ => Vec::new(),
+        });
+        wants.filter_map(|(id, want)| match want {
+            Want::Get {
+                into: Some(into), ..
+            } => Some((id, *into)),
+            _ => None,
+        })
+    }
 }
 
 impl Records {

@@ -17,6 +17,7 @@ use crate::record::{
     Choices, Conversion, Dbf, Flow, Id, Link, LinkProcess, LinkTo, Meta, Record, RecordType,
     Support, Val, common,
 };
+use crate::state::codec::saved;
 
 /// The device support that is at work: DTYP counts when the record starts, and when its link is written.
 pub(super) const DEVICE: u16 = common::DSET;
@@ -31,6 +32,8 @@ pub enum Got {
     /// The link could not be used, which raised an alarm.
     Failed,
 }
+
+saved!(enum Got { 0 Nothing, 1 Val(val), 2 Failed });
 
 impl Got {
     /// Whether the link could not be used.

@@ -21,6 +21,8 @@ use crate::record::{
     Choices, Conversion, Dbf, Field, Id, Link, LinkError, LinkProcess, LinkTo, Part, PvLink,
     Record, RecordType, Schema, Special, Val, common,
 };
+use crate::state::codec::saved;
+use crate::state::timeline::Timeline;
 
 /// Why a record was not added.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -122,6 +124,9 @@ pub(super) struct Followed {
     pub to: Option<(Id, u16)>,
 }
 
+saved!(struct Follower { id: id, link, when });
+saved!(struct Followed { name, to });
+
 /// The `info`s of a record: name and value.
 pub(super) type Infos = Vec<(Box<str>, Box<str>)>;
 
@@ -163,6 +168,8 @@ pub struct Records {
     pub(super) posts: VecDeque<Post>,
     pub(super) now: Instant,
     pub(super) clock: Timestamp,
+    /// What time it is for records at a time of the driver.
+    pub(crate) time: Timeline,
     pub(super) random: Random,
     pub(super) remotes: Remotes,
     pub(super) environment: HashMap<Box<str>, Box<str>>,
@@ -207,6 +214,7 @@ impl Records {
             posts: VecDeque::new(),
             now: Instant::ZERO,
             clock: Timestamp::UNDEFINED,
+            time: Timeline::default(),
             random: Random::default(),
             remotes: Remotes::default(),
             environment: HashMap::new(),

@@ -5,6 +5,7 @@ use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Timestamp};
 
 use super::database::Records;
 use crate::record::{Id, Val};
+use crate::state::codec::saved;
 
 /// Instead of a field: all fields of the record.
 pub const ALL_FIELDS: u16 = u16::MAX;
@@ -36,6 +37,8 @@ pub(super) struct Seen {
     /// The link has an entry in the queue.
     pub queued: bool,
 }
+
+saved!(struct Seen { val, stat, sevr, time, queued });
 
 impl Default for Seen {
     fn default() -> Self {

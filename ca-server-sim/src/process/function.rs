@@ -12,6 +12,7 @@ use super::cx::Cx;
 use super::database::Records;
 use crate::record::{Array, Conversion, Dbf, Id, Val};
 use crate::served::to_value;
+use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
 
 /// Names a call that is answered later.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -32,7 +33,55 @@ pub(super) struct Calls {
     later: Option<CallId>,
 }
 
+saved!(struct Calls { waiting, answers } kept {
+    // A number is never given twice.
+    last = 0,
+    later = None,
+});
+
+impl Saved for CallId {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        u64::load(from).map(Self)
+    }
+}
+
 impl Calls {
+    /// All records that wait.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
+        self.waiting.values().chain(self.answers.keys()).copied()
+    }
+
+    /// Numbers go on behind those of others.
+    pub(super) const fn go_on_after(&mut self, other: &Self) {
+        self.last = other.last;
+    }
+
+    /// Whether the answer is waited for.
+    pub(super) fn waits(&self, call: CallId) -> bool {
+        self.waiting.contains_key(&call)
+    }
+
+    /// Takes the records out whose calls are not meant.
+    pub(super) fn split_waiting(&mut self, stays: impl Fn(CallId) -> bool) -> Vec<Id> {
+        let gone = self.waiting.iter().filter(|(call, _)| !stays(**call));
+        let gone: Vec<(CallId, Id)> = gone.map(|(&call, &id)| (call, id)).collect();
+        gone.into_iter()
+            .map(|(call, id)| {
+                self.waiting.remove(&call);
+                id
+            })
+            .collect()
+    }
+
+    /// Answers without setting anything.
+    pub(super) fn answer(&mut self, id: Id) {
+        self.answers.insert(id, 0);
+    }
+
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.answers.clear();

@@ -1,14 +1,16 @@
 //! Puts that are answered when all records are done that they have set in motion (`dbNotify.c` of EPICS
 //! Base).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
+use ca_proto::dbr::ConvertError;
 use hashbrown::HashMap;
 
 use super::chain::Root;
 use super::database::Records;
 use super::put::PutError;
-use crate::record::{Id, Val};
+use crate::record::{Id, LinkError, Val};
+use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
 
 /// A put whose completion is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
@@ -78,6 +80,101 @@ pub(super) struct Notifies {
     pub(super) places: HashMap<u64, Place>,
     pub(super) queued: HashMap<Id, VecDeque<Queued>>,
     pub(super) done: VecDeque<Completion>,
+}
+
+saved!(struct Notify { id, first: id, members, waiting, error, waits });
+saved!(enum Waits { 0 Outside, 1 Record(record: id, stage), 2 Nobody });
+saved!(enum Place { 0 Active(place), 1 Queued(record: id) });
+saved!(struct Queued { id, field, val, waits });
+saved!(struct Notifies { active, free, places, queued } kept {
+    // A number is never given twice.
+    next = 0,
+    // Clients are told.
+    done = VecDeque::new(),
+});
+
+impl Notifies {
+    /// Takes over what clients are told. Whom nobody waits for any more goes on unheard; the puts that clients wait for,
+    /// of which these know nothing, are returned.
+    pub(super) fn rejoin(
+        &mut self,
+        now: &mut Self,
+        same: bool,
+        waiting: &BTreeSet<NotifyId>,
+    ) -> Vec<NotifyId> {
+        let used = self.places.keys().map(|last| last.saturating_add(1)).max();
+        self.next = now.next.max(used.unwrap_or(0));
+        self.done = std::mem::take(&mut now.done);
+        let is_heard = |id: u64| same && waiting.contains(&NotifyId(id));
+        let active = self.active.iter_mut().flatten();
+        let queued = self.queued.values_mut().flatten();
+        let active = active.map(|put| (put.id, &mut put.waits));
+        for (id, waits) in active.chain(queued.map(|put| (put.id, &mut put.waits))) {
+            if matches!(waits, Waits::Outside) && !is_heard(id) {
+                *waits = Waits::Nobody;
+            }
+        }
+        let is_known = |id: &NotifyId| {
+            (same && self.places.contains_key(&id.0)) || self.done.iter().any(|done| done.id == *id)
+        };
+        let failed = waiting.iter().filter(|id| !is_known(id));
+        failed.copied().collect()
+    }
+
+    /// All records that take part, or wait.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
+        let active = self.active.iter().flatten();
+        let members = active.flat_map(|put| put.members.iter().copied());
+        members.chain(self.queued.keys().copied())
+    }
+
+    /// Fields that are to be written.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (Id, u16)> {
+        let queued = self.queued.iter();
+        queued.flat_map(|(id, puts)| puts.iter().map(|put| (*id, put.field)))
+    }
+
+    /// Whether the places that are free are places.
+    pub(super) fn is_whole(&self) -> bool {
+        let places = 1..=self.active.len();
+        self.free
+            .iter()
+            .all(|place| places.contains(&(*place as usize)))
+    }
+}
+
+impl Saved for PutError {
+    fn save(&self, to: &mut Writer) {
+        to.bytes.push(match self {
+            Self::NoMod => 0,
+            Self::Disabled => 1,
+            Self::NoAccess => 2,
+            // Clients are told the same of all of these.
+            Self::Convert(_) => 3,
+            Self::Refused => 4,
+            Self::Link(LinkError::Hardware) => 5,
+            Self::Link(LinkError::Json) => 6,
+            Self::Removed => 7,
+            Self::Device => 8,
+            Self::Undone => 9,
+        });
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        Ok(match from.byte()? {
+            0 => Self::NoMod,
+            1 => Self::Disabled,
+            2 => Self::NoAccess,
+            3 => Self::Convert(ConvertError::Unsupported),
+            4 => Self::Refused,
+            5 => Self::Link(LinkError::Hardware),
+            6 => Self::Link(LinkError::Json),
+            7 => Self::Removed,
+            8 => Self::Device,
+            9 => Self::Undone,
+            _ => return Err(from.broken("it has an unknown error of a put")),
+        })
+    }
 }
 
 impl Records {

@@ -41,6 +41,9 @@ pub enum PutError {
     /// The link does not fit the record's device support.
     #[error("this device support takes another kind of link")]
     Device,
+    /// The IOC was taken back to a time before the put.
+    #[error("the IOC was taken back to a time before the put")]
+    Undone,
 }
 
 impl Records {

@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 
 use super::chain::{Root, When};
 use super::database::Records;
+use super::saved::RemoteUsers;
 use crate::record::{Dbf, Id, Val};
 use crate::served::value::{dbf, from_client, to_value};
 
@@ -119,6 +120,46 @@ pub(super) struct Remotes {
     requests: VecDeque<Wanted>,
     /// Records that wait for a put, with the stage that goes on.
     waits: HashMap<u64, (Id, u8)>,
+}
+
+/// Records that wait for puts to PVs of other IOCs, by the number of the put, with the stage that goes on.
+pub(super) type Waits = HashMap<u64, (Id, u8)>;
+
+impl Remotes {
+    /// Which links lead where.
+    pub(super) fn users(&self) -> RemoteUsers {
+        let used = self.all.values().filter(|remote| !remote.users.is_empty());
+        used.map(|remote| (remote.name.clone(), remote.users.clone()))
+            .collect()
+    }
+
+    /// Who waits for a put.
+    pub(super) const fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// Has these links lead where they led. Who waits for a put that is done since then is returned, and the puts that
+    /// nobody has made are not waited for; what was said to other IOCs stays said.
+    pub(super) fn rejoin(&mut self, users: RemoteUsers, waits: Waits, same: bool) -> Vec<(Id, u8)> {
+        for (name, links) in users {
+            let id = self.open(&name);
+            if let Some(remote) = self.all.get_mut(&id) {
+                remote.users.extend(links);
+            }
+            self.watch(id, false);
+        }
+        let now = std::mem::take(&mut self.waits);
+        let mut done = Vec::new();
+        let mut waits: Vec<_> = waits.into_iter().collect();
+        waits.sort_unstable();
+        for (number, wait) in waits {
+            match same && now.contains_key(&number) {
+                true => drop(self.waits.insert(number, wait)),
+                false => done.push(wait),
+            }
+        }
+        done
+    }
 }
 
 #[derive(Debug)]

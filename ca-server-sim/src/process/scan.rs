@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::chain::Root;
 use super::database::Records;
 use crate::record::{Id, Schema, Val, common};
+use crate::state::codec::saved;
 
 /// The number of `Event` and `I/O Intr` in `menuScan`.
 const EVENT: u16 = 1;
@@ -32,7 +33,7 @@ pub(super) enum Timer {
 pub(super) type List = BTreeMap<(i16, u32), Id>;
 
 /// Which list a record stands in.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Which {
     /// By the number of its period in `menuScan`.
     Period(u16),
@@ -61,6 +62,10 @@ impl ScanPass {
     }
 }
 
+saved!(enum Timer { 0 Resume(stage), 1 Callback });
+saved!(enum Which { 0 Period(number), 1 Event(name, priority), 2 Interrupt(priority) });
+saved!(struct ScanPass { which, after, next });
+
 /// The scan lists.
 #[derive(Debug)]
 pub(super) struct Scans {
@@ -73,7 +78,23 @@ pub(super) struct Scans {
     times: HashMap<i16, Timestamp>,
 }
 
+saved!(struct Scans { lists, due, next, times } kept {
+    // Of the menu.
+    periods = Vec::new(),
+});
+
 impl Scans {
+    /// The records that stand in lists, or are being taken from them.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
+        self.lists.values().flat_map(|list| list.values().copied())
+    }
+
+    /// Takes over what the menu says; whether a time is known for each period.
+    pub(super) fn fit(&mut self, other: &Self) -> bool {
+        self.periods.clone_from(&other.periods);
+        self.due.len() == self.periods.len()
+    }
+
     pub(super) fn new(schema: &Schema) -> Self {
         let choices = schema
             .menu("menuScan")
@@ -108,11 +129,11 @@ fn period(text: &str) -> Option<Duration> {
 impl Records {
     /// Time is this from now on; what is due then begins with [`Self::tick`].
     pub fn set_time(&mut self, now: Instant, clock: Timestamp) {
-        self.now = now;
+        self.now = self.time.of(now);
         self.clock = clock;
     }
 
-    /// When something is due by itself.
+    /// When something is due by itself, in the time of the records.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_work() {
             return Some(self.now);
@@ -137,7 +158,7 @@ impl Records {
     pub fn tick_in(&mut self, now: Instant, clock: Timestamp, turn: &mut Turn) {
         self.set_time(now, clock);
         while let Some(entry) = self.timers.first_entry() {
-            if entry.key().0 > now || turn.is_over() {
+            if entry.key().0 > self.now || turn.is_over() {
                 break;
             }
             turn.spend(2);

@@ -1,5 +1,7 @@
 //! What a record type's table says of a field.
 
+use crate::state::codec::saved;
+
 /// The type of a field in a record (`DBF_…` of EPICS Base).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[repr(u8)]
@@ -226,3 +228,8 @@ macro_rules! fields {
     };
 }
 pub(crate) use fields;
+
+saved!(enum Dbf {
+    0 String, 1 Char, 2 UChar, 3 Short, 4 UShort, 5 Long, 6 ULong, 7 Int64, 8 UInt64, 9 Float, 10 Double, 11 Enum,
+    12 Menu, 13 Device, 14 InLink, 15 OutLink, 16 FwdLink, 17 NoAccess,
+});

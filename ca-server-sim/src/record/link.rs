@@ -8,6 +8,7 @@ use ca_proto::text::parse::strtod;
 use super::field::Dbf;
 use super::json::Json;
 use super::val::{Array, Conversion, Val};
+use crate::state::codec::saved;
 
 /// A link as its field's text says it (`dbParseLink` of EPICS Base).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -323,6 +324,13 @@ impl fmt::Display for PvLink {
         })
     }
 }
+
+saved!(enum Link { 0 Constant(text), 1 Pv(link), 2 Json(text), 3 Hardware(text) });
+saved!(struct PvLink { target, process, severity, kind, to, part });
+saved!(struct Part { characters, range });
+saved!(enum LinkTo { 0 Unknown, 1 Local(record: id, field), 2 Remote });
+saved!(enum LinkProcess { 0 No, 1 Passive, 2 Ca, 3 Change, 4 ChangeIfPassive });
+saved!(enum LinkSeverity { 0 Ignore, 1 Maximize, 2 Invalid, 3 Status });
 
 #[cfg(test)]
 mod tests {

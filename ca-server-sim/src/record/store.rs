@@ -5,6 +5,7 @@ use ca_proto::Timestamp;
 use super::common;
 use super::schema::RecordType;
 use super::val::Val;
+use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
 
 /// The number of a record.
 pub(crate) type Id = u32;
@@ -276,5 +277,54 @@ impl Record {
                 }
             }
         }
+    }
+}
+
+saved!(struct Record {
+    scan, time, turn, notify, stat, sevr, nsta, nsev, acks, ackt, udf, udfs, lcnt, disp, tpro, putf, rpro, pact, chained,
+    followed, dead, failed, fields,
+} kept {
+    // Which record it is does not change.
+    name = Box::default(),
+    kind = 0,
+    // Subscriptions are of clients.
+    watched = false,
+});
+
+impl Fields {
+    /// All of them, in the order of their indices.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Val)> {
+        let common = (self.set.into_iter().zip(0..))
+            .flat_map(|(word, nth)| Bits(word).map(move |bit| nth * 64 + bit));
+        let rest = self.rest.iter().flat_map(|rest| rest.0.iter());
+        let rest = rest.map(|(index, val)| (*index, val));
+        common.zip(&self.all).chain(rest)
+    }
+}
+
+impl Saved for Fields {
+    fn save(&self, to: &mut Writer) {
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.0.len());
+        (self.all.len() + rest).save(to);
+        for (index, val) in self.iter() {
+            index.save(to);
+            val.save(to);
+        }
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        let mut fields = Self::default();
+        let count = from.length()?;
+        fields.all.reserve_exact(count.min(usize::from(COMMON)));
+        let mut next = 0;
+        for _ in 0..count {
+            let index = u16::load(from)?;
+            if index < next {
+                return Err(from.broken("the fields of a record are not in their order"));
+            }
+            next = index.saturating_add(1);
+            fields.insert(index, Val::load(from)?);
+        }
+        Ok(fields)
     }
 }

@@ -9,6 +9,7 @@ use ca_proto::text::parse::{self, match_enum};
 use super::field::Dbf;
 use super::link::Link;
 use crate::calc::Expression;
+use crate::state::codec::saved;
 
 /// The value of a field.
 #[derive(Clone, PartialEq, Debug)]
@@ -580,5 +581,63 @@ impl From<&str> for Val {
 impl From<Array> for Val {
     fn from(array: Array) -> Self {
         Self::Array(Arc::new(array))
+    }
+}
+
+saved!(enum Val {
+    0 None,
+    1 String(text),
+    2 Char(number),
+    3 UChar(number),
+    4 Short(number),
+    5 UShort(number),
+    6 Long(number),
+    7 ULong(number),
+    8 Int64(number),
+    9 UInt64(number),
+    10 Float(number),
+    11 Double(number),
+    12 Enum(number),
+    13 Link(link),
+    14 Array(array),
+    15 Program(program),
+});
+saved!(enum Array {
+    0 String(all),
+    1 Char(all),
+    2 UChar(all),
+    3 Short(all),
+    4 UShort(all),
+    5 Long(all),
+    6 ULong(all),
+    7 Int64(all),
+    8 UInt64(all),
+    9 Float(all),
+    10 Double(all),
+    11 Enum(all),
+});
+
+impl Val {
+    /// Whether it may be the value of a field of this type: what a file says of it need not be.
+    pub(crate) fn suits(&self, dbf: Dbf) -> bool {
+        match (self, dbf) {
+            (Self::String(_), Dbf::String)
+            | (Self::Char(_), Dbf::Char)
+            | (Self::UChar(_), Dbf::UChar)
+            | (Self::Short(_), Dbf::Short)
+            | (Self::UShort(_), Dbf::UShort)
+            | (Self::Long(_), Dbf::Long)
+            | (Self::ULong(_), Dbf::ULong)
+            | (Self::Int64(_), Dbf::Int64)
+            | (Self::UInt64(_), Dbf::UInt64)
+            | (Self::Float(_), Dbf::Float)
+            | (Self::Double(_), Dbf::Double)
+            | (Self::Enum(_), Dbf::Enum | Dbf::Menu | Dbf::Device)
+            | (Self::Link(_), Dbf::InLink | Dbf::OutLink | Dbf::FwdLink) => true,
+            (Self::Program(program), Dbf::NoAccess) => program.goes_on(),
+            (Self::Link(_), Dbf::NoAccess) => false,
+            (_, Dbf::NoAccess) => true,
+            _ => false,
+        }
     }
 }

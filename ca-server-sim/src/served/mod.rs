@@ -15,6 +15,7 @@ mod program;
 mod publish;
 mod put;
 mod reload;
+mod saved;
 pub(crate) mod value;
 
 use std::cell::RefCell;

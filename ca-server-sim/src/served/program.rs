@@ -78,6 +78,7 @@ impl Ioc {
         for (name, value) in std::mem::take(&mut self.db.states) {
             served.records.set_flag(&name, value);
         }
+        served.records.time = self.db.time;
         self.db.served = Some(Box::new(served));
         self.follow_signals();
         self.remarks = (!mistakes.is_empty()).then(|| Box::new(mistakes));

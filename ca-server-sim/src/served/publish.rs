@@ -109,7 +109,7 @@ impl Ioc {
         served.is_some_and(|served| served.records.is_in_chain())
     }
 
-    /// When records have something to do by themselves.
+    /// When records have something to do by themselves, in the time of the database.
     pub(crate) fn record_timeout(&self) -> Option<Instant> {
         let served = self.db.served.as_ref().filter(|_| self.is_running())?;
         served.records.poll_timeout()

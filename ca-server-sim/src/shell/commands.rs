@@ -1,7 +1,9 @@
 //! Which commands there are, and what their arguments are.
 
 use super::run::Run;
-use super::{clients, database, fields, listing, put, reports, saving, scans, security, system};
+use super::{
+    clients, database, fields, listing, put, reports, saving, scans, security, states, system,
+};
 
 /// What an argument is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,6 +171,7 @@ const TABLES: &[&[Command]] = &[
     fields::COMMANDS,
     put::COMMANDS,
     scans::COMMANDS,
+    states::COMMANDS,
     clients::COMMANDS,
     system::COMMANDS,
     saving::COMMANDS,

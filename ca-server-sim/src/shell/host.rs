@@ -14,6 +14,7 @@ use crate::error::BuildError;
 use crate::ioc::Ioc;
 use crate::load::{FileProblem, Loaded};
 use crate::process::Function;
+use crate::state::{IocSnapshot, SnapshotError};
 
 /// Files, streams, time and the IOC of a shell.
 pub trait Host {
@@ -84,6 +85,18 @@ pub trait Host {
     /// Where it serves: addresses of circuits, and the port of searches.
     fn places(&self) -> (Vec<SocketAddrV4>, u16) {
         (Vec::new(), 0)
+    }
+
+    /// Writes a snapshot to a file, as a whole or not at all.
+    ///
+    /// # Errors
+    /// [`SnapshotError::File`]
+    fn write_snapshot(&mut self, name: &str, snapshot: &IocSnapshot) -> Result<(), SnapshotError> {
+        let _ = snapshot;
+        Err(SnapshotError::File {
+            file: name.into(),
+            reason: "there are no files here".to_owned(),
+        })
     }
 
     /// Whether mistakes in files are shown with colours.

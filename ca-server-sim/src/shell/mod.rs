@@ -32,6 +32,7 @@ mod saving;
 mod scans;
 mod security;
 mod session;
+mod states;
 mod system;
 mod variables;
 mod words;

@@ -11,6 +11,7 @@ use super::{Host, MAX_DEPTH, Next, Shell, Start, Started};
 use crate::autosave::Settings;
 use crate::ioc::Ioc;
 use crate::load::{FileProblem, Files, InMemory};
+use crate::state::{IocSnapshot, SnapshotError};
 
 /// A host with files in memory.
 #[derive(Default)]
@@ -88,6 +89,11 @@ impl Host for Bench {
 
     fn sleep(&mut self, time: Duration) {
         self.slept += time;
+    }
+
+    fn write_snapshot(&mut self, name: &str, snapshot: &IocSnapshot) -> Result<(), SnapshotError> {
+        self.files.insert(name, snapshot.as_bytes());
+        Ok(())
     }
 
     fn autosave(&mut self, _: &Settings, now: &[String]) {
@@ -540,4 +546,53 @@ fn a_file_that_is_cut_is_replaced_by_its_copy() {
         console.line("dbgf SR:gap.EGU"),
         "DBF_STRING:         \"mm\"      \n"
     );
+}
+
+#[test]
+fn time_stands_still_and_goes_back() {
+    let mut before = Console::default();
+    for command in ["freeze", "thaw", "step", "snapshot", "rewind"] {
+        assert_eq!(
+            before.line(command),
+            format!("{command} only works after iocInit\n")
+        );
+    }
+    let n = "record(calc, \"n\") { field(SCAN, \"1 second\") field(CALC, \"VAL+1\") }";
+    let mut console = Console::with(&[("x.db", n)]);
+    console.line("dbLoadRecords x.db");
+    console.line("iocInit");
+    let value = |console: &mut Console| console.line("dbgf n").trim().to_owned();
+    assert!(console.line("step").contains("the IOC is not frozen"));
+    assert!(
+        console
+            .line("rewind")
+            .contains("there is no snapshot; take one with `snapshot`")
+    );
+    assert_eq!(console.line("freeze"), "");
+    assert_eq!(console.line("freeze"), "time stands still already\n");
+    let bytes = console.line("snapshot");
+    assert!(bytes.ends_with(" bytes\n"), "{bytes}");
+    assert_eq!(console.line("step"), "1 s\n");
+    assert_eq!(value(&mut console), "DBF_DOUBLE:         1");
+    console.line("snapshot one.snap");
+    assert_eq!(console.line("step 60"), "60 s\n");
+    assert_eq!(value(&mut console), "DBF_DOUBLE:         61");
+    assert_eq!(console.line("rewind one.snap"), "");
+    assert_eq!(value(&mut console), "DBF_DOUBLE:         1");
+    assert_eq!(console.line("rewind"), "");
+    assert_eq!(value(&mut console), "DBF_DOUBLE:         0");
+    console.host.files.insert("cut.snap", b"canter snap");
+    let told = console.line("rewind cut.snap");
+    assert!(
+        told.contains("cut.snap: byte 11: the snapshot ends here"),
+        "{told}"
+    );
+    assert!(
+        console
+            .line("rewind none.snap")
+            .contains("none.snap: there is no such file")
+    );
+    assert!(console.line("step -1").contains("0 or more"));
+    assert_eq!(console.line("thaw"), "");
+    assert_eq!(console.line("thaw"), "time goes on already\n");
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use ca_proto::dbr::Value;
 
+use crate::state::codec::{Reader, Saved, Writer};
+
 pub use ca_proto::rng::Pcg32;
 pub use correlated::{Correlated, CorrelationError, correlated};
 pub use image::Camera;
@@ -32,6 +34,17 @@ pub use wave::{Ramp, Sine, Square, Triangle};
 pub trait Signal {
     /// The value `t` after the start of the IOC. Called in order of time.
     fn sample(&mut self, t: Duration, rng: &mut Pcg32) -> Value;
+
+    /// What of it changes from sample to sample, for a [snapshot](crate::Ioc::snapshot). By default nothing: such a
+    /// signal, as are all closures, goes on from where it is when the IOC is taken back.
+    fn state(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Makes it what it was when it gave this [state](Self::state); false if it never gave such a one.
+    fn set_state(&mut self, state: &[u8]) -> bool {
+        state.is_empty()
+    }
 
     /// The signal as an instrument shows it: with noise, drift, latency, in steps.
     ///
@@ -95,6 +108,33 @@ impl Signal for Counter {
         self.next = value.wrapping_add(self.step);
         Value::scalar(value)
     }
+
+    fn state(&self) -> Vec<u8> {
+        state_of(&self.next)
+    }
+
+    fn set_state(&mut self, state: &[u8]) -> bool {
+        take_state(state, &mut self.next)
+    }
+}
+
+/// What changes of a signal, as bytes.
+fn state_of(parts: &impl Saved) -> Vec<u8> {
+    let mut to = Writer::default();
+    parts.save(&mut to);
+    to.bytes
+}
+
+/// The same back; false if it is something else.
+fn take_state<T: Saved>(state: &[u8], parts: &mut T) -> bool {
+    let mut from = Reader::new(state);
+    match T::load(&mut from) {
+        Ok(read) if from.is_at_end() => {
+            *parts = read;
+            true
+        }
+        _ => false,
+    }
 }
 
 /// A signal of any kind.
@@ -103,6 +143,14 @@ pub(crate) struct BoxedSignal(pub Box<dyn Signal + Send>);
 impl Signal for BoxedSignal {
     fn sample(&mut self, t: Duration, rng: &mut Pcg32) -> Value {
         self.0.sample(t, rng)
+    }
+
+    fn state(&self) -> Vec<u8> {
+        self.0.state()
+    }
+
+    fn set_state(&mut self, state: &[u8]) -> bool {
+        self.0.set_state(state)
     }
 }
 

@@ -68,6 +68,14 @@ impl Signal for RandomWalk {
         self.position = moved.min(self.high).max(self.low);
         Value::scalar(self.position)
     }
+
+    fn state(&self) -> Vec<u8> {
+        super::state_of(&self.position)
+    }
+
+    fn set_state(&mut self, state: &[u8]) -> bool {
+        super::take_state(state, &mut self.position)
+    }
 }
 
 #[cfg(test)]

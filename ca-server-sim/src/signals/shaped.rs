@@ -5,7 +5,7 @@ use std::time::Duration;
 use ca_proto::dbr::{NativeType, Value};
 use ca_proto::rng::Pcg32;
 
-use super::Signal;
+use super::{Signal, state_of, take_state};
 use crate::faults::normal;
 
 /// A signal as an instrument shows it. Everything is added to each element of what the signal gives; texts stay
@@ -94,6 +94,19 @@ impl<S: Signal> Signal for Shaped<S> {
             [number] => Value::scalar(*number),
             numbers => Value::from(numbers.to_vec()),
         }
+    }
+
+    fn state(&self) -> Vec<u8> {
+        state_of(&(self.walked, self.last, self.inner.state()))
+    }
+
+    fn set_state(&mut self, state: &[u8]) -> bool {
+        let mut parts = (self.walked, self.last, Vec::new());
+        if !take_state(state, &mut parts) || !self.inner.set_state(&parts.2) {
+            return false;
+        }
+        (self.walked, self.last, _) = parts;
+        true
     }
 }
 

@@ -20,6 +20,7 @@ mod links;
 mod modules;
 mod motor;
 mod puts;
+mod saved;
 mod scans;
 mod states;
 mod types;

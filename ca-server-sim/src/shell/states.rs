@@ -1,0 +1,153 @@
+//! Commands about the state of the whole IOC: `freeze`, `thaw`, `step`, `snapshot`, `rewind`. The reference has none of
+//! them.
+
+use std::time::Duration;
+
+use super::commands::{Args, Command, Kind};
+use super::run::{Run, shown};
+use crate::state::{IocSnapshot, MAX_SNAPSHOT, Step};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "freeze",
+        arguments: &[],
+        usage: "Lets time stand still for scans, timers, signals and faults; clients read and write as before.\n",
+        run: |run, _| {
+            let done = run.running("freeze", |ioc, now| ioc.freeze(now));
+            if done == Some(false) {
+                run.say("time stands still already");
+            }
+            done.is_some()
+        },
+    },
+    Command {
+        name: "thaw",
+        arguments: &[],
+        usage: "Lets time go on after freeze.\n",
+        run: |run, _| {
+            let done = run.running("thaw", |ioc, now| ioc.thaw(now));
+            if done == Some(false) {
+                run.say("time goes on already");
+            }
+            done.is_some()
+        },
+    },
+    Command {
+        name: "step",
+        arguments: &[("seconds", Kind::Real)],
+        usage: "After freeze: goes on to the next moment at which something is due, or so many seconds,\n\
+                as fast as it goes.\n\nExample: step 60\n",
+        run: step,
+    },
+    Command {
+        name: "snapshot",
+        arguments: &[("file", Kind::Path)],
+        usage: "Keeps the state of the whole IOC, in memory or in a file.\n\nExample: snapshot before.snap\n",
+        run: snapshot,
+    },
+    Command {
+        name: "rewind",
+        arguments: &[("file", Kind::Path)],
+        usage: "Goes back to the last snapshot, or to one in a file, of an IOC with the same records.\n\
+                Clients stay connected, and see the old values.\n",
+        run: rewind,
+    },
+];
+
+fn step(run: &mut Run<'_>, args: &Args<'_>) -> bool {
+    let step = match args.full(0) {
+        None => Step::Event,
+        Some(_) => match Duration::try_from_secs_f64(args.real(0)) {
+            Ok(time) => Step::Time(time),
+            Err(_) => {
+                run.complain("a step takes some seconds, 0 or more");
+                return false;
+            }
+        },
+    };
+    let went = match run.running("step", |ioc, now| ioc.step(now, step)) {
+        None => return false,
+        Some(Err(error)) => {
+            run.complain(error.to_string());
+            return false;
+        }
+        Some(Ok(went)) => went,
+    };
+    let Some(went) = went else {
+        run.say("nothing will be due by itself");
+        return true;
+    };
+    // Others have their turns in between, and may end it.
+    let go_on = |run: &mut Run<'_>| {
+        run.ioc(|ioc, now| {
+            let goes = ioc.is_stepping(now);
+            if goes {
+                ioc.handle_timeout(now);
+            }
+            goes
+        })
+    };
+    while go_on(run) == Some(true) {}
+    run.say(format!("{} s", went.as_secs_f64()));
+    true
+}
+
+fn snapshot(run: &mut Run<'_>, args: &Args<'_>) -> bool {
+    let file = args.full(0);
+    let keep = file.is_none();
+    let taken = run.running("snapshot", |ioc, now| match keep {
+        true => ioc.keep_snapshot(now),
+        false => ioc.snapshot(now),
+    });
+    let done = match (taken, file) {
+        (None, _) => return false,
+        (Some(Ok(snapshot)), Some(file)) => {
+            let path = run.shell.path(file);
+            run.host.write_snapshot(&path, &snapshot).map(|()| snapshot)
+        }
+        (Some(taken), _) => taken,
+    };
+    match done {
+        Ok(snapshot) => {
+            run.say(format!("{} bytes", snapshot.as_bytes().len()));
+            true
+        }
+        Err(error) => {
+            run.complain(error.to_string());
+            false
+        }
+    }
+}
+
+fn rewind(run: &mut Run<'_>, args: &Args<'_>) -> bool {
+    let done = match args.full(0) {
+        None => run.running("rewind", |ioc, now| {
+            let kept = ioc.kept_snapshot().cloned();
+            let kept = kept.ok_or("there is no snapshot; take one with `snapshot`, or name a file");
+            let kept = kept.map_err(str::to_owned)?;
+            ioc.rewind(now, &kept).map_err(|error| error.to_string())
+        }),
+        Some(file) => {
+            let path = run.shell.path(file);
+            let most = usize::try_from(MAX_SNAPSHOT).unwrap_or(usize::MAX);
+            let read = run
+                .host
+                .read(&path, most)
+                .map_err(|problem| shown(&problem));
+            let read =
+                read.and_then(|bytes| IocSnapshot::from_bytes(bytes).map_err(|e| e.to_string()));
+            let back = run.running("rewind", |ioc, now| {
+                ioc.rewind(now, &read?).map_err(|error| error.to_string())
+            });
+            back.map(|done| done.map_err(|what| format!("{file}: {what}")))
+        }
+    };
+    match done {
+        None => false,
+        Some(Ok(())) => true,
+        Some(Err(what)) => {
+            run.complain(what);
+            false
+        }
+    }
+}
