@@ -1,13 +1,15 @@
 //! The line protocol: one command per line, any number of lines back, the last `ok` or `error: …`, as
 //! of `canter proxy`.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ca_proto::access::AccessRights;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
 use ca_proxy::Pattern;
 use ca_server_sim::net::{ServeError, SimIoc};
-use ca_server_sim::{BuildError, RecordFiles};
+use ca_server_sim::{BuildError, Ioc, IocSnapshot, RecordFiles, SnapshotError, Step};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +40,13 @@ remove PV…    PVs or records, whose clients are told
 rename RECORD NEW
               give a record another name
 fault FAULT   begin a fault (stuck PV for 10s), end some (off all, off 3), or list them
+freeze        let time stand still for scans, timers, signals and faults; clients read and write
+thaw          let it go on
+step [SECONDS]
+              go on to the next moment at which something is due, or so far, as fast as it goes
+snapshot [NAME]
+              keep the state of the whole IOC, in memory, or in a file of the directory of --snapshots
+rewind [NAME] go back to the last snapshot, or to that file; clients stay connected
 stats         circuits, channels, subscriptions, and the limits that were met
 stop          end all circuits and close the ports, as if the IOC were gone
 start         serve again, on the same ports
@@ -89,7 +98,7 @@ pub(super) fn serve(listener: TcpListener) -> mpsc::Receiver<Request> {
                     Err(_) => refuse(&stream),
                 },
                 // Out of descriptors, which others may give back.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
     });
@@ -158,6 +167,16 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
         ["remove", ref pvs @ ..] if !pvs.is_empty() => remove(ioc, pvs),
         ["rename", old, new] => rename(ioc, old, new),
         ["fault", _, ..] => fault(ioc, line),
+        ["freeze"] => match ioc.freeze() {
+            true => Ok(Vec::new()),
+            false => Err("time stands still already".to_owned()),
+        },
+        ["thaw"] => match ioc.thaw() {
+            true => Ok(Vec::new()),
+            false => Err("time goes on already".to_owned()),
+        },
+        ["snapshot"] => kept(ioc.with(Ioc::keep_snapshot)),
+        ["rewind"] => rewind(ioc),
         ["stats"] => Ok(stats(ioc)),
         ["stop"] => return Err(Deed::Stop),
         ["start"] => return Err(Deed::Start),
@@ -179,6 +198,105 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
             escape::printable(line.trim())
         )),
     })
+}
+
+/// What takes longer than others want to wait: it is done beside them.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Task {
+    Step(Step),
+    Write(PathBuf),
+    Read(PathBuf),
+}
+
+impl Task {
+    /// The task of a line; `None` for those that are none.
+    pub(super) fn of(line: &str, snapshots: Option<&Path>) -> Option<Result<Self, String>> {
+        let words = shlex::split(line)?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Some(match words[..] {
+            ["step"] => Ok(Self::Step(Step::Event)),
+            ["step", seconds] => {
+                let time = seconds.parse().ok().map(Duration::try_from_secs_f64);
+                let time = time
+                    .and_then(Result::ok)
+                    .map(|time| Self::Step(Step::Time(time)));
+                time.ok_or_else(|| "a step takes some seconds, 0 or more".to_owned())
+            }
+            ["snapshot", name] => place(snapshots, name).map(Self::Write),
+            ["rewind", name] => place(snapshots, name).map(Self::Read),
+            _ => return None,
+        })
+    }
+
+    /// Does it.
+    pub(super) async fn perform(self, ioc: SimIoc) -> Done {
+        let on_disk = |work: Box<dyn FnOnce() -> Done + Send>| async {
+            let done = tokio::task::spawn_blocking(work).await;
+            done.unwrap_or_else(|_| Err("the program ends".to_owned()))
+        };
+        match self {
+            Self::Step(step) => match ioc.step_async(step).await {
+                Ok(Some(went)) => Ok(vec![format!("{} s", went.as_secs_f64())]),
+                Ok(None) => Err("nothing will be due by itself".to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
+            Self::Write(file) => {
+                on_disk(Box::new(move || {
+                    let taken = ioc.snapshot();
+                    kept(taken.and_then(|taken| taken.write(&file).map(|()| taken)))
+                }))
+                .await
+            }
+            Self::Read(file) => {
+                on_disk(Box::new(move || {
+                    let read = IocSnapshot::read(&file).and_then(|read| ioc.rewind(&read));
+                    let name = file.display();
+                    read.map_err(|error| match &error {
+                        SnapshotError::File { .. } => one_line(&error),
+                        _ => one_line(&format!("{name}: {error}")),
+                    })?;
+                    Ok(Vec::new())
+                }))
+                .await
+            }
+        }
+    }
+}
+
+/// Where a snapshot of this name is.
+fn place(snapshots: Option<&Path>, name: &str) -> Result<PathBuf, String> {
+    let directory =
+        snapshots.ok_or("there is no directory for files; start it with --snapshots DIR")?;
+    let is_name = !name.is_empty()
+        && name.len() <= 200
+        && !name.starts_with('.')
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "._-+ ".contains(c));
+    match is_name {
+        true => Ok(directory.join(name)),
+        false => Err(
+            "the name of a snapshot has letters, digits and . _ - +, and no directory".to_owned(),
+        ),
+    }
+}
+
+fn one_line(what: &impl ToString) -> String {
+    escape::printable(&what.to_string()).into_owned()
+}
+
+/// What was taken.
+fn kept(taken: Result<IocSnapshot, SnapshotError>) -> Done {
+    let taken = taken.map_err(|error| one_line(&error))?;
+    Ok(vec![format!("{} bytes", taken.as_bytes().len())])
+}
+
+/// Goes back to the snapshot that is kept.
+fn rewind(ioc: &SimIoc) -> Done {
+    let snapshot = ioc.with(|ioc, _| ioc.kept_snapshot().cloned());
+    let snapshot = snapshot.ok_or("there is no snapshot; take one with `snapshot`")?;
+    ioc.rewind(&snapshot).map_err(|error| one_line(&error))?;
+    Ok(Vec::new())
 }
 
 /// Begins and ends faults; they have words of their own.
@@ -411,6 +529,9 @@ fn stats(ioc: &SimIoc) -> Vec<String> {
             stats.search.found
         ),
     ];
+    if ioc.is_frozen() {
+        lines.push("time stands still".to_owned());
+    }
     let met = stats.limits.iter().filter(|&(_, times)| times > 0);
     lines.extend(met.map(|(limit, times)| format!("{}: met {times} times", limit.setting())));
     lines
@@ -427,8 +548,8 @@ pub(crate) fn fuzz(data: &[u8]) {
     use std::net::Ipv4Addr;
 
     use ca_proto::text::is_plain;
+    use ca_server_sim::PvSpec;
     use ca_server_sim::net::NetConfig;
-    use ca_server_sim::{Ioc, PvSpec};
 
     /// Longest input looked at, in bytes.
     const MAX_INPUT: usize = 1024;

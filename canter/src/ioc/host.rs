@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ca_proto::{Instant, Timestamp};
-use ca_server_sim::Ioc;
 use ca_server_sim::autosave::Settings;
 use ca_server_sim::load::{Disk, FileProblem, Files};
 use ca_server_sim::net::SimIoc;
 use ca_server_sim::shell::{Host, Start, Started};
+use ca_server_sim::{Ioc, IocSnapshot, SnapshotError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::background::Background;
@@ -153,6 +153,10 @@ impl Host for ShellHost {
     fn places(&self) -> (Vec<SocketAddrV4>, u16) {
         let ioc = self.ioc.get();
         ioc.map_or_else(Default::default, |ioc| (vec![ioc.addr()], ioc.udp_port()))
+    }
+
+    fn write_snapshot(&mut self, name: &str, snapshot: &IocSnapshot) -> Result<(), SnapshotError> {
+        snapshot.write(name)
     }
 
     fn styled(&self) -> bool {

@@ -47,7 +47,7 @@ use crate::metrics::MetricsArgs;
 use crate::options::{block_on, endpoint, seconds};
 use crate::put_log::PutLogArgs;
 use crate::record::{Flight, RecordArgs};
-use control::{Deed, Request};
+use control::{Deed, Request, Task};
 use host::Event;
 use loads::{Load, Loads};
 use prompt::Work;
@@ -161,6 +161,9 @@ pub(crate) struct IocArgs {
     /// do everything
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = endpoint)]
     control: Option<SocketAddrV4>,
+    /// Where `snapshot NAME` and `rewind NAME` of --control have their files
+    #[arg(long, value_name = "DIR", requires = "control")]
+    snapshots: Option<PathBuf>,
     /// Misbehave by a script: lines such as `at 5s stuck gap for 10s`; the book has the words, `Faults`
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -517,6 +520,17 @@ impl Server<'_> {
                 }
                 request = request => {
                     let Some((line, answer)) = request else { continue };
+                    if let Some(task) = Task::of(&line, self.args.snapshots.as_deref()) {
+                        let ioc = self.ioc.clone();
+                        tokio::spawn(async move {
+                            let done = match task {
+                                Ok(task) => task.perform(ioc).await,
+                                Err(what) => Err(what),
+                            };
+                            let _ = answer.send(control::reply(done));
+                        });
+                        continue;
+                    }
                     let (done, quit) = self.execute(console, &line).await?;
                     // Who asked may be gone.
                     let _ = answer.send(control::reply(done));

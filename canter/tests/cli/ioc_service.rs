@@ -726,3 +726,59 @@ fn it_misbehaves_by_a_script() {
     }
     fs::remove_file(file).unwrap();
 }
+
+#[test]
+fn time_stands_still_and_goes_back_by_commands() {
+    let folder = std::env::temp_dir().join(format!("canter-snapshots-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let snapshots = folder.to_str().unwrap();
+    let args = ["--control", "127.0.0.1:0", "--pv", "x=double:1"];
+    let without = Service::start(&args);
+    let told = without.control().ask("snapshot there").unwrap_err();
+    assert!(told.contains("start it with --snapshots DIR"), "{told}");
+    let service = Service::start(&[&args[..], &["--snapshots", snapshots]].concat());
+    let mut control = service.control();
+    assert!(control.ask("step").unwrap_err().contains("freeze it first"));
+    assert!(
+        control
+            .ask("rewind")
+            .unwrap_err()
+            .contains("take one with `snapshot`")
+    );
+    control.ask("snapshot").unwrap();
+    assert!(control.ask("snapshot first").unwrap()[0].ends_with(" bytes"));
+    for back in ["rewind", "rewind first"] {
+        control.ask("post x 7").unwrap();
+        assert_eq!(control.read("x")["value"], 7.0);
+        control.ask(back).unwrap();
+        assert_eq!(control.read("x")["value"], 1.0);
+    }
+    control.ask("freeze").unwrap();
+    assert_eq!(control.ask("step 3600").unwrap(), ["3600 s"]);
+    assert!(
+        control
+            .ask("step")
+            .unwrap_err()
+            .contains("nothing will be due")
+    );
+    control.ask("thaw").unwrap();
+    assert!(control.ask("thaw").is_err() && control.ask("step soon").is_err());
+    for name in ["../first", "/tmp/first", ".hidden", "''"] {
+        let told = control.ask(&format!("snapshot {name}")).unwrap_err();
+        assert!(told.contains("and no directory"), "{told}");
+    }
+    let whole = fs::read(folder.join("first")).unwrap();
+    fs::write(folder.join("half"), &whole[..whole.len() / 2]).unwrap();
+    let told = control.ask("rewind half").unwrap_err();
+    assert!(
+        told.contains("half: byte ") && told.contains("ends here"),
+        "{told}"
+    );
+    assert!(control.ask("rewind none").unwrap_err().contains("none: "));
+    let names: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    fs::remove_dir_all(folder).unwrap();
+}
