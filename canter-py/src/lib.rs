@@ -47,6 +47,7 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(kit::load_groups, module)?)?;
     module.add_class::<sim::ModelSteps>()?;
     module.add_class::<sim::Proxy>()?;
+    module.add_class::<sim::Snapshot>()?;
     module.add_class::<world::World>()?;
     module.add_function(wrap_pyfunction!(life::prepare_exit, module)?)?;
     module.add_function(wrap_pyfunction!(life::after_fork, module)?)?;

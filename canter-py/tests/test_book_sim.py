@@ -6,7 +6,7 @@ from test_book import blocks
 
 
 @pytest.mark.parametrize(
-    "page, count", [("docs/src/sim-python.md", 9), ("docs/src/from-caproto.md", 2), ("docs/src/from-softioc.md", 2)]
+    "page, count", [("docs/src/sim-python.md", 10), ("docs/src/from-caproto.md", 2), ("docs/src/from-softioc.md", 2)]
 )
 def test_the_examples_run_one_after_the_other(page, count):
     names = {"__name__": "book"}

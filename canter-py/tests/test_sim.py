@@ -352,3 +352,32 @@ def test_a_model_runs_by_itself(box):
         client.put("set", 7.0)
         assert client.wait_until("a", 8.0, timeout=PATIENCE) == 8.0
         assert box.queue.empty()
+
+
+def test_time_stands_still_and_goes_back(tmp_path):
+    db = 'record(calc, "n") { field(SCAN, ".1 second") field(CALC, "VAL+1") }'
+    with sim.IOC({"x": 1.0}, db=db) as ioc, ioc.client(timeout=PATIENCE) as client:
+        ioc.freeze()
+        assert ioc.frozen
+        with pytest.raises(ValueError, match="not frozen"), sim.IOC() as other:
+            other.step()
+        n = client.get("n")
+        before = ioc.snapshot()
+        seen = []
+        client.monitor("x", seen.append)
+        client.put("x", 2.0, wait=True)
+        ioc.step()
+        assert client.get("n") == n + 1
+        assert ioc.step(60) == 60 and 600 <= client.get("n") - n <= 601
+        before.write(tmp_path / "before.snap")
+        for state in (before, sim.Snapshot(before.bytes), tmp_path / "before.snap"):
+            client.put("x", 3.0, wait=True)
+            ioc.rewind(state)
+            assert (client.get("n"), client.get("x")) == (n, 1.0)
+        assert ioc.frozen
+        ioc.thaw()
+        (tmp_path / "cut").write_bytes(before.bytes[:100])
+        with pytest.raises(ValueError, match="cut: byte 100: the snapshot ends here"):
+            ioc.rewind(tmp_path / "cut")
+        with sim.IOC({"y": 1.0}) as other, pytest.raises(ValueError, match="of another database"):
+            other.rewind(before)

@@ -3,6 +3,7 @@
 mod frames;
 mod model;
 mod proxy;
+mod snapshot;
 mod spec;
 mod told;
 
@@ -15,7 +16,7 @@ use ca_server_sim::ca_net::tap::Tap;
 use ca_server_sim::process::CallId;
 use ca_server_sim::{
     Alarm, AlarmSeverity, AlarmStatus, BuildError, Completion, EcaStatus, FileErrors, IocBuilder,
-    NetConfig, PutAnswer, QuestionId, RecordFiles, ServeError, SimIoc, Value,
+    NetConfig, PutAnswer, QuestionId, RecordFiles, ServeError, SimIoc, Step, Value,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -27,6 +28,7 @@ use crate::world::{self, World};
 use frames::Frames;
 pub(crate) use model::ModelSteps;
 pub(crate) use proxy::Proxy;
+pub(crate) use snapshot::Snapshot;
 use spec::{refused, rights, spec, unknown};
 use told::{Queue, Told};
 
@@ -363,6 +365,39 @@ impl Ioc {
 
     fn remove(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
         self.with(py, |ioc, _| ioc.with(|ioc, now| ioc.remove(now, name)))
+    }
+
+    fn freeze(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |ioc, _| ioc.freeze())
+    }
+
+    fn thaw(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |ioc, _| ioc.thaw())
+    }
+
+    fn is_frozen(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |ioc, _| ioc.is_frozen())
+    }
+
+    /// Goes on to the next event, or so many seconds; how many those were, `None` if nothing will be due.
+    #[pyo3(signature = (seconds))]
+    fn step(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<f64>> {
+        let step = match seconds {
+            None => Step::Event,
+            Some(seconds) => Step::Time(crate::params::duration(seconds)?),
+        };
+        let went = self.with(py, |ioc, _| ioc.step(step))?.map_err(refused)?;
+        Ok(went.map(|went| went.as_secs_f64()))
+    }
+
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
+        let taken = self.with(py, |ioc, _| ioc.snapshot())?;
+        taken.map(Snapshot).map_err(refused)
+    }
+
+    fn rewind(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<()> {
+        self.with(py, |ioc, _| ioc.rewind(&snapshot.0))?
+            .map_err(refused)
     }
 
     fn start(&self, py: Python<'_>) -> PyResult<()> {

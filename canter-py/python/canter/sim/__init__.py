@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from .._canter import Snapshot
 from ._desk import SKIP, Call, Put
 from ._errors import DatabaseError, Mistake, Refuse
 from ._ioc import IOC, Pv
@@ -34,6 +35,7 @@ __all__ = [
     "Record",
     "Refuse",
     "SKIP",
+    "Snapshot",
     "State",
     "SubGroup",
     "World",

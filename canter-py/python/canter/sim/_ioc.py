@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import _canter
+from .._canter import Snapshot
 from .._client import Client
 from .._values import Severity
 from ._desk import SKIP, After, Call, Decide, Desk, Put
@@ -325,6 +326,40 @@ class IOC:
     def finish_put(self, name: str, status: int = 1) -> bool:
         """Ends the put with completion that a PV is busy with, with a status of ``caerr.h``; whether there was one."""
         return self._core.finish_put(name, status)
+
+    # ---- Time and state. ----
+
+    def freeze(self) -> None:
+        """Lets time stand still for signals, scans, timers, models and faults; clients read and write as before."""
+        self._core.freeze()
+
+    def thaw(self) -> None:
+        """Lets time go on after `freeze`."""
+        self._core.thaw()
+
+    @property
+    def frozen(self) -> bool:
+        return self._core.is_frozen()
+
+    def step(self, seconds: float | None = None) -> float | None:
+        """After `freeze`: goes on to the next moment at which something is due, or so many seconds, as fast as it
+        goes. How many seconds those were; ``None`` if nothing will be due by itself.
+        """
+        return self._core.step(seconds)
+
+    def snapshot(self) -> Snapshot:
+        """The state of the whole IOC, to go back to: values, alarms, timers, random numbers, faults."""
+        return self._core.snapshot()
+
+    def rewind(self, snapshot: Snapshot | _Path) -> None:
+        """Goes back to a snapshot, or to the file of one. Clients stay connected, and see the old values.
+
+        Raises:
+            ValueError: it is of an IOC with other records or PVs, or not whole; nothing has changed then.
+        """
+        if not isinstance(snapshot, Snapshot):
+            snapshot = Snapshot.read(snapshot)
+        self._core.rewind(snapshot)
 
     # ---- Life. ----
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class Model:
         self.error: Exception | None = None
         self._on_error = on_error
         self._steps = _canter.ModelSteps(ioc._core, compute, list(set), list(read), list(arrays), pulse)
+        self._ioc = weakref.ref(ioc)
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -79,6 +81,14 @@ class Model:
         began = time.monotonic()
         number = 0
         while not self._end.is_set():
+            ioc = self._ioc()
+            frozen = ioc is not None and ioc.frozen
+            del ioc
+            if frozen:
+                if self._end.wait(period):
+                    return
+                began = time.monotonic() - number * period
+                continue
             before = self.error
             try:
                 self.step(number * period)
