@@ -16,6 +16,7 @@ pages! {
     VirtualRing = "docs/src/virtual-ring.md";
     Faults = "docs/src/faults.md";
     TestingApplications = "docs/src/testing-applications.md";
+    State = "docs/src/state.md";
     Tools = "docs/src/tools.md";
     Install = "docs/src/install.md";
     Introduction = "docs/src/introduction.md";
