@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// Compare so many times 40 000 expressions
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
+    /// Tell so many stories of channels with filters, of about 4000 comparisons each
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..))]
+    filters: u64,
     /// Instead, tell the story of a client and an IOC through libca and through ours, and write the table of the book
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     client: bool,
@@ -40,11 +43,19 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
     let mut command = steps::cargo(&["test", "--release", "-p", "ca-tests"]);
     command
-        .args(["--test", "differential", "--test", "calc"])
+        .args([
+            "--test",
+            "differential",
+            "--test",
+            "calc",
+            "--test",
+            "filters",
+        ])
         .args(["--", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(peers::VARIABLE, python)
         .env("CANTER_DIFFERENTIAL_SEEDS", options.seeds.to_string())
         .env("CANTER_DIFFERENTIAL_FIRST", options.first.to_string())
+        .env("CANTER_DIFFERENTIAL_FILTERS", options.filters.to_string())
         .env("CANTER_DIFFERENTIAL_ROUNDS", options.rounds.to_string());
     if options.shrink {
         command.env("CANTER_DIFFERENTIAL_SHRINK", "1");

@@ -2,7 +2,7 @@
 
 use ca_proto::dbr::NativeType;
 
-use super::Question;
+use super::{Question, values};
 
 /// What an answer says beside its numbers.
 struct Parts<'a> {
@@ -92,16 +92,33 @@ fn saturated(real: &[&str], ours: &[&str], truth: &[&str], ty: &str) -> bool {
             .all(|((real, ours), truth)| real == ours || beyond(truth) && is_end(ours, ty))
 }
 
-/// Numbers that x86-64 makes of reals which an integer does not hold, of those that stories write.
-const WRAPPED: [&str; 7] = [
-    "0.0",
-    "-2147483648.0",
-    "2147483648.0",
-    "57920.0",
-    "-7616.0",
-    "64.0",
-    "-1530494976.0",
-];
+/// What x86-64 makes of a real, in an integer that does not hold it.
+fn wrapped(number: f64) -> impl Iterator<Item = f64> {
+    let within = |bits: i32| number >= -2f64.powi(bits) && number < 2f64.powi(bits);
+    let long = if within(31) { number as i32 } else { i32::MIN };
+    let wide = if within(63) { number as i64 } else { i64::MIN };
+    let all = [
+        f64::from(long as i8),
+        f64::from(long as u8),
+        f64::from(long as i16),
+        f64::from(long as u16),
+        f64::from(long),
+        f64::from(wide as u32),
+        f64::from(wide as u32 as i32),
+    ];
+    all.into_iter()
+        .filter(move |&wrapped| wrapped != number.trunc())
+}
+
+/// Whether a number may be what became of one that stories write.
+fn is_wrapped(real: &str) -> bool {
+    let real: Option<f64> = real.parse().ok();
+    real.is_some_and(|real| {
+        values::extremes()
+            .flat_map(wrapped)
+            .any(|number| number == real)
+    })
+}
 
 /// W2, where it has reached a field that holds an integer, so that both IOCs hold other values from then on.
 pub(super) fn is_stored_saturated(asked: &Question<'_>, real: &str, ours: &str) -> bool {
@@ -132,7 +149,7 @@ pub(super) fn is_stored_saturated(asked: &Question<'_>, real: &str, ours: &str) 
                 .iter()
                 .zip(&ours.elements)
                 .all(|(real, ours)| {
-                    real == ours || WRAPPED.contains(real) && *ours != "0.0" && is_end(ours, ty)
+                    real == ours || is_wrapped(real) && *ours != "0.0" && is_end(ours, ty)
                 })
     };
     // A field of 16 bits without sign is read as LONG, and one of 32 as DOUBLE.
@@ -271,6 +288,21 @@ mod tests {
         assert!(known(&short, "x1 0/0 4464.0", "x1 3/1 32767.0").is_none());
         let long = asked("ai", "VAL", "DBR_STS_LONG", Some(truth));
         assert!(known(&long, "x1 0/0 70000.0", "x1 0/0 2147483647.0").is_none());
+    }
+
+    #[test]
+    fn a_field_may_hold_what_was_drawn_and_wraps() {
+        let mut asked = asked("longout", "DISA", "DBR_TIME_SHORT", None);
+        (asked.native, asked.integer) = (Some(NativeType::Short), true);
+        assert!(is_stored_saturated(
+            &asked,
+            "x1 3/3 32767.0",
+            "x1 3/3 -32768.0"
+        ));
+        assert!(is_stored_saturated(&asked, "x1 0/0 0.0", "x1 15/3 32767.0"));
+        assert!(!is_stored_saturated(&asked, "x1 0/0 4.0", "x1 0/0 32767.0"));
+        assert!(!is_stored_saturated(&asked, "x1 0/0 0.0", "x1 0/0 3.0"));
+        assert!(!is_stored_saturated(&asked, "x1 0/0 3.0", "x1 15/3 3.0"));
     }
 
     #[test]

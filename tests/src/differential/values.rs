@@ -122,6 +122,14 @@ const FORMATS: [&str; 8] = [
     "", "plain", "%d", "%5.2f|%s", "%08x %c", "%ls", "%%%d%q", "%*d",
 ];
 
+/// Numbers that are written, of those that some integer does not hold.
+pub(super) fn extremes() -> impl Iterator<Item = f64> {
+    let texts = INTEGER_TEXTS.iter().chain(&REAL_TEXTS);
+    let texts = texts.filter_map(|text| text.parse().ok());
+    let integers = INTEGERS.iter().map(|n| f64::from(*n));
+    integers.chain(REALS).chain(texts)
+}
+
 /// What is written: an expression that is one, mostly.
 pub(super) fn expression(dice: &mut Dice, good: bool) -> &'static str {
     let all = if good { GOOD } else { EXPRESSIONS.len() };
