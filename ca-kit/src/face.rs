@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{self, Poll};
 #[cfg(feature = "blocking")]
 use std::time::Duration;
@@ -178,6 +179,37 @@ impl<T> Feed<'_, ca_client::blocking::Client, T> {
         let client = self.face.as_async();
         let next = clock::by(client, clock::after(client, timeout), self.items.next());
         self.face.block_on(next).flatten()
+    }
+}
+
+/// What a program wants to be told of while an operation goes on.
+///
+/// The lock is never taken: it makes a reference to an operation something that another thread may have.
+pub(crate) struct Hook<T>(Option<Mutex<Tell<T>>>);
+
+type Tell<T> = Box<dyn FnMut(T) + Send>;
+
+impl<T> Hook<T> {
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn new(tell: impl FnMut(T) + Send + 'static) -> Self {
+        Self(Some(Mutex::new(Box::new(tell))))
+    }
+
+    /// Tells it, which is made only if somebody listens.
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> T) {
+        if let Some(tell) = &mut self.0 {
+            let tell = tell.get_mut().unwrap_or_else(PoisonError::into_inner);
+            tell(what());
+        }
+    }
+}
+
+impl<T> fmt::Debug for Hook<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hook").field(&self.0.is_some()).finish()
     }
 }
 

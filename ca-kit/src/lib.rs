@@ -53,11 +53,12 @@ pub use condition::{Condition, Impossible, Level, at_least, at_most, between, ne
 pub use device::{Attribute, Device, DeviceError, DeviceGet, DevicePut, expand};
 pub use face::{Face, Feed, Op, Work};
 pub use group::{
-    Group, GroupConnect, GroupError, GroupEvent, GroupFileError, GroupGet, GroupMonitor, GroupPut,
-    GroupResults, GroupRow, Groups, MAX_MEMBERS, Member, MemberStatus, NoSuchMember, OpenGroup,
+    Collection, Collections, Group, GroupConnect, GroupError, GroupEvent, GroupFileError, GroupGet,
+    GroupMonitor, GroupPut, GroupResults, GroupRow, Groups, MAX_MEMBERS, Member, MemberStatus,
+    NoSuchMember, OpenGroup,
 };
 pub use kit::Kit;
-pub use matching::{At, Match, MatchError, Matched, Missing, Standing};
+pub use matching::{At, Match, MatchError, MatchStep, Matched, Missing, Standing};
 pub use metadata::{Metadata, MetadataChange};
 pub use mistakes::{Mistake, Mistakes};
 pub use pause::Control;
@@ -65,8 +66,8 @@ pub use policy::{
     MAX_RETRIES, Patience, Policy, PolicyChannel, PolicyError, PolicyGet, PolicyPut, Source,
 };
 pub use scan::{
-    Axis, MAX_POINTS, ReadBackOf, Restored, Scan, ScanError, ScanFault, ScanRestore, ScanRow,
-    ScanRows, Settle,
+    Axis, AxisCheck, CheckScan, MAX_POINTS, ReadBackOf, Restored, Scan, ScanCheck, ScanError,
+    ScanFault, ScanRestore, ScanRow, ScanRows, Settle,
 };
 pub use snapshot::{
     Outcome, Restore, RestoreLine, RestoreReport, Saved, SavedMember, Snapshot, SnapshotFileError,
@@ -75,6 +76,6 @@ pub use snapshot::{
 pub use sync_group::{MAX_OUTSTANDING, SyncGroup, SyncResult, SyncResults, Ticket};
 pub use watch::{Delivery, Watch, WatchCounters, WatchCounts, WatchError};
 pub use write::{
-    GuardError, Guarded, GuardedPut, MAX_RAMP_STEPS, PutOrRollBack, Ramp, RampError, Ramped,
-    RollBackError,
+    GuardError, Guarded, GuardedPut, MAX_RAMP_STEPS, PutOrRollBack, Ramp, RampError, RampStep,
+    Ramped, RollBackError,
 };

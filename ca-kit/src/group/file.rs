@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::de::DeTable;
 
-use super::{Group, GroupError, Groups, Member};
+use super::{Group, Groups, Member};
 use crate::mistakes::{Mistakes, Table, did_you_mean, parse};
 
 /// Bytes of a file of groups or of a snapshot: some 100 000 members with what belongs to them.
@@ -280,13 +280,9 @@ impl<'a> Reader<'a> {
         let Err(error) = group.add(member) else {
             return true;
         };
-        let text = error.to_string();
-        let (message, remedy) = match text.split_once("; ") {
-            Some((message, remedy)) => (message, remedy),
-            None => (text.as_str(), "check how the name is spelled"),
-        };
+        let (message, remedy) = error.parts();
         self.found.add(span, message, remedy);
-        !matches!(error, GroupError::TooMany { .. })
+        !error.is_final()
     }
 }
 

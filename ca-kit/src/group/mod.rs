@@ -1,14 +1,17 @@
 //! Named groups of PVs.
 
+mod cafe;
 mod file;
 mod open;
 mod values;
+mod xml;
 
 use std::collections::{BTreeMap, HashMap};
 
 use ca_client::PvName;
 use thiserror::Error;
 
+pub use self::cafe::{Collection, Collections};
 pub use self::file::GroupFileError;
 pub(crate) use self::file::read_file;
 pub use self::open::{GroupEvent, GroupMonitor, GroupRow, MemberStatus, OpenGroup};
@@ -140,6 +143,22 @@ pub enum GroupError {
         /// Name of the group.
         group: String,
     },
+}
+
+impl GroupError {
+    /// What is wrong, and what to do about it, for the place in a file.
+    pub(crate) fn parts(&self) -> (String, String) {
+        let text = self.to_string();
+        match text.split_once("; ") {
+            Some((message, remedy)) => (message.to_owned(), remedy.to_owned()),
+            None => (text, "check how the name is spelled".to_owned()),
+        }
+    }
+
+    /// Whether further members make no sense.
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(self, Self::TooMany { .. })
+    }
 }
 
 impl Group {

@@ -12,7 +12,7 @@ pub use self::error::{At, MatchError, Missing, Standing};
 pub(crate) use self::watch::{Wanted, Watch};
 use crate::clock;
 use crate::condition::{Condition, Level};
-use crate::face::{Face, Named, Op, Work};
+use crate::face::{Face, Hook, Named, Op, Work};
 
 /// What matched: [`Kit::wait_until`](crate::Kit::wait_until) and its relatives.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,6 +34,18 @@ impl Matched {
     pub fn number(&self) -> Option<f64> {
         self.levels.first()?.as_ref()?.number()
     }
+}
+
+/// Where a PV that is waited for has come to: [`on_change`](Op::on_change).
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct MatchStep {
+    /// Its place in the order in which the PVs were named, from 0.
+    pub place: usize,
+    /// Where it stands.
+    pub at: At,
+    /// Whether that is what is wanted.
+    pub holds: bool,
 }
 
 /// A value for a PV.
@@ -59,6 +71,7 @@ pub struct Match {
     hold: Duration,
     wait: bool,
     timeout: Option<Duration>,
+    on_change: Hook<MatchStep>,
 }
 
 impl Match {
@@ -74,6 +87,7 @@ impl Match {
             hold: Duration::ZERO,
             wait: false,
             timeout: None,
+            on_change: Hook::none(),
         }
     }
 
@@ -117,6 +131,12 @@ impl<C: Face> Op<'_, C, Match> {
         self.set(|it| it.timeout = Some(timeout))
     }
 
+    /// Is told whenever a PV has moved, was lost or has come back. It is called in the middle of the work, so it
+    /// has to be short.
+    pub fn on_change(self, tell: impl FnMut(MatchStep) + Send + 'static) -> Self {
+        self.set(|it| it.on_change = Hook::new(tell))
+    }
+
     /// Puts with completion: a motor's record says itself when it has arrived. Without, each server is
     /// asked whether it takes the value, and the monitors tell the rest.
     pub fn wait(self) -> Self {
@@ -141,7 +161,7 @@ impl Work for Match {
         if needed > of || (needed == 0 && of > 0) {
             return Err(MatchError::Number { needed, of });
         }
-        let mut watch = Watch::start(client, self.wanted, deadline)?;
+        let mut watch = Watch::start(client, self.wanted, deadline, self.on_change)?;
         watch.somewhere().await?;
         let mut put = 0;
         if !self.settings.is_empty() || self.trigger.is_some() {

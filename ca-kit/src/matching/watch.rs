@@ -7,10 +7,11 @@ use ca_client::{
     NativeType, Overflow,
 };
 
+use super::MatchStep;
 use super::error::{At, MAX_NAMED, MatchError, Missing, Standing};
 use crate::clock;
 use crate::condition::{Condition, Level};
-use crate::face::Named;
+use crate::face::{Hook, Named};
 
 /// Updates of one PV that wait to be judged; a match that comes and goes within more than these, while
 /// the task does not run, goes unnoticed.
@@ -44,6 +45,7 @@ pub(crate) struct Watch<'a> {
     known: usize,
     started: Instant,
     deadline: Instant,
+    on_change: Hook<MatchStep>,
 }
 
 impl<'a> Watch<'a> {
@@ -52,6 +54,7 @@ impl<'a> Watch<'a> {
         client: &'a Client,
         wanted: Vec<Wanted>,
         deadline: Instant,
+        on_change: Hook<MatchStep>,
     ) -> Result<Self, MatchError> {
         let mut watch = Self {
             client,
@@ -62,6 +65,7 @@ impl<'a> Watch<'a> {
             known: 0,
             started: clock::now(client),
             deadline,
+            on_change,
         };
         for Wanted { pv, condition } in wanted {
             let channel = pv.open(client)?;
@@ -178,6 +182,11 @@ impl<'a> Watch<'a> {
         self.known += known(&at);
         self.known -= known(&item.at);
         (item.holds, item.at) = (holds, at);
+        self.on_change.tell(|| MatchStep {
+            place,
+            at: item.at.clone(),
+            holds,
+        });
         Ok(())
     }
 

@@ -19,10 +19,10 @@ pub enum ScanFault {
     /// There is too much to scan.
     #[error("it has more than {MAX_POINTS} points; make it coarser, or several of it")]
     TooMany,
-    /// A point is outside of the limits of a control.
+    /// A point is outside of the limits of a control, or of the axis.
     #[error(
-        "\"{pv}\" cannot go to {point}: the limits of its control go from {} to {}; give points between them",
-        range.lower, range.upper
+        "\"{pv}\" cannot go to {point}: the limits of {} go from {} to {}; give points between them",
+        of, range.lower, range.upper
     )]
     OutsideLimits {
         /// Name of the set-point.
@@ -31,6 +31,8 @@ pub enum ScanFault {
         point: f64,
         /// The limits.
         range: Range,
+        /// Whose limits: those of its control, or of the axis.
+        of: &'static str,
     },
     /// A point or tolerance that can never be.
     #[error("\"{pv}\": {reason}")]

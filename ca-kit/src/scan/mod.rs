@@ -6,14 +6,14 @@ mod run;
 
 use std::time::Duration;
 
-use ca_client::{GetError, Pv, Reading, Timestamp};
+use ca_client::{Client, GetError, Pv, Range, Reading, Timestamp};
 use futures_util::stream;
 
 pub use self::error::{Restored, ScanError, ScanFault};
 use self::plan::Plan;
 pub use self::plan::{Axis, ReadBackOf, Restore as ScanRestore, Settle};
 use self::run::Run;
-use crate::face::{Face, Feed, Named};
+use crate::face::{Face, Feed, Named, Op, Work};
 use crate::pause::Control;
 
 /// Points of a scan; more would take a month at 4 points a second.
@@ -43,6 +43,42 @@ impl ScanRow {
     /// The first element of an observable as a number.
     pub fn number(&self, observable: usize) -> Option<f64> {
         self.values.get(observable)?.as_ref().ok()?.get_f64(0)
+    }
+}
+
+/// What a scan would do: [`Scan::check`].
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct ScanCheck {
+    /// How many points there are.
+    pub points: usize,
+    /// The axes, in their order.
+    pub axes: Vec<AxisCheck>,
+}
+
+/// An axis that was looked at: [`Scan::check`].
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct AxisCheck {
+    /// Name of the set-point.
+    pub pv: String,
+    /// Where it stands.
+    pub at: f64,
+    /// The limits of its control, if it has any.
+    pub limits: Option<Range>,
+    /// The points that it would go through.
+    pub points: Vec<f64>,
+}
+
+/// Looks at everything that a scan needs: [`Scan::check`].
+#[derive(Debug)]
+pub struct CheckScan(Plan);
+
+impl Work for CheckScan {
+    type Output = Result<ScanCheck, ScanError>;
+
+    async fn run(self, client: &Client) -> Self::Output {
+        Run::new(client.clone(), self.0).check().await
     }
 }
 
@@ -99,6 +135,17 @@ impl<'c, C: Face> Scan<'c, C> {
     pub fn control(mut self, control: &Control) -> Self {
         self.plan.control = control.clone();
         self
+    }
+
+    /// Looks at everything that is looked at before a scan begins, and moves nothing: a dry run.
+    ///
+    /// # Errors
+    /// [`ScanError`], as the first row would be.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub fn check(self) -> Op<'c, C, CheckScan> {
+        Op::new(self.face, CheckScan(self.plan))
     }
 
     /// Goes from point to point as the rows are taken: the next point is gone to when the next row is asked

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ca_client::Pv;
+use ca_client::{Pv, Range};
 
 use crate::face::Named;
 use crate::pause::Control;
@@ -78,6 +78,7 @@ pub struct Axis {
     pub(super) pv: Named,
     pub(super) points: Vec<f64>,
     pub(super) settle: Settle,
+    pub(super) range: Option<Range>,
 }
 
 impl Axis {
@@ -89,6 +90,7 @@ impl Axis {
             pv: Named::new(pv),
             points,
             settle: Settle::Completion,
+            range: None,
         }
     }
 
@@ -106,6 +108,13 @@ impl Axis {
     #[must_use]
     pub fn settle(mut self, settle: Settle) -> Self {
         self.settle = settle;
+        self
+    }
+
+    /// Refuses points outside of these, too, in the PV's units; the limits of its control always count.
+    #[must_use]
+    pub const fn range(mut self, low: f64, high: f64) -> Self {
+        self.range = Some(Range::new(low, high));
         self
     }
 

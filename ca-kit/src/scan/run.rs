@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use ca_client::{Channel, Client, Instant, PutError, Reading};
+use ca_client::{Channel, Client, Instant, PutError, Range, Reading};
 
-use super::ScanRow;
 use super::error::{Restored, ScanError, ScanFault};
 use super::plan::{Axis, Plan, Restore, Settle};
+use super::{AxisCheck, ScanCheck, ScanRow};
 use crate::clock;
-use crate::condition::near;
+use crate::condition::{between, near};
 use crate::face::Named;
 use crate::pause::Aborted;
-use crate::write::{ReadBack, look};
+use crate::write::{ReadBack, look, put_to};
 
 #[derive(Debug)]
 pub(super) struct Run {
@@ -43,6 +43,7 @@ struct Moved {
     channel: Channel,
     /// Where it stood.
     before: f64,
+    limits: Option<Range>,
     /// Where it was put last.
     at: Option<f64>,
     read_back: Option<(Channel, ReadBack)>,
@@ -65,14 +66,7 @@ impl Run {
             State::At(scanning, point) => (scanning, point),
             State::New => match self.prepare().await {
                 Ok(scanning) => (Box::new(scanning), 0),
-                Err(fault) => {
-                    return Some(Err(ScanError {
-                        fault: Box::new(fault),
-                        point: None,
-                        axes: Restored::NotMoved,
-                        before: Vec::new(),
-                    }));
-                }
+                Err(fault) => return Some(Err(not_begun(fault))),
             },
         };
         if point >= scanning.of {
@@ -85,6 +79,23 @@ impl Run {
             }
             Err(fault) => Some(Err(self.fail(&scanning, fault, point).await)),
         }
+    }
+
+    /// Looks at everything, and moves nothing.
+    pub(super) async fn check(&self) -> Result<ScanCheck, ScanError> {
+        let scanning = self.prepare().await.map_err(not_begun)?;
+        let axes = self.plan.axes.iter().zip(&scanning.axes);
+        Ok(ScanCheck {
+            points: scanning.of,
+            axes: axes
+                .map(|(axis, found)| AxisCheck {
+                    pv: found.channel.name(),
+                    at: found.before,
+                    limits: found.limits,
+                    points: axis.points.clone(),
+                })
+                .collect(),
+        })
     }
 
     /// Everything that can be known before something moves.
@@ -120,22 +131,31 @@ impl Run {
             pv: pv.to_owned(),
             reason,
         };
+        if let Some(range) = axis.range {
+            let possible = between(range.lower, range.upper).check();
+            possible.map_err(|reason| impossible(&pv, reason))?;
+        }
         let found = look(&channel, timeout).await?;
         let native = |channel: &Channel| Some(channel.info()?.connection()?.native);
         for &point in &axis.points {
             let exact = near(point, 0.0);
             exact.check().map_err(|reason| impossible(&pv, reason))?;
-            // A FLOAT stands at the closest of its values.
-            let close = near(point, (point.abs() * f64::from(f32::EPSILON)).min(0.1));
             if let Some(native) = native(&channel) {
-                close
+                put_to(point, native)
                     .check_type(native)
                     .map_err(|reason| impossible(&pv, reason))?;
             }
-            if let Some(range) = found.limits
-                && !(range.lower..=range.upper).contains(&point)
-            {
-                return Err(ScanFault::OutsideLimits { pv, point, range });
+            for (range, of) in [(found.limits, "its control"), (axis.range, "the axis")] {
+                if let Some(range) =
+                    range.filter(|range| !(range.lower..=range.upper).contains(&point))
+                {
+                    return Err(ScanFault::OutsideLimits {
+                        pv,
+                        point,
+                        range,
+                        of,
+                    });
+                }
             }
         }
         if !found.may_write {
@@ -167,6 +187,7 @@ impl Run {
         Ok(Moved {
             channel,
             before: found.at,
+            limits: found.limits,
             at: None,
             read_back,
         })
@@ -252,6 +273,15 @@ impl Run {
             axes,
             before: before(scanning),
         }
+    }
+}
+
+fn not_begun(fault: ScanFault) -> ScanError {
+    ScanError {
+        fault: Box::new(fault),
+        point: None,
+        axes: Restored::NotMoved,
+        before: Vec::new(),
     }
 }
 

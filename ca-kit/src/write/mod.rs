@@ -7,14 +7,15 @@ mod roll_back;
 use std::time::Duration;
 
 use ca_client::{
-    Channel, Client, FromReading as _, GetError, Instant, Monitor, Overflow, Range, Reading,
+    Channel, Client, FromReading as _, GetError, Instant, Monitor, NativeType, Overflow, Range,
+    Reading,
 };
 
 pub use self::guard::{GuardError, Guarded, GuardedPut};
-pub use self::ramp::{MAX_RAMP_STEPS, Ramp, RampError, Ramped};
+pub use self::ramp::{MAX_RAMP_STEPS, Ramp, RampError, RampStep, Ramped};
 pub use self::roll_back::{PutOrRollBack, RollBackError};
 use crate::clock;
-use crate::condition::Condition;
+use crate::condition::{Condition, near};
 
 /// What is known of a set-point before it is moved.
 #[derive(Clone, Debug)]
@@ -42,6 +43,16 @@ pub(crate) async fn look(channel: &Channel, timeout: Duration) -> Result<SetPoin
         limits: limits(&metadata),
         may_write: rights.is_some_and(|rights| rights.can_write()),
     })
+}
+
+/// Where a set-point of a type stands when it was put to a number: a FLOAT at the closest of its values, the others
+/// there or nowhere.
+pub(crate) fn put_to(number: f64, native: NativeType) -> Condition {
+    let slack = match native {
+        NativeType::Float => (number.abs() * f64::from(f32::EPSILON)).min(0.1),
+        _ => 0.0,
+    };
+    near(number, slack)
 }
 
 /// A read-back that is watched.

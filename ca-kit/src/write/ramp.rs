@@ -5,10 +5,10 @@ use std::time::Duration;
 use ca_client::{Channel, Client, ConnectError, GetError, MonitorError, PutError, Pv, Range};
 use thiserror::Error;
 
-use super::{ReadBack, look, standing};
+use super::{ReadBack, look, put_to, standing};
 use crate::clock;
-use crate::condition::{Impossible, near};
-use crate::face::{Face, Named, Op, Work};
+use crate::condition::{Impossible, between, near};
+use crate::face::{Face, Hook, Named, Op, Work};
 use crate::pause::{Aborted, Control};
 
 /// Steps of a ramp; more are a slip of the keyboard.
@@ -26,16 +26,32 @@ enum Steps {
     Size(f64),
 }
 
-/// What a ramp did.
+/// What a ramp did, or what it would do if it is a [dry run](Op::dry_run).
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Ramped {
     /// Where the set-point stood.
     pub from: f64,
-    /// Where it stands.
+    /// Where it stands; after a dry run, where it would stand.
     pub to: f64,
-    /// Values that were put.
+    /// Values that were put; after a dry run, that would be put.
     pub steps: u64,
+    /// Time from the first look on.
+    pub elapsed: Duration,
+}
+
+/// A step of a ramp that is made, and that the read-back, if there is one, has followed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct RampStep {
+    /// Number of the step, from 1; 0 tells where the set-point stands before the first.
+    pub step: u64,
+    /// How many steps there are.
+    pub of: u64,
+    /// Where the set-point stands, in the PV's units.
+    pub at: f64,
+    /// Where the read-back stands, if there is one and that is known.
+    pub read_back: Option<f64>,
     /// Time from the first look on.
     pub elapsed: Duration,
 }
@@ -64,11 +80,10 @@ pub enum RampError {
         /// Why.
         reason: Impossible,
     },
-    /// The target is outside of the limits of the PV's control; nothing was put.
+    /// The target is outside of the limits of the PV's control, or of the ramp; nothing was put.
     #[error(
-        "\"{pv}\" is not ramped to {to}: the limits of its control go from {} to {}; give a target between \
-         them",
-        range.lower, range.upper
+        "\"{pv}\" is not ramped to {to}: the limits of {} go from {} to {}; give a target between them",
+        of, range.lower, range.upper
     )]
     OutsideLimits {
         /// Name of the PV.
@@ -77,6 +92,8 @@ pub enum RampError {
         to: f64,
         /// The limits.
         range: Range,
+        /// Whose limits: those of the PV's control, or of the ramp.
+        of: &'static str,
     },
     /// This user and host may not write it; nothing was put.
     #[error(
@@ -142,9 +159,12 @@ pub struct Ramp {
     steps: Steps,
     period: Duration,
     read_back: Option<(Named, f64)>,
+    range: Option<Range>,
     wait: bool,
+    dry_run: bool,
     timeout: Option<Duration>,
     control: Control,
+    on_step: Hook<RampStep>,
 }
 
 impl Ramp {
@@ -155,9 +175,12 @@ impl Ramp {
             steps: Steps::Count(10),
             period: PERIOD,
             read_back: None,
+            range: None,
             wait: false,
+            dry_run: false,
             timeout: None,
             control: Control::new(),
+            on_step: Hook::none(),
         }
     }
 }
@@ -190,6 +213,22 @@ impl<C: Face> Op<'_, C, Ramp> {
         self.set(|it| it.read_back = Some((pv, tolerance)))
     }
 
+    /// Refuses targets outside of these, too, in the PV's units.
+    pub fn range(self, low: f64, high: f64) -> Self {
+        self.set(|it| it.range = Some(Range::new(low, high)))
+    }
+
+    /// Looks at everything, and puts nothing.
+    pub fn dry_run(self) -> Self {
+        self.set(|it| it.dry_run = true)
+    }
+
+    /// Is told where the set-point stands before the first step, and of each step that was made. It is called in
+    /// the middle of the work, so it has to be short.
+    pub fn on_step(self, tell: impl FnMut(RampStep) + Send + 'static) -> Self {
+        self.set(|it| it.on_step = Hook::new(tell))
+    }
+
     /// Waits for completion of each put.
     pub fn wait(self) -> Self {
         self.set(|it| it.wait = true)
@@ -219,11 +258,27 @@ struct Ready {
 impl Work for Ramp {
     type Output = Result<Ramped, RampError>;
 
-    async fn run(self, client: &Client) -> Self::Output {
+    async fn run(mut self, client: &Client) -> Self::Output {
         let begun = clock::now(client);
         let mut ready = self.ready(client).await?;
         let from = ready.from;
+        if self.dry_run {
+            return Ok(Ramped {
+                from,
+                to: self.to,
+                steps: ready.steps,
+                elapsed: clock::now(client).saturating_duration_since(begun),
+            });
+        }
         let mut at = from;
+        let told = |step, at, ready: &Ready| RampStep {
+            step,
+            of: ready.steps,
+            at,
+            read_back: ready.read_back.as_ref().and_then(|(_, it, _)| it.at),
+            elapsed: clock::now(client).saturating_duration_since(begun),
+        };
+        self.on_step.tell(|| told(0, at, &ready));
         let mut next = clock::now(client);
         for step in 1..=ready.steps {
             let value = match step == ready.steps {
@@ -253,6 +308,7 @@ impl Work for Ramp {
                 }
             }
             self.follow(client, &mut ready, at).await?;
+            self.on_step.tell(|| told(step, at, &ready));
         }
         Ok(Ramped {
             from,
@@ -281,6 +337,10 @@ impl Ramp {
         near(self.to, 0.0)
             .check()
             .map_err(|reason| impossible(&pv, reason))?;
+        if let Some(range) = self.range {
+            let possible = between(range.lower, range.upper).check();
+            possible.map_err(|reason| impossible(&pv, reason))?;
+        }
         let mut read_back = None;
         if let Some((read, tolerance)) = &self.read_back {
             let read = read.open(client)?;
@@ -301,16 +361,15 @@ impl Ramp {
             .info()
             .and_then(|info| Some(info.connection()?.native))
         {
-            // A FLOAT stands at the closest of its values.
-            let slack = self.to.abs() * f64::from(f32::EPSILON);
-            let possible = near(self.to, slack.min(0.1)).check_type(native);
+            let possible = put_to(self.to, native).check_type(native);
             possible.map_err(|reason| impossible(&pv, reason))?;
         }
-        if let Some(range) = point.limits
-            && !(range.lower..=range.upper).contains(&self.to)
-        {
+        let ranges = [(point.limits, "its control"), (self.range, "the ramp")];
+        for (range, of) in ranges {
             let to = self.to;
-            return Err(RampError::OutsideLimits { pv, to, range });
+            if let Some(range) = range.filter(|range| !(range.lower..=range.upper).contains(&to)) {
+                return Err(RampError::OutsideLimits { pv, to, range, of });
+            }
         }
         if !point.may_write {
             return Err(RampError::NoAccess { pv });
@@ -365,7 +424,11 @@ impl Ramp {
         if count < 1.0 && matches!(self.steps, Steps::Count(_)) {
             return refused("a number of steps", count, "give at least 1");
         }
-        Ok((count as u64).max(u64::from(distance > 0.0)))
+        // It may be there already.
+        Ok(match distance > 0.0 {
+            true => (count as u64).max(1),
+            false => 0,
+        })
     }
 
     /// Waits until the read-back has followed.

@@ -223,6 +223,16 @@ fn groups_may_be_dropped_at_any_poll() {
     );
     survives(
         async |client| {
+            let group = client
+                .open_group(Group::of("g", ["a", "b"]).unwrap())
+                .unwrap();
+            let mut monitor = group.monitor(MonitorSpec::time()).unwrap();
+            monitor.next().await.is_some()
+        },
+        |_, _, _| {},
+    );
+    survives(
+        async |client| {
             let mut group = client.sync_group();
             group.get("a");
             group.put("slow", 1.0);

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod alignments;
+mod cafe_files;
 mod devices;
 #[path = "../../../ca-testkit/tests/async_api/dropped.rs"]
 mod dropped;

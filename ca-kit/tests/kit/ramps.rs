@@ -94,6 +94,40 @@ fn a_ramp_that_cannot_be_moves_nothing() {
 }
 
 #[test]
+fn a_ramp_tells_each_step_and_a_dry_one_none() {
+    let (rig, log) = logged();
+    rig.run(async {
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let told = steps.clone();
+        let ramp = rig.client.ramp("log", 1.0).steps(2).read_back("log", 0.01);
+        let ramp = ramp.on_step(move |step| told.lock().unwrap().push(step));
+        ramp.await.unwrap();
+        let steps = std::mem::take(&mut *steps.lock().unwrap());
+        let seen: Vec<_> = steps.iter().map(|it| (it.step, it.of, it.at)).collect();
+        assert_eq!(seen, [(0, 2, 0.0), (1, 2, 0.5), (2, 2, 1.0)]);
+        assert_eq!(steps[2].read_back, Some(1.0));
+        log.lock().unwrap().clear();
+        let would = rig
+            .client
+            .ramp("log", 3.0)
+            .step_size(0.5)
+            .dry_run()
+            .await
+            .unwrap();
+        assert_eq!((would.from, would.to, would.steps), (1.0, 3.0, 4));
+        for (low, high, part) in [
+            (-1.0, 2.0, "the limits of the ramp"),
+            (2.0, 1.0, "exchange"),
+        ] {
+            let refused = rig.client.ramp("log", 3.0).range(low, high).await;
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(log.lock().unwrap().is_empty());
+    });
+}
+
+#[test]
 fn a_ramp_waits_for_its_read_back() {
     let rig = Rig::new();
     rig.follow("set", "read", 0.01);

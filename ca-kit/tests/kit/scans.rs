@@ -232,4 +232,38 @@ fn scans_may_be_dropped_at_any_poll() {
         },
         |rig, _, _| rig.post("a", 0.0),
     );
+    survives(
+        async |client| {
+            let axis = Axis::new("a", [1.0, 2.0]).settle(Settle::read_back("b", 0.1));
+            client.scan([axis]).observe(["wave"]).check().await.is_ok()
+        },
+        |rig, moment, _| assert_eq!(rig.number("a"), 0.0, "{moment:?}"),
+    );
+}
+
+#[test]
+fn a_scan_is_looked_at_before_it_is_made() {
+    let rig = Rig::new();
+    rig.post("a", 7.0);
+    rig.run(async {
+        let axes = || [quick("a", &[1.0, 2.0]), quick("limited", &[9.0])];
+        let check = rig.client.scan(axes()).observe(["b"]).check().await.unwrap();
+        assert_eq!((check.points, check.axes.len()), (2, 2));
+        assert_eq!((check.axes[0].at, check.axes[0].limits), (7.0, None));
+        assert_eq!(check.axes[1].limits.map(|it| it.upper), Some(10.0));
+        assert_eq!(check.axes[1].points, [9.0]);
+        let scan = rig.client.scan(axes()).observe(["nobody"]).timeout(SECOND);
+        let error = scan.check().await.unwrap_err();
+        assert_eq!(error.axes, Restored::NotMoved);
+        let [a, limited] = axes();
+        let error = rig.client.scan([a, limited.range(-1.0, 1.0)]).check().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the scan does not begin: \"limited\" cannot go to 9: the limits of the axis go from -1 to 1; give \
+             points between them; nothing was moved"
+        );
+        let error = rig.client.scan([quick("a", &[1.0]).range(1.0, 0.0)]).check().await;
+        assert!(error.unwrap_err().to_string().contains("exchange them"));
+        assert_eq!(rig.number("a"), 7.0);
+    });
 }
