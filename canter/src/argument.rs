@@ -1,11 +1,12 @@
 //! Arguments that are bytes: names of PVs need not be UTF-8.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::escape::{self, BadEscape};
+use crate::exit::UsageError;
 
 /// The name of a PV as it was given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +38,20 @@ impl fmt::Display for Pv {
 impl AsRef<[u8]> for Pv {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// The name of a PV in an argument, with escapes for what cannot be typed.
+///
+/// # Errors
+/// An escape that is none.
+pub(crate) fn name(arg: &OsStr) -> Result<Pv, UsageError> {
+    match escape::bytes(arg.as_encoded_bytes()) {
+        Ok(bytes) => Ok(Pv::new(bytes)),
+        Err(error) => Err(UsageError::new(
+            format!("PV {}: {error}", arg.display()),
+            BadEscape::REMEDY,
+        )),
     }
 }
 

@@ -266,6 +266,11 @@ fn elements(value: ValueRef<'_>, charset: Charset) -> Vec<Json> {
     }
 }
 
+/// A number, or a text where JSON has none.
+pub(crate) fn number(v: f64) -> Json {
+    double(v)
+}
+
 fn double(v: f64) -> Json {
     Number::from_f64(v).map_or_else(|| not_a_number(v), Json::Number)
 }

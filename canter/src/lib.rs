@@ -31,17 +31,21 @@ mod labels;
 mod lint;
 mod metrics;
 mod monitor;
+mod moves;
 mod notices;
 mod options;
 mod paint;
 mod proxy;
 mod put;
 mod put_log;
+mod ramp;
 mod record;
 mod repeater;
 mod ring;
 mod sample;
+mod scan;
 mod show;
+mod wait;
 mod when;
 #[cfg(feature = "world")]
 mod world;
@@ -87,6 +91,12 @@ enum Command {
     Put(put::PutArgs),
     /// Watch PVs
     Monitor(monitor::MonitorArgs),
+    /// Wait until PVs are what is wanted
+    Wait(wait::WaitArgs),
+    /// Move a set-point step by step
+    Ramp(ramp::RampArgs),
+    /// Move set-points through points, and observe PVs at each
+    Scan(scan::ScanArgs),
     /// Tell where PVs are, or why they are not found
     Info(info::InfoArgs),
     /// Find out step by step why PVs do not connect
@@ -202,6 +212,9 @@ fn run(command: &Command, console: &mut Console<'_>) -> Result<Outcome, Stop> {
         Command::Get(args) => get::run(args, console),
         Command::Put(args) => put::run(args, console),
         Command::Monitor(args) => monitor::run(args, console),
+        Command::Wait(args) => wait::run(args, console),
+        Command::Ramp(args) => ramp::run(args, console),
+        Command::Scan(args) => scan::run(args, console),
         Command::Info(args) => info::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Ioc(args) => ioc::run(args, console),

@@ -52,6 +52,14 @@ pub(crate) struct ClientArgs {
     pub(crate) record: RecordArgs,
 }
 
+/// A time-out of so many seconds; 0 stands for ever.
+fn time(seconds: f64) -> Duration {
+    match seconds == 0.0 {
+        true => FOR_EVER,
+        false => Duration::try_from_secs_f64(seconds).unwrap_or(FOR_EVER),
+    }
+}
+
 /// Parses a number of seconds that is not negative.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
@@ -85,11 +93,12 @@ impl ClientArgs {
                 None => DEFAULT_TIMEOUT,
             },
         };
-        Ok(if seconds == 0.0 {
-            FOR_EVER
-        } else {
-            Duration::try_from_secs_f64(seconds).unwrap_or(FOR_EVER)
-        })
+        Ok(time(seconds))
+    }
+
+    /// The time of a command that has another default, whatever the environment says of single requests.
+    pub(crate) fn timeout_or(&self, default: f64) -> Duration {
+        time(self.timeout.unwrap_or(default))
     }
 
     /// The client; call it inside of a runtime.

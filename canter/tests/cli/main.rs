@@ -15,6 +15,7 @@ mod ioc_service;
 mod json;
 mod lint;
 mod monitor;
+mod moves;
 mod proxy;
 mod put;
 mod raw;
