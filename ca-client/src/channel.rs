@@ -30,7 +30,11 @@ impl Drop for ChannelInner {
     fn drop(&mut self) {
         let cid = self.cid;
         let shared = &self.client.shared;
-        shared.with(|state, now, _| state.core.close_channel(now, cid));
+        let span = shared.with(|state, now, _| {
+            state.core.close_channel(now, cid);
+            state.listeners.spans.remove(cid)
+        });
+        drop(span);
     }
 }
 

@@ -12,8 +12,10 @@ use ca_net::{Budget, ByteStream, Received, StreamIo, StreamOptions, Timer, Waker
 use ca_proto::client::{CloseReason, Hangup, More};
 use ca_proto::ids::CircuitId;
 use ca_proto::wire::{Deframer, SendQueue};
+use tracing::Instrument;
 
 use crate::shared::{Shared, State, Work};
+use crate::spans;
 
 /// Time that an orderly end may take: flushing what is queued, and the peer's end of stream.
 const LINGER: Duration = Duration::from_millis(500);
@@ -24,6 +26,11 @@ const LITTLE: usize = 4096;
 
 /// Runs a circuit from dialling to its end.
 pub(crate) async fn run(shared: Arc<Shared>, id: CircuitId, address: SocketAddrV4) {
+    let span = spans::of_circuit(address);
+    live(shared, id, address).instrument(span).await;
+}
+
+async fn live(shared: Arc<Shared>, id: CircuitId, address: SocketAddrV4) {
     let mut end = End {
         shared,
         id,
@@ -31,11 +38,13 @@ pub(crate) async fn run(shared: Arc<Shared>, id: CircuitId, address: SocketAddrV
     };
     end.why = match dial(&end.shared, id, address).await {
         Ok(stream) => {
+            tracing::debug!("connected to {address}");
             let mut circuit = Circuit::new(end.shared.clone(), id, stream);
             poll_fn(|cx| circuit.poll(cx)).await
         }
         Err(why) => why,
     };
+    tracing::debug!("the circuit to {address} ends: {}", end.why);
 }
 
 /// Tells the state machine that the circuit has ended, also when the task is dropped.

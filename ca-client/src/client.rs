@@ -20,6 +20,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{BuildError, ConnectError};
 use crate::events::Events;
 use crate::shared::Shared;
+use crate::spans;
 use crate::waits::{Until, WaitKey, Waiter};
 
 /// A share of a client; with the last one it is shut down.
@@ -156,7 +157,12 @@ impl Client {
             ConnectError::BadName { pv, reason }
         })?;
         let shared = &self.handle.shared;
-        let opened = shared.with(|state, now, _| state.open(now, valid, priority));
+        let mut span = Some(spans::of_channel(name));
+        let opened = shared.with(|state, now, _| {
+            let cid = state.open(now, valid, priority)?;
+            state.listeners.spans.insert(cid, span.take());
+            Ok(cid)
+        });
         let cid = opened.map_err(|reason| refused(text(name), reason))?;
         let client = self.handle.clone();
         let inner = Arc::new(ChannelInner { client, cid });

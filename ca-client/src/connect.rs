@@ -10,11 +10,13 @@ use ca_proto::Instant;
 use ca_proto::client::OpenError;
 use ca_proto::ids::Cid;
 use ca_proto::wire::PvName;
+use tracing::Span;
 
 use crate::channel::{Channel, ChannelInner, is_connected};
 use crate::client::Client;
 use crate::error::{ConnectError, Context, Phase};
 use crate::running::Running;
+use crate::spans;
 
 /// Channels handled in one turn of the lock, so that circuits and searches get theirs.
 const AT_ONCE: usize = 1024;
@@ -169,14 +171,24 @@ impl Client {
     fn open_into(&self, names: &[impl AsRef<[u8]>], priority: u8, opened: &mut Vec<Opened>) {
         let shared = &self.handle.shared;
         let checked: Vec<_> = names.iter().map(PvName::new).collect();
+        let mut spans: Vec<Option<Span>> = match spans::are_wanted() {
+            true => names
+                .iter()
+                .map(|name| Some(spans::of_channel(name.as_ref())))
+                .collect(),
+            false => Vec::new(),
+        };
         let cids: Vec<Result<Cid, ConnectError>> = shared.with(|state, now, _| {
-            let open = |(name, checked): (&_, Result<PvName, _>)| {
+            let open = |(n, (name, checked)): (usize, (&_, Result<PvName, _>))| {
                 let pv = || text(AsRef::as_ref(name));
                 let name = checked.map_err(|reason| ConnectError::BadName { pv: pv(), reason })?;
                 let cid = state.open(now, name, priority);
-                cid.map_err(|reason| refused(pv(), reason))
+                let cid = cid.map_err(|reason| refused(pv(), reason))?;
+                let span = spans.get_mut(n).and_then(Option::take);
+                state.listeners.spans.insert(cid, span);
+                Ok(cid)
             };
-            names.iter().zip(checked).map(open).collect()
+            names.iter().zip(checked).enumerate().map(open).collect()
         });
         opened.extend(cids.into_iter().map(|cid| {
             let client = self.handle.clone();

@@ -15,7 +15,9 @@ use ca_proto::client::{Client as Core, CloseReason, Event, Trouble, Violation};
 use ca_proto::ids::{Cid, CircuitId};
 use ca_proto::{EcaStatus, Instant};
 use futures_core::Stream;
+use tracing::Span;
 
+use crate::spans::Spans;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Events that wait for their reader; the oldest make room for new ones.
@@ -24,6 +26,8 @@ const MAX_WAITING: usize = 1024;
 /// Log lines in [`LOG_SPAN`]; more are counted, not written: servers and forgers cause them.
 const MAX_LINES: u32 = 20;
 const LOG_SPAN: Duration = Duration::from_secs(10);
+/// Lines that wait for the end of a turn; what happens to channels beyond them is not told.
+const MAX_KEPT: usize = 16_384;
 
 /// News of a client that belong to no single operation. They are also in the log, except for
 /// the first three.
@@ -283,17 +287,27 @@ struct Log {
 /// A line of the log.
 #[derive(Debug)]
 pub(crate) struct LogLine {
-    is_warning: bool,
+    weight: Weight,
     text: String,
+}
+
+/// How a line of the log is to be taken.
+#[derive(Debug)]
+enum Weight {
+    Warning,
+    Info,
+    /// Of interest to who watches this channel.
+    Of(Span),
 }
 
 /// Writes what was to be logged under the lock.
 #[cold]
 pub(crate) fn write(log: Vec<LogLine>) {
-    for LogLine { is_warning, text } in log {
-        match is_warning {
-            true => tracing::warn!("{text}"),
-            false => tracing::info!("{text}"),
+    for LogLine { weight, text } in log {
+        match weight {
+            Weight::Warning => tracing::warn!("{text}"),
+            Weight::Info => tracing::info!("{text}"),
+            Weight::Of(span) => tracing::debug!(parent: &span, "{text}"),
         }
     }
 }
@@ -303,7 +317,7 @@ impl Log {
         if now >= self.until {
             if let Some(unsaid @ 1..) = self.lines.checked_sub(MAX_LINES) {
                 let text = format!("{unsaid} more messages like the last were not written");
-                self.keep(true, text);
+                self.keep(Weight::Warning, text);
             }
             self.until = now + LOG_SPAN;
             self.lines = 0;
@@ -312,8 +326,15 @@ impl Log {
         self.lines <= MAX_LINES
     }
 
-    fn keep(&mut self, is_warning: bool, text: String) {
-        self.kept.push(LogLine { is_warning, text });
+    fn keep(&mut self, weight: Weight, text: String) {
+        self.kept.push(LogLine { weight, text });
+    }
+
+    /// Keeps what happened to a channel, but no more than there is to be room for.
+    fn keep_of(&mut self, span: &Span, event: &ClientEvent) {
+        if self.kept.len() < MAX_KEPT {
+            self.keep(Weight::Of(span.clone()), event.to_string());
+        }
     }
 }
 
@@ -328,6 +349,8 @@ pub(crate) struct Listeners {
     /// Channels with listeners beyond which those that are gone are looked for.
     sweep_at: usize,
     log: Log,
+    /// Of channels, where somebody wants them.
+    pub(crate) spans: Spans,
 }
 
 /// Channels with listeners below which it is not worth to look for those that are gone.
@@ -370,19 +393,23 @@ impl Listeners {
         let about = ClientEvent::channel(&event);
         let nobody = self.all.is_empty()
             && about.is_some_and(|cid| self.channels.get(&cid).is_none_or(Vec::is_empty));
-        if !log && nobody {
+        let span = about.and_then(|cid| self.spans.get(cid));
+        if !log && nobody && span.is_none() {
             return;
         }
         let circuit = ClientEvent::circuit(&event);
         let Some(event) = ClientEvent::new(event, core) else {
             return;
         };
+        if let Some(span) = span {
+            self.log.keep_of(span, &event);
+        }
         match event {
             _ if !log || !self.log.may_write(now) => {}
             ClientEvent::Responsive { .. } | ClientEvent::CircuitClosed { .. } => {
-                self.log.keep(false, event.to_string());
+                self.log.keep(Weight::Info, event.to_string());
             }
-            _ => self.log.keep(true, event.to_string()),
+            _ => self.log.keep(Weight::Warning, event.to_string()),
         }
         push_all(&mut self.all, &event, wakers);
         if let Some(list) = about.and_then(|cid| self.channels.get_mut(&cid)) {

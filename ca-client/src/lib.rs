@@ -67,6 +67,7 @@ mod running;
 pub mod runtime;
 mod set_queue;
 mod shared;
+mod spans;
 mod sync;
 mod waits;
 

@@ -84,7 +84,7 @@ fn serve(
         }
     };
     let place = shared.adopt(id, *peer.ip());
-    let task = circuit_task::run(Arc::clone(shared), id, place, stream, limits);
+    let task = circuit_task::run(Arc::clone(shared), (id, peer), place, stream, limits);
     let handle = shared.runtime().spawn(Box::pin(task));
     shared.keep(id, handle);
 }

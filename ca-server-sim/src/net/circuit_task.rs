@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
 use ca_proto::server::{Circuit, StallWatch};
 use ca_proto::wire::{Deframer, FrameLimits, SendQueue};
+use tracing::Instrument;
 
 use super::shared::{Bell, Shared};
 use super::sync::Ordering;
@@ -26,7 +28,24 @@ const TURN: Duration = Duration::from_micros(500);
 /// Bytes of requests, or of what they cause, from which on they count as a turn although they took less.
 const MUCH: usize = 4096;
 
+/// Serves a circuit to its end, within a span of its own for who wants it.
 pub(super) async fn run(
+    shared: Arc<Shared>,
+    (id, client): (CircuitId, SocketAddrV4),
+    place: (Bell, Arc<Host>),
+    stream: Box<dyn ByteStream>,
+    limits: FrameLimits,
+) {
+    let span = tracing::debug_span!(parent: None, "circuit", %client);
+    let serve = async {
+        tracing::debug!("{client} has connected");
+        serve(shared, id, place, stream, limits).await;
+        tracing::debug!("the circuit of {client} ends");
+    };
+    serve.instrument(span).await;
+}
+
+async fn serve(
     shared: Arc<Shared>,
     id: CircuitId,
     (bell, host): (Bell, Arc<Host>),
