@@ -152,7 +152,10 @@ impl Tap {
     /// Shows what passes `below`.
     pub fn new(below: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Self {
         let shown = Shown {
-            clock: Arc::clone(&below),
+            clock: Arc::new(Clock {
+                below: Arc::clone(&below),
+                last: AtomicU64::new(0),
+            }),
             observer,
         };
         Self {
@@ -173,16 +176,45 @@ fn next(streams: &AtomicU64) -> StreamId {
     StreamId(streams.fetch_add(1, Ordering::Relaxed))
 }
 
+/// A clock that knows when it was last looked at.
+struct Clock {
+    below: Arc<dyn Runtime>,
+    last: AtomicU64,
+}
+
+impl Clock {
+    fn now(&self) -> Instant {
+        let now = self.below.now();
+        // Nothing else depends on it.
+        self.last.store(now.as_nanos(), Ordering::Relaxed);
+        now
+    }
+
+    /// The time of the last look; the first is due if there was none.
+    fn last(&self) -> Instant {
+        match self.last.load(Ordering::Relaxed) {
+            0 => self.now(),
+            nanos => Instant::from_nanos(nanos),
+        }
+    }
+}
+
 /// Who is shown what passes, and the clock by which.
 #[derive(Clone)]
 struct Shown {
-    clock: Arc<dyn Runtime>,
+    clock: Arc<Clock>,
     observer: Arc<dyn Observer>,
 }
 
 impl Shown {
     fn show(&self, what: &Passing<'_>) {
         self.observer.passes(self.clock.now(), what);
+    }
+
+    /// Shows what was written, with the time at which the program last looked at the clock: that was when it made
+    /// what it writes. A look costs as much as all the rest of showing.
+    fn show_written(&self, what: &Passing<'_>) {
+        self.observer.passes(self.clock.last(), what);
     }
 }
 
@@ -194,7 +226,7 @@ impl fmt::Debug for Shown {
 
 impl Runtime for Tap {
     fn now(&self) -> Instant {
-        self.below.now()
+        self.shown.clock.now()
     }
 
     fn wall(&self) -> Timestamp {
@@ -446,7 +478,7 @@ impl ByteStream for Stream {
                     left -= data.len();
                     if !data.is_empty() {
                         let stream = self.id;
-                        self.shown.show(&Passing::Sent { stream, data });
+                        self.shown.show_written(&Passing::Sent { stream, data });
                     }
                 }
             }
