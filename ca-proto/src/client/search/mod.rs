@@ -3,8 +3,9 @@
 //! Unresolved channels live in lanes; lane `i` is tried every `2^i` round trips and a name that is
 //! not answered moves one lane up. Differences from the reference, each for a faster or a fairer
 //! search: a lane without unanswered names starts at once instead of waiting for a free-running
-//! timer; a period never exceeds the configured maximum, also after slow answers; a name that cannot
-//! fit a datagram blocks nobody (defect 10.1).
+//! timer; names that exist nowhere do not hold up the others (`Lane::adapt`); a period never exceeds
+//! the configured maximum, also after slow answers; a name that cannot fit a datagram blocks nobody
+//! (defect 10.1).
 
 mod lane;
 mod queues;
