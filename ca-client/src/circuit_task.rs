@@ -44,7 +44,6 @@ async fn live(shared: Arc<Shared>, id: CircuitId, address: SocketAddrV4) {
         }
         Err(why) => why,
     };
-    tracing::debug!("the circuit to {address} ends: {}", end.why);
 }
 
 /// Tells the state machine that the circuit has ended, also when the task is dropped.
@@ -57,6 +56,7 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let (id, why) = (self.id, self.why);
+        tracing::debug!("the circuit ends: {why}");
         self.shared.with(|state, now, wakers| {
             state.forget_circuit(id);
             let (core, mut sink) = state.split(wakers);

@@ -144,12 +144,15 @@ fn a_killed_ioc_is_silent_and_one_that_is_answered_for_refuses() {
             .repeater_port(ioc.port() + 1)
             .build()
             .expect("a client");
+        let kept = hears.connect(&pv).timeout(LONG).await.expect("it is there");
         let wrong = format!("{PREFIX}:nobody:has:this");
         let explained = explained(&hears, &wrong, SHORT, "unknown-name").await;
         let heard = Cause::UnknownName {
             heard: ports::at(ioc.port()),
         };
         assert_eq!(explained.cause, heard, "{explained}");
+
+        drop(kept);
 
         // Stopped, it takes connections, as its system does so for it, and says nothing.
         ioc.signal("-STOP");

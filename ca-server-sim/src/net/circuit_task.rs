@@ -40,7 +40,6 @@ pub(super) async fn run(
     let serve = async {
         tracing::debug!("{client} has connected");
         serve(shared, id, place, stream, limits).await;
-        tracing::debug!("the circuit of {client} ends");
     };
     serve.instrument(span).await;
 }
@@ -80,6 +79,7 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        tracing::debug!("the circuit ends");
         self.shared.closed(self.id);
     }
 }
