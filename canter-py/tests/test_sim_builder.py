@@ -239,6 +239,8 @@ def test_a_driver_is_behind_the_pvs(server, box):
         turns = 0
 
         def read(self, reason):
+            if reason != "SCANNED":
+                return self.getParam(reason)
             self.turns += 1
             return self.turns
 
