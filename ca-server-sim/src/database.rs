@@ -198,28 +198,18 @@ impl Database for Db {
 
     #[inline]
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
-        if self.faulty.is_some()
-            && let Some(status) = self.faulty_put(put.pv)
-        {
-            return PutOutcome::Done(status);
-        }
         // hot: a number. A PV itself, not a view on it, is known by the identifier of its record.
-        if let PutValue::Value(value) = &put.value
-            && self.put_log.is_none()
-            && self.put_stop.is_none()
-            && self.questions.is_none()
+        if !self.attended
+            && let PutValue::Value(value) = &put.value
             && self.put_number(now, PvHandle(put.pv.0), value)
         {
             return PutOutcome::Done(EcaStatus::NORMAL);
         }
-        self.logged_put(now, &put, None)
+        self.attended_put(now, &put, None)
     }
 
     fn put_shared(&mut self, now: Instant, put: Put<'_>, buffer: &Bytes) -> PutOutcome {
-        if let Some(status) = self.faulty_put(put.pv) {
-            return PutOutcome::Done(status);
-        }
-        self.logged_put(now, &put, Some(buffer))
+        self.attended_put(now, &put, Some(buffer))
     }
 
     fn converts_puts(&self, pv: PvId) -> Option<(NativeType, u32)> {

@@ -67,6 +67,9 @@ pub(crate) struct Db {
     last_instance: u64,
     /// Flags of programs, where there are no records that have them.
     pub states: HashMap<Box<str>, bool>,
+    /// Somebody has a say in puts, or is told of them: faults of PVs, a put log, a stop, questions of the
+    /// program, access security. Kept by [`attend`](Self::attend), so that a plain put asks once.
+    pub attended: bool,
     /// Faults of PVs.
     pub faulty: Option<Box<Faulty>>,
     pub access: Option<AccessRule>,
@@ -209,12 +212,26 @@ impl Db {
         !self.posts.is_empty()
             || !self.completed.is_empty()
             || !self.next_puts.is_empty()
-            || self.has_dropped()
+            || (self.attended && self.has_lines())
+            || self.served.as_ref().is_some_and(|served| served.has_news())
+    }
+
+    /// Whether a put log or access security has something to tell.
+    fn has_lines(&self) -> bool {
+        self.has_dropped()
             || self
                 .guard
                 .as_ref()
                 .is_some_and(|guard| !guard.lines.is_empty())
-            || self.served.as_ref().is_some_and(|served| served.has_news())
+    }
+
+    /// To be called by whoever sets one of those who have a say in puts, or takes it away.
+    pub(crate) const fn attend(&mut self) {
+        self.attended = self.faulty.is_some()
+            || self.put_log.is_some()
+            || self.put_stop.is_some()
+            || self.questions.is_some()
+            || self.guard.is_some();
     }
 
     /// Number of records.

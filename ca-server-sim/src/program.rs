@@ -174,7 +174,10 @@ impl Ioc {
         let (handle, field) = self.db.lookup(pv)?;
         if field == Field::Val {
             // hot: a number as it is.
-            if value.count() != 1 || !self.db.put_number(now, handle, &value.as_ref()) {
+            if value.count() != 1
+                || self.db.is_held(handle)
+                || !self.db.put_number(now, handle, &value.as_ref())
+            {
                 let value = self.db.fit(handle, value)?;
                 self.db.process(now, handle, Some(value), Alarm::NONE);
             }

@@ -220,6 +220,7 @@ impl IocBuilder {
             begun: BTreeMap::new(),
             dropped: Vec::new(),
         });
+        self.ioc.db.attend();
         self
     }
 
@@ -246,6 +247,7 @@ impl IocBuilder {
     #[must_use]
     pub fn refuse_puts_while(mut self, stopped: impl FnMut() -> bool + Send + 'static) -> Self {
         self.ioc.db.put_stop = Some(PutStop(Box::new(stopped)));
+        self.ioc.db.attend();
         self
     }
 }
@@ -283,13 +285,33 @@ impl Db {
         self.put_stop.as_mut().is_some_and(|stop| (stop.0)())
     }
 
-    /// Asks the program about a put, or carries it out and tells the log of it.
-    pub(crate) fn logged_put(
+    /// Carries out a put, or what becomes of it by those who have a say in it: a fault, the program, a stop. The
+    /// log is told.
+    pub(crate) fn attended_put(
         &mut self,
         now: Instant,
         put: &Put<'_>,
         buffer: Option<&Bytes>,
     ) -> PutOutcome {
+        if !self.attended {
+            return self.client_put(now, put, buffer);
+        }
+        if let Some(status) = self.faulty_put(put.pv) {
+            return PutOutcome::Done(status);
+        }
+        let number = match &put.value {
+            PutValue::Value(value) if buffer.is_none() => Some(value),
+            _ => None,
+        };
+        if let Some(value) = number
+            && self.put_log.is_none()
+            && self.put_stop.is_none()
+            && self.questions.is_none()
+            && !self.is_held(PvHandle(put.pv.0))
+            && self.put_number(now, PvHandle(put.pv.0), value)
+        {
+            return PutOutcome::Done(EcaStatus::NORMAL);
+        }
         match self.ask_program(put, buffer) {
             Some(outcome) => outcome,
             None => self.told_put(now, put, buffer),

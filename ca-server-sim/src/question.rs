@@ -148,6 +148,7 @@ impl IocBuilder {
             last: 0,
             asked: None,
         }));
+        self.ioc.db.attend();
         self
     }
 }
@@ -349,7 +350,8 @@ impl Ioc {
 impl Db {
     /// A circuit is to wait for the answer to what it has just written.
     pub(crate) fn is_asking(&self) -> bool {
-        (self.questions.as_ref()).is_some_and(|questions| questions.asked.is_some())
+        self.attended
+            && (self.questions.as_ref()).is_some_and(|questions| questions.asked.is_some())
     }
 
     fn asked_target(&self, pv: PvId) -> Option<Target> {

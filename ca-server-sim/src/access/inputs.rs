@@ -175,6 +175,7 @@ impl Ioc {
     pub fn set_access_security(&mut self, now: Instant, rules: impl Into<Arc<AccessSecurity>>) {
         self.disconnect_inputs();
         self.db.guard = Some(Box::new(Guard::new(rules.into())));
+        self.db.attend();
         if self.is_running() {
             self.refresh_inputs(&mut Turn::new(TURN));
         }

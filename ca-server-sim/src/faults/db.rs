@@ -92,6 +92,12 @@ impl Db {
         self.target(pv).map(|(_, record, _)| &*record.name)
     }
 
+    /// Whether a fault keeps a PV of the program from taking values as they are.
+    pub(crate) fn is_held(&self, handle: PvHandle) -> bool {
+        let faulty = self.faulty.as_ref();
+        faulty.is_some_and(|faulty| faulty.held.contains_key(&handle))
+    }
+
     /// What a put comes to because of a fault.
     pub(crate) fn faulty_put(&self, pv: PvId) -> Option<EcaStatus> {
         let faulty = self.faulty.as_ref()?;

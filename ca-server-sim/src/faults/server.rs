@@ -44,6 +44,7 @@ impl Ioc {
 
     fn faulty(&mut self) -> &mut Faulty {
         let seed = self.seed;
+        self.db.attended = true;
         self.db
             .faulty
             .get_or_insert_with(|| Box::new(Faulty::new(seed)))
@@ -142,6 +143,7 @@ impl Ioc {
             .is_some_and(|faulty| faulty.is_empty())
         {
             self.db.faulty = None;
+            self.db.attend();
         }
     }
 

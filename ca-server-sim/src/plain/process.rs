@@ -71,10 +71,6 @@ impl Db {
         value: &ValueRef<'_>,
     ) -> bool {
         let stamp = self.clock.stamp(now);
-        let faulty = self.faulty.as_ref();
-        if faulty.is_some_and(|faulty| faulty.held.contains_key(&handle)) {
-            return false;
-        }
         let Some(record) = self.record_mut(handle) else {
             return false;
         };
