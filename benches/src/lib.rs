@@ -6,6 +6,7 @@
 //! read as ratios within one run: absolute times depend on the machine and its neighbours.
 
 pub mod pair;
+pub mod plant;
 pub mod server;
 #[cfg(target_os = "linux")]
 pub mod siege;

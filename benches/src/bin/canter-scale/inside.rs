@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ca_bench::plant::{Scans, plant};
 use ca_bench::server::Server;
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::Ioc;
@@ -15,7 +16,7 @@ fn cpu() -> Duration {
 
 /// Processor and elapsed time of reading a hundred records and serving them on free ports.
 pub(crate) fn from_db() -> Result<(Duration, Duration), String> {
-    let db = super::files::plant(100, super::files::Scans::Half);
+    let db = plant(100, Scans::Half);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -35,7 +36,7 @@ pub(crate) fn from_db() -> Result<(Duration, Duration), String> {
 
 /// A minute of scans of as many records in virtual time.
 pub(crate) fn minute(records: usize) -> Result<Duration, String> {
-    let db = super::files::plant(records, super::files::Scans::Half);
+    let db = plant(records, Scans::Half);
     let mut ioc = Ioc::from_db(&db).map_err(|error| error.to_string())?;
     ioc.start(Instant::ZERO, Timestamp::from_unix(1_800_000_000, 0), 5064);
     let before = cpu();

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ca_bench::plant::{Scans, chain, plant};
 use clap::Parser;
 
-use crate::files::{Scans, chain, plant};
 use crate::inside;
 use crate::serving::{Serving, Who};
 

@@ -5,8 +5,6 @@
 //! for which 60 000 updates hold the IOC, and `Ioc::from_db` with a hundred records.
 
 #[cfg(target_os = "linux")]
-mod files;
-#[cfg(target_os = "linux")]
 mod inside;
 #[cfg(target_os = "linux")]
 mod linux;

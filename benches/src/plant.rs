@@ -1,16 +1,18 @@
-//! The `.db` files that both servers load.
+//! Files of records for the benches of the record database.
 
 use std::fmt::Write;
 
 /// Whether half of the records scan at one second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Scans {
+pub enum Scans {
+    /// Half of them, those with even numbers.
     Half,
+    /// None.
     None,
 }
 
 /// As many records of the usual types; a tenth of them read through a link.
-pub(crate) fn plant(records: usize, scans: Scans) -> String {
+pub fn plant(records: usize, scans: Scans) -> String {
     let mut db = String::with_capacity(records * 150);
     for n in 0..records {
         let scan = match scans == Scans::Half && n % 2 == 0 {
@@ -48,7 +50,7 @@ pub(crate) fn plant(records: usize, scans: Scans) -> String {
 }
 
 /// Records that each process the next one and read the one before.
-pub(crate) fn chain(records: usize) -> String {
+pub fn chain(records: usize) -> String {
     let mut db = String::from("record(ao, \"S:0\") { field(FLNK, \"S:1\") }\n");
     for n in 1..records {
         let (before, next) = (n - 1, n + 1);
