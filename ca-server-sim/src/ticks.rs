@@ -172,6 +172,8 @@ impl Ioc {
             kind(self, now, &mut part);
             turn.join(part);
         }
+        // What the others have not needed: very many records scan.
+        self.work_on_records(now, &mut turn);
         self.join_memory(all - turn.left());
     }
 

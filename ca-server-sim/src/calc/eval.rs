@@ -2,6 +2,9 @@
 
 use super::{ARGUMENTS, Binary, DEPTH, Expression, Many, Op, Random, Unary};
 
+/// Operations of a short expression.
+const SHORT: usize = 8;
+
 impl Expression {
     /// The value for these arguments; `value` is the one that the record had before (`VAL`).
     /// Assignments change the arguments. `None` if a branch leaves no value, as when only one of two
@@ -12,7 +15,24 @@ impl Expression {
         value: f64,
         random: &mut Random,
     ) -> Option<f64> {
-        let mut stack = Stack::default();
+        // Each operation leaves one number at most. Most expressions are short, and clearing the whole stack would
+        // take longer than they do.
+        match self.code.len() <= SHORT {
+            true => self.run::<SHORT>(arguments, value, random),
+            false => self.run::<DEPTH>(arguments, value, random),
+        }
+    }
+
+    fn run<const ROOM: usize>(
+        &self,
+        arguments: &mut [f64; ARGUMENTS],
+        value: f64,
+        random: &mut Random,
+    ) -> Option<f64> {
+        let mut stack = Stack {
+            numbers: [0.0; ROOM],
+            len: 0,
+        };
         let mut next = 0;
         while let Some(op) = self.code.get(next) {
             next += 1;
@@ -45,21 +65,12 @@ impl Expression {
     }
 }
 
-struct Stack {
-    numbers: [f64; DEPTH],
+struct Stack<const ROOM: usize> {
+    numbers: [f64; ROOM],
     len: usize,
 }
 
-impl Default for Stack {
-    fn default() -> Self {
-        Self {
-            numbers: [0.0; DEPTH],
-            len: 0,
-        }
-    }
-}
-
-impl Stack {
+impl<const ROOM: usize> Stack<ROOM> {
     fn push(&mut self, number: f64) -> Option<()> {
         *self.numbers.get_mut(self.len)? = number;
         self.len += 1;

@@ -32,7 +32,6 @@ mod mistakes;
 pub mod number;
 mod parser;
 mod records;
-mod short;
 mod source;
 mod substitutions;
 pub mod value;
@@ -50,7 +49,7 @@ pub use macros::{
 };
 pub use mistakes::{Mistake, MistakeKind, Mistakes};
 pub use records::{AliasDef, FieldDef, FieldValue, InfoDef, RecordDef, Records};
-pub use short::ShortBytes;
+pub use crate::record::ShortBytes;
 pub use source::{Located, Place, Sources};
 
 pub use crate::slip::Weight;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::short::ShortBytes;
+use crate::record::ShortBytes;
 use super::source::Place;
 
 /// What is written as a value.

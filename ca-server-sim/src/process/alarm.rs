@@ -9,13 +9,12 @@ impl Records {
     /// Raises an alarm that counts from the end of processing on, unless a worse one was raised
     /// (`recGblSetSevrMsg`).
     pub(super) fn set_severity(&mut self, id: Id, stat: u8, sevr: u8, message: &str) {
-        let of = self.type_of(id).clone();
         let record = self.record_mut(id);
         if record.nsev < sevr {
             record.nsta = stat;
             record.nsev = sevr;
             let end = message.len().min(39);
-            record.set(&of, common::NAMSG, Val::text(&message.as_bytes()[..end]));
+            self.store_val(id, common::NAMSG, Val::text(&message.as_bytes()[..end]));
         }
     }
 
@@ -70,10 +69,8 @@ impl Records {
             return false;
         }
         let new = Val::text(new);
-        let of = self.type_of(id).clone();
-        let record = self.record_mut(id);
-        record.set(&of, common::AMSG, new);
-        record.set(&of, common::NAMSG, Val::text(""));
+        self.store_val(id, common::AMSG, new);
+        self.store_val(id, common::NAMSG, Val::text(""));
         true
     }
 }

@@ -5,6 +5,7 @@
 //! ([`Want`]) is done in between. The values that were read wait on a second stack for the next stage.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ca_proto::server::Turn;
 use ca_proto::wire::message::EventMask;
@@ -12,7 +13,7 @@ use ca_proto::wire::message::EventMask;
 use super::cx::{Cx, Got};
 use super::database::Records;
 use super::scan::{ScanPass, Timer};
-use crate::record::{Dbf, Flow, Id, Val, common};
+use crate::record::{Dbf, Flow, Id, Schema, Val, common};
 use crate::state::codec::saved;
 
 /// How often an active record is found active before it raises an alarm (`MAX_LOCK` of EPICS Base).
@@ -167,21 +168,23 @@ impl Records {
 
     /// Processes what there is, until the turn is over; a unit of it is a task of about 100 ns.
     pub fn run(&mut self, turn: &mut Turn) {
-        while !turn.is_over() && self.step() {
+        let schema = Arc::clone(&self.schema);
+        while !turn.is_over() && self.step(&schema) {
             turn.spend(1);
         }
     }
 
     /// Finishes the chain that is being processed: others wait for it, as for the lock of its records.
     pub(super) fn settle(&mut self) {
+        let schema = Arc::clone(&self.schema);
         while let Some(task) = self.chain.stack.pop() {
-            self.task(task);
+            self.task(&schema, task);
         }
     }
 
-    pub(super) fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self, schema: &Schema) -> bool {
         if let Some(task) = self.chain.stack.pop() {
-            self.task(task);
+            self.task(schema, task);
             return true;
         }
         // What a chain leaves behind, if a stage did not take what it asked for.
@@ -225,11 +228,11 @@ impl Records {
         }
     }
 
-    fn task(&mut self, task: Task) {
+    fn task(&mut self, schema: &Schema, task: Task) {
         match task {
-            Task::Process(id) => self.process_record(id),
-            Task::Begin { id, height } => self.begin(id, height),
-            Task::Step { id, stage, height } => self.stage(id, stage, height),
+            Task::Process(id) => self.process_record(schema, id),
+            Task::Begin { id, height } => self.begin(schema, id, height),
+            Task::Step { id, stage, height } => self.stage(schema, id, stage, height),
             Task::Rest(id, wants) => self.satisfy(id, wants),
             Task::Take(id, want) => self.take_processed(id, &want),
             Task::Written { from, link, to } => self.written(from, link, to),
@@ -275,7 +278,7 @@ impl Records {
     }
 
     /// `dbProcess` of EPICS Base, up to SDIS.
-    fn process_record(&mut self, id: Id) {
+    fn process_record(&mut self, schema: &Schema, id: Id) {
         if self.frozen.contains(&id) {
             return;
         }
@@ -299,7 +302,7 @@ impl Records {
         self.record_mut(id).lcnt = 0;
         if self.record(id).fields.get(common::SDIS).is_none() {
             let height = self.chain.got.len();
-            return self.begin(id, height);
+            return self.begin(schema, id, height);
         }
         let height = self.chain.got.len();
         self.chain.stack.push(Task::Begin { id, height });
@@ -346,7 +349,7 @@ impl Records {
         }
     }
 
-    fn begin(&mut self, id: Id, height: usize) {
+    fn begin(&mut self, schema: &Schema, id: Id, height: usize) {
         // What SDIS gave is in DISA, and not for whoever this record is processed for.
         self.chain.got.truncate(height);
         self.chain.got.clear_if_alone(&self.chain.stack);
@@ -356,16 +359,16 @@ impl Records {
             return self.disabled(id);
         }
         let height = self.chain.got.len();
-        self.stage(id, 0, height);
+        self.stage(schema, id, 0, height);
     }
 
     fn disabled(&mut self, id: Id) {
-        let of = self.type_of(id).clone();
+        let diss = self.record(id).held(self.type_of(id), common::DISS).as_u16();
         let record = self.record_mut(id);
         record.rpro = false;
         record.putf = false;
         if record.stat != 18 {
-            record.sevr = record.held(&of, common::DISS).as_u16() as u8;
+            record.sevr = diss as u8;
             record.stat = 18;
             record.nsev = 0;
             record.nsta = 0;
@@ -382,9 +385,11 @@ impl Records {
         }
     }
 
-    fn stage(&mut self, id: Id, stage: u8, height: usize) {
-        self.record_mut(id).pact = true;
-        let (flow, wants) = Cx::stage(self, id, stage, height);
+    fn stage(&mut self, schema: &Schema, id: Id, stage: u8, height: usize) {
+        let record = self.record_mut(id);
+        record.pact = true;
+        let of = schema.record_type(record.kind);
+        let (flow, wants) = Cx::stage(self, of, id, stage, height);
         self.chain.got.truncate(height);
         match flow {
             Flow::Then(stage) => {

@@ -18,7 +18,7 @@ use super::remote::Remotes;
 use super::scan::{Scans, Timer};
 use crate::calc::{CalcError, Expression, Random};
 use crate::record::{
-    Choices, Conversion, Dbf, Field, Id, Link, LinkError, LinkProcess, LinkTo, Part, PvLink,
+    Choices, Conversion, Dbf, DeviceKind, Field, Id, Link, LinkError, LinkProcess, LinkTo, Part, PvLink,
     Record, RecordType, Schema, Special, Val, common,
 };
 use crate::state::codec::saved;
@@ -399,6 +399,14 @@ impl Records {
         &mut self.records[id as usize]
     }
 
+    /// Stores a value of the field's type in a field.
+    #[inline]
+    pub(super) fn store_val(&mut self, id: Id, index: u16, val: Val) {
+        let record = &mut self.records[id as usize];
+        let of = self.schema.record_type(record.kind);
+        record.set(of, index, val);
+    }
+
     pub(super) fn view(&self, id: Id) -> View<'_> {
         View::new(self, id)
     }
@@ -543,7 +551,7 @@ impl Records {
     /// Makes the flag of a record with the device support `Db State`.
     fn make_flag_of_device(&mut self, id: Id) {
         let name = Cx::with(self, id, |cx, _| {
-            if cx.device() != "Db State" {
+            if cx.device_kind() != DeviceKind::DbState {
                 return None;
             }
             let mut links = ["INP", "OUT"]

@@ -233,8 +233,7 @@ impl Records {
             self.note_failure(id, *link);
         }
         if let (Got::Val(val), Some(into)) = (&got, into) {
-            let of = self.type_of(id).clone();
-            self.record_mut(id).set(&of, *into, val.clone());
+            self.store_val(id, *into, val.clone());
         }
         self.chain.got.push(got);
     }

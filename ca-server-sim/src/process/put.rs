@@ -359,6 +359,14 @@ impl Records {
     /// # Errors
     /// [`ConvertError`]: a text that is no number, a choice without text, an array without elements.
     pub fn read_as(&self, id: u32, field: u16, to: Dbf) -> Result<Val, ConvertError> {
+        // hot: a number that is kept as one.
+        if to != Dbf::String
+            && field >= common::COUNT
+            && let of = self.type_of(id)
+            && of.field(field).dbf.is_number()
+        {
+            return self.record(id).held(of, field).convert(to, &Conversion::PLAIN);
+        }
         let val = self.get(id, field);
         // A text that was never set is an empty one, except where the record leaves all to `dbGet`.
         if self.is_unset(id, field) && self.type_of(id).support.special.is_some() {

@@ -1,5 +1,7 @@
 //! What a server asks of records, beside reading and writing them.
 
+use std::sync::Arc;
+
 use ca_proto::dbr::{Acknowledge, ConvertError, NoState};
 use ca_proto::server::Turn;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, Timestamp};
@@ -105,12 +107,13 @@ impl Records {
     /// As [`Self::run`], and also until there is something to tell of all fields of a record, whose values
     /// are not captured: who has posts told before it goes on tells them as they were.
     pub fn run_until_told(&mut self, turn: &mut Turn, only_chain: bool) {
+        let schema = Arc::clone(&self.schema);
         while !turn.is_over() {
             let broad = |post: &Post| post.field == ALL_FIELDS;
             if self.posts.back().is_some_and(broad) || (only_chain && !self.is_in_chain()) {
                 return;
             }
-            if !self.step() {
+            if !self.step(&schema) {
                 return;
             }
             turn.spend(1);

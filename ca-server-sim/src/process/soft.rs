@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::cx::{Cx, Got};
-use crate::record::{Dbf, Flow};
+use crate::record::{Dbf, DeviceKind, Flow};
 
 /// Stages from 16 on belong to this module.
 const MODE: u8 = 16;
@@ -161,7 +161,7 @@ impl Input {
             _ => {}
         }
         match cx.u16(sim.simm) {
-            0 if cx.device() == "Async Soft Channel" && local_input(cx).is_some() => {
+            0 if cx.device_kind() == DeviceKind::Async && local_input(cx).is_some() => {
                 if let Some(link) = local_input(cx) {
                     cx.want_process_and_wait(link, PROCESSED);
                 }
@@ -231,7 +231,7 @@ impl Output {
     fn go(&self, cx: &mut Cx<'_>) -> Option<Flow> {
         match cx.u16(self.sim.simm) {
             0 => {
-                if cx.device() == "Async Soft Channel" && output_waits(cx) {
+                if cx.device_kind() == DeviceKind::Async && output_waits(cx) {
                     return Some(self.write_and_wait(cx));
                 }
                 (self.write)(cx);

@@ -71,6 +71,23 @@ impl Dbf {
         matches!(self, Self::Enum | Self::Menu | Self::Device)
     }
 
+    /// Whether it is a number of any kind that stands for nothing else.
+    pub const fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Char
+                | Self::UChar
+                | Self::Short
+                | Self::UShort
+                | Self::Long
+                | Self::ULong
+                | Self::Int64
+                | Self::UInt64
+                | Self::Float
+                | Self::Double
+        )
+    }
+
     /// Whether it is a floating-point number.
     pub const fn is_real(self) -> bool {
         matches!(self, Self::Float | Self::Double)

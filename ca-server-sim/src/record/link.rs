@@ -89,7 +89,7 @@ impl Part {
     pub(crate) fn of(&self, val: Val) -> Val {
         let val = match val {
             Val::String(text) if self.characters => {
-                let mut characters = text.into_vec();
+                let mut characters = text.to_vec();
                 characters.push(0);
                 Val::from(Array::UChar(characters))
             }

@@ -15,6 +15,7 @@ pub(crate) mod json;
 mod link;
 mod menus;
 pub(crate) mod schema;
+mod short;
 mod store;
 pub(crate) mod support;
 pub(crate) mod types;
@@ -24,9 +25,10 @@ pub use field::{Dbf, FieldDef, Special};
 pub(crate) use link::Part;
 pub use link::{Link, LinkError, LinkProcess, LinkSeverity, LinkTo, PvLink};
 pub use schema::{
-    BreakTable, Device, DeviceAddress, Field, FieldSpec, Menu, RecordType, Schema, SchemaError,
+    BreakTable, Device, DeviceAddress, DeviceKind, Field, FieldSpec, Menu, RecordType, Schema, SchemaError,
     TypeDef,
 };
+pub use short::ShortBytes;
 pub(crate) use store::{Id, Record};
 pub use support::{ArrayShape, Flow, Meta, SpecialFn, States, Support};
 pub use val::{Array, Choices, Conversion, Val};

@@ -54,6 +54,43 @@ pub struct BreakTable {
     pub points: Box<[(f64, f64)]>,
 }
 
+/// What record types ask of the device support that is at work; told by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum DeviceKind {
+    /// `Raw Soft Channel`
+    Raw,
+    /// `Async Soft Channel`
+    Async,
+    /// `Soft Timestamp`
+    SoftTimestamp,
+    /// `General Time`
+    GeneralTime,
+    /// `Db State`
+    DbState,
+    /// `getenv`
+    Getenv,
+    /// `stdio`
+    Stdio,
+    /// Any other one: `Soft Channel` among them, as which it works.
+    Other,
+}
+
+impl DeviceKind {
+    fn of(name: &str) -> Self {
+        match name {
+            "Raw Soft Channel" => Self::Raw,
+            "Async Soft Channel" => Self::Async,
+            "Soft Timestamp" => Self::SoftTimestamp,
+            "General Time" => Self::GeneralTime,
+            "Db State" => Self::DbState,
+            "getenv" => Self::Getenv,
+            "stdio" => Self::Stdio,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// A device support of a record type.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Device {
@@ -61,6 +98,8 @@ pub struct Device {
     pub address: DeviceAddress,
     /// One that we have; records of any other hold their values.
     pub known: bool,
+    /// What it is to record types.
+    pub kind: DeviceKind,
 }
 
 /// A field of a record type.
@@ -400,7 +439,12 @@ impl Schema {
         if !record.device_names.iter().any(|have| **have == *name) {
             // Schemas share their types as long as they are the same.
             let record = Arc::make_mut(record);
-            record.devices.push(Device { address, known });
+            let kind = DeviceKind::of(name);
+            record.devices.push(Device {
+                address,
+                known,
+                kind,
+            });
             record.device_names.push(name.into());
         }
     }

@@ -24,6 +24,8 @@ struct Rest(Vec<(u16, Val)>);
 pub(crate) struct Fields {
     /// Which of the first [`COMMON`] are here: the place of one is how many are here before it.
     set: [u64; 3],
+    /// How many are here before each of the three words.
+    below: [u8; 3],
     all: Vec<Val>,
     /// Those behind them, which few record types have.
     rest: Option<Box<Rest>>,
@@ -42,14 +44,9 @@ impl Fields {
     /// How many of the first fields are before this one.
     #[inline]
     fn before(&self, index: u16) -> usize {
-        let below = (1u64 << (index % 64)) - 1;
-        let [first, second, third] = self.set;
-        let places = match index / 64 {
-            0 => (first & below).count_ones(),
-            1 => first.count_ones() + (second & below).count_ones(),
-            _ => first.count_ones() + second.count_ones() + (third & below).count_ones(),
-        };
-        places as usize
+        let lower = (1u64 << (index % 64)) - 1;
+        let word = usize::from(index / 64).min(2);
+        usize::from(self.below[word]) + (self.set[word] & lower).count_ones() as usize
     }
 
     fn get_rest(&self, index: u16) -> Option<&Val> {
@@ -100,7 +97,11 @@ impl Fields {
         }
         self.reserve(1);
         self.all.insert(self.before(index), val);
-        self.set[usize::from(index / 64)] |= 1 << (index % 64);
+        let word = usize::from(index / 64);
+        self.set[word] |= 1 << (index % 64);
+        for below in self.below.iter_mut().skip(word + 1) {
+            *below += 1;
+        }
     }
 
     /// Makes room for so many more.
@@ -251,6 +252,10 @@ impl Record {
 
     /// Stores a value, which has the type of the field.
     pub(crate) fn set(&mut self, of: &RecordType, index: u16, val: Val) {
+        if index >= common::COUNT {
+            // hot: what processing changes is there, mostly.
+            return self.hold(of, index, val);
+        }
         let byte = |val: &Val| val.as_u16().min(255) as u8;
         match index {
             common::NAME => {}
@@ -269,13 +274,16 @@ impl Record {
             common::PUTF => self.putf = val.as_i64() != 0,
             common::RPRO => self.rpro = val.as_i64() != 0,
             common::PACT => self.pact = val.as_i64() != 0,
-            _ => {
-                if let Some(have) = self.fields.get_mut(index) {
-                    *have = val;
-                } else if !of.field(index).default.same(&val) {
-                    self.fields.insert(index, val);
-                }
-            }
+            _ => self.hold(of, index, val),
+        }
+    }
+
+    #[inline]
+    fn hold(&mut self, of: &RecordType, index: u16, val: Val) {
+        if let Some(have) = self.fields.get_mut(index) {
+            *have = val;
+        } else if !of.field(index).default.same(&val) {
+            self.fields.insert(index, val);
         }
     }
 }

@@ -8,6 +8,7 @@ use ca_proto::text::parse::{self, match_enum};
 
 use super::field::Dbf;
 use super::link::Link;
+use super::short::ShortBytes;
 use crate::calc::Expression;
 use crate::state::codec::saved;
 
@@ -16,7 +17,7 @@ use crate::state::codec::saved;
 #[non_exhaustive]
 pub enum Val {
     /// `DBF_STRING`, without NUL.
-    String(Box<[u8]>),
+    String(ShortBytes),
     /// `DBF_CHAR`
     Char(i8),
     /// `DBF_UCHAR`
@@ -117,7 +118,7 @@ macro_rules! arrays {
 }
 
 arrays! {
-    String Box<[u8]>,
+    String ShortBytes,
     Char i8,
     UChar u8,
     Short i16,
@@ -309,35 +310,35 @@ macro_rules! number {
     ($self:expr, $integer:ident, $real:ident => $result:expr, $r:expr, $other:expr) => {
         match $self {
             Val::Char(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::UChar(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::Short(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::UShort(n) | Val::Enum(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::Long(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::ULong(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::Int64(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::UInt64(n) => {
-                let $integer = i128::from(*n);
+                let $integer = *n;
                 $result
             }
             Val::Float(n) => {
@@ -353,11 +354,12 @@ macro_rules! number {
     };
 }
 
+#[allow(clippy::cast_lossless, clippy::unnecessary_cast)] // one text for all types
 impl Val {
     /// What a field has of which nothing is said.
     pub fn zero(dbf: Dbf) -> Self {
         match dbf {
-            Dbf::String => Self::String(Box::default()),
+            Dbf::String => Self::String(ShortBytes::default()),
             Dbf::Char => Self::Char(0),
             Dbf::UChar => Self::UChar(0),
             Dbf::Short => Self::Short(0),
@@ -459,8 +461,14 @@ impl Val {
             let first = array.get(0).ok_or(ConvertError::ShortPayload)?;
             return first.convert(to, how);
         }
-        if let Self::String(text) = self {
-            return from_text(text, to, how);
+        match (self, to) {
+            // hot: what is of the type already.
+            (Self::Double(n), Dbf::Double) => return Ok(Self::Double(*n)),
+            (Self::Long(n), Dbf::Long) => return Ok(Self::Long(*n)),
+            (Self::UShort(n), Dbf::UShort) => return Ok(Self::UShort(*n)),
+            (Self::Enum(n), Dbf::Enum | Dbf::Menu | Dbf::Device) => return Ok(Self::Enum(*n)),
+            (Self::String(text), _) => return from_text(text, to, how),
+            _ => {}
         }
         if to == Dbf::String {
             return self.to_text(how).map(Self::String);
@@ -498,7 +506,7 @@ impl Val {
     ///
     /// # Errors
     /// For a choice that has no text, and what has no text at all.
-    pub fn to_text(&self, how: &Conversion<'_>) -> Result<Box<[u8]>, ConvertError> {
+    pub fn to_text(&self, how: &Conversion<'_>) -> Result<ShortBytes, ConvertError> {
         Ok(match self {
             Self::String(text) => text.clone(),
             Self::Enum(n) => match how.choices {
@@ -535,7 +543,7 @@ impl Val {
             }
             Self::Program(_) | Self::None => return Err(ConvertError::Unsupported),
             _ => {
-                number!(self, n, _r => n.to_string().into_bytes().into(), Box::default(), Box::default())
+                number!(self, n, _r => n.to_string().into_bytes().into(), ShortBytes::default(), ShortBytes::default())
             }
         })
     }

@@ -267,7 +267,7 @@ fn load_field(base: &Schema, dbd: &Dbd, field: &Field) -> LoadField {
     let special = SPECIALS.iter().find(|(_, own)| *own == field.special);
     let menu = field.menu.and_then(|menu| base.menu_name(menu));
     let initial = match &field.default {
-        Val::String(text) => Some(text.clone()),
+        Val::String(text) => Some((**text).into()),
         _ => None,
     };
     LoadField {

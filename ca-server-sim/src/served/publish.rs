@@ -19,7 +19,7 @@ use crate::record::Val;
 /// Tasks of processing between two looks at what there is to tell.
 const TASKS: usize = 64;
 /// Units of work of a task: one of a record with a few links and posts, taken together.
-const TASK: usize = 6;
+const TASK: usize = 4;
 /// Units of work: a channel that is found, and what its subscribers are told.
 const CHANNEL: usize = 4;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ca_proto::dbr::value::EnumIndex;
 use ca_proto::dbr::{Element, NativeType, STRING_LEN, Value, ValueRef};
 
-use crate::record::{Array, Dbf, Val};
+use crate::record::{Array, Dbf, ShortBytes, Val};
 
 /// The type that clients see (`dbDBRnewToDBRold` of EPICS Base); `None` for what they do not see.
 pub(crate) const fn native(dbf: Dbf) -> Option<NativeType> {
@@ -101,7 +101,7 @@ pub(crate) fn from_client(value: ValueRef<'_>) -> Val {
     // Of a text count 39 bytes up to its NUL (`db_access.h` of EPICS Base).
     let text = |at| {
         let text = value.string(at).unwrap_or_default();
-        Box::<[u8]>::from(&text[..text.len().min(STRING_LEN - 1)])
+        ShortBytes::from(&text[..text.len().min(STRING_LEN - 1)])
     };
     let array = match value.native {
         NativeType::String => Array::String((0..value.held()).map(text).collect()),

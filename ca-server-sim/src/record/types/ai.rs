@@ -79,7 +79,7 @@ fn init(cx: &mut Cx<'_>) {
     if old == (1.0, 0.0) && cx.u16(LINR) != SLOPE {
         cx.copy(EGUL, EOFF);
     }
-    if cx.device() == "Raw Soft Channel" {
+    if cx.device_kind() == DeviceKind::Raw {
         cx.load(INP, RVAL);
     } else if cx.load(INP, VAL) {
         cx.set_udf(false);
@@ -138,14 +138,14 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
 }
 
 fn device(cx: &mut Cx<'_>) -> Option<Got> {
-    match cx.device() {
-        "Raw Soft Channel" => soft_input(cx, INP, Dbf::Long),
-        "Soft Timestamp" => {
+    match cx.device_kind() {
+        DeviceKind::Raw => soft_input(cx, INP, Dbf::Long),
+        DeviceKind::SoftTimestamp => {
             cx.timestamp();
             let time = cx.time();
             Some(Got::Val(Val::Double(f64::from(time.secs) + f64::from(time.nanos) * 1e-9)))
         }
-        "General Time" => {
+        DeviceKind::GeneralTime => {
             let time = cx.clock();
             Some(Got::Val(Val::Double(f64::from(time.secs) + f64::from(time.nanos) * 1e-9)))
         }
@@ -155,7 +155,7 @@ fn device(cx: &mut Cx<'_>) -> Option<Got> {
 
 /// Stores what the device gave; whether it is a raw value, which has to be converted.
 fn take(cx: &mut Cx<'_>, got: Got) -> bool {
-    let raw = cx.device() == "Raw Soft Channel";
+    let raw = cx.device_kind() == DeviceKind::Raw;
     let Got::Val(val) = got else {
         return raw;
     };
@@ -165,7 +165,7 @@ fn take(cx: &mut Cx<'_>, got: Got) -> bool {
         return true;
     }
     let (new, old, smoothing) = (val.as_f64(), cx.f64(VAL), cx.f64(SMOO));
-    let was_read = cx.get(WAS_READ) != Val::None;
+    let was_read = *cx.val(WAS_READ) != Val::None;
     let smooth = smoothing != 0.0 && was_read && old.is_finite();
     cx.set(VAL, if smooth { new * (1.0 - smoothing) + old * smoothing } else { new });
     cx.set(WAS_READ, Val::UChar(1));

@@ -82,7 +82,7 @@ const LIMITS: limits::AlarmFields = limits!();
 const SLOPE: u16 = 1;
 
 fn write(cx: &mut Cx<'_>) {
-    let val = cx.get(if cx.device() == "Raw Soft Channel" { RVAL } else { OVAL });
+    let val = cx.get(if cx.device_kind() == DeviceKind::Raw { RVAL } else { OVAL });
     cx.want_put(OUT, val);
 }
 
@@ -100,7 +100,7 @@ fn init(cx: &mut Cx<'_>) {
     cx.set_u16(INIT, 1);
     let old = (cx.f64(ESLO), cx.f64(EOFF));
     // `devAoSoftRaw` has no start of its own, so that EOFF keeps EGUL with SLOPE too.
-    let raw = cx.device() == "Raw Soft Channel";
+    let raw = cx.device_kind() == DeviceKind::Raw;
     if old == (1.0, 0.0) && (raw || cx.u16(LINR) != SLOPE) {
         cx.copy(EGUL, EOFF);
     }

@@ -48,7 +48,7 @@ const SIM: Simulation = simulation!();
 fn init(cx: &mut Cx<'_>) {
     SIM.init(cx);
     cx.load(SIOL, SVAL);
-    if cx.device() == "Raw Soft Channel" {
+    if cx.device_kind() == DeviceKind::Raw {
         cx.load(INP, RVAL);
     } else if cx.load(INP, VAL) {
         cx.set_udf(false);
@@ -59,9 +59,9 @@ fn init(cx: &mut Cx<'_>) {
 }
 
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
-    let raw = cx.device() == "Raw Soft Channel";
+    let raw = cx.device_kind() == DeviceKind::Raw;
     let read = Input::step(&SIM, cx, stage, Dbf::ULong, |cx| {
-        if cx.device() == "Db State" {
+        if cx.device_kind() == DeviceKind::DbState {
             let name = cx.address(INP).unwrap_or("").to_owned();
             return Some(Got::Val(Val::UShort(cx.flag(&name).into())));
         }

@@ -60,17 +60,17 @@ use super::bi::{monitor_state, post_changed, two_states};
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
 
 fn write(cx: &mut Cx<'_>) {
-    match cx.device() {
-        "Db State" => {
+    match cx.device_kind() {
+        DeviceKind::DbState => {
             let name = cx.address(OUT).unwrap_or("").to_owned();
             let value = cx.u16(VAL) != 0;
             return cx.set_flag(&name, value);
         }
         // RSTERRCNT: there are no errors to forget.
-        "General Time" => return,
+        DeviceKind::GeneralTime => return,
         _ => {}
     }
-    let val = if cx.device() == "Raw Soft Channel" {
+    let val = if cx.device_kind() == DeviceKind::Raw {
         Val::Long(cx.i32(RVAL))
     } else {
         Val::UShort(cx.u16(VAL))

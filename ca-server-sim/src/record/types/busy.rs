@@ -113,7 +113,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
         2 => {
             match cx.u16(SIMM) {
                 0 => {
-                    let raw = cx.device() == "Raw Soft Channel";
+                    let raw = cx.device_kind() == DeviceKind::Raw;
                     let val = if raw { cx.get(RVAL) } else { Val::UShort(cx.u16(VAL)) };
                     cx.want_put(OUT, val);
                 }

@@ -163,21 +163,21 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
 }
 
 fn evaluate(cx: &mut Cx<'_>) {
-    let result = match cx.get(RPCL) {
+    let result = match cx.val(RPCL) {
         Val::Program(program) => {
             let mut arguments = [0.0; ARGUMENTS];
+            let (reads, stores) = (program.reads(), program.stores());
             for (n, argument) in (0..).zip(&mut arguments) {
-                if cx.has(A + n) {
+                if reads & (1 << n) != 0 {
                     *argument = cx.f64(A + n);
                 }
             }
-            let old = cx.f64(VAL);
-            let result = program.evaluate(&mut arguments, old, cx.random());
+            let (old, mut random) = (cx.f64(VAL), *cx.random_now());
+            let result = program.evaluate(&mut arguments, old, &mut random);
+            *cx.random() = random;
             let stored = (0..COUNT).zip(arguments);
-            for (n, argument) in stored.filter(|_| program.stores() != 0) {
-                if program.stores() & (1 << n) != 0 {
-                    cx.set(A + n, argument);
-                }
+            for (n, argument) in stored.filter(|&(n, _)| stores & (1 << n) != 0) {
+                cx.set(A + n, argument);
             }
             result
         }

@@ -68,7 +68,7 @@ fn init(cx: &mut Cx<'_>) {
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     let before = cx.time();
     let read = Input::step(&SIM, cx, stage, Dbf::Long, |cx| {
-        if cx.device() == "General Time" {
+        if cx.device_kind() == DeviceKind::GeneralTime {
             // GETERRCNT: the clock makes no errors.
             return Some(Got::Val(Val::Long(0)));
         }

@@ -102,7 +102,7 @@ fn init(cx: &mut Cx<'_>) {
     cx.load(SIOL, SVAL);
     let mask = bits(cx.u16(NOBT), cx.u32(MASK));
     cx.set(MASK, mask);
-    if cx.device() == "Raw Soft Channel" {
+    if cx.device_kind() == DeviceKind::Raw {
         cx.load(INP, RVAL);
         let mask = raw_mask(cx.u16(NOBT), mask, cx.u16(SHFT));
         cx.set(MASK, mask);
@@ -138,7 +138,7 @@ fn define(cx: &mut Cx<'_>) {
 }
 
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
-    let raw = cx.device() == "Raw Soft Channel";
+    let raw = cx.device_kind() == DeviceKind::Raw;
     let read = Input::step(&SIM, cx, stage, Dbf::ULong, |cx| {
         soft_input(cx, INP, if raw { Dbf::Long } else { Dbf::UShort })
     });

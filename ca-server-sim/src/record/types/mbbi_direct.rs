@@ -79,7 +79,7 @@ fn init(cx: &mut Cx<'_>) {
     SIM.init(cx);
     cx.load(SIOL, SVAL);
     let mut mask = bits(cx.u16(NOBT), cx.u32(MASK));
-    if cx.device() == "Raw Soft Channel" {
+    if cx.device_kind() == DeviceKind::Raw {
         cx.load(INP, RVAL);
         mask = raw_mask(cx.u16(NOBT), mask, cx.u16(SHFT));
     } else if let Some(val) = cx.constant(INP, Dbf::ULong) {
@@ -96,7 +96,7 @@ fn init(cx: &mut Cx<'_>) {
 }
 
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
-    let raw = cx.device() == "Raw Soft Channel";
+    let raw = cx.device_kind() == DeviceKind::Raw;
     let read = Input::step(&SIM, cx, stage, Dbf::ULong, |cx| soft_input(cx, INP, Dbf::ULong));
     let convert_raw = match read {
         Input::Wait(flow) => return flow,

@@ -104,7 +104,7 @@ use super::mbbi::{STATES, bits, post_state, raw_mask, state_texts};
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
 
 fn write(cx: &mut Cx<'_>) {
-    let val = if cx.device() == "Raw Soft Channel" {
+    let val = if cx.device_kind() == DeviceKind::Raw {
         Val::ULong(cx.u32(RVAL) & cx.u32(MASK))
     } else {
         Val::UShort(cx.u16(VAL))
@@ -129,7 +129,7 @@ fn init(cx: &mut Cx<'_>) {
         cx.set_udf(false);
     }
     let mut mask = bits(cx.u16(NOBT), cx.u32(MASK));
-    if cx.device() == "Raw Soft Channel" {
+    if cx.device_kind() == DeviceKind::Raw {
         mask = raw_mask(cx.u16(NOBT), mask, cx.u16(SHFT));
     }
     cx.set(MASK, mask);

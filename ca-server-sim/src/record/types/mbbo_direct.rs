@@ -82,7 +82,7 @@ const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
 const BITS: u16 = 32;
 
 fn write(cx: &mut Cx<'_>) {
-    let val = if cx.device() == "Raw Soft Channel" {
+    let val = if cx.device_kind() == DeviceKind::Raw {
         cx.u32(RVAL) & cx.u32(MASK)
     } else {
         cx.i32(VAL) as u32
@@ -102,7 +102,7 @@ fn init(cx: &mut Cx<'_>) {
         cx.set_udf(false);
     }
     let mut mask = bits(cx.u16(NOBT), cx.u32(MASK));
-    if cx.device() == "Raw Soft Channel" {
+    if cx.device_kind() == DeviceKind::Raw {
         mask = raw_mask(cx.u16(NOBT), mask, cx.u16(SHFT));
     }
     cx.set(MASK, mask);

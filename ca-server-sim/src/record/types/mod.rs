@@ -60,7 +60,7 @@ mod prelude {
     };
     pub(super) use crate::record::common;
     pub(super) use crate::record::field::{Special::*, *};
-    pub(super) use crate::record::schema::{DeviceAddress, TypeDef};
+    pub(super) use crate::record::schema::{DeviceAddress, DeviceKind, TypeDef};
     pub(super) use crate::record::support::{ArrayShape, Flow, Meta, Support};
     pub(super) use crate::record::val::{Array, Conversion, Val};
 }

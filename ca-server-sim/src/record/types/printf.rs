@@ -68,7 +68,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
             cx.set(VAL, Val::text(&text));
             cx.set_udf(false);
             cx.timestamp();
-            if cx.device() == "stdio" {
+            if cx.device_kind() == DeviceKind::Stdio {
                 let line = String::from_utf8_lossy(&text).into_owned();
                 cx.say(line);
             } else {

@@ -46,16 +46,16 @@ fn init(cx: &mut Cx<'_>) {
 }
 
 fn device(cx: &mut Cx<'_>) -> Option<Got> {
-    match cx.device() {
-        "getenv" => {}
-        "Soft Timestamp" => {
+    match cx.device_kind() {
+        DeviceKind::Getenv => {}
+        DeviceKind::SoftTimestamp => {
             cx.timestamp();
             let format = cx.address(INP).unwrap_or("").to_owned();
             let text = super::time_format::format(&format, cx.time());
             return Some(Got::Val(Val::text(text)));
         }
         // BESTTCP, TOPTCP, BESTTEP: the providers of time.
-        "General Time" => return Some(Got::Val(Val::text("OS Clock"))),
+        DeviceKind::GeneralTime => return Some(Got::Val(Val::text("OS Clock"))),
         _ => return soft_input(cx, INP, Dbf::String),
     }
     let variable = cx.address(INP).and_then(|name| cx.variable(name));

@@ -42,7 +42,7 @@ use super::stringin::monitor_text;
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
 
 fn write(cx: &mut Cx<'_>) {
-    if cx.device() == "stdio" {
+    if cx.device_kind() == DeviceKind::Stdio {
         let line = String::from_utf8_lossy(cx.text(VAL)).into_owned();
         cx.say(line);
     } else {

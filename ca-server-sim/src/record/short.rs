@@ -29,6 +29,39 @@ impl From<&[u8]> for ShortBytes {
     }
 }
 
+impl From<Vec<u8>> for ShortBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        match bytes.len() > INLINE {
+            true => Self(Inner::Long(bytes.into())),
+            false => Self::from(&*bytes),
+        }
+    }
+}
+
+impl From<Box<[u8]>> for ShortBytes {
+    fn from(bytes: Box<[u8]>) -> Self {
+        match bytes.len() > INLINE {
+            true => Self(Inner::Long(bytes)),
+            false => Self::from(&*bytes),
+        }
+    }
+}
+
+impl From<ShortBytes> for Box<[u8]> {
+    fn from(bytes: ShortBytes) -> Self {
+        match bytes.0 {
+            Inner::Long(bytes) => bytes,
+            Inner::Short(..) => (*bytes).into(),
+        }
+    }
+}
+
+impl Default for ShortBytes {
+    fn default() -> Self {
+        Self(Inner::Short(0, [0; INLINE]))
+    }
+}
+
 impl Deref for ShortBytes {
     type Target = [u8];
 
@@ -37,6 +70,12 @@ impl Deref for ShortBytes {
             Inner::Short(length, short) => short.get(..usize::from(*length)).unwrap_or_default(),
             Inner::Long(bytes) => bytes,
         }
+    }
+}
+
+impl AsRef<[u8]> for ShortBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 
