@@ -228,20 +228,136 @@ pub(super) const fn menu(name: &'static str) -> FieldDef {
     field
 }
 
-/// The table of a record type: `FIELDS`, and a constant for the index of each field, by which functions
-/// of the record type address it. The first argument is the index of the first one.
-macro_rules! fields {
-    ($first:expr, $($name:ident => $field:expr,)+) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
-        #[repr(u16)]
-        enum Index { $($name,)+ }
+/// Fields of a table that are named by the letters of their arguments: `INPA..INPU`.
+macro_rules! lettered {
+    (AA LL => $then:ident!($($args:tt)*)) => { $then! { [AA BB CC DD EE FF GG HH II JJ KK LL] $($args)* } };
+    (CAV CPV => $then:ident!($($args:tt)*)) => { $then! { [CAV CBV CCV CDV CEV CFV CGV CHV CIV CJV CKV CLV CMV CNV COV CPV] $($args)* } };
+    (CLCA CLCP => $then:ident!($($args:tt)*)) => { $then! { [CLCA CLCB CLCC CLCD CLCE CLCF CLCG CLCH CLCI CLCJ CLCK CLCL CLCM CLCN CLCO CLCP] $($args)* } };
+    (CMTA CMTP => $then:ident!($($args:tt)*)) => { $then! { [CMTA CMTB CMTC CMTD CMTE CMTF CMTG CMTH CMTI CMTJ CMTK CMTL CMTM CMTN CMTO CMTP] $($args)* } };
+    (FTA FTU => $then:ident!($($args:tt)*)) => { $then! { [FTA FTB FTC FTD FTE FTF FTG FTH FTI FTJ FTK FTL FTM FTN FTO FTP FTQ FTR FTS FTT FTU] $($args)* } };
+    (FTVA FTVU => $then:ident!($($args:tt)*)) => { $then! { [FTVA FTVB FTVC FTVD FTVE FTVF FTVG FTVH FTVI FTVJ FTVK FTVL FTVM FTVN FTVO FTVP FTVQ FTVR FTVS FTVT FTVU] $($args)* } };
+    (IAAV ILLV => $then:ident!($($args:tt)*)) => { $then! { [IAAV IBBV ICCV IDDV IEEV IFFV IGGV IHHV IIIV IJJV IKKV ILLV] $($args)* } };
+    (IAV IPV => $then:ident!($($args:tt)*)) => { $then! { [IAV IBV ICV IDV IEV IFV IGV IHV IIV IJV IKV ILV IMV INV IOV IPV] $($args)* } };
+    (INAA INLL => $then:ident!($($args:tt)*)) => { $then! { [INAA INBB INCC INDD INEE INFF INGG INHH INII INJJ INKK INLL] $($args)* } };
+    (INAN INLN => $then:ident!($($args:tt)*)) => { $then! { [INAN INBN INCN INDN INEN INFN INGN INHN ININ INJN INKN INLN] $($args)* } };
+    (INAP INLP => $then:ident!($($args:tt)*)) => { $then! { [INAP INBP INCP INDP INEP INFP INGP INHP INIP INJP INKP INLP] $($args)* } };
+    (NEA NEU => $then:ident!($($args:tt)*)) => { $then! { [NEA NEB NEC NED NEE NEF NEG NEH NEI NEJ NEK NEL NEM NEN NEO NEP NEQ NER NES NET NEU] $($args)* } };
+    (NEVA NEVU => $then:ident!($($args:tt)*)) => { $then! { [NEVA NEVB NEVC NEVD NEVE NEVF NEVG NEVH NEVI NEVJ NEVK NEVL NEVM NEVN NEVO NEVP NEVQ NEVR NEVS NEVT NEVU] $($args)* } };
+    (NOA NOU => $then:ident!($($args:tt)*)) => { $then! { [NOA NOB NOC NOD NOE NOF NOG NOH NOI NOJ NOK NOL NOM NON NOO NOP NOQ NOR NOS NOT NOU] $($args)* } };
+    (NOVA NOVU => $then:ident!($($args:tt)*)) => { $then! { [NOVA NOVB NOVC NOVD NOVE NOVF NOVG NOVH NOVI NOVJ NOVK NOVL NOVM NOVN NOVO NOVP NOVQ NOVR NOVS NOVT NOVU] $($args)* } };
+    (OAV OPV => $then:ident!($($args:tt)*)) => { $then! { [OAV OBV OCV ODV OEV OFV OGV OHV OIV OJV OKV OLV OMV ONV OOV OPV] $($args)* } };
+    (ONVA ONVU => $then:ident!($($args:tt)*)) => { $then! { [ONVA ONVB ONVC ONVD ONVE ONVF ONVG ONVH ONVI ONVJ ONVK ONVL ONVM ONVN ONVO ONVP ONVQ ONVR ONVS ONVT ONVU] $($args)* } };
+    (OUTA OUTP => $then:ident!($($args:tt)*)) => { $then! { [OUTA OUTB OUTC OUTD OUTE OUTF OUTG OUTH OUTI OUTJ OUTK OUTL OUTM OUTN OUTO OUTP] $($args)* } };
+    (OUTA OUTU => $then:ident!($($args:tt)*)) => { $then! { [OUTA OUTB OUTC OUTD OUTE OUTF OUTG OUTH OUTI OUTJ OUTK OUTL OUTM OUTN OUTO OUTP OUTQ OUTR OUTS OUTT OUTU] $($args)* } };
+    (OVLA OVLU => $then:ident!($($args:tt)*)) => { $then! { [OVLA OVLB OVLC OVLD OVLE OVLF OVLG OVLH OVLI OVLJ OVLK OVLL OVLM OVLN OVLO OVLP OVLQ OVLR OVLS OVLT OVLU] $($args)* } };
+    (PA PL => $then:ident!($($args:tt)*)) => { $then! { [PA PB PC PD PE PF PG PH PI PJ PK PL] $($args)* } };
+    (PAA PLL => $then:ident!($($args:tt)*)) => { $then! { [PAA PBB PCC PDD PEE PFF PGG PHH PII PJJ PKK PLL] $($args)* } };
+    (RPCA RPCP => $then:ident!($($args:tt)*)) => { $then! { [RPCA RPCB RPCC RPCD RPCE RPCF RPCG RPCH RPCI RPCJ RPCK RPCL RPCM RPCN RPCO RPCP] $($args)* } };
+    (VALA VALU => $then:ident!($($args:tt)*)) => { $then! { [VALA VALB VALC VALD VALE VALF VALG VALH VALI VALJ VALK VALL VALM VALN VALO VALP VALQ VALR VALS VALT VALU] $($args)* } };
+    (A U => $then:ident!($($args:tt)*)) => { $then! { [A B C D E F G H I J K L M N O P Q R S T U] $($args)* } };
+    (A L => $then:ident!($($args:tt)*)) => { $then! { [A B C D E F G H I J K L] $($args)* } };
+    (A P => $then:ident!($($args:tt)*)) => { $then! { [A B C D E F G H I J K L M N O P] $($args)* } };
+    (LA LU => $then:ident!($($args:tt)*)) => { $then! { [LA LB LC LD LE LF LG LH LI LJ LK LL LM LN LO LP LQ LR LS LT LU] $($args)* } };
+    (LA LL => $then:ident!($($args:tt)*)) => { $then! { [LA LB LC LD LE LF LG LH LI LJ LK LL] $($args)* } };
+    (LA LP => $then:ident!($($args:tt)*)) => { $then! { [LA LB LC LD LE LF LG LH LI LJ LK LL LM LN LO LP] $($args)* } };
+    (INPA INPU => $then:ident!($($args:tt)*)) => { $then! { [INPA INPB INPC INPD INPE INPF INPG INPH INPI INPJ INPK INPL INPM INPN INPO INPP INPQ INPR INPS INPT INPU] $($args)* } };
+    (INPA INPL => $then:ident!($($args:tt)*)) => { $then! { [INPA INPB INPC INPD INPE INPF INPG INPH INPI INPJ INPK INPL] $($args)* } };
+    (INPA INPP => $then:ident!($($args:tt)*)) => { $then! { [INPA INPB INPC INPD INPE INPF INPG INPH INPI INPJ INPK INPL INPM INPN INPO INPP] $($args)* } };
+    (INPM INPU => $then:ident!($($args:tt)*)) => { $then! { [INPM INPN INPO INPP INPQ INPR INPS INPT INPU] $($args)* } };
+    (INAV INUV => $then:ident!($($args:tt)*)) => { $then! { [INAV INBV INCV INDV INEV INFV INGV INHV INIV INJV INKV INLV INMV INNV INOV INPV INQV INRV INSV INTV INUV] $($args)* } };
+    (INAV INLV => $then:ident!($($args:tt)*)) => { $then! { [INAV INBV INCV INDV INEV INFV INGV INHV INIV INJV INKV INLV] $($args)* } };
+}
+pub(crate) use lettered;
+
+/// One line of a table: a field, or as many as a range names.
+macro_rules! entry {
+    ([$($name:ident)+] $field:expr) => { &[$($field.named(stringify!($name)),)+] };
+    ($name:ident => $field:expr) => { &[$field.named(stringify!($name))] };
+    ($first:ident $last:ident => $field:expr) => {
+        $crate::record::field::lettered!($first $last => entry!($field))
+    };
+}
+pub(crate) use entry;
+
+/// The constants of one line of a table.
+macro_rules! indices {
+    ([$($name:ident)+] $from:expr) => {
         $(
             #[doc = concat!("Index of ", stringify!($name), ".")]
             #[allow(dead_code)]
-            pub(crate) const $name: u16 = $first + Index::$name as u16;
+            pub(crate) const $name: u16 = $from + $crate::record::field::place(FIELDS, stringify!($name));
         )+
+    };
+    ($name:ident => $from:expr) => {
+        $crate::record::field::indices!([$name] $from);
+    };
+    ($first:ident $last:ident => $from:expr) => {
+        $crate::record::field::lettered!($first $last => indices!($from));
+    };
+}
+pub(crate) use indices;
+
+/// How many fields the lines of a table have.
+pub(crate) const fn count(lines: &[&[FieldDef]]) -> usize {
+    let (mut sum, mut at) = (0, 0);
+    while at < lines.len() {
+        sum += lines[at].len();
+        at += 1;
+    }
+    sum
+}
+
+/// The fields of the lines of a table, one after the other.
+pub(crate) const fn flat<const COUNT: usize>(lines: &[&[FieldDef]]) -> [FieldDef; COUNT] {
+    let mut all = [FieldDef::new(Dbf::NoAccess); COUNT];
+    let (mut line, mut to) = (0, 0);
+    while line < lines.len() {
+        let mut at = 0;
+        while at < lines[line].len() {
+            all[to] = lines[line][at];
+            at += 1;
+            to += 1;
+        }
+        line += 1;
+    }
+    all
+}
+
+/// The place of a field in a table that has it.
+pub(crate) const fn place(fields: &[FieldDef], name: &str) -> u16 {
+    let mut at = 0;
+    while !is_same(fields[at].name.as_bytes(), name.as_bytes()) {
+        at += 1;
+    }
+    at as u16
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// The table of a record type: `FIELDS`, and a constant for the index of each field, by which functions
+/// of the record type address it. The first argument is the index of the first one. `INPA..INPU` stands for
+/// the fields of all arguments from `A` to `U`.
+macro_rules! fields {
+    ($first:expr, $($name:ident $(.. $last:ident)? => $field:expr,)+) => {
+        $($crate::record::field::indices!($name $($last)? => $first);)+
         /// The fields in order of their indices.
-        pub(crate) const FIELDS: &[FieldDef] = &[$($field.named(stringify!($name)),)+];
+        pub(crate) const FIELDS: &[FieldDef] = {
+            const LINES: &[&[FieldDef]] =
+                &[$($crate::record::field::entry!($name $($last)? => $field)),+];
+            &$crate::record::field::flat::<{ $crate::record::field::count(LINES) }>(LINES)
+        };
     };
 }
 pub(crate) use fields;
