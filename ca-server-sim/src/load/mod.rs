@@ -36,6 +36,7 @@ mod source;
 mod substitutions;
 pub mod value;
 
+pub use crate::record::ShortBytes;
 pub use acf::access_security;
 pub use bounds::Bounds;
 pub use dbd::Dbd;
@@ -49,7 +50,6 @@ pub use macros::{
 };
 pub use mistakes::{Mistake, MistakeKind, Mistakes};
 pub use records::{AliasDef, FieldDef, FieldValue, InfoDef, RecordDef, Records};
-pub use crate::record::ShortBytes;
 pub use source::{Located, Place, Sources};
 
 pub use crate::slip::Weight;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::record::ShortBytes;
 use super::source::Place;
+use crate::record::ShortBytes;
 
 /// What is written as a value.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,7 +3,10 @@
 use ca_proto::wire::message::EventMask;
 
 use super::database::Records;
-use crate::record::{Id, Val, common};
+use crate::record::{FieldSet, Id, Val, common};
+
+/// The texts of alarms.
+const MESSAGES: FieldSet = FieldSet::of(&[common::AMSG, common::NAMSG]);
 
 impl Records {
     /// Raises an alarm that counts from the end of processing on, unless a worse one was raised
@@ -57,6 +60,9 @@ impl Records {
     /// EPICS Base 7.0.10.
     fn move_message(&mut self, id: Id) -> bool {
         let record = self.record(id);
+        if record.fields.lacks(&MESSAGES) {
+            return false;
+        }
         let new = record
             .fields
             .get(common::NAMSG)
@@ -65,7 +71,8 @@ impl Records {
             .fields
             .get(common::AMSG)
             .map_or(b"".as_slice(), Val::as_text);
-        if new == old {
+        // Most are empty.
+        if new.len() == old.len() && (new.is_empty() || new == old) {
             return false;
         }
         let new = Val::text(new);

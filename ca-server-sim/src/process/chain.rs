@@ -189,6 +189,13 @@ impl Records {
         }
         // What a chain leaves behind, if a stage did not take what it asked for.
         self.chain.got.clear();
+        if let Some(Root::Scan(_)) = self.chain.roots.front() {
+            // The rest of the list comes before what others began.
+            if let Some(id) = self.scan_next() {
+                self.process_record(schema, id);
+            }
+            return true;
+        }
         let Some(root) = self.chain.roots.pop_front() else {
             return false;
         };
@@ -213,7 +220,8 @@ impl Records {
                 self.chain.stack.push(Task::Step { id, stage, height });
             }
             Root::Callback(id) => Cx::with(self, id, |cx, support| (support.callback)(cx)),
-            Root::Scan(pass) => self.scan_next(pass),
+            // Looked at above.
+            Root::Scan(_) => {}
             Root::Notify(id) => self.start_next_notify(id),
         }
         true
@@ -363,7 +371,10 @@ impl Records {
     }
 
     fn disabled(&mut self, id: Id) {
-        let diss = self.record(id).held(self.type_of(id), common::DISS).as_u16();
+        let diss = self
+            .record(id)
+            .held(self.type_of(id), common::DISS)
+            .as_u16();
         let record = self.record_mut(id);
         record.rpro = false;
         record.putf = false;
@@ -385,12 +396,31 @@ impl Records {
         }
     }
 
-    fn stage(&mut self, schema: &Schema, id: Id, stage: u8, height: usize) {
-        let record = self.record_mut(id);
-        record.pact = true;
-        let of = schema.record_type(record.kind);
-        let (flow, wants) = Cx::stage(self, of, id, stage, height);
-        self.chain.got.truncate(height);
+    fn stage(&mut self, schema: &Schema, id: Id, mut stage: u8, height: usize) {
+        let flow = loop {
+            let record = self.record_mut(id);
+            record.pact = true;
+            let of = schema.record_type(record.kind);
+            let top = self.chain.got.len();
+            let flow = Cx::stage(self, of, id, stage, height);
+            // What the stage has read at once stays for the next one.
+            if top > height {
+                self.chain.got.drain(height..top);
+            }
+            match flow {
+                Flow::Then(next) if self.chain.wants.is_empty() => stage = next,
+                flow => break flow,
+            }
+        };
+        let forward = self.record(id).fields.has(common::FLNK);
+        if flow == Flow::Done && !forward && self.chain.wants.is_empty() && !self.has_posts() {
+            self.chain.got.truncate(height);
+            return self.finish(id);
+        }
+        if !matches!(flow, Flow::Then(_)) {
+            self.chain.got.truncate(height);
+        }
+        let mut wants = std::mem::take(&mut self.chain.wants);
         match flow {
             Flow::Then(stage) => {
                 self.chain.stack.push(Task::Step { id, stage, height });
@@ -398,8 +428,7 @@ impl Records {
             }
             Flow::Done => {
                 self.chain.stack.push(Task::Finish(id));
-                let mut wants = wants;
-                if self.record(id).fields.get(common::FLNK).is_some() {
+                if forward {
                     wants.push_back(Want::Forward { link: common::FLNK });
                 }
                 self.satisfy(id, wants);

@@ -18,8 +18,8 @@ use super::remote::Remotes;
 use super::scan::{Scans, Timer};
 use crate::calc::{CalcError, Expression, Random};
 use crate::record::{
-    Choices, Conversion, Dbf, DeviceKind, Field, Id, Link, LinkError, LinkProcess, LinkTo, Part, PvLink,
-    Record, RecordType, Schema, Special, Val, common,
+    Choices, Conversion, Dbf, DeviceKind, Field, Id, Link, LinkError, LinkProcess, LinkTo, Part,
+    PvLink, Record, RecordType, Schema, Special, Val, common,
 };
 use crate::state::codec::saved;
 use crate::state::timeline::Timeline;

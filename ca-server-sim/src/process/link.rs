@@ -213,6 +213,26 @@ impl Records {
         self.record_mut(id).failed |= failed;
     }
 
+    /// Reads into a field through a link whose target needs no processing; whether that is so.
+    pub(super) fn take_at_once(&mut self, id: Id, link: u16, into: u16) -> bool {
+        let source = self.link(id, link).and_then(|pv| self.passive_source(pv));
+        if source.is_some() {
+            return false;
+        }
+        let to = self.type_of(id).field(into).dbf;
+        let got = self.try_link(id, link, to, None);
+        match &got {
+            Got::Failed => {
+                self.link_alarm(id, link);
+                self.note_failure(id, link);
+            }
+            Got::Val(val) => self.store_val(id, into, val.clone()),
+            Got::Nothing => {}
+        }
+        self.chain.got.push(got);
+        true
+    }
+
     /// Reads through a link whose target, if it had to be, has been processed.
     pub(super) fn take(&mut self, id: Id, want: &Want) {
         let Want::Get {

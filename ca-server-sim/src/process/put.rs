@@ -365,7 +365,10 @@ impl Records {
             && let of = self.type_of(id)
             && of.field(field).dbf.is_number()
         {
-            return self.record(id).held(of, field).convert(to, &Conversion::PLAIN);
+            return self
+                .record(id)
+                .held(of, field)
+                .convert(to, &Conversion::PLAIN);
         }
         let val = self.get(id, field);
         // A text that was never set is an empty one, except where the record leaves all to `dbGet`.

@@ -60,6 +60,17 @@ impl ScanPass {
             next: VecDeque::new(),
         }
     }
+
+    /// Takes the next records of its list; whether there are any.
+    fn refill(&mut self, list: &List) -> bool {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = self.after.map_or(Unbounded, Excluded);
+        for (&at, &id) in list.range((from, Unbounded)).take(AT_ONCE) {
+            self.after = Some(at);
+            self.next.push_back((at.1, id));
+        }
+        !self.next.is_empty()
+    }
 }
 
 saved!(enum Timer { 0 Resume(stage), 1 Callback });
@@ -209,40 +220,26 @@ impl Records {
             .any(|root| matches!(root, Root::Scan(pass) if pass.which == *which))
     }
 
-    /// The next record of a list.
-    pub(super) fn scan_next(&mut self, mut pass: ScanPass) {
+    /// The next record of the list that is first among what is to begin; without one it is done.
+    pub(super) fn scan_next(&mut self) -> Option<Id> {
+        let Some(Root::Scan(pass)) = self.chain.roots.front_mut() else {
+            return None;
+        };
         loop {
             let Some((turn, id)) = pass.next.pop_front() else {
-                if !self.scan_more(&mut pass) {
-                    return;
+                let list = self.scans.lists.get(&pass.which);
+                if !list.is_some_and(|list| pass.refill(list)) {
+                    self.chain.roots.pop_front();
+                    return None;
                 }
                 continue;
             };
             // A place in a list is never given twice.
-            let stays = self
-                .records
-                .get(id as usize)
-                .is_some_and(|record| record.turn == turn && record.scan != 0);
-            if stays {
-                // The rest of the list waits for the record, and comes before what others began.
-                self.chain.roots.push_front(Root::Scan(pass));
-                return self.chain.stack.push(super::chain::Task::Process(id));
+            let record = self.records.get(id as usize);
+            if record.is_some_and(|record| record.turn == turn && record.scan != 0) {
+                return Some(id);
             }
         }
-    }
-
-    /// Takes the next records of a list; whether there are any.
-    fn scan_more(&self, pass: &mut ScanPass) -> bool {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = pass.after.map_or(Unbounded, Excluded);
-        let Some(list) = self.scans.lists.get(&pass.which) else {
-            return false;
-        };
-        for (&at, &id) in list.range((from, Unbounded)).take(AT_ONCE) {
-            pass.after = Some(at);
-            pass.next.push_back((at.1, id));
-        }
-        !pass.next.is_empty()
     }
 
     fn which(&self, id: Id) -> Option<Which> {

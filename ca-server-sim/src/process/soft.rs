@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::cx::{Cx, Got};
-use crate::record::{Dbf, DeviceKind, Flow};
+use crate::record::{Dbf, DeviceKind, FieldSet, Flow};
 
 /// Stages from 16 on belong to this module.
 const MODE: u8 = 16;
@@ -24,6 +24,8 @@ pub(crate) struct Simulation {
     pub sims: u16,
     pub sscn: u16,
     pub sdly: u16,
+    /// Without these the record is never simulated.
+    pub all: FieldSet,
 }
 
 /// The fields of simulation mode, which have these names in each record type.
@@ -37,6 +39,7 @@ macro_rules! simulation {
             sims: SIMS,
             sscn: SSCN,
             sdly: SDLY,
+            all: $crate::record::FieldSet::of(&[SIML, SIMM, SSCN]),
         }
     };
 }
@@ -74,12 +77,23 @@ impl Simulation {
 
     /// Asks SIML for the mode; whether it has to be waited for.
     fn ask_mode(&self, cx: &mut Cx<'_>) -> bool {
+        if cx.lacks(&self.all) {
+            return false;
+        }
         self.save(cx);
         if cx.is_constant(self.siml) {
             return false;
         }
         cx.want_quietly(self.siml, Dbf::UShort);
         true
+    }
+
+    /// SIMM.
+    fn mode(&self, cx: &Cx<'_>) -> u16 {
+        match cx.has(self.simm) {
+            true => cx.u16(self.simm),
+            false => 0,
+        }
     }
 
     fn take_mode(&self, cx: &mut Cx<'_>) {
@@ -160,7 +174,7 @@ impl Input {
             _ if sim.ask_mode(cx) => return Self::Wait(Flow::Then(MODE)),
             _ => {}
         }
-        match cx.u16(sim.simm) {
+        match sim.mode(cx) {
             0 if cx.device_kind() == DeviceKind::Async && local_input(cx).is_some() => {
                 if let Some(link) = local_input(cx) {
                     cx.want_process_and_wait(link, PROCESSED);
@@ -229,7 +243,7 @@ impl Output {
     }
 
     fn go(&self, cx: &mut Cx<'_>) -> Option<Flow> {
-        match cx.u16(self.sim.simm) {
+        match self.sim.mode(cx) {
             0 => {
                 if cx.device_kind() == DeviceKind::Async && output_waits(cx) {
                     return Some(self.write_and_wait(cx));

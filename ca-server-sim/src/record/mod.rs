@@ -25,10 +25,10 @@ pub use field::{Dbf, FieldDef, Special};
 pub(crate) use link::Part;
 pub use link::{Link, LinkError, LinkProcess, LinkSeverity, LinkTo, PvLink};
 pub use schema::{
-    BreakTable, Device, DeviceAddress, DeviceKind, Field, FieldSpec, Menu, RecordType, Schema, SchemaError,
-    TypeDef,
+    BreakTable, Device, DeviceAddress, DeviceKind, Field, FieldSpec, Menu, RecordType, Schema,
+    SchemaError, TypeDef,
 };
 pub use short::ShortBytes;
-pub(crate) use store::{Id, Record};
+pub(crate) use store::{FieldSet, Id, Record};
 pub use support::{ArrayShape, Flow, Meta, SpecialFn, States, Support};
 pub use val::{Array, Choices, Conversion, Val};

@@ -15,6 +15,34 @@ const COMMON: u16 = 192;
 /// Fields for which there is room at once when there is none: of most records that is all they ever need.
 const GROW: usize = 4;
 
+/// Some fields of a type, to ask whether a record has none of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldSet {
+    words: [u64; 3],
+    /// Some are behind those that are told apart by a bit.
+    beyond: bool,
+}
+
+impl FieldSet {
+    /// These.
+    pub(crate) const fn of(fields: &[u16]) -> Self {
+        let mut set = Self {
+            words: [0; 3],
+            beyond: false,
+        };
+        let mut at = 0;
+        while at < fields.len() {
+            let field = fields[at];
+            match field < COMMON {
+                true => set.words[(field / 64) as usize] |= 1 << (field % 64),
+                false => set.beyond = true,
+            }
+            at += 1;
+        }
+        set
+    }
+}
+
 /// Fields with their indices, in the order of these.
 #[derive(Clone, Debug, Default)]
 struct Rest(Vec<(u16, Val)>);
@@ -39,6 +67,14 @@ impl Fields {
             Some(word) => word & 1 << (index % 64) != 0,
             None => self.get_rest(index).is_some(),
         }
+    }
+
+    /// Whether all of these have their types' values, and always had; it may say no of rarely used ones.
+    #[inline]
+    pub(crate) fn lacks(&self, fields: &FieldSet) -> bool {
+        let [a, b, c] = self.set;
+        let [x, y, z] = fields.words;
+        !fields.beyond && (a & x) | (b & y) | (c & z) == 0
     }
 
     /// How many of the first fields are before this one.
@@ -69,7 +105,7 @@ impl Fields {
     }
 
     #[inline]
-    fn get_mut(&mut self, index: u16) -> Option<&mut Val> {
+    pub(crate) fn get_mut(&mut self, index: u16) -> Option<&mut Val> {
         if index >= COMMON {
             let Rest(rest) = &mut **self.rest.as_mut()?;
             let place = rest

@@ -7,7 +7,10 @@ use ca_proto::wire::message::EventMask;
 
 use super::{Cx, Got};
 use crate::process::alarm::leaves_band;
-use crate::record::{Dbf, common};
+use crate::record::{Dbf, FieldSet, common};
+
+/// Without these a record has the time at which it was processed.
+const STAMP: FieldSet = FieldSet::of(&[common::TSE, common::TSEL]);
 
 impl Cx<'_> {
     /// Raises an alarm, unless a worse one was raised (`recGblSetSevr`); whether it was.
@@ -71,6 +74,10 @@ impl Cx<'_> {
     }
 
     fn timestamp_from(&mut self, simulated: Option<Option<u16>>) {
+        if self.lacks(&STAMP) {
+            self.record_mut().time = self.records.clock;
+            return;
+        }
         if !self.is_constant(common::TSEL) {
             if self.copies_time(common::TSEL) {
                 return;

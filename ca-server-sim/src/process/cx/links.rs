@@ -122,10 +122,15 @@ impl Cx<'_> {
         });
     }
 
-    /// The same for so many links and fields that follow each other. Constant ones are left out.
+    /// The same for so many links and fields that follow each other. Constant ones are left out. Those that nothing
+    /// has to be processed for are read at once: the stage ends with this.
     pub fn want_all_into(&mut self, link: u16, into: u16, count: u16) {
         for n in 0..count {
-            if self.has(link + n) && !self.is_constant(link + n) {
+            if !self.has(link + n) || self.is_constant(link + n) {
+                continue;
+            }
+            let at_once = self.records.chain.wants.is_empty();
+            if !at_once || !self.records.take_at_once(self.id, link + n, into + n) {
                 self.want_into(link + n, into + n);
             }
         }
@@ -236,7 +241,7 @@ impl Cx<'_> {
         self.records
             .chain
             .got
-            .get(self.height..)
+            .get(self.height..self.top)
             .unwrap_or_default()
     }
 

@@ -6,10 +6,8 @@ mod links;
 mod values;
 mod view;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::chain::Want;
 use super::database::Records;
 use crate::record::{Flow, Id, Record, RecordType, Support, Val, common};
 use crate::state::codec::saved;
@@ -45,7 +43,9 @@ pub struct Cx<'a> {
     records: &'a mut Records,
     id: Id,
     of: &'a RecordType,
+    /// Where the values begin that the stage before wanted, and where they end.
     height: usize,
+    top: usize,
 }
 
 impl<'a> Cx<'a> {
@@ -62,6 +62,7 @@ impl<'a> Cx<'a> {
             id,
             of: &of,
             height,
+            top: height,
         };
         call(&mut cx, of.support)
     }
@@ -73,19 +74,20 @@ impl<'a> Cx<'a> {
         id: Id,
         stage: u8,
         height: usize,
-    ) -> (Flow, VecDeque<Want>) {
+    ) -> Flow {
         let process = match records.record(id).dead {
             true => Support::HOLDER.process,
             false => of.support.process,
         };
+        let top = records.chain.got.len();
         let mut cx = Self {
             records,
             id,
             of,
             height,
+            top,
         };
-        let flow = process(&mut cx, stage);
-        (flow, std::mem::take(&mut cx.records.chain.wants))
+        process(&mut cx, stage)
     }
 
     #[inline]

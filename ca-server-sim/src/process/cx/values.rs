@@ -6,7 +6,7 @@ use ca_proto::Timestamp;
 
 use super::{Cx, DEVICE};
 use crate::calc::Random;
-use crate::record::{Conversion, Dbf, DeviceKind, RecordType, Val};
+use crate::record::{Conversion, Dbf, DeviceKind, FieldSet, RecordType, Val};
 
 impl Cx<'_> {
     /// The value of a field.
@@ -62,6 +62,14 @@ impl Cx<'_> {
     /// Stores a value in a field without telling anybody. Numbers become the field's type.
     pub fn set(&mut self, index: u16, val: impl Into<Val>) {
         let val = val.into();
+        // hot: a number in place of one.
+        match (self.record_mut().fields.get_mut(index), &val) {
+            (Some(Val::Double(have)), Val::Double(new)) => return *have = *new,
+            (Some(Val::Long(have)), Val::Long(new)) => return *have = *new,
+            (Some(Val::Enum(have)), Val::Enum(new) | Val::UShort(new)) => return *have = *new,
+            (Some(Val::UShort(have)), Val::UShort(new)) => return *have = *new,
+            _ => {}
+        }
         let info = self.of.field(index);
         let val = match (info.dbf, val) {
             // Nothing to convert.
@@ -89,8 +97,18 @@ impl Cx<'_> {
 
     /// Copies a field to another one.
     pub fn copy(&mut self, from: u16, to: u16) {
-        let val = self.get(from);
+        let val = match self.val(from) {
+            Val::Double(number) => Val::Double(*number),
+            Val::Long(number) => Val::Long(*number),
+            _ => self.get(from),
+        };
         self.set(to, val);
+    }
+
+    /// Whether a record has none of these fields.
+    #[inline]
+    pub(crate) fn lacks(&self, fields: &FieldSet) -> bool {
+        self.record().fields.lacks(fields)
     }
 
     /// Whether the record has no value (UDF).
@@ -116,7 +134,10 @@ impl Cx<'_> {
     /// What its device support is.
     #[inline]
     pub fn device_kind(&self) -> DeviceKind {
-        let device = usize::from(self.u16(DEVICE));
+        let device = match self.has(DEVICE) {
+            true => usize::from(self.u16(DEVICE)),
+            false => 0,
+        };
         let device = self.of.devices.get(device);
         device.map_or(DeviceKind::Other, |device| device.kind)
     }
@@ -181,7 +202,10 @@ impl Cx<'_> {
     }
 
     /// The points of a break table, by its number in `menuConvert`.
-    pub(in crate::process) fn break_table(&self, number: u16) -> Option<Arc<crate::record::BreakTable>> {
+    pub(in crate::process) fn break_table(
+        &self,
+        number: u16,
+    ) -> Option<Arc<crate::record::BreakTable>> {
         let menu = self.records.schema.menu("menuConvert")?;
         let name = menu.choices.get(usize::from(number))?;
         self.records.schema.table(name).cloned()

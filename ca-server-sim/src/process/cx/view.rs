@@ -3,9 +3,7 @@
 use ca_proto::dbr::{ConvertError, NoState};
 
 use crate::process::database::Records;
-use crate::record::{
-    Choices, Conversion, Dbf, Id, Link, LinkTo, Meta, Record, RecordType, Val,
-};
+use crate::record::{Choices, Conversion, Dbf, Id, Link, LinkTo, Meta, Record, RecordType, Val};
 
 /// A record, to be read.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +168,11 @@ impl<'a> View<'a> {
     }
 
     /// What becomes of a value that is written to this field.
-    pub(in crate::process) fn conversion_to(&self, field: u16, val: &Val) -> OwnedConversion<'static> {
+    pub(in crate::process) fn conversion_to(
+        &self,
+        field: u16,
+        val: &Val,
+    ) -> OwnedConversion<'static> {
         let how = self.conversion(field, val, false);
         // A put changes the record, so that texts of choices are copied.
         let (states, no_state) = match how.choices {

@@ -5,7 +5,7 @@ use ca_proto::wire::message::EventMask;
 
 use crate::process::{Cx, View, stat};
 use crate::record::support::range;
-use crate::record::{Dbf, Meta};
+use crate::record::{Dbf, FieldSet, Meta};
 
 /// The fields of alarm limits.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,10 @@ pub(crate) struct AlarmFields {
     pub lalm: u16,
     /// AFTC and AFVL of those that have them.
     pub filter: Option<(u16, u16)>,
+    /// The severities: without them there is no alarm.
+    pub armed: FieldSet,
+    /// AFTC and AFVL: without them nothing is filtered.
+    pub filters: FieldSet,
 }
 
 /// The fields of alarm limits by their usual names; with `AFTC, AFVL` those that filter.
@@ -31,6 +35,8 @@ macro_rules! limits {
             hyst: HYST,
             lalm: LALM,
             filter: limits!(@ $($aftc, $afvl)?),
+            armed: $crate::record::FieldSet::of(&[HHSV, LLSV, HSV, LSV]),
+            filters: $crate::record::FieldSet::of(&[$($aftc, $afvl)?]),
         }
     };
     (@ $aftc:ident, $afvl:ident) => { Some(($aftc, $afvl)) };
@@ -58,8 +64,13 @@ impl AlarmFields {
             return;
         }
         let value = cx.f64(self.val);
+        if cx.lacks(&self.armed) && cx.lacks(&self.filters) {
+            return cx.set(self.lalm, value);
+        }
         let mut place = self.place(cx, value);
-        if let Some((aftc, afvl)) = self.filter {
+        if let Some((aftc, afvl)) = self.filter
+            && !cx.lacks(&self.filters)
+        {
             place = filtered(cx, aftc, afvl, place, before);
         }
         let severity = |cx: &Cx<'_>, place: usize| {
@@ -190,6 +201,32 @@ pub(crate) fn monitor(
         cx.post(val, mask);
     }
     mask
+}
+
+/// As [`monitor`], in integers of 32 bits.
+pub(crate) fn monitor_integer(cx: &mut Cx<'_>, val: u16, value: [u16; 2], archive: [u16; 2]) {
+    let mut mask = cx.reset_alarms();
+    for ([last, band], add) in [(value, EventMask::VALUE), (archive, EventMask::LOG)] {
+        let band = cx.i32(band);
+        if band < 0 || cx.i32(last).abs_diff(cx.i32(val)) > band.unsigned_abs() {
+            mask = mask.union(add);
+            cx.copy(val, last);
+        }
+    }
+    cx.post(val, mask);
+}
+
+/// As [`monitor`], in integers of 64 bits.
+pub(crate) fn monitor_wide(cx: &mut Cx<'_>, val: u16, value: [u16; 2], archive: [u16; 2]) {
+    let mut mask = cx.reset_alarms();
+    for ([last, band], add) in [(value, EventMask::VALUE), (archive, EventMask::LOG)] {
+        let band = cx.i64(band);
+        if band < 0 || cx.i64(last).abs_diff(cx.i64(val)) > band.unsigned_abs() {
+            mask = mask.union(add);
+            cx.copy(val, last);
+        }
+    }
+    cx.post(val, mask);
 }
 
 /// Digits of a field that is not the value (`recGblGetPrec`).
