@@ -54,7 +54,7 @@ const SUPPORT: Support = Support {
     ..Support::HOLDER
 };
 
-use super::int64in::monitor_wide;
+use super::limits::monitor_wide;
 
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
 const LIMITS: limits::AlarmFields = limits!();

@@ -58,7 +58,7 @@ const SUPPORT: Support = Support {
     ..Support::HOLDER
 };
 
-use super::longin::monitor_integer;
+use super::limits::monitor_integer;
 
 const OUTPUT: Output = Output { sim: simulation!(), write, simulate };
 const LIMITS: limits::AlarmFields = limits!();

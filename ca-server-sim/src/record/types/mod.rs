@@ -41,6 +41,7 @@
 use super::schema::TypeDef;
 
 mod c_format;
+mod integers;
 pub(crate) mod limits;
 mod long_text;
 mod time_format;
