@@ -10,10 +10,10 @@ use std::fmt;
 use ca_proto::access::AccessRights;
 use ca_proto::server::Identity;
 
-pub use guard::PutAccess;
 pub(crate) use guard::{Guard, Question};
+pub use guard::{PutAccess, ReadyRules};
 pub use inputs::AccessReport;
-pub(crate) use inputs::INPUTS;
+pub(crate) use inputs::{INPUTS, LeftInputs};
 
 type Function = Box<dyn Fn(&str, &Identity) -> AccessRights + Send>;
 

@@ -101,6 +101,7 @@ pub struct Ioc {
     /// Inputs of access security that were posted, and those whose values are to be read.
     pub(crate) heard_inputs: Vec<u32>,
     pub(crate) told_inputs: Vec<u32>,
+    pub(crate) left_inputs: crate::access::LeftInputs,
     /// A driver does what links to PVs of other IOCs want.
     pub(crate) linked: bool,
     /// Faults that are on, or were.
@@ -210,6 +211,7 @@ impl Ioc {
             wrote: None,
             heard_inputs: Vec::new(),
             told_inputs: Vec::new(),
+            left_inputs: Vec::new(),
             linked: false,
             faults: None,
             clock_off: 0,

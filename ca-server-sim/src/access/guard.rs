@@ -73,10 +73,42 @@ pub(crate) type Shown<'a> = (
     Vec<(&'a Rule, bool)>,
 );
 
+/// Rules of an `.acf` file made ready for an IOC, for [`Ioc::set_access_security`](crate::Ioc::set_access_security).
+/// Making them takes time that grows with the file: where an IOC is behind a lock, it is done before that is taken, and
+/// what comes back of the rules before is dropped behind it.
+///
+/// ```
+/// use ca_server_sim::access::ReadyRules;
+/// use ca_server_sim::access::rules::AccessSecurity;
+/// use ca_server_sim::{Instant, Ioc};
+///
+/// let mut ioc = Ioc::builder().build()?;
+/// let rules = ReadyRules::from(AccessSecurity::default()); // takes as long as it takes
+/// let before = ioc.set_access_security(Instant::ZERO, rules); // takes no longer for more rules
+/// assert!(before.is_none());
+/// # Ok::<(), ca_server_sim::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct ReadyRules(pub(crate) Box<Guard>);
+
+impl From<Arc<AccessSecurity>> for ReadyRules {
+    fn from(rules: Arc<AccessSecurity>) -> Self {
+        Self(Box::new(Guard::new(rules)))
+    }
+}
+
+impl From<AccessSecurity> for ReadyRules {
+    fn from(rules: AccessSecurity) -> Self {
+        Self::from(Arc::new(rules))
+    }
+}
+
 /// Access security in use.
 #[derive(Debug)]
 pub(crate) struct Guard {
     security: Arc<AccessSecurity>,
+    /// The number by which the first of its inputs subscribes: those of the rules before have others.
+    pub first: u32,
     groups: Vec<Held>,
     /// Numbers of groups.
     numbers: HashMap<Box<str>, u32>,
@@ -117,6 +149,7 @@ pub(crate) struct Question<'a> {
 impl Guard {
     pub(crate) fn new(security: Arc<AccessSecurity>) -> Self {
         let mut guard = Self {
+            first: 0,
             groups: Vec::new(),
             numbers: HashMap::new(),
             inputs: Vec::new(),

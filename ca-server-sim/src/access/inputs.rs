@@ -1,14 +1,12 @@
 //! Access security in an IOC: which rules hold, what their conditions read, and who is told of changes.
 
-use std::sync::Arc;
-
 use ca_proto::dbr::{DbrType, Family, NativeType, Snapshot, convert};
 use ca_proto::ids::CircuitId;
 use ca_proto::server::{Database as _, Identity, PvId, SubKey, Subscriber, Turn};
 use ca_proto::wire::message::EventMask;
 use ca_proto::{AlarmSeverity, EcaStatus, Instant};
 
-use super::guard::{Guard, PutAccess, Question};
+use super::guard::{Guard, Input, PutAccess, Question, ReadyRules};
 use super::rules::{Access, AccessSecurity};
 use crate::db::Db;
 use crate::error::PostError;
@@ -26,6 +24,9 @@ pub(crate) const INPUTS: CircuitId = CircuitId(u32::MAX);
 const OPEN: usize = 16;
 /// Units of work: an input that is read.
 const READ: usize = 8;
+
+/// Inputs of rules that hold no more, and the number by which the first of them subscribes.
+pub(crate) type LeftInputs = Vec<(u32, Vec<Input>)>;
 
 /// What a client may do with a field, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -172,9 +173,24 @@ impl Ioc {
     /// assert_eq!(now.why_not, "group DEFAULT, level 0: site.acf:2:45 does not count now (A = 1)");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn set_access_security(&mut self, now: Instant, rules: impl Into<Arc<AccessSecurity>>) {
-        self.disconnect_inputs();
-        self.db.guard = Some(Box::new(Guard::new(rules.into())));
+    ///
+    /// Returns the rules before. Neither takes longer for more of them if the rules are made ready before
+    /// ([`ReadyRules`]); PVs that the old ones have read are let go of by and by.
+    pub fn set_access_security(
+        &mut self,
+        now: Instant,
+        rules: impl Into<ReadyRules>,
+    ) -> Option<ReadyRules> {
+        let ReadyRules(mut guard) = rules.into();
+        let mut before = self.db.guard.take();
+        self.told_inputs.clear();
+        if let Some(before) = &mut before {
+            let inputs = std::mem::take(&mut before.inputs);
+            // Bounded by what files may have, from one reload to the next.
+            guard.first = before.first.wrapping_add(inputs.len() as u32);
+            self.left_inputs.push((before.first, inputs));
+        }
+        self.db.guard = Some(guard);
         self.db.attend();
         if self.is_running() {
             self.refresh_inputs(&mut Turn::new(TURN));
@@ -182,6 +198,7 @@ impl Ioc {
         self.access_changed();
         self.last = now;
         self.settle(now);
+        before.map(ReadyRules)
     }
 
     /// The rules that hold.
@@ -290,6 +307,7 @@ impl Ioc {
         (self.is_running() && self.db.guard.as_deref().is_some_and(stale))
             || !self.heard_inputs.is_empty()
             || !self.told_inputs.is_empty()
+            || !self.left_inputs.is_empty()
             || (self.db.served.as_ref()).is_some_and(|served| served.records.has_regrouped())
     }
 
@@ -326,6 +344,7 @@ impl Ioc {
 
     fn refresh_inputs(&mut self, turn: &mut Turn) {
         self.note_heard();
+        self.leave_inputs(turn);
         if self.is_running() {
             self.connect_inputs(turn);
         }
@@ -373,11 +392,12 @@ impl Ioc {
             guard.stale = Some(at + 1);
             // Bounded by what a file may have.
             let number = at as u32;
+            let key = guard.first.wrapping_add(number);
             if let Some(pv) = input.pv {
                 if !self.db.is_gone(pv) {
                     continue;
                 }
-                self.db.unsubscribe(pv, subscriber(number));
+                self.db.unsubscribe(pv, subscriber(key));
                 self.db.close(pv);
                 input.pv = None;
                 note(&mut self.told_inputs, number, &mut input.told);
@@ -385,7 +405,7 @@ impl Ioc {
             turn.spend(OPEN);
             if let Some(pv) = self.db.open(input.name.as_bytes()) {
                 let mask = EventMask::VALUE | EventMask::ALARM;
-                self.db.subscribe(pv, subscriber(number), mask);
+                self.db.subscribe(pv, subscriber(key), mask);
                 input.pv = Some(pv);
                 note(&mut self.told_inputs, number, &mut input.told);
             }
@@ -411,14 +431,20 @@ impl Ioc {
         }
     }
 
-    fn disconnect_inputs(&mut self) {
-        self.told_inputs.clear();
-        let Some(mut guard) = self.db.guard.take() else {
-            return;
-        };
-        for (at, input) in (0..).zip(&mut guard.inputs) {
-            if let Some(pv) = input.pv.take() {
-                self.db.unsubscribe(pv, subscriber(at));
+    /// Lets go of what rules have read that hold no more, until the turn is over.
+    fn leave_inputs(&mut self, turn: &mut Turn) {
+        while !turn.is_over()
+            && let Some((first, inputs)) = self.left_inputs.last_mut()
+        {
+            turn.spend(1);
+            let Some(input) = inputs.pop() else {
+                self.left_inputs.pop();
+                continue;
+            };
+            if let Some(pv) = input.pv {
+                turn.spend(OPEN);
+                let number = first.wrapping_add(inputs.len() as u32);
+                self.db.unsubscribe(pv, subscriber(number));
                 self.db.close(pv);
             }
         }
@@ -431,7 +457,8 @@ impl Ioc {
         }
         let mut heard = std::mem::take(&mut self.heard_inputs);
         if let Some(guard) = &mut self.db.guard {
-            for &at in &heard {
+            for at in &heard {
+                let at = at.wrapping_sub(guard.first);
                 if let Some(input) = guard.inputs.get_mut(at as usize) {
                     note(&mut self.told_inputs, at, &mut input.told);
                 }

@@ -210,6 +210,7 @@ fn access(run: &mut Run<'_>) -> bool {
         return false;
     }
     // Before iocInit they are only looked at: that reads them.
-    run.ioc(|ioc, now| ioc.set_access_security(now, rules));
+    let rules = crate::access::ReadyRules::from(rules);
+    drop(run.ioc(|ioc, now| ioc.set_access_security(now, rules)));
     true
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ca_server_sim::access::ReadyRules;
 use ca_server_sim::net::SimIoc;
 use ca_server_sim::{RecordChanges, Reload};
 
@@ -84,6 +85,7 @@ impl Served {
             }
         });
         if let Some(rules) = plan.access {
+            let rules = ReadyRules::from(rules);
             ioc.with(|ioc, now| ioc.set_access_security(now, rules));
         }
         let mut failed = None;
