@@ -29,6 +29,6 @@ pub use schema::{
     SchemaError, TypeDef,
 };
 pub use short::ShortBytes;
-pub(crate) use store::{FieldSet, Id, Record};
+pub(crate) use store::{Bits, FieldSet, Id, Record};
 pub use support::{ArrayShape, Flow, Meta, SpecialFn, States, Support};
 pub use val::{Array, Choices, Conversion, Val};

@@ -77,6 +77,21 @@ impl Fields {
         !fields.beyond && (a & x) | (b & y) | (c & z) == 0
     }
 
+    /// Which of up to 32 fields that follow each other are here: bit 0 for the first.
+    #[inline]
+    pub(crate) fn present(&self, first: u16, count: u16) -> u32 {
+        let all = u32::MAX >> (32 - u32::from(count.clamp(1, 32)));
+        if first + count > COMMON {
+            let bits = (0..count).filter(|n| self.has(first + n));
+            return bits.fold(0, |bits, n| bits | 1 << n);
+        }
+        let (word, shift) = (usize::from(first / 64), first % 64);
+        let low = self.set.get(word).copied().unwrap_or_default();
+        let high = self.set.get(word + 1).copied().unwrap_or_default();
+        let pair = u128::from(low) | u128::from(high) << 64;
+        (pair >> shift) as u32 & all
+    }
+
     /// How many of the first fields are before this one.
     #[inline]
     fn before(&self, index: u16) -> usize {
@@ -170,7 +185,7 @@ impl Fields {
 }
 
 /// The bits of a word that are set.
-struct Bits(u64);
+pub(crate) struct Bits(pub u64);
 
 impl Iterator for Bits {
     type Item = u16;

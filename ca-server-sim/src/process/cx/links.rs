@@ -125,8 +125,8 @@ impl Cx<'_> {
     /// The same for so many links and fields that follow each other. Constant ones are left out. Those that nothing
     /// has to be processed for are read at once: the stage ends with this.
     pub fn want_all_into(&mut self, link: u16, into: u16, count: u16) {
-        for n in 0..count {
-            if !self.has(link + n) || self.is_constant(link + n) {
+        for n in self.present(link, count) {
+            if self.is_constant(link + n) {
                 continue;
             }
             let at_once = self.records.chain.wants.is_empty();

@@ -6,7 +6,7 @@ use ca_proto::Timestamp;
 
 use super::{Cx, DEVICE};
 use crate::calc::Random;
-use crate::record::{Conversion, Dbf, DeviceKind, FieldSet, RecordType, Val};
+use crate::record::{Bits, Conversion, Dbf, DeviceKind, FieldSet, RecordType, Val};
 
 impl Cx<'_> {
     /// The value of a field.
@@ -103,6 +103,13 @@ impl Cx<'_> {
             _ => self.get(from),
         };
         self.set(to, val);
+    }
+
+    /// Which of up to 32 fields that follow each other have another value than their type's, or had one, in order: 0
+    /// for the first.
+    #[inline]
+    pub(crate) fn present(&self, first: u16, count: u16) -> Bits {
+        Bits(self.record().fields.present(first, count).into())
     }
 
     /// Whether a record has none of these fields.

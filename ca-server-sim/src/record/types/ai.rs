@@ -133,7 +133,9 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
         cx.post(RVAL, mask);
         cx.copy(RVAL, ORAW);
     }
-    cx.set_u16(INIT, 0);
+    if cx.has(INIT) {
+        cx.set_u16(INIT, 0);
+    }
     Flow::Done
 }
 

@@ -51,6 +51,7 @@ const SUPPORT: Support = Support {
 use std::sync::Arc;
 
 use crate::calc::{ARGUMENTS, Expression};
+use crate::record::Bits;
 
 const LIMITS: limits::AlarmFields = limits!(AFTC, AFVL);
 const COUNT: u16 = ARGUMENTS as u16;
@@ -90,11 +91,12 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     cx.timestamp();
     LIMITS.check(cx, before);
     let mask = limits::monitor(cx, VAL, [MLST, MDEL], [ALST, ADEL]);
-    for n in 0..COUNT {
-        // Most arguments have never been anything else than 0.
-        if !cx.has(A + n) && !cx.has(LA + n) && !mask.intersects(EventMask::ALARM) {
-            continue;
-        }
+    // Most arguments have never been anything else than 0.
+    let ones = match mask.intersects(EventMask::ALARM) {
+        true => Bits((1 << COUNT) - 1),
+        false => Bits(cx.present(A, COUNT).0 | cx.present(LA, COUNT).0),
+    };
+    for n in ones {
         if cx.f64(A + n) != cx.f64(LA + n) || mask.intersects(EventMask::ALARM) {
             cx.post(A + n, mask.union(EventMask::VALUE).union(EventMask::LOG));
             cx.copy(A + n, LA + n);

@@ -65,7 +65,7 @@ impl AlarmFields {
         }
         let value = cx.f64(self.val);
         if cx.lacks(&self.armed) && cx.lacks(&self.filters) {
-            return cx.set(self.lalm, value);
+            return cx.copy(self.val, self.lalm);
         }
         let mut place = self.place(cx, value);
         if let Some((aftc, afvl)) = self.filter
@@ -83,7 +83,7 @@ impl AlarmFields {
                     cx.set(self.lalm, level);
                 }
             }
-            _ => cx.set(self.lalm, value),
+            _ => cx.copy(self.val, self.lalm),
         }
     }
 
