@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::state::codec::{Broken, Reader, Saved, Writer};
+
 /// Bytes that stay in place.
 const INLINE: usize = 22;
 
@@ -70,6 +72,16 @@ impl Deref for ShortBytes {
             Inner::Short(length, short) => short.get(..usize::from(*length)).unwrap_or_default(),
             Inner::Long(bytes) => bytes,
         }
+    }
+}
+
+impl Saved for ShortBytes {
+    fn save(&self, to: &mut Writer) {
+        to.text(self);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        from.text().map(Self::from)
     }
 }
 
