@@ -296,10 +296,8 @@ impl Channel {
         spec = spec
             .count(count)
             .mask(params::mask(mask))
-            .overflow(params::overflow(policy)?);
-        if let Some(depth) = depth {
-            spec = spec.depth(depth);
-        }
+            .overflow(params::overflow(policy)?)
+            .depth(depth.unwrap_or(params::DEPTH));
         if let Some(bytes) = max_bytes {
             spec = spec.max_bytes(bytes);
         }

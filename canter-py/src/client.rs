@@ -320,13 +320,11 @@ impl Client {
         let Some(core) = native.get() else {
             return Err(errors::closed(py, ""));
         };
-        let mut spec = MonitorSpec::family(ca_client::Family::Time)
+        let spec = MonitorSpec::family(ca_client::Family::Time)
             .count(0)
             .mask(params::mask(mask))
-            .overflow(params::overflow(policy)?);
-        if let Some(depth) = depth {
-            spec = spec.depth(depth);
-        }
+            .overflow(params::overflow(policy)?)
+            .depth(depth.unwrap_or(params::DEPTH));
         let opened = channels.iter().map(|channel| {
             let (_, handle, about) = channel.get().handle(py)?;
             Ok((handle, about))

@@ -9,6 +9,10 @@ use pyo3::prelude::*;
 /// Longest time-out, about 30 years: what is above means "for ever".
 const LONGEST: f64 = 1e9;
 
+/// Updates that may wait for a slow callback, unless told: clients of the field's libraries get each one. They are bounded
+/// in bytes, too (`MonitorSpec::max_bytes`).
+pub(crate) const DEPTH: usize = 10_000;
+
 /// A time-out in seconds.
 ///
 /// # Errors

@@ -195,6 +195,31 @@ def test_monitor_delta_filters_here_and_leaves_mdel_alone(ioc, box):
     assert box.next()["value"] == 3.0 and ioc["motor.MDEL"] == 0
 
 
+def test_a_slow_callback_loses_nothing(ioc):
+    # More than the IOC itself keeps for a circuit would be lost there, as with the real one.
+    count = 200
+    seen, first, go, done = [], threading.Event(), threading.Event(), threading.Event()
+
+    def slow(value=None, **_kw):
+        if not first.is_set():
+            first.set()
+            assert go.wait(PATIENCE)
+        seen.append(value)
+        if value == count:
+            done.set()
+
+    pv = epics.PV("motor", callback=slow)
+    assert first.wait(PATIENCE)
+    for value in range(1, count + 1):
+        ioc.post("motor", float(value))
+        # The update has reached this client: a get behind it has.
+        canter.get("motor")
+    go.set()
+    assert done.wait(PATIENCE)
+    assert seen[1:] == [float(value) for value in range(1, count + 1)]
+    pv.disconnect()
+
+
 def test_no_monitor_when_told_so(ioc):
     pv = epics.PV("motor", auto_monitor=False)
     assert pv.get() == 1.5

@@ -112,7 +112,7 @@ class Channel:
         Args:
             on_connection: is told of connects (true) and disconnects (false).
             mask: which changes cause an update: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``.
-            depth: updates that may wait for a slow callback.
+            depth: updates that may wait for a slow callback, 10 000 unless told, of at most 64 MiB.
             policy: what becomes of more: ``squash`` (replaces the newest), ``latest``, ``oldest``
                 (makes room).
         """

@@ -83,7 +83,7 @@ class Subscription:
             mask=default_events(form) if events is None else events,
             dbr=request(datatype, form, info.get("dbr", 6)),
             count=element_count if count == -1 else count,
-            depth=MAX_PENDING if self.all_updates else None,
+            depth=MAX_PENDING if self.all_updates else 1,
         )
         self.state = self.OPEN
 
