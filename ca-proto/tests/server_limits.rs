@@ -2,16 +2,22 @@
 
 mod server_rig;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ca_proto::config::ServerParams;
+use ca_proto::dbr::Value;
+use ca_proto::rng::Pcg32;
 use ca_proto::server::{Endpoint, Limit};
 use ca_proto::time::Instant;
+use ca_proto::wire::message::EventMask;
 use server_rig::{Rig, TestDb, bytes, create, event_add, hex, params, read_notify};
 
 const ECHO: &str = "00170000 00000000 00000000 00000000";
+const EVENTS_OFF: &str = "00080000 00000000 00000000 00000000";
+const EVENTS_ON: &str = "00090000 00000000 00000000 00000000";
 
 /// The limit that the last request met; the circuit still answers.
 #[track_caller]
@@ -148,4 +154,80 @@ fn search_replies_are_limited_in_all() {
     assert_eq!(answered(&mut endpoint, 0, B), (5, met));
     assert_eq!(answered(&mut endpoint, 0, B), (0, met));
     assert_eq!(answered(&mut endpoint, 1000, B), (10, None));
+}
+
+/// One look for output: what is below the high-water mark, and no more.
+fn read_some(rig: &mut Rig) -> Vec<server_rig::Message> {
+    let queue = rig.circuit.transmit(&rig.db);
+    let all = queue.to_vec();
+    queue.advance(all.len());
+    server_rig::messages(&all)
+}
+
+/// Subscriptions come and go, updates wait and are read, and flow control holds them: what is paid for
+/// is always enough for a first entry of each, and the newest value of each is told.
+#[test]
+fn queued_updates_keep_to_the_bytes_of_their_circuit() {
+    const PVS: [&str; 3] = ["ival", "ro", "slow"];
+    let (mut refused, mut replaced) = (0, 0);
+    for seed in 0..60 {
+        let mut rng = Pcg32::new(seed);
+        let mut rig = Rig::with(params().send_high_water(1024));
+        let limit = rig.circuit.held() + 6_000 + rng.below(30_000) as usize;
+        let limits = params().send_high_water(1024).max_bytes_per_circuit(limit);
+        rig = Rig::with(limits);
+        for sid in 0..12 {
+            rig.create(sid, sid, PVS[sid as usize % 3]);
+        }
+        let mut last = BTreeMap::new();
+        let mut alive: Vec<(u32, u32)> = Vec::new();
+        let bias = rng.below(5) as usize;
+        for step in 0..600 {
+            let value = step + 100;
+            match rng.below(12) {
+                0..3 => {
+                    let sid = rng.below(12);
+                    // Few enough that no index begins.
+                    if alive.iter().filter(|sub| sub.0 == sid).count() < 16 {
+                        let subid = 1000 + step as u32;
+                        let before = rig.circuit.subscription_count();
+                        rig.send(&event_add(5, 1, sid, subid, 1)).unwrap();
+                        match rig.circuit.subscription_count() > before {
+                            true => alive.push((sid, subid)),
+                            false => refused += 1,
+                        }
+                    }
+                }
+                3 => {
+                    for _ in 0..rng.below(6).min(alive.len() as u32) {
+                        let at = rng.below(alive.len() as u32) as usize;
+                        let (sid, subid) = alive.swap_remove(at);
+                        rig.send(&format!("00020000 00050001 {sid:08x} {subid:08x}"))
+                            .unwrap();
+                    }
+                }
+                4 if rng.below(8) == 0 => rig.send(EVENTS_OFF).unwrap(),
+                5 => rig.send(EVENTS_ON).unwrap(),
+                6 => (read_some(&mut rig).iter().filter(|m| m.command == 1))
+                    .for_each(|m| drop(last.insert(m.p2, m.payload.clone()))),
+                7 if rng.below(10) == 0 => rig.circuit.release(),
+                n => rig.post(PVS[(n as usize * bias) % 3], value, EventMask::VALUE),
+            }
+            let held = rig.circuit.held();
+            assert!(held <= limit, "seed {seed}, step {step}: {held} of {limit}");
+        }
+        rig.send(EVENTS_ON).unwrap();
+        for message in rig.take_messages().iter().filter(|m| m.command == 1) {
+            last.insert(message.p2, message.payload.clone());
+        }
+        replaced += rig.circuit.stats().updates_replaced;
+        for (sid, subid) in alive {
+            let now = rig.db.get(PVS[sid as usize % 3]).now.value.clone();
+            assert_eq!(
+                Value::scalar(i32::from_be_bytes(*last[&subid].first_chunk().unwrap())),
+                now
+            );
+        }
+    }
+    assert!(refused > 100 && replaced > 1000, "{refused} {replaced}");
 }

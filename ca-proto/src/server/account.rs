@@ -10,7 +10,9 @@ use alloc::sync::Arc;
 use bytes::Bytes;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::held::PUT_BYTES;
 use super::limit::Limit;
+use super::subscriptions::INDEXED_BYTES;
 use crate::config::ServerParams;
 
 /// What a driver has of a circuit beside its output: a task, the rest of a received chunk (64 KiB), and
@@ -19,6 +21,14 @@ const DRIVER: usize = 80 * 1024;
 /// Queues of small replies that a circuit can have: one that is filled and one that is being sent,
 /// each up to the high-water mark, in buffers that grow by doubling.
 const QUEUES: usize = 4;
+
+/// Bytes that a circuit can be charged beyond the limits of its account and of its address, because they are
+/// not asked for before: its first put-notify, which mostly is done at once and costs nothing, and the index of
+/// a channel that gets many subscriptions. Everything else is within the limits or refused; a queued
+/// update takes the place of an older one.
+pub const ALLOWANCE: usize = 8 * 1024;
+
+const _: () = assert!(PUT_BYTES + INDEXED_BYTES <= ALLOWANCE / 4 * 3);
 
 /// What every circuit costs.
 const fn base(params: &ServerParams) -> usize {

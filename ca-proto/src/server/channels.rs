@@ -28,7 +28,7 @@ pub(super) struct Channel {
 }
 
 /// Subscriptions of a channel from which on they are also found by an index.
-const CROWD: u32 = 16;
+pub(super) const CROWD: u32 = 16;
 
 /// The subscriptions of a channel: linked in a circle, which a few are searched along.
 #[derive(Clone, Copy, Debug)]

@@ -51,10 +51,8 @@ impl Posted {
 const NONE: u32 = u32::MAX;
 /// Entries whose memory an empty queue keeps.
 const KEEP_ENTRIES: usize = 4096;
-/// Entries that a store begins with.
-const FIRST_ENTRIES: usize = 4;
-/// What is paid for each subscription's entries.
-const PAID_BYTES: usize = 2 * size_of::<Entry>();
+/// Entries that are paid for each subscription from its beginning.
+const PAID_ENTRIES: usize = 2;
 /// What a ring costs, with its places in the lists, which grow by doubling.
 const RING_BYTES: usize = 2 * (size_of::<Ring>() + 2 * size_of::<u32>());
 
@@ -116,10 +114,6 @@ impl Entries {
 
     fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
         self.slots.get_mut(index as usize)
-    }
-
-    const fn heap(&self) -> usize {
-        self.room * size_of::<Entry>()
     }
 
     /// True if the next entry needs more memory.
@@ -243,6 +237,10 @@ pub(super) struct EventQueue {
     replace_when_free: u32,
     /// Subscriptions.
     members: usize,
+    /// Entries beyond the first of their subscription: the sum of the rings'.
+    duplicates: usize,
+    /// As many of them as are paid for beside one entry for each subscription.
+    spare: usize,
     /// Pays for rings and entries.
     account: Arc<Account>,
     /// What of it is charged.
@@ -268,46 +266,63 @@ impl EventQueue {
             ring_members: narrow(members),
             replace_when_free: narrow(params.replace_when_free),
             members: 0,
+            duplicates: 0,
+            spare: 0,
             account,
             charged: 0,
         }
     }
 
-    /// What there is to pay for: rings, and the entries. Two for each subscription are paid for from its
-    /// beginning, so that there is one whenever it has an update, in a store that grows by doubling.
-    fn heap(&self) -> usize {
-        let paid = self.members * PAID_BYTES;
-        self.rings.len() * RING_BYTES + self.entries.heap().max(paid)
+    /// Entries to pay for: those that there is memory for, and those that may come unasked. Each
+    /// subscription has one whenever it has an update, beside the duplicates that are there.
+    fn payable(&self) -> usize {
+        let expected = self.members + self.duplicates.max((PAID_ENTRIES - 1) * self.members);
+        self.entries.room.max(expected)
     }
 
+    /// Pays for rings and entries as they are.
     fn settle(&mut self) {
-        let heap = self.heap();
+        let entries = self.payable();
+        let heap = self.rings.len() * RING_BYTES + entries * size_of::<Entry>();
         match heap.checked_sub(self.charged) {
             Some(more) => self.account.charge(more),
             None => self.account.refund(self.charged - heap),
         }
         self.charged = heap;
+        self.spare = entries - self.members;
     }
 
-    /// Makes room for an entry. Where there may not be more than what is paid for, an update that can
-    /// take the place of another is not to have one: false then, and no room.
+    /// Pays for more duplicates; false if they would be more than may be held.
     #[cold]
-    fn grow(&mut self, needed: bool) -> bool {
+    fn afford_more(&mut self) -> bool {
         let step = self.entries.slots.step();
-        let heap = self.entries.heap() + step * size_of::<Entry>();
-        let more = heap.saturating_sub(self.charged);
-        let affordable = self.account.afford(more).is_ok();
-        if affordable || needed {
-            let few = (step / 16).max(FIRST_ENTRIES);
-            (self.entries).reserve(if affordable { step } else { few });
+        let bytes = step * size_of::<Entry>();
+        let affordable = self.account.afford(bytes).is_ok();
+        if affordable {
+            self.account.charge(bytes);
+            self.charged += bytes;
+            self.spare += step;
+        }
+        affordable
+    }
+
+    /// Makes room for an entry, and for as many more as the store grows by and are paid for.
+    #[cold]
+    fn grow(&mut self) {
+        let paid = self.spare + self.members;
+        let more = paid.saturating_sub(self.entries.room);
+        // The entry at hand is paid for: at least one.
+        let step = self.entries.slots.step();
+        self.entries.reserve(step.min(more).max(1));
+        // An allocator may give more.
+        if self.entries.room > paid {
             self.settle();
         }
-        affordable || needed
     }
 
     /// Bytes that another subscription costs.
     pub(super) const fn growth(&self) -> usize {
-        PAID_BYTES
+        PAID_ENTRIES * size_of::<Entry>()
             + if self.vacant.is_empty() {
                 RING_BYTES
             } else {
@@ -349,6 +364,7 @@ impl EventQueue {
         }
         let ring = &mut self.rings[place.ring as usize];
         ring.duplicates -= pending - 1;
+        self.duplicates -= (pending - 1) as usize;
         let (mut before, mut at) = (NONE, ring.first);
         let (len, backlog) = (ring.len, ring.backlog);
         for index in 0..len {
@@ -401,8 +417,9 @@ impl EventQueue {
         self.ring_entries.saturating_sub(len) <= self.replace_when_free
     }
 
-    /// Queues an update. Never allocates once the store of entries has grown to its size. Where the
-    /// store may not grow, an update takes the place of an older one as in a crowded ring.
+    /// Queues an update. Never allocates once the store of entries has grown to its size. Where no further
+    /// duplicate may be held, an update takes the place of an older one as in a crowded ring: the
+    /// account keeps to its limits.
     pub(super) fn post(&mut self, key: SubKey, place: &mut Place, posted: Posted) -> Queued {
         if place.pending > 0 {
             let ring = &self.rings[place.ring as usize];
@@ -411,7 +428,7 @@ impl EventQueue {
             if waits
                 || self.flow_control
                 || free <= self.replace_when_free
-                || (self.entries.is_full() && !self.grow(false))
+                || (self.duplicates >= self.spare && !self.afford_more())
             {
                 if let Some(entry) = self.entries.get_mut(place.last) {
                     entry.posted = posted;
@@ -419,8 +436,10 @@ impl EventQueue {
                 return Queued::Replaced;
             }
             self.rings[place.ring as usize].duplicates += 1;
-        } else if self.entries.is_full() {
-            self.grow(true);
+            self.duplicates += 1;
+        }
+        if self.entries.is_full() {
+            self.grow();
         }
         let ring = &mut self.rings[place.ring as usize];
         place.pending += 1;
@@ -498,6 +517,7 @@ impl EventQueue {
             sub.place.pending -= 1;
             if sub.place.pending > 0 {
                 ring.duplicates -= 1;
+                self.duplicates -= 1;
             }
             if shrunk {
                 self.settle();

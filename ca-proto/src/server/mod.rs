@@ -37,7 +37,7 @@ mod subscriptions;
 mod turn;
 mod unfinished;
 
-pub use account::{Account, Charge};
+pub use account::{ALLOWANCE, Account, Charge};
 pub use ahead::AHEAD;
 pub use circuit::{Circuit, CircuitStats};
 pub use database::{

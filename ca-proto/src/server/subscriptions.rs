@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use super::account::Account;
-use super::channels::Channel;
+use super::channels::{CROWD, Channel};
 use super::circuit::Circuit;
 use super::conversion::{Conversion, long_part, wanted};
 use super::database::{Database, PvId, Strided, SubKey, Subscriber};
@@ -55,6 +55,8 @@ pub(super) struct Index {
 
 /// What a subscription costs in the index, whose nodes may be half empty.
 const INDEX_BYTES: usize = 2 * size_of::<((Sid, SubId, u64), SubKey)>();
+/// What the subscriptions of a channel cost when their index begins.
+pub(super) const INDEXED_BYTES: usize = (CROWD as usize + 1) * INDEX_BYTES;
 
 impl Index {
     pub(super) fn heap(&self) -> usize {

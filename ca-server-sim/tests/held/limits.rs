@@ -1,11 +1,14 @@
 //! What exceeds the limits is refused, and nobody else notices.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ca_proto::EcaStatus;
 use ca_proto::config::ServerParams;
+use ca_proto::ids::SubId;
 use ca_proto::server::Limit;
-use ca_proto::wire::Command;
+use ca_proto::wire::message::EventMask;
+use ca_proto::wire::{Command, tcp};
 use ca_server_sim::{Ioc, PvSpec};
 
 use crate::peer::{
@@ -25,6 +28,7 @@ fn pvs() -> ca_server_sim::IocBuilder {
     let array = || PvSpec::array(vec![0.5f64; 100_000]);
     Ioc::builder()
         .pv("x", PvSpec::double(1.5))
+        .pv("y", PvSpec::double(1.5))
         .pv("wave", array())
         .pv("slow", array().completes_never())
         .pv(
@@ -262,4 +266,65 @@ fn an_address_whose_circuits_hold_too_much_gets_no_further_one() {
     assert!(Peer::connect(&mut ioc, OTHER).is_some());
     one.close(&mut ioc);
     assert!(Peer::connect(&mut ioc, HOST).is_some());
+}
+
+/// Circuits of one address, each with as many subscriptions to `x` as to `y`, whose first updates have been
+/// read.
+fn subscribers(ioc: &mut Ioc) -> Vec<Peer> {
+    let mut peers = Vec::new();
+    for _ in 0..6 {
+        let mut peer = Peer::connect(ioc, HOST).unwrap();
+        for (name, first) in [("x", 0), ("y", SUBSCRIPTIONS)] {
+            let sid = peer.create(ioc, name).unwrap();
+            let mut bytes = Vec::new();
+            for subid in (first..first + SUBSCRIPTIONS).map(SubId) {
+                tcp::Request::EventAdd {
+                    ty: PLAIN_DOUBLE,
+                    count: 1,
+                    sid,
+                    subid,
+                    mask: EventMask::VALUE,
+                }
+                .encode_into(&mut bytes);
+            }
+            peer.send_all(ioc, &bytes);
+        }
+        peers.push(peer);
+    }
+    peers
+}
+
+const SUBSCRIPTIONS: u32 = 1000;
+
+/// What waits for subscribers grows while they are told, and there is nobody to be refused anything then:
+/// values take the place of older ones where there is no room for both, and each subscription has room
+/// for one from its beginning.
+#[test]
+fn queued_updates_keep_to_the_bytes_of_their_address() {
+    let params = ServerParams::default().send_high_water(8192);
+    let mut ioc = start(params.clone(), pvs());
+    let peers = subscribers(&mut ioc);
+    let paid = ioc.held_by(HOST);
+    drop(peers);
+    for spare in [0, 100_000, 1_000_000] {
+        let limit = paid + spare;
+        let mut ioc = start(params.clone().max_bytes_per_host(limit), pvs());
+        let mut peers = subscribers(&mut ioc);
+        // Those of the one have all that there is when those of the other have their first.
+        for name in ["x", "y"] {
+            for n in 0..10 {
+                ioc.post(at(0), name, f64::from(n)).unwrap();
+                for peer in &mut peers {
+                    peer.take(&mut ioc);
+                }
+                let held = ioc.held_by(HOST);
+                assert!(held <= limit, "{name} {n}: {held} of {limit}");
+            }
+        }
+        for peer in &mut peers {
+            let newest: BTreeMap<_, _> = peer.read_updates(&mut ioc).into_iter().collect();
+            assert_eq!(newest.len(), 2 * SUBSCRIPTIONS as usize);
+            assert!(newest.values().all(|&value| value == 9.0));
+        }
+    }
 }

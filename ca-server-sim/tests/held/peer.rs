@@ -111,7 +111,26 @@ impl Peer {
 
     /// Reads everything, and has the rest of what was sent handled.
     pub(crate) fn read(&mut self, ioc: &mut Ioc) -> Vec<Reply> {
-        let (mut replies, mut bytes) = (Vec::new(), Vec::new());
+        let bytes = self.read_bytes(ioc);
+        messages(&bytes)
+            .map(|(header, _)| (header.command.0, header.p1, header.p2))
+            .collect()
+    }
+
+    /// As [`read`](Self::read): the updates of `PLAIN_DOUBLE` with the identifiers of their subscriptions, in order.
+    pub(crate) fn read_updates(&mut self, ioc: &mut Ioc) -> Vec<(SubId, f64)> {
+        let bytes = self.read_bytes(ioc);
+        messages(&bytes)
+            .filter(|(header, _)| header.command == Command::EVENT_ADD)
+            .filter_map(|(header, data)| {
+                let value = f64::from_be_bytes(*data.first_chunk()?);
+                Some((SubId(header.p2), value))
+            })
+            .collect()
+    }
+
+    fn read_bytes(&mut self, ioc: &mut Ioc) -> Vec<u8> {
+        let mut bytes = Vec::new();
         loop {
             self.take(ioc);
             bytes.extend(self.unsent.to_vec());
@@ -126,12 +145,7 @@ impl Peer {
             }
         }
         while ioc.poll_woken().is_some() {}
-        let mut rest = &bytes[..];
-        while let Some((header, len)) = Header::decode(rest, true) {
-            replies.push((header.command.0, header.p1, header.p2));
-            rest = &rest[len + header.payload_len as usize..];
-        }
-        replies
+        bytes
     }
 
     /// Reads until nothing comes, without looking at it.
@@ -317,6 +331,17 @@ impl Peer {
         work(ioc);
         while ioc.poll_woken().is_some() {}
     }
+}
+
+/// Messages with their payloads.
+fn messages(bytes: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (header, len) = Header::decode(rest, true)?;
+        let (message, behind) = rest.split_at(len + header.payload_len as usize);
+        rest = behind;
+        Some((header, &message[len..]))
+    })
 }
 
 /// Has everything done that is left for later turns.

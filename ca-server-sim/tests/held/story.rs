@@ -6,7 +6,7 @@ use ca_proto::config::ServerParams;
 use ca_proto::dbr::{DbrType, Family, NativeType};
 use ca_proto::ids::{Cid, Sid, SubId};
 use ca_proto::rng::Pcg32 as Rng;
-use ca_proto::server::Limit;
+use ca_proto::server::{ALLOWANCE, Limit};
 use ca_proto::wire::message::Text;
 use ca_proto::wire::tcp;
 use ca_proto::{EcaStatus, access::AccessRights};
@@ -164,7 +164,7 @@ fn story(seed: u64, params: ServerParams, pvs: IocBuilder) -> [u64; 3] {
             "seed {seed}, step {n}: {live} bytes are held, {charged} charged"
         );
         assert!(
-            account <= limit + SLACK,
+            account <= limit + peers.len() * ALLOWANCE,
             "seed {seed}, step {n}: {account} of {limit}"
         );
         let circuits: usize = peers.iter().map(|peer| peer.held(&ioc)).sum();
@@ -186,9 +186,6 @@ fn story(seed: u64, params: ServerParams, pvs: IocBuilder) -> [u64; 3] {
     assert!(live <= kept, "seed {seed}: {live} bytes are left");
     refused
 }
-
-/// What is held without being asked: queues of answers and of updates that grow.
-const SLACK: usize = 200_000;
 
 fn seeds() -> Vec<u64> {
     match std::env::var("CANTER_SEED") {
