@@ -347,8 +347,12 @@ fn a_set_is_saved_when_its_record_posts() {
     });
     session.say("dbpf SR:wave 2.5");
     session.say("dbpf SR:go 2");
-    until("it is saved again", || dir.read("x.savB").contains("{ \"2.5\" }"));
+    until("it is saved again", || {
+        dir.read("x.savB").contains("{ \"2.5\" }")
+    });
     session.say("manual_save y.req");
-    until("the other one is saved", || dir.read("y.savB").ends_with("SR:gap.EGU mm\n<END>\n"));
+    until("the other one is saved", || {
+        dir.read("y.savB").ends_with("SR:gap.EGU mm\n<END>\n")
+    });
     assert_eq!(session.end(), Some(0));
 }
