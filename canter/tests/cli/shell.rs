@@ -339,16 +339,16 @@ fn a_set_is_saved_when_its_record_posts() {
     dir.file("st.cmd", script);
     let mut session = Session::start(dir.command(&["ioc", "-s", "--port", "0", "st.cmd"]));
     session.until("ready: ");
-    session.say("dbpf SR:wave 1.5");
+    session.say("dbpf SR:wave \"[1.5, 2]\"");
     session.say("dbpf SR:go 1");
     until("it is saved", || {
         let saved = dir.read("x.sav");
-        saved.contains("SR:gap.EGU mm\nSR:wave @array@ { \"1.5\" }\n<END>\n")
+        saved.contains("SR:gap.EGU mm\nSR:wave @array@ { \"1.5\" \"2\" }\n<END>\n")
     });
-    session.say("dbpf SR:wave 2.5");
+    session.say("dbpf SR:wave \"[2.5, 3]\"");
     session.say("dbpf SR:go 2");
     until("it is saved again", || {
-        dir.read("x.savB").contains("{ \"2.5\" }")
+        dir.read("x.savB").contains("{ \"2.5\" \"3\" }")
     });
     session.say("manual_save y.req");
     until("the other one is saved", || {
