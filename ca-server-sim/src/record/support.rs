@@ -64,6 +64,11 @@ impl Support {
         callback: |_| {},
         interrupts: false,
     };
+
+    /// Whether records of the type hold their values and do no more.
+    pub fn holds(&self) -> bool {
+        std::ptr::fn_addr_eq(self.process, Self::HOLDER.process)
+    }
 }
 
 fn hold(cx: &mut Cx<'_>, _: u8) -> Flow {
