@@ -219,6 +219,7 @@ impl Ioc {
             self.faults_mut().rejoin(&mut old);
         }
         self.db.faulty = faulty;
+        self.db.attend();
         self.shift_clock(now, clock_off.saturating_sub(self.clock_off));
         if was_down && !self.is_down() {
             self.renew_endpoints(now);
