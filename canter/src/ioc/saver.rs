@@ -61,6 +61,8 @@ impl Saver {
                 let _ = tell.try_send(Order::Posted);
             });
         });
+        // Before the thread begins: what is put behind `iocInit` triggers already.
+        observe(&ioc, &settings);
         let own = ioc.clone();
         let thread = std::thread::spawn(move || {
             let mut work = Work {
@@ -82,6 +84,7 @@ impl Saver {
 
     /// Other settings; the named sets are written now. Whether there was room for the order.
     pub(super) fn update(&self, settings: Settings, now: Vec<String>) -> bool {
+        observe(&self.ioc, &settings);
         let order = Order::Settings(Box::new(settings), now);
         let sent = self.orders.as_ref().map(|orders| orders.try_send(order));
         !matches!(sent, Some(Err(TrySendError::Full(_))))
@@ -98,6 +101,23 @@ impl Drop for Saver {
             let _ = thread.join();
         }
     }
+}
+
+/// Has the records that trigger tell of what they post.
+fn observe(ioc: &SimIoc, settings: &Settings) {
+    for set in &settings.sets {
+        observed(ioc, &set.trigger);
+    }
+}
+
+/// The record that triggers, which tells of what it posts from now on; `None` if there is none, or it cannot tell.
+fn observed(ioc: &SimIoc, trigger: &Trigger) -> Option<String> {
+    let Trigger::Pv(pv) = trigger else {
+        return None;
+    };
+    let record = pv.strip_suffix(".VAL").unwrap_or(pv);
+    let tells = ioc.with(|ioc, _| ioc.observe(record, true)).is_ok();
+    tells.then(|| record.to_owned())
 }
 
 /// What is known of a set.
@@ -158,11 +178,7 @@ impl Work {
         let mut sets: HashMap<String, State> = HashMap::new();
         for set in &self.settings.sets {
             let mut state = self.sets.remove(&set.request).unwrap_or_default();
-            if let Trigger::Pv(pv) = &set.trigger {
-                let record = pv.strip_suffix(".VAL").unwrap_or(pv);
-                let tells = self.ioc.with(|ioc, _| ioc.observe(record, true)).is_ok();
-                state.record = tells.then(|| record.to_owned());
-            }
+            state.record = observed(&self.ioc, &set.trigger);
             state.due = state
                 .due
                 .or_else(|| time.checked_add(period(&set.trigger)?));
