@@ -504,5 +504,7 @@ async fn nothing_is_logged_while_the_ioc_is_locked() {
     };
     client.send(&[second]).await;
     while client.next().await.0 != Command::CREATE_CH_FAIL {}
-    assert_eq!(asks.0.lock().unwrap().1, [true]);
+    let answers = asks.0.lock().unwrap().1.clone();
+    assert!(!answers.is_empty(), "the refusal is logged");
+    assert!(answers.iter().all(|answered| *answered), "{answers:?}");
 }

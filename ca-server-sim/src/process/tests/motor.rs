@@ -111,7 +111,9 @@ fn a_motion_ends_once() {
             bench.wait(2.0);
             let posts = bench.posts();
             let of = |field| posts.iter().rposition(|post| post.contains(field));
-            let dmov = posts.iter().filter(|post| post.contains("m.DMOV")).count();
+            // The first motion ends the alarm of a record without a value, which is told for all fields.
+            let is_change = |post: &&String| post.starts_with("m.DMOV") && !post.ends_with(" 4");
+            let dmov = posts.iter().filter(is_change).count();
             assert_eq!(dmov, 2, "{case}, to {target}, {tries} tries: {posts:?}");
             assert!(
                 of("m.RBV") <= of("m.DMOV"),
