@@ -49,6 +49,7 @@ pub(super) fn wanted(ty: DbrType, count: u32) -> u32 {
 }
 
 /// What is asked for if it has to be gathered, and takes long.
+#[inline]
 pub(super) fn long_part(
     db: &(impl Database + ?Sized),
     pv: PvId,

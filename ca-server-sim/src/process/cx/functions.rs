@@ -5,7 +5,7 @@ use crate::process::function::Call;
 use crate::record::Id;
 
 impl Cx<'_> {
-    /// Calls a function that was registered ([`Records::register`]); `None` if there is none of the name.
+    /// Calls a function that was registered (`Records::register`); `None` if there is none of the name.
     pub fn call(&mut self, name: &str) -> Option<i32> {
         let function = self.records.functions.get(name)?.clone();
         Some(function(&mut Call::new(self)))

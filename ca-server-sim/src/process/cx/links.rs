@@ -145,7 +145,7 @@ impl Cx<'_> {
     }
 
     /// Wants a value to be written through a link, and goes on with a stage of its own when all is done
-    /// that this sets in motion. Meanwhile the record is [`Flow::Idle`], or has ended.
+    /// that this sets in motion. Meanwhile the record is `Flow::Idle`, or has ended.
     pub fn want_put_and_wait(&mut self, link: u16, val: impl Into<Val>, stage: u8) {
         let val = val.into();
         self.records
