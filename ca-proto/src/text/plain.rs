@@ -210,4 +210,72 @@ mod tests {
             assert_eq!(Plain(text.as_bytes()).to_string(), text);
         }
     }
+
+    /// Room for so many bytes, after which writing fails.
+    struct Short(alloc::string::String, usize);
+    impl Write for Short {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = self.1 - self.0.len();
+            match text.len() <= room {
+                true => self.0.write_str(text),
+                false => Err(fmt::Error),
+            }
+        }
+    }
+
+    #[test]
+    fn controls_have_the_escapes_of_c() {
+        assert_eq!(Plain(b"a\n\r\t\\b").to_string(), r"a\n\r\t\\b");
+        // Messages quote what has been quoted: a backslash stays.
+        assert_eq!(Shown("a\n\r\t\\b").to_string(), r"a\n\r\t\b");
+        for c in ('\0'..='\x1f').chain(['\x7f']) {
+            let escape = match c {
+                '\n' => r"\n".to_string(),
+                '\r' => r"\r".to_string(),
+                '\t' => r"\t".to_string(),
+                c => alloc::format!("\\x{:02x}", u32::from(c)),
+            };
+            assert_eq!(Shown(c).to_string(), escape);
+            assert_eq!(Plain(&[c as u8]).to_string(), escape);
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_in_a_message_stays_on_its_line() {
+        assert_eq!(Shown("°C, a\\b").to_string(), "°C, a\\b");
+        let parts = format_args!("{}|{:?}|{}", "\u{1b}[2J", 'x', "\u{202e}\u{85}").to_string();
+        assert_eq!(Shown(parts).to_string(), r"\x1b[2J|'x'|\u{202e}\u{85}");
+    }
+
+    #[test]
+    fn what_is_pointed_at_stands_where_it_stood() {
+        let line = InPlace("\tÄ\u{9b}b\u{200b}\u{7f}c");
+        let seen = line.to_string();
+        assert_eq!(seen, "\tÄ\u{fffd}b\u{fffd}\u{fffd}c");
+        assert_eq!(seen.chars().count(), line.0.chars().count());
+        // A character is found again, though it has grown from two bytes to three or from one to three.
+        for (at, c) in line.0.char_indices().filter(|&(_, c)| is_plain(c)) {
+            assert!(seen[line.place(at)..].starts_with(c), "{at}");
+        }
+        assert_eq!(line.place(line.0.len()), seen.len());
+        assert_eq!(line.place(usize::MAX), seen.len());
+    }
+
+    #[test]
+    fn a_text_that_has_no_room_is_an_error() {
+        let whole = "a\u{1b}\n\u{200b}é";
+        let escaped = Shown(whole).to_string();
+        for room in 0..=escaped.len() {
+            let mut shown = Short(alloc::string::String::new(), room);
+            let result = write!(shown, "{}", Shown(whole));
+            assert_eq!(result.is_ok(), room == escaped.len());
+            assert!(escaped.starts_with(&shown.0), "{room}");
+            let mut plain = Short(alloc::string::String::new(), room);
+            let result = write!(plain, "{}", Plain(whole.as_bytes()));
+            assert_eq!(result.is_ok(), room == escaped.len());
+            let mut placed = Short(alloc::string::String::new(), room);
+            let result = write!(placed, "{}", InPlace(whole));
+            assert_eq!(result.is_ok(), room >= InPlace(whole).to_string().len());
+        }
+    }
 }
