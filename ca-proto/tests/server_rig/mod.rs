@@ -1,6 +1,8 @@
 //! A circuit with a small database behind it, spoken to in hexadecimal.
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its part.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -13,8 +15,8 @@ use ca_proto::dbr::{
 };
 use ca_proto::ids::CircuitId;
 use ca_proto::server::{
-    ChannelInfo, Circuit, Database, Identity, Put, PutOutcome, PutTicket, PvId, RefusedPut, SubKey,
-    Subscriber, Violation,
+    ChannelInfo, Circuit, Conversions, Database, Identity, Put, PutOutcome, PutTicket, PvId,
+    RefusedPut, Strided, SubKey, Subscriber, Violation,
 };
 use ca_proto::status::EcaStatus;
 use ca_proto::time::{Instant, Timestamp};
@@ -45,6 +47,8 @@ pub struct Pv {
     pub count: u32,
     pub rights: AccessRights,
     pub completion: Completion,
+    /// What is served is every element of so many.
+    pub step: usize,
 }
 
 #[derive(Default)]
@@ -59,6 +63,8 @@ pub struct TestDb {
     pub converts: bool,
     /// Statuses of puts that were refused or dropped.
     pub lost: Vec<EcaStatus>,
+    /// Conversions that circuits share, if they do.
+    pub conversions: Option<RefCell<Conversions>>,
 }
 
 pub fn snapshot(value: Value) -> Snapshot {
@@ -94,6 +100,7 @@ impl TestDb {
             count,
             rights: AccessRights::ALL,
             completion: Completion::Now,
+            step: 1,
         });
         self.pvs.last_mut().unwrap()
     }
@@ -132,8 +139,28 @@ impl Database for TestDb {
     fn rights(&self, pv: PvId, _: &Identity) -> AccessRights {
         self.pvs[pv.0 as usize].rights
     }
-    fn read(&self, pv: PvId) -> std::borrow::Cow<'_, Snapshot> {
-        std::borrow::Cow::Borrowed(&self.pvs[pv.0 as usize].now)
+    fn read(&self, pv: PvId) -> Cow<'_, Snapshot> {
+        let Pv { now, step, .. } = &self.pvs[pv.0 as usize];
+        if *step == 1 {
+            return Cow::Borrowed(now);
+        }
+        let value = now.value.part(0, *step, usize::MAX);
+        Cow::Owned(Snapshot {
+            value,
+            ..now.clone()
+        })
+    }
+    fn read_strided(&self, pv: PvId, elements: u32) -> Option<Strided> {
+        let Pv { now, step, .. } = &self.pvs[pv.0 as usize];
+        (*step > 1).then(|| Strided {
+            start: 0,
+            step: *step,
+            count: now.value.count().div_ceil(*step as u32).min(elements),
+            state: now.clone(),
+        })
+    }
+    fn conversions(&self) -> Option<&RefCell<Conversions>> {
+        self.conversions.as_ref()
     }
     fn put(&mut self, _: Instant, put: Put<'_>) -> PutOutcome {
         let pv = &mut self.pvs[put.pv.0 as usize];
