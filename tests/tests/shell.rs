@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::Ioc;
-use ca_server_sim::load::{Disk, FileProblem, Files};
+use ca_server_sim::load::{Disk, FileProblem, Files, access_security};
 use ca_server_sim::shell::{Host, Shell, Start, Started};
 use ca_tests::oracle::{ask, hex};
 use ca_tests::peer::Python;
@@ -24,9 +24,13 @@ impl Host for Bench {
     }
 
     fn init(&mut self, start: Start) -> Result<Started, String> {
-        let mut ioc = start
-            .build(Ioc::builder())
-            .map_err(|error| error.to_string())?;
+        let mut builder = Ioc::builder();
+        if let Some((file, macros)) = &start.access {
+            let (rules, mistakes) = access_security(&Disk, file, macros);
+            assert!(mistakes.is_empty(), "{mistakes}");
+            builder = builder.access_security(rules);
+        }
+        let mut ioc = start.build(builder).map_err(|error| error.to_string())?;
         ioc.start(Instant::ZERO, Timestamp::from_unix(1_800_000_000, 0), 5064);
         self.ioc = Some(ioc);
         Ok(Started::default())
@@ -161,12 +165,13 @@ ASG(DEFAULT) { RULE(1,READ) RULE(1,WRITE,TRAPWRITE) }
 ASG(g1) {
   INPA("t:hex") INPB("t:nothere")
   RULE(1,READ)
-  RULE(0,WRITE) { UAG(ops) HAG(room) CALC("A=-3&&B<1") }
+  RULE(0,WRITE) { UAG(ops) HAG(room) CALC("A=-3") }
   RULE(1,NONE)
 }
 "#;
 
-/// Of access security, with that file.
+/// Of access security, with that file. No condition reads what has no value: ours shows that it does not count, the
+/// reference what it would be.
 const SECURITY: &[&str] = &[
     "asprules",
     "asprules g1",
