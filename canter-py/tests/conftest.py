@@ -9,9 +9,13 @@ import sys
 import textwrap
 import threading
 
+import numpy  # noqa: F401
 import pytest
 
 import canter
+
+# Here, in one thread: CPython 3.11 may fail to parse in several at once, and what is imported late is parsed then.
+import canter._numpy_arrays
 from canter import sim
 
 #: Seconds after which what should happen is taken not to happen. Nothing hangs on how soon it does.
