@@ -22,8 +22,9 @@ def magnet():
 
     def follow(put):
         if put.name == "q:set":
-            ioc["q:read"] = put.value
+            # The orbit has followed when the read-back says that the magnet is there.
             ioc["bpm:x"] = 2.0 * put.value
+            ioc["q:read"] = put.value
 
     pvs = {
         "q:set": sim.Pv(1.0, units="A", control=(-10, 10)),
