@@ -129,8 +129,8 @@ def test_requests_that_cannot_be_in_other_faces():
     cafe.terminate()
 
     async def story():
-        for given in ({"count": -5}, {"timeout": -1}):
-            failed = await caget("wave", throw=False, **given)
-            assert not failed.ok and failed.name == "wave"
+        # A time-out that is up may still find its answer at hand, so it proves nothing here.
+        failed = await caget("wave", throw=False, count=-5)
+        assert not failed.ok and failed.name == "wave"
 
     asyncio.run(story())
