@@ -2,13 +2,15 @@
 //!
 //! The reference refuses them. Who has the files of an IOC and not its `.dbd` wants its PVs nevertheless.
 
+use hashbrown::HashSet;
+
 use super::bounds::{MAX_HELD_DEVICES, MAX_HELD_FIELDS, MAX_HELD_TYPES};
 use super::dbd::{Device, FieldSpec, FieldType, LinkType, RecordTypeSpec, Special};
 use super::loader::Loader;
 use super::mistakes::MistakeKind;
 use super::number;
 use super::parser::Name;
-use super::records::Records;
+use super::records::RecordDef;
 use super::source::{Place, shown};
 use super::value::has_macro;
 use crate::slip::Weight;
@@ -21,9 +23,11 @@ const MAX_NAME: usize = 60;
 /// What was made up, by its place in the types.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
-    types: Vec<usize>,
+    types: HashSet<usize>,
     /// Type and number of each device.
-    devices: Vec<(usize, u16)>,
+    devices: HashSet<(usize, u16)>,
+    /// The fields with which all types began when the first was made up.
+    shared: Option<Vec<FieldSpec>>,
 }
 
 impl Loader<'_> {
@@ -38,13 +42,16 @@ impl Loader<'_> {
 
     /// The index of a type that is made up, if there may be one of this name.
     pub(super) fn hold_type(&mut self, kind: &Name) -> Option<usize> {
-        let held = self.held.as_ref()?;
-        let shared = shared_fields(self.dbd.types());
+        let held = self.held.as_mut()?;
+        let types = self.dbd.types();
+        let shared = held
+            .shared
+            .get_or_insert_with(|| shared_fields(types).to_vec());
         if held.types.len() >= MAX_HELD_TYPES || !is_identifier(&kind.text) || shared.is_empty() {
             return None;
         }
         let name = String::from_utf8_lossy(&kind.text);
-        let mut fields = shared.to_vec();
+        let mut fields = shared.clone();
         if fields.iter().all(|field| &*field.name != "VAL") {
             fields.push(unknown_field("VAL", FieldType::Double));
         }
@@ -58,7 +65,7 @@ impl Loader<'_> {
             message,
             remedy,
         );
-        self.held.as_mut()?.types.push(index);
+        self.held.as_mut()?.types.insert(index);
         Some(index)
     }
 
@@ -111,7 +118,7 @@ impl Loader<'_> {
         let Some(device) = spec.device(choice) else {
             return;
         };
-        held.devices.push((type_index, device));
+        held.devices.insert((type_index, device));
         let message = format!(
             "no `.dbd` file describes device `{}` of record type {}",
             shown(choice),
@@ -126,38 +133,37 @@ impl Loader<'_> {
         );
     }
 
-    /// Devices that are made up take links as the first record that has one writes it.
+    /// Devices that are made up take links as the first record that has one writes it: one look at each record.
     pub(super) fn settle_held(&mut self) {
         let Some(held) = &self.held else { return };
-        for &(type_index, device) in &held.devices {
-            let spec = &self.dbd.types()[type_index];
-            let choice = spec.devices[usize::from(device)].choice.clone();
-            let Some(link) = first_link(&self.records, type_index, &choice) else {
+        let mut open = held.devices.clone();
+        for record in self.records.iter() {
+            if open.is_empty() {
+                break;
+            }
+            let Some(spec) = self.dbd.type_mut(record.type_index) else {
                 continue;
             };
-            if let Some(spec) = self.dbd.type_mut(type_index) {
+            let choice = record.field("DTYP").map(|field| field.value.bytes());
+            let device = choice.and_then(|choice| spec.device(choice));
+            let Some((device, link)) = device.zip(link_of(record)) else {
+                continue;
+            };
+            if open.remove(&(record.type_index, device)) {
                 spec.devices[usize::from(device)].link = link;
             }
         }
     }
 }
 
-/// How the first record with this device writes its INP or OUT.
-fn first_link(records: &Records, type_index: usize, choice: &[u8]) -> Option<LinkType> {
-    let has_device = |record: &&super::records::RecordDef| {
-        record.type_index == type_index
-            && record
-                .field("DTYP")
-                .is_some_and(|field| field.value.bytes() == choice)
-    };
-    records.iter().filter(has_device).find_map(|record| {
-        let link = record.field("INP").or_else(|| record.field("OUT"))?;
-        match link.value.bytes().trim_ascii_start().first()? {
-            b'@' => Some(LinkType::InstIo),
-            b'#' => Some(LinkType::VmeIo),
-            _ => Some(LinkType::Constant),
-        }
-    })
+/// How a record writes its INP or OUT, if it does.
+fn link_of(record: &RecordDef) -> Option<LinkType> {
+    let link = record.field("INP").or_else(|| record.field("OUT"))?;
+    match link.value.bytes().trim_ascii_start().first()? {
+        b'@' => Some(LinkType::InstIo),
+        b'#' => Some(LinkType::VmeIo),
+        _ => Some(LinkType::Constant),
+    }
 }
 
 /// The fields with which all record types begin.
