@@ -15,6 +15,8 @@ pub(crate) struct Console<'a> {
     pub(crate) paint: Paint,
     /// Whether results go to a terminal, which may be redrawn.
     pub(crate) terminal: bool,
+    /// What was told last as a remedy: of a hundred PVs that miss the same it is told once.
+    pub(crate) remedy: String,
 }
 
 impl Console<'_> {

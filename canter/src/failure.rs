@@ -35,11 +35,6 @@ impl Failure {
             Outcome::PvFailed
         }
     }
-
-    /// The two lines for a person.
-    pub(crate) fn lines(&self, pv: &str) -> String {
-        format!("error: {pv}: {}\n hint: {}", self.message, self.remedy)
-    }
 }
 
 /// The words of the tools for what helps: with their options, where they have some.
@@ -358,7 +353,30 @@ pub(crate) fn report(
     pv: &str,
     failure: &Failure,
 ) -> std::io::Result<()> {
-    console.complain(failure.lines(&shown(pv)))
+    let remedy = misplaced(pv)
+        .filter(|_| failure.phase == "search")
+        .unwrap_or_else(|| failure.remedy.clone());
+    console.complain(format_args!("error: {}: {}", shown(pv), failure.message))?;
+    if console.remedy != remedy {
+        console.complain(format_args!(" hint: {remedy}"))?;
+        console.remedy = remedy;
+    }
+    Ok(())
+}
+
+/// What helps a name whose modifiers stand behind the record instead of a field: servers take them
+/// for a part of the record's name.
+fn misplaced(pv: &str) -> Option<String> {
+    let at = pv.find(['.', '[', '{', '$'])?;
+    let (record, modifiers) = pv.split_at(at);
+    let is_one = match modifiers.as_bytes() {
+        [b'$'] => true,
+        [b'[' | b'{', ..] => !record.is_empty(),
+        _ => false,
+    };
+    is_one.then(|| {
+        format!("modifiers stand behind a field: {record}.{modifiers} or {record}.VAL{modifiers}")
+    })
 }
 
 /// The name as it is, or in quotes where one would not see its begin or end.

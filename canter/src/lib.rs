@@ -186,6 +186,7 @@ fn work(cli: &Cli, err: &mut Guard<Background>) -> Result<Outcome, Stop> {
         err,
         paint,
         terminal,
+        remedy: String::new(),
     };
     let result = run(&cli.command, &mut console);
     let flushed = out.flush();
@@ -201,6 +202,7 @@ fn serve(cli: &Cli, err: &mut Guard<Background>) -> Result<Outcome, Stop> {
         err,
         paint: Paint::of(&stdout),
         terminal: stdout.is_terminal(),
+        remedy: String::new(),
     };
     let result = run(&cli.command, &mut console);
     let finished = out.inner_mut().finish(LAST_WORDS);

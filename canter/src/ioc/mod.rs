@@ -269,7 +269,7 @@ enum LogLevel {
 pub(crate) fn run(args: &IocArgs, console: &mut Console<'_>) -> Result<Outcome, Stop> {
     for macros in &args.loads.unused {
         console.complain(format_args!(
-            "warning: -m {macros}: no file comes behind it, for which it would count"
+            "warning: -m {macros}: no file comes behind it, for which it would count; put it before the files"
         ))?;
     }
     let mut plan = plan::read(args, console)?;

@@ -9,7 +9,7 @@ use super::ScanArgs;
 use super::arguments::Named;
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
-use crate::failure::Failure;
+use crate::failure::{Failure, report};
 use crate::format::FormatArgs;
 use crate::json::{self, JsonFailure};
 use crate::moves::Ended;
@@ -84,9 +84,9 @@ impl<'a> Table<'a> {
             if let Err(error) = value
                 && !std::mem::replace(told, true)
             {
-                let failure = Failure::from(error);
-                let at = format!(" (at point {})", row.point + 1);
-                console.complain(failure.lines(pv.shown()) + &at)?;
+                let mut failure = Failure::from(error);
+                failure.message += &format!(" (at point {})", row.point + 1);
+                report(console, pv.shown(), &failure)?;
             }
         }
         Ok(())

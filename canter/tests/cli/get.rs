@@ -46,6 +46,27 @@ fn arrays_show_their_length_and_long_strings_their_text() {
 }
 
 #[test]
+fn a_remedy_is_told_once_and_a_modifier_is_shown_its_place() {
+    let served = Served::zoo();
+    let args = ["get", "no:such", "no:other", "t:wave[0:1]"];
+    let run = served.within(&args, |run| run.err.matches(": not found").count() == 3);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert_eq!(
+        run.err.matches("hint: check the name").count(),
+        1,
+        "{run:?}"
+    );
+    run.says("no:other: not found")
+        .says("hint: modifiers stand behind a field: t:wave.[0:1] or t:wave.VAL[0:1]");
+    served
+        .canter(&["get", "t:wave.[0:1]", "t:wave.VAL[1:1]"])
+        .expect(
+            0,
+            "t:wave.[0:1]     [2] 1.5 2.25 V\nt:wave.VAL[1:1]  2.25 V\n",
+        );
+}
+
+#[test]
 fn formats_of_numbers() {
     let served = Served::zoo();
     served
