@@ -1,5 +1,7 @@
 //! Between the types of a program and the types of the wire.
 
+mod wide;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -31,6 +33,14 @@ pub enum ValueError {
     /// The received number is outside of the wanted type's range.
     #[error("the number {0} is outside of the range of the wanted type")]
     OutOfRange(i64),
+    /// What was received as a whole number is infinite or no number at all.
+    #[error("the value is not a number, or infinite; read it as an f64")]
+    NoNumber,
+    /// A whole number above 2⁵³, which a `DOUBLE` does not hold to its last digit.
+    #[error(
+        "a DBR_DOUBLE does not hold {0} to its last digit, and the wire has no longer type; put it as an f64"
+    )]
+    Inexact(i128),
     /// A text does not fit a DBR_STRING (39 bytes). Write it to a `CHAR` array as
     /// [`LongString`], for record fields through the modifier `$`.
     #[error(
@@ -55,14 +65,20 @@ pub enum ValueError {
 /// |---|---|
 /// | `f64`, `f32`, `i32`, `i16`, `u8` | `DOUBLE`, `FLOAT`, `LONG`, `SHORT`, `CHAR` |
 /// | `bool`, `u16` | `LONG`, not zero or range-checked |
+/// | `u32`, `i64`, `u64` | `DOUBLE`, range-checked, without its fraction; exact up to 2⁵³ |
 /// | [`EnumIndex`] | `ENUM` |
 /// | `String` | `STRING`, up to 39 bytes; what is not UTF-8 becomes U+FFFD |
 /// | [`LongString`] | array of `CHAR` up to the first NUL |
-/// | `Vec` of an element type, [`Strings`] | the whole array |
+/// | `Vec` of numbers or `String`, [`Strings`] | the whole array |
 /// | [`Value`] | the native type, the whole array, arrays without copy |
 /// | [`Stamped<T>`] | as `T`, with alarm and time stamp |
 /// | [`EnumState`] | `ENUM` with its texts |
 /// | [`Reading`] | the native type with alarm and time stamp, the whole array, as it came |
+#[diagnostic::on_unimplemented(
+    message = "a PV cannot be read as `{Self}`",
+    label = "Channel Access has no such type",
+    note = "numbers of up to 64 bits, `bool`, `String`, `LongString`, `Vec` of them, `EnumState`, `Stamped<T>`, `Value` and `Reading` can be read"
+)]
 pub trait FromReading: Sized {
     /// The native type to ask for; `None` for the PV's own.
     const NATIVE: Option<NativeType>;
@@ -160,6 +176,14 @@ macro_rules! elements {
             }
         }
 
+        impl FromReading for Vec<$ty> {
+            const NATIVE: Option<NativeType> = Some(<$ty as Element>::NATIVE);
+            const COUNT: u32 = 0;
+            fn from_reading(reading: &Reading) -> Result<Self, ValueError> {
+                elements(reading.value())
+            }
+        }
+
         impl IntoValue for $ty {
             fn into_value(self) -> Result<Value, ValueError> {
                 Ok(Value::scalar(self))
@@ -194,9 +218,14 @@ macro_rules! elements {
 
 /// A type that can be written to PVs; the server converts to the PV's native type.
 ///
-/// Numbers travel in their own type, `bool` as `LONG` 0 or 1, texts as `STRING` (a state text
-/// selects the state of an enum), [`LongString`] as an array of `CHAR`. `Value` and
+/// Numbers travel in their own type, `bool` and `u16` as `LONG`, `u32`, `i64` and `u64` as `DOUBLE` (an error
+/// above 2⁵³), texts as `STRING` (a state text selects the state of an enum), [`LongString`] as an array of `CHAR`. `Value` and
 /// `Bytes`-backed arrays are sent without a copy.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be put to a PV",
+    label = "Channel Access has no such type",
+    note = "numbers, `bool`, texts, `LongString`, lists of numbers or texts, and `Value` can be put"
+)]
 pub trait IntoValue {
     /// Makes the value that is sent.
     ///
@@ -206,14 +235,6 @@ pub trait IntoValue {
 }
 
 elements!(f64, f32, i32, i16, u8, EnumIndex);
-
-impl<T: Element> FromReading for Vec<T> {
-    const NATIVE: Option<NativeType> = Some(T::NATIVE);
-    const COUNT: u32 = 0;
-    fn from_reading(reading: &Reading) -> Result<Self, ValueError> {
-        elements(reading.value())
-    }
-}
 
 impl FromReading for bool {
     const NATIVE: Option<NativeType> = Some(NativeType::Long);
@@ -245,7 +266,7 @@ impl FromReading for String {
     }
 }
 
-/// Several strings; a type of its own because `String` is no [`Element`].
+/// Several strings; `Vec<String>` can be read and put as well.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Strings(pub Vec<String>);
 
