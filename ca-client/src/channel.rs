@@ -20,7 +20,6 @@ use crate::running::Running;
 use crate::shared::State;
 
 /// What the handles of a channel share; the channel is closed with the last of them.
-#[derive(Debug)]
 pub(crate) struct ChannelInner {
     pub(crate) client: Handle,
     pub(crate) cid: Cid,
@@ -48,7 +47,7 @@ impl Drop for ChannelInner {
 /// # Cancel safety
 /// Each method may be dropped at any time: what was not sent will not be sent, an answer that
 /// still comes is ignored. A write that was sent may still be processed by the server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Channel {
     pub(crate) inner: Arc<ChannelInner>,
 }

@@ -24,10 +24,9 @@ use crate::spans;
 use crate::waits::{Until, WaitKey, Waiter};
 
 /// A share of a client; with the last one it is shut down.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Handle(Arc<Guard>);
 
-#[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) shared: Arc<Shared>,
 }
@@ -78,7 +77,7 @@ impl Drop for Guard {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     pub(crate) handle: Handle,
 }

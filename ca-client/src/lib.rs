@@ -49,6 +49,7 @@ mod client;
 mod config;
 mod connect;
 mod convert;
+mod debug;
 mod endpoint;
 mod error;
 mod events;

@@ -199,7 +199,6 @@ impl MonitorEvent {
 }
 
 /// A subscription's queue and its reader: a leaf lock, taken for a push or a pop only.
-#[derive(Debug)]
 pub(crate) struct SubSlot(Mutex<Inner>);
 
 #[derive(Debug)]

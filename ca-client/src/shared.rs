@@ -155,7 +155,6 @@ pub(crate) struct State {
     pub(crate) addresses: Option<Addresses>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) config: EffectiveConfig,
@@ -264,6 +263,11 @@ impl Shared {
     /// Looks at the state without changing it.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.lock())
+    }
+
+    /// The state, if nobody works on it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock().ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -67,7 +67,6 @@ pub(crate) const TURN: usize = 4096;
 /// assert_eq!(ioc.pv_names().collect::<Vec<_>>(), ["gap"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Ioc {
     pub(crate) params: Arc<ServerParams>,
     pub(crate) seed: u64,

@@ -1,5 +1,6 @@
 //! What the program does with the PVs of its IOC.
 
+use std::fmt;
 use std::time::Duration;
 
 use ca_proto::access::AccessRights;
@@ -123,6 +124,17 @@ impl Db {
             Some(record) => std::mem::replace(&mut record.snapshot.stamp, stamp),
             None => stamp,
         }
+    }
+}
+
+/// What there is, in numbers: the records themselves may be a million.
+impl fmt::Debug for Ioc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ioc")
+            .field("pvs", &self.pv_count())
+            .field("counts", &self.counts())
+            .field("last", &self.last)
+            .finish_non_exhaustive()
     }
 }
 

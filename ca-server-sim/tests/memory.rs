@@ -112,6 +112,15 @@ fn idle(ioc: &mut Ioc) {
 }
 
 #[test]
+fn an_ioc_shows_a_line_however_many_pvs_it_has() {
+    let shown = format!("{:?}", build(1000));
+    assert!(
+        shown.starts_with("Ioc { pvs: 1000, counts: Counts {") && shown.len() < 300,
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_pv_a_channel_and_a_subscription_take_few_bytes() {
     let (bytes, mut ioc) = held(|| build(PVS));
     let per_pv = bytes / PVS as f64;

@@ -7,6 +7,7 @@
 //!
 //! Of several calls at once one drives and the others sleep; the runtime hands over between them.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -141,7 +142,6 @@ impl Turns {
 }
 
 /// The runtime of a blocking client.
-#[derive(Debug)]
 struct Shared {
     runtime: PollRuntime,
     turns: Turns,
@@ -154,8 +154,14 @@ impl Drop for Shared {
 }
 
 /// A share of the runtime.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Driver(Arc<Shared>);
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Driver")
+    }
+}
 
 /// Ends a call, also when it panics.
 struct Call<'a>(&'a Turns);
