@@ -1,15 +1,14 @@
 //! Channels and circuits that come and go (`tcpiiu` and `nciu::connect` of EPICS Base).
 
 use core::net::SocketAddrV4;
-use core::time::Duration;
 
+use super::Client;
 use super::channel::Phase;
-use super::circuit::State;
+use super::circuit::{Circuit, State};
 use super::liveness::Liveness;
 use super::ops::{Op, OpKind};
 use super::subs::{self, Installed};
 use super::types::{CloseReason, Deliver, Event, Hangup, Lifecycle, Reply, Token, Trouble};
-use super::{Client, NameServer};
 use crate::ids::{Cid, CircuitId, Sid, SubId};
 use crate::time::Instant;
 use crate::wire::{Minor, tcp};
@@ -272,13 +271,24 @@ impl Client {
         if let Some(channel) = moved.and_then(|&cid| self.channels.get_mut(cid)) {
             channel.position = position as u32;
         }
-        if circuit.channels.is_empty() && !circuit.name_server {
-            let addr = circuit.addr;
-            if self.circuits.to_server(addr).len() == 1 {
-                self.beacons.forget_timing(addr);
-            }
-            self.circuits.hang_up(now, c, Hangup::Orderly);
+        self.end_if_idle(now, c);
+    }
+
+    /// Ends a circuit that nobody needs.
+    pub(super) fn end_if_idle(&mut self, now: Instant, c: CircuitId) {
+        let idle = |circuit: &&Circuit| circuit.channels.is_empty() && !circuit.name_server;
+        let Some(addr) = self
+            .circuits
+            .get(c)
+            .filter(idle)
+            .map(|circuit| circuit.addr)
+        else {
+            return;
+        };
+        if self.circuits.to_server(addr).len() == 1 {
+            self.beacons.forget_timing(addr);
         }
+        self.circuits.hang_up(now, c, Hangup::Orderly);
     }
 
     /// A channel is lost while its circuit stays.
@@ -302,56 +312,5 @@ impl Client {
         let server = (circuit.addr, circuit.is_live());
         self.channel_lost(now, cid, server, why, out);
         self.leave_circuit(now, c, position);
-    }
-
-    /// Pause before a name server is tried again; the reference waits EPICS_CA_CONN_TMO
-    /// (`SearchDestTCP::searchRequest`).
-    fn name_server_pause(&self) -> Duration {
-        self.params.reconnect_delay.max(Duration::from_millis(1))
-    }
-
-    /// Connects to the name servers whose time has come, or shares the circuit that exists.
-    pub(super) fn dial_name_servers(&mut self, now: Instant) {
-        for i in 0..self.name_servers.len() {
-            let NameServer {
-                addr,
-                circuit,
-                retry,
-                ..
-            } = self.name_servers[i];
-            if circuit.is_some() || retry > now {
-                continue;
-            }
-            // The reference assumes 4.11 until the server says more (`cac::cac`).
-            let assumed = Minor(11);
-            let found = self
-                .circuits
-                .find(addr, 0)
-                .or_else(|| self.circuits.open(now, &self.params, addr, 0, assumed).ok());
-            self.name_servers[i].circuit = found;
-            self.name_servers[i].retry = now + self.name_server_pause();
-            let Some(c) = found else { continue };
-            if let Some(circuit) = self.circuits.get_mut(c) {
-                circuit.name_server = true;
-            }
-            self.name_server_ready(now, c);
-        }
-    }
-
-    /// A name server may be asked from now on: names that are tried rarely are tried soon.
-    pub(super) fn name_server_ready(&mut self, now: Instant, c: CircuitId) {
-        if self.circuits.get(c).is_none_or(|x| !x.is_searchable()) {
-            return;
-        }
-        for ns in &mut self.name_servers {
-            if ns.circuit == Some(c) {
-                ns.trouble = None;
-            }
-        }
-        if self.params.search_addrs.is_empty() {
-            self.search.restart(now);
-        } else {
-            self.search.boost(now);
-        }
     }
 }

@@ -34,6 +34,7 @@ mod error;
 mod flow;
 mod liveness;
 mod monitor_queue;
+mod name_servers;
 mod ops;
 mod receive;
 mod repeater;
@@ -53,7 +54,8 @@ use core::time::Duration;
 
 use self::beacon::BeaconTracker;
 use self::channel::{Channel, Phase};
-use self::circuit::{Circuit, Circuits, State};
+use self::circuit::{Circuits, State};
+use self::name_servers::NameServer;
 use self::ops::Ops;
 use self::repeater::Registration;
 use self::search::SearchScheduler;
@@ -75,17 +77,6 @@ pub use self::types::{
 
 /// Remarks that wait for [`Client::poll_event`] at most.
 const MAX_REMARKS: usize = 1024;
-
-/// A circuit to a TCP name server.
-#[derive(Debug)]
-struct NameServer {
-    addr: SocketAddrV4,
-    circuit: Option<CircuitId>,
-    /// When to connect again, while there is no circuit.
-    retry: Instant,
-    /// Why the last circuit ended.
-    trouble: Option<CloseReason>,
-}
 
 /// A Channel Access client: channels, circuits, searches, pending operations, subscriptions.
 #[derive(Debug)]
@@ -113,12 +104,6 @@ pub struct Client {
 impl Client {
     /// A client without channels; asks at once for the circuits to the name servers.
     pub fn new(params: Arc<ClientParams>, now: Instant) -> Self {
-        let name_servers = params.name_servers.iter().map(|&addr| NameServer {
-            addr,
-            circuit: None,
-            retry: now,
-            trouble: None,
-        });
         let mut client = Self {
             channels: Slots::new(),
             circuits: Circuits::new(),
@@ -132,7 +117,9 @@ impl Client {
             ),
             beacons: BeaconTracker::new(now),
             repeater: Registration::new(params.repeater_port),
-            name_servers: name_servers.collect(),
+            name_servers: (params.name_servers.iter())
+                .map(|&addr| NameServer::new(addr, now))
+                .collect(),
             events: VecDeque::new(),
             lost_remarks: 0,
             refused_circuits: 0,
@@ -336,19 +323,6 @@ impl Client {
             operations: self.ops.len(),
             subscriptions: self.subs.len(),
         }
-    }
-
-    /// The name servers, and whether each can be asked.
-    pub fn name_servers(&self) -> impl Iterator<Item = (SocketAddrV4, NameServerState)> {
-        self.name_servers.iter().map(|ns| {
-            let circuit = ns.circuit.and_then(|c| self.circuits.get(c));
-            let state = match (circuit.map(Circuit::search_state), ns.trouble) {
-                (Some(NameServerState::Connecting) | None, Some(why)) => NameServerState::Lost(why),
-                (Some(state), _) => state,
-                (None, None) => NameServerState::Connecting,
-            };
-            (ns.addr, state)
-        })
     }
 
     /// What was heard of servers' beacons.

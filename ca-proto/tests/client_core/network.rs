@@ -2,7 +2,9 @@
 
 use std::net::SocketAddrV4;
 
-use ca_proto::client::{Action, ChannelState, CloseReason, Destination, Event, Hangup, OpenError};
+use ca_proto::client::{
+    Action, ChannelState, CloseReason, Destination, Event, Hangup, NameServerState, OpenError,
+};
 use ca_proto::config::ClientParams;
 use ca_proto::ids::Cid;
 use ca_proto::wire::message::{Port, SAME_ADDRESS};
@@ -339,4 +341,67 @@ fn a_lost_server_starts_its_beacons_anew() {
     rig.run_until(270_000);
     rig.beacon(SERVER, 18);
     assert_eq!(rig.search_times_until(500_000), [0; 0]);
+}
+
+/// A name server whose host has another address: the old circuit ends, the new server is asked at once; one that
+/// stays in the list keeps its circuit.
+#[test]
+fn a_name_server_that_has_moved_is_asked_where_it_is() {
+    let stays = "10.0.0.7:5064".parse().unwrap();
+    let moved = "10.0.0.8:5064".parse().unwrap();
+    let mut rig = Rig::with(
+        params()
+            .search_addrs(vec![])
+            .name_servers(vec![OTHER, stays]),
+    );
+    let [
+        Action::Dial { circuit: old, .. },
+        Action::Dial { circuit: kept, .. },
+    ] = rig.actions()[..]
+    else {
+        panic!("both are connected to");
+    };
+    for ns in [old, kept] {
+        rig.connected(ns);
+        rig.feed(ns, &[version(13)]);
+    }
+    rig.open("X");
+    rig.run_until(20_000);
+    rig.bytes(kept);
+    rig.client.set_name_servers(rig.now, &[OTHER, stays]);
+    assert_eq!(rig.actions(), [], "nothing has changed");
+    rig.client.set_name_servers(rig.now, &[moved, stays]);
+    assert_eq!(rig.actions()[0], hang_up(old, Hangup::Orderly));
+    let states: Vec<_> = rig.client.name_servers().collect();
+    let (connecting, asked) = (NameServerState::Connecting, NameServerState::Asked);
+    assert_eq!(states, [(moved, connecting), (stays, asked)]);
+    // Its end is no reason to come back.
+    rig.closed(old, CloseReason::Eof);
+    rig.run_until(rig.now.as_nanos() / 1_000_000 + 60_000);
+    assert!(rig.client.name_servers().all(|(addr, _)| addr != OTHER));
+}
+
+/// The circuit to a server that is no more asked for names stays for the PVs that it has.
+#[test]
+fn a_name_server_that_goes_keeps_its_own_channels() {
+    let mut rig = Rig::with(name_server_only());
+    let ns = rig.dialled();
+    rig.connected(ns);
+    rig.feed(ns, &[version(13)]);
+    let cid = rig.open("X");
+    rig.datagrams();
+    let reply = tcp::Response::Search {
+        port: Port(1),
+        server: SAME_ADDRESS,
+        cid,
+    };
+    rig.feed(ns, &[reply]);
+    rig.feed(ns, &created(cid, 1));
+    rig.client.set_name_servers(rig.now, &[]);
+    assert_eq!(rig.actions(), []);
+    let state = rig.client.channel(cid).unwrap().state;
+    assert!(matches!(state, ChannelState::Connected(_)), "{state:?}");
+    assert!(rig.client.has_nowhere_to_search());
+    rig.client.close_channel(rig.now, cid);
+    assert_eq!(rig.actions(), [hang_up(ns, Hangup::Orderly)]);
 }
