@@ -8,12 +8,27 @@ use crate::time::Instant;
 pub(super) const MIN_ROUND_TRIP: f64 = 0.032;
 /// Largest measurement that enters the estimate, in seconds.
 const MAX_ROUND_TRIP: f64 = 30.0;
-/// One name in so many may go without an answer in a try that counts as a good one.
-const FEW: u32 = 8;
-/// More than one in so many without an answer are congestion, or nobody is there.
-const MOST: u32 = 2;
 /// Datagrams per try at most.
 const MAX_FRAMES: f64 = 64.0;
+
+/// How many names of a try may go without an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tolerance {
+    /// One in so many: a good try all the same.
+    pub(super) few: u32,
+    /// More than one in so many: congestion, or nobody is there.
+    pub(super) most: u32,
+}
+
+impl Tolerance {
+    const OURS: Self = Self { few: 8, most: 2 };
+    /// That of the reference: none.
+    #[cfg(test)]
+    pub(super) const NONE: Self = Self {
+        few: u32::MAX,
+        most: u32::MAX,
+    };
+}
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -27,6 +42,7 @@ pub(super) struct Lane {
     pub(super) responses: u32,
     pub(super) frames: f64,
     pub(super) threshold: f64,
+    pub(super) tolerance: Tolerance,
     /// Sequence numbers of the last try, `begin` to before `end`.
     pub(super) begin: u32,
     pub(super) end: u32,
@@ -42,6 +58,7 @@ impl Lane {
             responses: 0,
             frames: 1.0,
             threshold: f64::INFINITY,
+            tolerance: Tolerance::OURS,
             begin: 0,
             end: 0,
         }
@@ -55,14 +72,14 @@ impl Lane {
             return;
         }
         let missed = self.attempts.saturating_sub(self.responses);
-        if missed <= self.attempts / FEW {
+        if missed <= self.attempts / self.tolerance.few {
             if self.frames < self.threshold {
                 self.frames = (2.0 * self.frames).min(self.threshold);
             } else {
                 self.frames += 1.0 / self.frames;
             }
             self.frames = self.frames.min(MAX_FRAMES);
-        } else if missed > self.attempts / MOST {
+        } else if missed > self.attempts / self.tolerance.most {
             self.threshold = self.frames / 2.0;
             self.frames = 1.0;
         }
