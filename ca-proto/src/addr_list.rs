@@ -44,10 +44,31 @@ impl fmt::Display for Entry {
 
 /// A token that is neither an address nor a host name, or a name that was not found.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{token}` is no IPv4 address and no known host", token = Plain(.0.as_bytes()))]
+#[error("`{token}` is {what}", token = self.shown(), what = self.what())]
 pub struct BadToken(pub String);
 
 impl BadToken {
+    /// The token, without what is beyond a line.
+    fn shown(&self) -> String {
+        const MAX_SHOWN: usize = 80;
+        let all = self.0.as_bytes();
+        match all.get(..MAX_SHOWN) {
+            Some(cut) if cut.len() < all.len() => alloc::format!("{}…", Plain(cut)),
+            _ => Plain(all).to_string(),
+        }
+    }
+
+    fn is_host(&self) -> bool {
+        matches!(parse_token(&self.0, 1), Ok(Entry::Host { .. }))
+    }
+
+    fn what(&self) -> &'static str {
+        match self.is_host() {
+            true => "a host that cannot be found",
+            false => "no IPv4 address and no known host",
+        }
+    }
+
     /// What to write instead.
     pub fn remedy(&self) -> &'static str {
         let token = self.0.as_str();
@@ -64,6 +85,8 @@ impl BadToken {
             "write an address in front of a port, as in 127.0.0.1:5064"
         } else if token.contains(':') && !is_port(token) {
             "the port behind the colon is a number from 1 to 65535"
+        } else if self.is_host() {
+            "check how it is spelled, and that this host can look it up (DNS, /etc/hosts)"
         } else {
             "write addresses such as 10.0.0.255, or names that this host can look up, with :PORT \
              where it is another one"

@@ -77,9 +77,13 @@ fn bad_tokens_say_what_to_write() {
         &long,
     ] {
         let error = parse_token(token, 5064).unwrap_err();
+        let shown = match token.get(..80) {
+            Some(cut) if cut.len() < token.len() => format!("{cut}…"),
+            _ => token.to_string(),
+        };
         assert_eq!(
             error.to_string(),
-            format!("`{token}` is no IPv4 address and no known host")
+            format!("`{shown}` is no IPv4 address and no known host")
         );
     }
     for (token, part) in [
@@ -101,6 +105,12 @@ fn bad_tokens_say_what_to_write() {
     }
     let odd = BadToken("\u{9b}31m".into()).to_string();
     assert_eq!(odd, r"`\u{9b}31m` is no IPv4 address and no known host");
+    let nowhere = BadToken("ioc-7".into());
+    assert_eq!(
+        nowhere.to_string(),
+        "`ioc-7` is a host that cannot be found"
+    );
+    assert!(nowhere.remedy().contains("DNS"), "{}", nowhere.remedy());
 }
 
 #[test]
