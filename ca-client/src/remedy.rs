@@ -36,6 +36,8 @@ pub enum Remedy {
     CheckListener,
     /// The server broke the protocol.
     CheckWarnings,
+    /// A server answers for the name and then gives no channel.
+    CheckModifiers,
     /// It was found, and lost again.
     SearchLonger,
     /// The server is slow.
@@ -106,6 +108,10 @@ impl Remedy {
             Self::CheckWarnings => {
                 "look at the warnings in the log, and which program listens there"
             }
+            Self::CheckModifiers => {
+                "the server has the record and not what follows: check the field, modifiers and filters \
+                 behind its name"
+            }
             Self::SearchLonger => {
                 "look whether its IOC runs; it is searched again with a longer time-out"
             }
@@ -170,6 +176,7 @@ const fn troubled(trouble: Trouble) -> Remedy {
         Trouble::Circuit(CloseReason::Said(EcaStatus::MAXIOC)) => Remedy::EndClients,
         Trouble::Circuit(CloseReason::NotChannelAccess) => Remedy::CheckProgram,
         Trouble::Circuit(CloseReason::Violation) => Remedy::CheckWarnings,
+        Trouble::CreateFailed => Remedy::CheckModifiers,
         _ => Remedy::SearchLonger,
     }
 }

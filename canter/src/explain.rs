@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::argument::{self, Pv};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
+use crate::failure;
 use crate::options::{ClientArgs, block_on_last};
 use crate::show;
 
@@ -69,7 +70,7 @@ fn show(
     pv: &Pv,
     explanation: &Explanation,
 ) -> Result<(), Stop> {
-    let name = console.paint.bold(pv);
+    let name = console.paint.bold(failure::shown(pv.shown()));
     writeln!(console.out, "{name}")?;
     if !args.quiet {
         for step in &explanation.steps {

@@ -380,7 +380,7 @@ fn misplaced(pv: &str) -> Option<String> {
 }
 
 /// The name as it is, or in quotes where one would not see its begin or end.
-fn shown(pv: &str) -> Cow<'_, str> {
+pub(crate) fn shown(pv: &str) -> Cow<'_, str> {
     if pv.is_empty() || pv.contains(char::is_whitespace) {
         return format!("\"{pv}\"").into();
     }

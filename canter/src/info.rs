@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::argument::{self, Pv};
 use crate::console::Console;
 use crate::exit::{Outcome, Stop};
-use crate::failure::{Failure, destinations};
+use crate::failure::{self, Failure, destinations};
 use crate::json::JsonFailure;
 use crate::notices::{self, Notice, Notices};
 use crate::options::{ClientArgs, block_on_last, leave};
@@ -140,7 +140,7 @@ fn show_report(
     pv: &Pv,
     report: &Report,
 ) -> Result<(), Stop> {
-    let name = console.paint.bold(pv);
+    let name = console.paint.bold(failure::shown(pv.shown()));
     writeln!(console.out, "{name}")?;
     let searches = report.info.as_ref().map_or(0, |info| info.search_attempts);
     let connection = report.info.as_ref().and_then(|info| info.connection());

@@ -17,6 +17,7 @@ use ca_net::{Runtime, UdpIo};
 use ca_proto::addr_list::Reach;
 use ca_proto::client::{ReadSpec, TypeSpec};
 use ca_proto::dbr::{Family, Reading};
+use ca_proto::text::Plain;
 
 pub use observed::{Observed, Step};
 pub use verdict::{Cause, Remark};
@@ -63,7 +64,7 @@ impl Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.pv)?;
+        writeln!(f, "{}", Plain(self.pv.as_bytes()))?;
         for step in &self.steps {
             writeln!(f, "{step}")?;
         }

@@ -11,6 +11,7 @@ use ca_net::tap::{Observer, Passing, StreamId};
 use ca_proto::access::AccessRights;
 use ca_proto::dbr::NativeType;
 use ca_proto::ids::Cid;
+use ca_proto::text::Plain;
 use ca_proto::wire::message::SAME_ADDRESS;
 use ca_proto::wire::{Deframer, FrameLimits, Minor, datagram_frames, tcp, udp};
 use ca_proto::{EcaStatus, Instant};
@@ -151,9 +152,11 @@ pub enum Observed {
 
 impl fmt::Display for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names and texts are what somebody typed or sent.
+        let plain = |text: &'_ str| Plain(text.as_bytes()).to_string();
         match self {
             Self::Asked { name, to, from } => {
-                write!(f, "who has \"{name}\"? to {to}")?;
+                write!(f, "who has \"{}\"? to {to}", plain(name))?;
                 from.map_or(Ok(()), |from| write!(f, ", from port {}", from.port()))
             }
             Self::NotAsked { to, error } => write!(f, "no search can be sent to {to}: {error}"),
@@ -164,6 +167,7 @@ impl fmt::Display for Observed {
                 after,
             } => {
                 let millis = after.as_secs_f64() * 1e3;
+                let name = plain(name);
                 write!(f, "{by} answers after {millis:.3} ms: \"{name}\" is at ")?;
                 match by.ip() == server.ip() {
                     true => write!(f, "its TCP port {}", server.port()),
@@ -177,15 +181,17 @@ impl fmt::Display for Observed {
                 write!(f, "no connection to {server}: {error}")
             }
             Self::Version { server, minor } => write!(f, "{server} speaks version {minor}"),
-            Self::Creating { name, server } => write!(f, "{server} is asked for \"{name}\""),
+            Self::Creating { name, server } => {
+                write!(f, "{server} is asked for \"{}\"", plain(name))
+            }
             Self::Created {
                 name,
                 server,
                 native,
                 count,
-            } => write!(f, "{server} gives \"{name}\": {count} x {native}"),
+            } => write!(f, "{server} gives \"{}\": {count} x {native}", plain(name)),
             Self::NotCreated { name, server } => {
-                write!(f, "{server} does not give \"{name}\"")
+                write!(f, "{server} does not give \"{}\"", plain(name))
             }
             Self::Rights { name, rights } => {
                 let may = match (rights.can_read(), rights.can_write()) {
@@ -194,7 +200,7 @@ impl fmt::Display for Observed {
                     (false, true) => "be written, not read",
                     (false, false) => "neither be read nor written",
                 };
-                write!(f, "\"{name}\" may {may}")
+                write!(f, "\"{}\" may {may}", plain(name))
             }
             Self::Said {
                 server,
@@ -205,7 +211,7 @@ impl fmt::Display for Observed {
                 if text.is_empty() {
                     return Ok(());
                 }
-                write!(f, ": {text}")
+                write!(f, ": {}", plain(text))
             }
             Self::Value {
                 status: EcaStatus::NORMAL,

@@ -6,7 +6,8 @@ use std::net::SocketAddrV4;
 
 use ca_proto::EcaStatus;
 use ca_proto::client::{CloseReason, NameServerState, Trouble};
-use ca_proto::wire::Minor;
+use ca_proto::text::Plain;
+use ca_proto::wire::{Minor, PvNameError};
 
 use super::observed::{Observed, Step};
 use crate::error::{ConnectError, GetError, Phase};
@@ -18,7 +19,10 @@ pub enum Cause {
     /// It connects, and its value can be read.
     Works,
     /// The name cannot be one of a PV.
-    BadName,
+    BadName {
+        /// What is wrong with it.
+        reason: PvNameError,
+    },
     /// There is neither an address to search at nor a name server.
     NowhereToSearch,
     /// The system takes no search.
@@ -136,7 +140,7 @@ impl Cause {
     pub const fn id(&self) -> &'static str {
         match self {
             Self::Works => "works",
-            Self::BadName => "bad-name",
+            Self::BadName { .. } => "bad-name",
             Self::NowhereToSearch => "nowhere-to-search",
             Self::NothingSent => "nothing-sent",
             Self::Silence => "silence",
@@ -167,7 +171,7 @@ impl Cause {
     pub fn remedy(&self) -> String {
         let fixed = match self {
             Self::Works | Self::Closed => "nothing",
-            Self::BadName => "check how the name is spelled",
+            Self::BadName { .. } => "check how the name is spelled",
             Self::NowhereToSearch => {
                 "set EPICS_CA_ADDR_LIST, EPICS_CA_NAME_SERVERS or EPICS_CA_AUTO_ADDR_LIST=YES"
             }
@@ -191,7 +195,9 @@ impl Cause {
                     server.port()
                 );
             }
-            Self::OtherName { found, .. } => return format!("ask for \"{found}\""),
+            Self::OtherName { found, .. } => {
+                return format!("ask for \"{}\"", Plain(found.as_bytes()));
+            }
             Self::StrayBroadcast { address } => {
                 return format!(
                     "take {} out of EPICS_CA_ADDR_LIST, or write the broadcast address of a network of this \
@@ -240,7 +246,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Works => f.write_str("it connects, and its value can be read"),
-            Self::BadName => f.write_str("the name cannot be one of a PV"),
+            Self::BadName { reason } => {
+                write!(f, "the name cannot be one of a PV: {reason}")
+            }
             Self::NowhereToSearch => f.write_str("there is nowhere to search"),
             Self::NothingSent => f.write_str("the system takes no search"),
             Self::Silence => f.write_str("nobody answers, and nothing is heard of any server"),
@@ -252,6 +260,7 @@ impl fmt::Display for Cause {
                 "{server} has it and says so on a connection, and searches by UDP are not answered"
             ),
             Self::OtherName { found, server } => {
+                let found = Plain(found.as_bytes());
                 write!(f, "nobody has this name; {server} has \"{found}\"")
             }
             Self::StrayBroadcast { address } => write!(
@@ -434,7 +443,9 @@ impl Known<'_> {
             Ending::NoSocket => Cause::NothingSent,
             Ending::Read => Cause::Works,
             Ending::NotRead(server, error) => not_read(*server, error),
-            Ending::NotConnected(ConnectError::BadName { .. }) => Cause::BadName,
+            Ending::NotConnected(ConnectError::BadName { reason, .. }) => {
+                Cause::BadName { reason: *reason }
+            }
             Ending::NotConnected(ConnectError::NowhereToSearch(_)) => Cause::NowhereToSearch,
             Ending::NotConnected(ConnectError::TimedOut(context)) => {
                 match (&context.phase, context.peer) {

@@ -12,7 +12,7 @@ use ca_proto::config::ServerParams;
 use ca_proto::dbr::DbrType;
 use ca_proto::ids::{Cid, Sid};
 use ca_proto::wire::message::{Data, Port, SAME_ADDRESS};
-use ca_proto::wire::{Deframer, FrameLimits, Minor, datagram_frames, tcp, udp};
+use ca_proto::wire::{Deframer, FrameLimits, Minor, PvNameError, datagram_frames, tcp, udp};
 use ca_server_sim::{Ioc, PvSpec};
 use ca_testkit::runtime::SimRuntime;
 
@@ -215,7 +215,14 @@ fn what_works_is_told_step_by_step() {
 fn names_that_nobody_has() {
     let with_ioc = |rt: &SimRuntime| std::mem::forget(serve(rt, IOC, usual()));
     assert_eq!(of("x", |_| {}).cause, Cause::Silence);
-    assert_eq!(of("", with_ioc).cause, Cause::BadName);
+    let explained = of("", with_ioc);
+    let reason = PvNameError::Empty;
+    assert_eq!(explained.cause, Cause::BadName { reason });
+    assert!(explained.to_string().contains("cannot be empty"));
+    // What is typed does not look like a line of the answer.
+    let forged = of("x\nverdict: it works", with_ioc).to_string();
+    assert!(forged.contains("who has \"x\\nverdict"), "{forged}");
+    assert_eq!(forged.matches("\nverdict").count(), 1, "{forged}");
     assert_eq!(of("nobody", with_ioc).cause, Cause::Silence);
     for name in ["X", "x.WRONG", "x ", "X.VAL"] {
         let explained = of(name, with_ioc);
