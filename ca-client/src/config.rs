@@ -347,15 +347,17 @@ impl ClientBuilder {
         self
     }
 
-    /// How the host names in `EPICS_CA_ADDR_LIST` are looked up, in place of asking the system, and how often.
-    /// They are looked up when the client is made, and then, in a thread of their own, while any PV is searched; a
-    /// host that has another address is asked there. Default: every minute.
-    pub fn look_up(
+    /// How the host names in `EPICS_CA_ADDR_LIST` and `EPICS_CA_NAME_SERVERS` are looked up, in place of asking the
+    /// system, and how often. They are looked up when the client is made, and then, in a thread of their own, while
+    /// any PV is searched; a host that has another address is asked there. Of several addresses the first is used,
+    /// for as long as it is among them. Default: every minute; while a host has no address at all after a second,
+    /// two, four, and so on.
+    pub fn look_up<I: IntoIterator<Item = Ipv4Addr>>(
         mut self,
         every: Duration,
-        look_up: impl Fn(&str) -> Option<Ipv4Addr> + Send + Sync + 'static,
+        look_up: impl Fn(&str) -> I + Send + Sync + 'static,
     ) -> Self {
-        self.look_up = LookUp(Arc::new(look_up));
+        self.look_up = LookUp(Arc::new(move |name| look_up(name).into_iter().collect()));
         self.names_every = every.max(Duration::from_millis(1));
         self
     }
@@ -527,14 +529,14 @@ impl ClientBuilder {
         let env = self.env;
         let mut warnings: Vec<String> = env.warnings.iter().map(ToString::to_string).collect();
         let mut first = BTreeMap::new();
-        let ask = &self.look_up.0;
-        let (user_list, bad) = env.addr_list.value.resolve(|name| {
-            let ip = ask(name)?;
+        let mut ask = |name: &str| {
+            let ip = self.look_up.find(name, first.get(name).copied())?;
             first.insert(name.to_owned(), ip);
             Some(ip)
-        });
+        };
+        let (user_list, bad) = env.addr_list.value.resolve(&mut ask);
         bad_tokens(&mut warnings, "EPICS_CA_ADDR_LIST", &bad);
-        let (name_servers, bad) = env.name_servers.value.resolve(&**ask);
+        let (name_servers, bad) = env.name_servers.value.resolve(&mut ask);
         bad_tokens(&mut warnings, "EPICS_CA_NAME_SERVERS", &bad);
         let interfaces = match env.auto_addr_list.value.then(|| runtime.interfaces()) {
             Some(Ok(interfaces)) => interfaces,
@@ -555,7 +557,7 @@ impl ClientBuilder {
             warnings.push("empty PV search address list: no PV will be found".to_owned());
         }
         let mut params = env
-            .params(found.list.clone(), name_servers)
+            .params(found.list.clone(), name_servers.clone())
             .user(self.user.unwrap_or_else(identity::user_name))
             .host(self.host.unwrap_or_else(identity::host_name))
             .rng_seed(runtime.entropy());
@@ -572,14 +574,19 @@ impl ClientBuilder {
             params = tweak(params);
         }
         // What a tweak has put there stays as it is.
-        let source = (params.search_addrs == found.list).then(|| Source {
+        let datagrams = (params.search_addrs == found.list).then(|| refresh::Datagrams {
             auto: env.auto_addr_list.value,
             list: env.addr_list.value.clone(),
             port: env.server_port.value,
+        });
+        let named = (params.name_servers == name_servers).then(|| env.name_servers.value.clone());
+        let source = Source {
+            datagrams,
+            name_servers: named,
             look_up: self.look_up,
             names_every: self.names_every,
             first,
-        });
+        };
         EffectiveConfig {
             lines: env.lines(),
             params: Arc::new(params),
@@ -618,14 +625,14 @@ pub struct EffectiveConfig {
     timeout: Duration,
     own_repeater: bool,
     multicast_ttl: u8,
-    source: Option<Source>,
+    source: Source,
     warnings: Vec<String>,
 }
 
 impl EffectiveConfig {
-    /// What the list of destinations is made of, if it may change.
-    pub(crate) const fn source(&self) -> Option<&Source> {
-        self.source.as_ref()
+    /// What the lists of destinations are made of, as they may change.
+    pub(crate) const fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The socket that searches leave from.
@@ -655,8 +662,14 @@ impl EffectiveConfig {
         let params = ClientParams::clone(&self.params)
             .search_addrs(Vec::new())
             .name_servers(addresses);
+        let source = Source {
+            datagrams: None,
+            name_servers: None,
+            ..self.source.clone()
+        };
         Self {
             params: Arc::new(params),
+            source,
             ..self.clone()
         }
     }

@@ -79,10 +79,9 @@ impl Endpoint {
             state.task_started();
             now
         });
-        let source = shared.config.source();
         Self {
             searching: false,
-            refresh: source.and_then(|source| Refresh::new(now, source)),
+            refresh: Refresh::new(now, shared.config.source()),
             timer: shared.runtime.lasting_timer(),
             shared,
             udp,
@@ -136,9 +135,14 @@ impl Endpoint {
         }
         let shared = &self.shared;
         let (now, runtime) = (shared.runtime.now(), &*shared.runtime);
-        if let Some(list) = refresh.poll(now, runtime, waker) {
+        if let Some(changes) = refresh.poll(now, runtime, waker) {
             shared.with_list(&mut self.wakers, |state, now, _| {
-                state.core.set_search_addrs(now, list);
+                if let Some(list) = changes.search_addrs {
+                    state.core.set_search_addrs(now, list);
+                }
+                if let Some(list) = changes.name_servers {
+                    state.core.set_name_servers(now, &list);
+                }
             });
         }
         Some(refresh.due())

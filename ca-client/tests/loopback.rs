@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ca_client::{
-    AccessRights, ChannelState, Client, ClientEvent, CloseReason, ConnectError, DbrType, EcaStatus,
-    EnumIndex, EnumState, EventMask, Family, GetError, Monitor, MonitorEvent, NativeType, Overflow,
-    Phase, PutError, ReadSpec, Reading, Stamped, Trouble, TypeSpec, Value, ValueError,
+    AccessRights, ChannelState, Client, ClientBuilder, ClientEvent, CloseReason, ConnectError,
+    DbrType, EcaStatus, EnumIndex, EnumState, EventMask, Family, GetError, Monitor, MonitorEvent,
+    NativeType, Overflow, Phase, PutError, ReadSpec, Reading, Stamped, Trouble, TypeSpec, Value,
+    ValueError,
 };
 use ca_server_sim::{Ioc, NetConfig, PvSpec};
 use futures_util::StreamExt;
@@ -596,5 +597,41 @@ async fn a_host_that_has_another_address_is_asked_there() {
         .await
         .unwrap();
     assert_eq!(client.search_addrs(), [ioc.udp_addr()]);
+    client.close().await;
+}
+
+/// The same of a name server.
+#[tokio::test]
+async fn a_name_server_that_has_another_address_is_asked_there() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let ioc = Ioc::builder().pv("x", PvSpec::double(1.5));
+    let ioc = ioc.serve(NetConfig::new()).await.unwrap();
+    let moved = Arc::new(AtomicBool::new(false));
+    let knows = moved.clone();
+    let list = format!("the-finder:{}", ioc.addr().port());
+    let env = move |variable: &str| match variable {
+        "EPICS_CA_NAME_SERVERS" => Some(list.clone()),
+        "EPICS_CA_AUTO_ADDR_LIST" => Some("NO".to_owned()),
+        _ => None,
+    };
+    let client = ClientBuilder::from_env(env)
+        .repeater_port(0)
+        // Nobody listens at the first address.
+        .look_up(Duration::from_millis(20), move |name| {
+            assert_eq!(name, "the-finder");
+            let last = if knows.load(Ordering::Relaxed) { 1 } else { 9 };
+            [Ipv4Addr::new(127, 0, 0, last)]
+        })
+        .build()
+        .unwrap();
+    let x = client.open("x").unwrap();
+    let soon = x.connected().timeout(Duration::from_millis(50)).await;
+    assert!(soon.is_err());
+    moved.store(true, Ordering::Relaxed);
+    x.connected()
+        .timeout(Duration::from_secs(30))
+        .await
+        .unwrap();
+    assert_eq!(client.name_servers()[0].0, ioc.addr());
     client.close().await;
 }
