@@ -260,15 +260,6 @@ enum What {
     },
 }
 
-impl What {
-    const fn line(&self) -> Option<u64> {
-        match self {
-            Self::Line { line, .. } => Some(*line),
-            _ => None,
-        }
-    }
-}
-
 /// What passed on a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Event {
@@ -294,7 +285,4 @@ struct Line {
     /// Bytes so far, which wrap as TCP's sequence numbers do.
     sent: u32,
     received: u32,
-    /// Frames of it that are kept.
-    frames: u32,
-    open: bool,
 }

@@ -83,47 +83,59 @@ pub(super) struct Ring {
     bytes: Bytes,
     /// Connections that are open, or of which something is kept.
     lines: BTreeMap<u64, Line>,
+    /// The closed ones of them, each behind the frames that were pushed before its end, so that forgetting a frame
+    /// looks for no connection.
+    closed: VecDeque<(u64, u64)>,
     forgotten: u64,
 }
 
 impl Ring {
     pub(super) fn new(keep: Keep) -> Self {
+        let max_frames = keep.bytes / size_of::<Frame>();
         Self {
             of_each: keep.of_each.min(keep.bytes),
             age: u64::try_from(keep.age.as_nanos()).unwrap_or(u64::MAX),
-            max_frames: keep.bytes / size_of::<Frame>(),
-            frames: VecDeque::new(),
+            max_frames,
+            // Growing would move all frames, several times; pages that were never written cost nothing.
+            frames: VecDeque::with_capacity(max_frames),
             bytes: Bytes::new(keep.bytes),
             lines: BTreeMap::new(),
+            closed: VecDeque::new(),
             forgotten: 0,
         }
     }
 
-    // hot: each read and write.
+    // hot: each read and write. One place pushes all that is frequent, so that the compiler puts it here.
     #[inline]
     pub(super) fn take(&mut self, at: Instant, what: &Passing<'_>) {
-        match *what {
-            Passing::Sent { stream, data } => self.on_line(at, stream, Event::Sent, data),
-            Passing::Received { stream, data } => self.on_line(at, stream, Event::Received, data),
+        let (what, data) = match *what {
+            Passing::Sent { stream, data } => (self.on_line(stream, Event::Sent, data), data),
+            Passing::Received { stream, data } => {
+                (self.on_line(stream, Event::Received, data), data)
+            }
             Passing::DatagramSent { from, to, data } => {
-                self.push(at, What::DatagramSent { from, to }, data);
+                (Some(What::DatagramSent { from, to }), data)
             }
             Passing::DatagramReceived { from, to, data } => {
-                self.push(at, What::DatagramReceived { from, to }, data);
+                (Some(What::DatagramReceived { from, to }), data)
             }
-            _ => self.rare(at, what),
+            _ => return self.rare(at, what),
+        };
+        if let Some(what) = what {
+            self.push(at, what, data);
         }
     }
 
+    #[cold]
     fn rare(&mut self, at: Instant, what: &Passing<'_>) {
         match *what {
             Passing::DatagramRefused { to, error } => {
                 let error = text(error);
-                self.push(at, What::DatagramRefused { to }, error.as_bytes());
+                self.push_rare(at, What::DatagramRefused { to }, error.as_bytes());
             }
             Passing::Dialling { stream, peer } => {
                 self.lines.insert(stream.0, Line::new(peer));
-                self.on_line(at, stream, Event::Dialling, &[]);
+                self.tell(at, stream, Event::Dialling, &[]);
             }
             Passing::Connected {
                 stream,
@@ -136,40 +148,51 @@ impl Ring {
                     .entry(stream.0)
                     .or_insert_with(|| Line::new(peer));
                 (line.local, line.accepted) = (local, accepted);
-                self.on_line(at, stream, Event::Connected, &[]);
+                self.tell(at, stream, Event::Connected, &[]);
             }
             Passing::NotConnected { stream, error, .. } => {
-                self.on_line(at, stream, Event::NotConnected, text(error).as_bytes());
+                self.tell(at, stream, Event::NotConnected, text(error).as_bytes());
                 self.close(stream);
             }
             Passing::Ended { stream, error } => match error {
-                Some(error) => self.on_line(at, stream, Event::Lost, text(error).as_bytes()),
-                None => self.on_line(at, stream, Event::Ended, &[]),
+                Some(error) => self.tell(at, stream, Event::Lost, text(error).as_bytes()),
+                None => self.tell(at, stream, Event::Ended, &[]),
             },
             Passing::Closed { stream } => {
-                self.on_line(at, stream, Event::Closed, &[]);
+                self.tell(at, stream, Event::Closed, &[]);
                 self.close(stream);
             }
             _ => {}
         }
     }
 
-    fn on_line(&mut self, at: Instant, stream: StreamId, event: Event, data: &[u8]) {
-        let Some(line) = self.lines.get_mut(&stream.0) else {
-            return;
-        };
+    /// Something other than bytes happens on a connection.
+    fn tell(&mut self, at: Instant, stream: StreamId, event: Event, data: &[u8]) {
+        if let Some(what) = self.on_line(stream, event, data) {
+            self.push_rare(at, what, data);
+        }
+    }
+
+    /// What passes on a connection; `None` if that is not known.
+    #[inline]
+    fn on_line(&mut self, stream: StreamId, event: Event, data: &[u8]) -> Option<What> {
+        let line = self.lines.get_mut(&stream.0)?;
         let what = What::Line {
             line: stream.0,
             sent: line.sent,
             received: line.received,
             event,
         };
-        line.frames += 1;
         match event {
             Event::Sent => line.sent = line.sent.wrapping_add(data.len() as u32),
             Event::Received => line.received = line.received.wrapping_add(data.len() as u32),
             _ => {}
         }
+        Some(what)
+    }
+
+    #[inline(never)]
+    fn push_rare(&mut self, at: Instant, what: What, data: &[u8]) {
         self.push(at, what, data);
     }
 
@@ -190,38 +213,38 @@ impl Ring {
     /// Forgets the oldest until so many bytes fit.
     #[inline]
     fn make_room(&mut self, now: Instant, bytes: usize) {
+        let since = now.as_nanos().saturating_sub(self.age);
         while let Some(oldest) = self.frames.front() {
             let fits = bytes <= self.bytes.room() && self.frames.len() < self.max_frames;
-            let age = now.as_nanos().saturating_sub(oldest.at.as_nanos());
-            if fits && age <= self.age {
+            if fits && oldest.at.as_nanos() >= since {
                 return;
             }
-            self.forget_oldest();
+            self.bytes.forget(oldest.kept as usize);
+            self.frames.pop_front();
+            self.forgotten += 1;
+            if (self.closed.front()).is_some_and(|&(end, _)| end <= self.forgotten) {
+                self.forget_closed();
+            }
         }
     }
 
-    fn forget_oldest(&mut self) {
-        let Some(oldest) = self.frames.pop_front() else {
-            return;
-        };
-        self.forgotten += 1;
-        self.bytes.forget(oldest.kept as usize);
-        if let Some(id) = oldest.what.line()
-            && let Some(line) = self.lines.get_mut(&id)
+    /// Forgets connections of which nothing is kept.
+    #[cold]
+    fn forget_closed(&mut self) {
+        while let Some(&(end, id)) = self.closed.front()
+            && end <= self.forgotten
         {
-            line.frames -= 1;
-            if line.frames == 0 && !line.open {
-                self.lines.remove(&id);
-            }
+            self.closed.pop_front();
+            self.lines.remove(&id);
         }
     }
 
+    /// Nothing more comes of a connection.
     fn close(&mut self, stream: StreamId) {
-        if let Some(line) = self.lines.get_mut(&stream.0) {
-            line.open = false;
-            if line.frames == 0 {
-                self.lines.remove(&stream.0);
-            }
+        if self.lines.contains_key(&stream.0) {
+            let end = self.forgotten + self.frames.len() as u64;
+            self.closed.push_back((end, stream.0));
+            self.forget_closed();
         }
     }
 
@@ -252,8 +275,6 @@ impl Line {
             accepted: false,
             sent: 0,
             received: 0,
-            frames: 0,
-            open: true,
         }
     }
 }
