@@ -5,6 +5,7 @@
 //! real IOC and bare sockets (`peers/`); our side of it is the program `canter-load`. Figures are to be
 //! read as ratios within one run: absolute times depend on the machine and its neighbours.
 
+pub mod finding;
 pub mod pair;
 pub mod plant;
 pub mod server;

@@ -69,7 +69,8 @@ fn row(scene: &str, lines: &[Line], event: &str, what: &str) -> (String, [Option
     let at = when(lines, 0.0, "scene", event).unwrap_or_else(|| panic!("{scene}: {lines:?}"));
     let of = |who| when(lines, at, who, what).map(|time| time - at);
     let both = [of("libca"), of("canter")];
-    let shown = both.map(|time| time.map_or_else(|| "never".to_owned(), |time| format!("{time:.1} s")));
+    let shown =
+        both.map(|time| time.map_or_else(|| "never".to_owned(), |time| format!("{time:.1} s")));
     let [libca, canter] = shown;
     (
         format!("| {scene} | {event} | {what} | {libca} | {canter} |"),

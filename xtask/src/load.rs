@@ -1,4 +1,5 @@
-//! Load on real sockets: builds and runs `canter-soak`, `canter-siege` and `canter-scale` of `benches`.
+//! Load on real sockets: builds and runs `canter-soak`, `canter-siege`, `canter-scale` and, on a
+//! virtual network, `canter-finding` of `benches`.
 
 use std::ffi::OsString;
 

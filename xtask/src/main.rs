@@ -68,6 +68,8 @@ enum Task {
     Siege(load::Options),
     /// Measure tens of thousands of records, ours beside the real IOC (Linux).
     Scale(load::Options),
+    /// Count what finding a million names costs, beside a model of libca's schedule.
+    Finding(load::Options),
     /// Make the packages of all crates that are published, and look at what they hold.
     Publish(publish::Options),
     /// Hold dependencies to deny.toml: licences, duplicates, sources, advisories.
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         Task::Soak(options) => load::run("canter-soak", &options),
         Task::Siege(options) => load::run("canter-siege", &options),
         Task::Scale(options) => load::run_beside_real("canter-scale", &options),
+        Task::Finding(options) => load::run("canter-finding", &options),
         Task::Publish(options) => publish::run(&options),
         Task::Deny => publish::deny(),
         Task::Reexports => reexports::run(),
