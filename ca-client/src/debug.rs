@@ -79,7 +79,7 @@ mod tests {
             .build()
             .unwrap();
         let channels: Vec<_> = (0..1000)
-            .map(|n| client.open(&format!("x{n}")).unwrap())
+            .map(|n| client.open(format!("x{n}")).unwrap())
             .collect();
         assert_eq!(
             format!("{client:?}"),
