@@ -46,6 +46,12 @@ impl Expression {
         reads
     }
 
+    /// Looks at where the code is, so that it is at hand when it is evaluated.
+    #[inline]
+    pub(crate) fn touch(&self) -> usize {
+        usize::from(matches!(self.code.first(), Some(Op::Fetch(_))))
+    }
+
     /// The arguments that are assigned to: bit 0 for `A`.
     pub fn stores(&self) -> u32 {
         let stored = |op: &Op| match op {

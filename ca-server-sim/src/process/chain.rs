@@ -13,13 +13,16 @@ use ca_proto::wire::message::EventMask;
 use super::cx::{Cx, Got};
 use super::database::Records;
 use super::scan::{ScanPass, Timer};
-use crate::record::{Dbf, Flow, Id, Schema, Val, common};
+use crate::record::{Dbf, FieldSet, Flow, Id, Schema, Val, common};
 use crate::state::codec::saved;
 
 /// How often an active record is found active before it raises an alarm (`MAX_LOCK` of EPICS Base).
 const MAX_LOCK: u8 = 10;
 
 /// One step of what is being processed.
+/// Without these a record is disabled if its type is.
+const ENABLING: FieldSet = FieldSet::of(&[common::DISA, common::DISV]);
+
 #[derive(Debug)]
 pub(super) enum Task {
     /// A record (`dbProcess`).
@@ -361,9 +364,13 @@ impl Records {
         // What SDIS gave is in DISA, and not for whoever this record is processed for.
         self.chain.got.truncate(height);
         self.chain.got.clear_if_alone(&self.chain.stack);
-        let of = self.type_of(id);
         let record = self.record(id);
-        if record.held(of, common::DISA) == record.held(of, common::DISV) {
+        let of = schema.record_type(record.kind);
+        let disabled = match record.fields.lacks(&ENABLING) {
+            true => of.disabled,
+            false => record.held(of, common::DISA) == record.held(of, common::DISV),
+        };
+        if disabled {
             return self.disabled(id);
         }
         let height = self.chain.got.len();
@@ -451,8 +458,9 @@ impl Records {
             let Some(target) = self.perform(id, &want) else {
                 continue;
             };
-            if !wants.is_empty() {
-                self.chain.stack.push(Task::Rest(id, wants));
+            match wants.is_empty() {
+                true => self.keep_buffer(wants),
+                false => self.chain.stack.push(Task::Rest(id, wants)),
             }
             match want {
                 Want::Get { .. } => self.chain.stack.push(Task::Take(id, want)),
@@ -464,7 +472,11 @@ impl Records {
             }
             return self.process_target(id, target);
         }
-        // The buffer serves the next stage.
+        self.keep_buffer(wants);
+    }
+
+    /// The buffer serves the next stage.
+    fn keep_buffer(&mut self, wants: VecDeque<Want>) {
         if self.chain.wants.capacity() == 0 {
             self.chain.wants = wants;
         }

@@ -322,6 +322,12 @@ impl Records {
         notify.waiting = notify.waiting.saturating_sub(1);
         if notify.waiting == 0
             && let Some(notify) = self.free_notify(place)
+        if place != 0 {
+            self.is_done(id, place);
+        }
+    }
+
+    fn is_done(&mut self, id: Id, place: u32) {
         {
             let result = notify.error.map_or(Ok(()), Err);
             self.tell_completion(notify.id, result, notify.waits);

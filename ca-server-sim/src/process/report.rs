@@ -53,7 +53,7 @@ impl Records {
                 Which::Event(name, priority) => ScanList::Event(name.clone(), *priority),
                 Which::Interrupt(priority) => ScanList::Interrupt(*priority),
             };
-            (which, list.values().take(most).copied().collect())
+            (which, list.ids().take(most).collect())
         });
         let mut lists: Vec<_> = lists.collect();
         lists.sort();

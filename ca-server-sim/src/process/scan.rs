@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::chain::Root;
 use super::database::Records;
-use crate::record::{Id, Schema, Val, common};
+use crate::record::{Id, Record, Schema, Val, common};
 use crate::state::codec::saved;
 
 /// The number of `Event` and `I/O Intr` in `menuScan`.
@@ -30,7 +30,56 @@ pub(super) enum Timer {
 }
 
 /// Records in the order in which a list is scanned: by PHAS, then by when they came.
-pub(super) type List = BTreeMap<(i16, u32), Id>;
+#[derive(Debug, Default)]
+pub(super) struct List {
+    all: BTreeMap<(i16, u32), Id>,
+    /// The same, one behind the other, for passes: made by a pass that begins and finds the list changed. Of one that
+    /// changes while it is scanned the tree tells the rest.
+    row: Vec<((i16, u32), Id)>,
+    changed: bool,
+}
+
+saved!(struct List { all } kept {
+    row = Vec::new(),
+    changed = true,
+});
+
+impl List {
+    /// Its records, in their order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
+        self.all.values().copied()
+    }
+
+    fn insert(&mut self, at: (i16, u32), id: Id) {
+        self.all.insert(at, id);
+        self.changed = true;
+    }
+
+    /// Whether it is empty then.
+    fn remove(&mut self, at: (i16, u32)) -> bool {
+        self.all.remove(&at);
+        self.changed = true;
+        self.all.is_empty()
+    }
+
+    /// The first records behind a place.
+    fn next(&mut self, after: Option<(i16, u32)>, mut take: impl FnMut((i16, u32), Id)) {
+        use std::ops::Bound::{Excluded, Unbounded};
+        if self.changed && after.is_none() {
+            self.row.clear();
+            self.row.extend(self.all.iter().map(|(&at, &id)| (at, id)));
+            self.changed = false;
+        }
+        if self.changed {
+            let from = after.map_or(Unbounded, Excluded);
+            let next = self.all.range((from, Unbounded)).take(AT_ONCE);
+            return next.for_each(|(&at, &id)| take(at, id));
+        }
+        let first = after.map_or(0, |after| self.row.partition_point(|&(at, _)| at <= after));
+        let next = self.row.iter().skip(first).take(AT_ONCE);
+        next.for_each(|&(at, id)| take(at, id));
+    }
+}
 
 /// Which list a record stands in.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -62,13 +111,11 @@ impl ScanPass {
     }
 
     /// Takes the next records of its list; whether there are any.
-    fn refill(&mut self, list: &List) -> bool {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = self.after.map_or(Unbounded, Excluded);
-        for (&at, &id) in list.range((from, Unbounded)).take(AT_ONCE) {
+    fn refill(&mut self, list: &mut List) -> bool {
+        list.next(self.after, |at, id| {
             self.after = Some(at);
             self.next.push_back((at.1, id));
-        }
+        });
         !self.next.is_empty()
     }
 }
@@ -97,7 +144,7 @@ saved!(struct Scans { lists, due, next, times } kept {
 impl Scans {
     /// The records that stand in lists, or are being taken from them.
     pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
-        self.lists.values().flat_map(|list| list.values().copied())
+        self.lists.values().flat_map(List::ids)
     }
 
     /// Takes over what the menu says; whether a time is known for each period.
@@ -227,7 +274,7 @@ impl Records {
         };
         loop {
             let Some((turn, id)) = pass.next.pop_front() else {
-                let list = self.scans.lists.get(&pass.which);
+                let list = self.scans.lists.get_mut(&pass.which);
                 if !list.is_some_and(|list| pass.refill(list)) {
                     self.chain.roots.pop_front();
                     return None;
@@ -238,6 +285,8 @@ impl Records {
             let record = self.records.get(id as usize);
             if record.is_some_and(|record| record.turn == turn && record.scan != 0) {
                 return Some(id);
+                let ids = pass.next.iter().map(|&(_, id)| id);
+                touch(&self.schema, &self.records, ids);
             }
         }
     }
@@ -305,15 +354,14 @@ impl Records {
             return;
         };
         let key = (self.phase(id), self.record(id).turn);
-        if let Some(list) = self.scans.lists.get_mut(&which) {
-            list.remove(&key);
-            if list.is_empty() {
-                self.scans.lists.remove(&which);
-                if let Which::Period(number) = which
-                    && let Some(due) = self.scans.due.get_mut(usize::from(number))
-                {
-                    *due = Instant::MAX;
-                }
+        if let Some(list) = self.scans.lists.get_mut(&which)
+            && list.remove(key)
+        {
+            self.scans.lists.remove(&which);
+            if let Which::Period(number) = which
+                && let Some(due) = self.scans.due.get_mut(usize::from(number))
+            {
+                *due = Instant::MAX;
             }
         }
     }
@@ -405,6 +453,61 @@ fn event_name(text: &[u8]) -> Box<[u8]> {
                 format!("{}", number as u8).into_bytes().into()
             } else if number > -1.0 && number < 1.0 {
                 Box::default()
+/// Looks at records that are about to be processed, and at what their links lead to ([`Fields::touch`]).
+///
+/// [`Fields::touch`]: crate::record::Fields::touch
+fn touch(schema: &Schema, records: &[Record], ids: impl Iterator<Item = Id>) {
+    let mut heads = Few::default();
+    ids.for_each(|id| heads.push(id, true));
+    let (mut more, mut linked, mut seen) = (Few::default(), Few::default(), 0);
+    // First where they are, then what they hold, which is somewhere else.
+    for (_, record) in heads.of(records) {
+        seen += usize::from(record.pact) + record.fields.len();
+    }
+    for (id, record) in heads.of(records) {
+        seen += record.fields.touch();
+        let of = schema.record_type(record.kind);
+        more.push(id, !record.fields.lacks(&of.behind));
+    }
+    for (_, record) in more.of(records) {
+        seen += record.fields.touch_behind(|id| linked.push(id, true));
+    }
+    for (_, record) in linked.of(records) {
+        seen += usize::from(record.pact) + record.fields.touch();
+    }
+    // Nothing is done with it, but that it is looked at.
+    std::hint::black_box(seen);
+}
+
+/// The records that are looked at together.
+struct Few {
+    ids: [Id; AT_ONCE],
+    len: usize,
+}
+
+impl Default for Few {
+    fn default() -> Self {
+        let ids = [0; AT_ONCE];
+        Self { ids, len: 0 }
+    }
+}
+
+impl Few {
+    /// Takes one in, as far as there is room, if it is `wanted`.
+    #[inline]
+    fn push(&mut self, id: Id, wanted: bool) {
+        if let Some(place) = self.ids.get_mut(self.len) {
+            *place = id;
+            self.len += usize::from(wanted);
+        }
+    }
+
+    fn of<'a>(&'a self, records: &'a [Record]) -> impl Iterator<Item = (Id, &'a Record)> + 'a {
+        let ids = self.ids.iter().take(self.len);
+        ids.filter_map(|&id| Some((id, records.get(id as usize)?)))
+    }
+}
+
             } else {
                 text.into()
             }

@@ -8,6 +8,7 @@ use super::breaktables::BREAK_TABLES;
 use super::common;
 use super::field::{Dbf, FieldDef, Special};
 use super::menus::MENUS;
+use super::store::FieldSet;
 use super::support::Support;
 use super::types::TYPES;
 use super::val::{Choices, Conversion, Val};
@@ -245,6 +246,10 @@ pub struct RecordType {
     pub support: &'static Support,
     /// The index of VAL, if it has one.
     pub value: Option<u16>,
+    /// A record that says nothing of DISA and DISV is disabled.
+    pub(crate) disabled: bool,
+    /// Fields that have something behind them: links, and what a record's support keeps.
+    pub(crate) behind: FieldSet,
 }
 
 impl RecordType {
@@ -354,9 +359,22 @@ impl Schema {
             .zip(0..)
             .map(|(field, index)| (field.name.clone(), index))
             .collect();
+        let behind: Vec<u16> = all
+            .iter()
+            .zip(0..)
+            .filter(|(field, _)| field.dbf.is_link() || field.dbf == Dbf::NoAccess)
+            .map(|(_, index)| index)
+            .collect();
         let record = Arc::new(RecordType {
             name: name.into(),
             value: names.get("VAL").copied(),
+            behind: FieldSet::of(&behind),
+            disabled: all
+                .get(usize::from(common::DISA))
+                .map(|field| &field.default)
+                == all
+                    .get(usize::from(common::DISV))
+                    .map(|field| &field.default),
             fields: all,
             names,
             devices: Vec::new(),

@@ -3,6 +3,7 @@
 use ca_proto::Timestamp;
 
 use super::common;
+use super::link::{Link, LinkTo, PvLink};
 use super::schema::RecordType;
 use super::val::Val;
 use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
@@ -12,6 +13,17 @@ pub(crate) type Id = u32;
 
 /// Fields that are told apart by a bit.
 const COMMON: u16 = 192;
+const BYTES: usize = COMMON as usize / 8;
+/// How many bits of a byte are set: counting them takes longer where the processor's own way may not be taken.
+const ONES: [u8; 256] = {
+    let mut ones = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        ones[byte] = (byte as u8).count_ones() as u8;
+        byte += 1;
+    }
+    ones
+};
 /// Fields for which there is room at once when there is none: of most records that is all they ever need.
 const GROW: usize = 4;
 
@@ -51,9 +63,9 @@ struct Rest(Vec<(u16, Val)>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
     /// Which of the first [`COMMON`] are here: the place of one is how many are here before it.
-    set: [u64; 3],
-    /// How many are here before each of the three words.
-    below: [u8; 3],
+    set: [u8; BYTES],
+    /// How many are here before each of the bytes.
+    below: [u8; BYTES],
     all: Vec<Val>,
     /// Those behind them, which few record types have.
     rest: Option<Box<Rest>>,
@@ -63,8 +75,8 @@ impl Fields {
     /// Whether a field is here; to be asked of very many.
     #[inline]
     pub(crate) fn has(&self, index: u16) -> bool {
-        match self.set.get(usize::from(index / 64)) {
-            Some(word) => word & 1 << (index % 64) != 0,
+        match self.set.get(usize::from(index / 8)) {
+            Some(byte) => byte & 1 << (index % 8) != 0,
             None => self.get_rest(index).is_some(),
         }
     }
@@ -72,7 +84,7 @@ impl Fields {
     /// Whether all of these have their types' values, and always had; it may say no of rarely used ones.
     #[inline]
     pub(crate) fn lacks(&self, fields: &FieldSet) -> bool {
-        let [a, b, c] = self.set;
+        let [a, b, c] = self.words();
         let [x, y, z] = fields.words;
         !fields.beyond && (a & x) | (b & y) | (c & z) == 0
     }
@@ -86,18 +98,34 @@ impl Fields {
             return bits.fold(0, |bits, n| bits | 1 << n);
         }
         let (word, shift) = (usize::from(first / 64), first % 64);
-        let low = self.set.get(word).copied().unwrap_or_default();
-        let high = self.set.get(word + 1).copied().unwrap_or_default();
+        let words = self.words();
+        let low = words.get(word).copied().unwrap_or_default();
+        let high = words.get(word + 1).copied().unwrap_or_default();
         let pair = u128::from(low) | u128::from(high) << 64;
         (pair >> shift) as u32 & all
     }
 
-    /// How many of the first fields are before this one.
+    /// Which of the first fields are here, 64 to a word.
     #[inline]
-    fn before(&self, index: u16) -> usize {
-        let lower = (1u64 << (index % 64)) - 1;
-        let word = usize::from(index / 64).min(2);
-        usize::from(self.below[word]) + (self.set[word] & lower).count_ones() as usize
+    const fn words(&self) -> [u64; 3] {
+        let (words, _) = self.set.as_chunks::<8>();
+        [
+            u64::from_le_bytes(words[0]),
+            u64::from_le_bytes(words[1]),
+            u64::from_le_bytes(words[2]),
+        ]
+    }
+
+    /// Where one of the first fields is, if it is here.
+    #[inline]
+    fn place(&self, index: u16) -> Option<usize> {
+        let byte = usize::from(index / 8);
+        let (&set, &below) = (self.set.get(byte)?, self.below.get(byte)?);
+        let bit = 1u8 << (index % 8);
+        if set & bit == 0 {
+            return None;
+        }
+        Some(usize::from(below) + usize::from(ONES[usize::from(set & (bit - 1))]))
     }
 
     fn get_rest(&self, index: u16) -> Option<&Val> {
@@ -113,10 +141,7 @@ impl Fields {
         if index >= COMMON {
             return self.get_rest(index);
         }
-        match self.has(index) {
-            true => self.all.get(self.before(index)),
-            false => None,
-        }
+        self.all.get(self.place(index)?)
     }
 
     #[inline]
@@ -128,13 +153,68 @@ impl Fields {
                 .ok()?;
             return rest.get_mut(place).map(|(_, val)| val);
         }
-        match self.has(index) {
-            true => {
-                let place = self.before(index);
-                self.all.get_mut(place)
-            }
-            false => None,
+        let place = self.place(index)?;
+        self.all.get_mut(place)
+    }
+
+    /// Copies a number to another field, if both are here and are numbers of one type; whether that is so.
+    #[inline]
+    pub(crate) fn copy_number(&mut self, from: u16, to: u16) -> bool {
+        let (Some(from), Some(to)) = (self.place(from), self.place(to)) else {
+            return false;
+        };
+        let (Some(val), Some(have)) = (self.all.get(from).map(Number::of), self.all.get_mut(to))
+        else {
+            return false;
+        };
+        match (val, have) {
+            (Some(Number::Double(new)), Val::Double(have)) => *have = new,
+            (Some(Number::Long(new)), Val::Long(have)) => *have = new,
+            (Some(Number::ULong(new)), Val::ULong(have)) => *have = new,
+            (Some(Number::Short(new)), Val::Enum(have) | Val::UShort(have)) => *have = new,
+            _ => return false,
         }
+        true
+    }
+
+    /// Looks at where the values are, once in each line of the processor's cache.
+    ///
+    /// Of tens of thousands of records each is far from the processor. Looked at one right after the other they come
+    /// together, and not each when its processing begins: what is seen decides nothing here, so that the processor need
+    /// not wait for it to look at the next.
+    #[inline]
+    pub(crate) fn touch(&self) -> usize {
+        const STEP: usize = 64 / size_of::<Val>();
+        let lines = self.all.iter().step_by(STEP).chain(self.all.last());
+        lines.map(|val| usize::from(matches!(val, Val::None))).sum()
+    }
+
+    /// What links lead to, and where the code of expressions is, once the values are at hand.
+    #[inline]
+    pub(crate) fn touch_behind(&self, mut linked: impl FnMut(Id)) -> usize {
+        let mut seen = 0;
+        for val in &self.all {
+            match val {
+                Val::Link(link) => {
+                    if let Link::Pv(PvLink {
+                        to: LinkTo::Local(id, _),
+                        ..
+                    }) = &**link
+                    {
+                        linked(*id);
+                    }
+                }
+                Val::Program(program) => seen += program.touch(),
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// How many of the first fields are here.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.all.len()
     }
 
     /// Adds a field that is not here.
@@ -147,10 +227,12 @@ impl Fields {
             return;
         }
         self.reserve(1);
-        self.all.insert(self.before(index), val);
-        let word = usize::from(index / 64);
-        self.set[word] |= 1 << (index % 64);
-        for below in self.below.iter_mut().skip(word + 1) {
+        let byte = usize::from(index / 8);
+        let bit = 1u8 << (index % 8);
+        let before = ONES[usize::from(self.set[byte] & (bit - 1))];
+        self.all.insert(usize::from(self.below[byte] + before), val);
+        self.set[byte] |= bit;
+        for below in self.below.iter_mut().skip(byte + 1) {
             *below += 1;
         }
     }
@@ -165,7 +247,7 @@ impl Fields {
     /// The fields that are links.
     pub(crate) fn links(&self) -> impl Iterator<Item = u16> + '_ {
         let common = self
-            .set
+            .words()
             .into_iter()
             .zip(0..)
             .flat_map(|(word, nth)| Bits(word).map(move |bit| nth * 64 + bit));
@@ -181,6 +263,29 @@ impl Fields {
         if let Some(rest) = &mut self.rest {
             rest.0.shrink_to_fit();
         }
+    }
+}
+
+/// A number of a field that is copied often.
+#[derive(Clone, Copy)]
+enum Number {
+    Double(f64),
+    Long(i32),
+    ULong(u32),
+    /// Also the number of a choice.
+    Short(u16),
+}
+
+impl Number {
+    #[inline]
+    const fn of(val: &Val) -> Option<Self> {
+        Some(match val {
+            Val::Double(number) => Self::Double(*number),
+            Val::Long(number) => Self::Long(*number),
+            Val::ULong(number) => Self::ULong(*number),
+            Val::Enum(number) | Val::UShort(number) => Self::Short(*number),
+            _ => return None,
+        })
     }
 }
 
@@ -353,7 +458,7 @@ saved!(struct Record {
 impl Fields {
     /// All of them, in the order of their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Val)> {
-        let common = (self.set.into_iter().zip(0..))
+        let common = (self.words().into_iter().zip(0..))
             .flat_map(|(word, nth)| Bits(word).map(move |bit| nth * 64 + bit));
         let rest = self.rest.iter().flat_map(|rest| rest.0.iter());
         let rest = rest.map(|(index, val)| (*index, val));

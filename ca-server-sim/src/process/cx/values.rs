@@ -6,7 +6,7 @@ use ca_proto::Timestamp;
 
 use super::{Cx, DEVICE};
 use crate::calc::Random;
-use crate::record::{Bits, Conversion, Dbf, DeviceKind, FieldSet, RecordType, Val};
+use crate::record::{Bits, Conversion, Dbf, DeviceKind, FieldSet, RecordType, Val, common};
 
 impl Cx<'_> {
     /// The value of a field.
@@ -66,11 +66,22 @@ impl Cx<'_> {
         match (self.record_mut().fields.get_mut(index), &val) {
             (Some(Val::Double(have)), Val::Double(new)) => return *have = *new,
             (Some(Val::Long(have)), Val::Long(new)) => return *have = *new,
+            (Some(Val::ULong(have)), Val::ULong(new)) => return *have = *new,
             (Some(Val::Enum(have)), Val::Enum(new) | Val::UShort(new)) => return *have = *new,
             (Some(Val::UShort(have)), Val::UShort(new)) => return *have = *new,
             _ => {}
         }
         let info = self.of.field(index);
+        // What a record has not stored is its type's, and need not be: most fields of most records.
+        if index >= common::COUNT && !self.has(index) {
+            let same = match (&info.default, &val) {
+                (Val::Enum(have), Val::UShort(new)) => have == new,
+                (have, new) => have.same(new),
+            };
+            if same {
+                return;
+            }
+        }
         let val = match (info.dbf, val) {
             // Nothing to convert.
             (Dbf::NoAccess, val)
@@ -97,6 +108,10 @@ impl Cx<'_> {
 
     /// Copies a field to another one.
     pub fn copy(&mut self, from: u16, to: u16) {
+        // hot: the value that was told last.
+        if self.record_mut().fields.copy_number(from, to) {
+            return;
+        }
         let val = match self.val(from) {
             Val::Double(number) => Val::Double(*number),
             Val::Long(number) => Val::Long(*number),

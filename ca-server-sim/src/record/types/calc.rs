@@ -110,17 +110,18 @@ fn evaluate(cx: &mut Cx<'_>) {
         Val::Program(program) => {
             let mut arguments = [0.0; ARGUMENTS];
             let (reads, stores) = (program.reads(), program.stores());
-            for (n, argument) in (0..).zip(&mut arguments) {
-                if reads & (1 << n) != 0 {
+            for n in Bits(reads.into()) {
+                if let Some(argument) = arguments.get_mut(usize::from(n)) {
                     *argument = cx.f64(A + n);
                 }
             }
             let (old, mut random) = (cx.f64(VAL), *cx.random_now());
             let result = program.evaluate(&mut arguments, old, &mut random);
             *cx.random() = random;
-            let stored = (0..COUNT).zip(arguments);
-            for (n, argument) in stored.filter(|&(n, _)| stores & (1 << n) != 0) {
-                cx.set(A + n, argument);
+            for n in Bits(stores.into()) {
+                if let Some(&argument) = arguments.get(usize::from(n)) {
+                    cx.set(A + n, argument);
+                }
             }
             result
         }

@@ -63,10 +63,10 @@ impl AlarmFields {
             }
             return;
         }
-        let value = cx.f64(self.val);
         if cx.lacks(&self.armed) && cx.lacks(&self.filters) {
             return cx.copy(self.val, self.lalm);
         }
+        let value = cx.f64(self.val);
         let mut place = self.place(cx, value);
         if let Some((aftc, afvl)) = self.filter
             && !cx.lacks(&self.filters)
@@ -206,9 +206,10 @@ pub(crate) fn monitor(
 /// As [`monitor`], in integers of 32 bits.
 pub(crate) fn monitor_integer(cx: &mut Cx<'_>, val: u16, value: [u16; 2], archive: [u16; 2]) {
     let mut mask = cx.reset_alarms();
+    let new = cx.i32(val);
     for ([last, band], add) in [(value, EventMask::VALUE), (archive, EventMask::LOG)] {
         let band = cx.i32(band);
-        if band < 0 || cx.i32(last).abs_diff(cx.i32(val)) > band.unsigned_abs() {
+        if band < 0 || cx.i32(last).abs_diff(new) > band.unsigned_abs() {
             mask = mask.union(add);
             cx.copy(val, last);
         }
