@@ -199,7 +199,7 @@ impl Database for Db {
     #[inline]
     fn put(&mut self, now: Instant, put: Put<'_>) -> PutOutcome {
         // hot: a number. A PV itself, not a view on it, is known by the identifier of its record.
-        if !self.attended
+        if !self.overseers.any()
             && let PutValue::Value(value) = &put.value
             && self.put_number(now, PvHandle(put.pv.0), value)
         {

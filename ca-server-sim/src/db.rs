@@ -12,17 +12,15 @@ use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant, Timestamp};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-use crate::access::{AccessRule, Guard};
+use crate::access::AccessRule;
 use crate::error::BuildError;
-use crate::faults::Faulty;
 use crate::field::Field;
 use crate::filter::{Chain, Spec, Suffix};
 use crate::name::{ChannelName, Dotted, Modifiers};
+use crate::overseers::Overseers;
 use crate::plain::{Record, RecordType, Subscribers};
 use crate::publish::{Fields, Post};
-use crate::put_log::{PutLog, PutStop};
 use crate::pv::PvSpec;
-use crate::question::Questions;
 use crate::reads::Getters;
 use crate::served::{Channel, FieldKey, Served};
 use crate::state::timeline::Timeline;
@@ -67,18 +65,10 @@ pub(crate) struct Db {
     last_instance: u64,
     /// Flags of programs, where there are no records that have them.
     pub states: HashMap<Box<str>, bool>,
-    /// Somebody has a say in puts, or is told of them: faults of PVs, a put log, a stop, questions of the
-    /// program, access security. Kept by [`attend`](Self::attend), so that a plain put asks once.
-    pub attended: bool,
-    /// Faults of PVs.
-    pub faulty: Option<Box<Faulty>>,
     pub access: Option<AccessRule>,
-    pub guard: Option<Box<Guard>>,
-    pub put_log: Option<PutLog>,
-    /// Whether puts are refused now.
-    pub put_stop: Option<PutStop>,
-    /// Puts that the program decides.
-    pub questions: Option<Box<Questions>>,
+    /// Who has a say in puts, or is told of them: faults of PVs, a put log, a stop, questions of the program, access
+    /// security.
+    pub overseers: Overseers,
     /// Reads that the program answers.
     pub getters: Option<Box<Getters>>,
     /// Nodes whose subscribers are to be told, and of what.
@@ -212,7 +202,7 @@ impl Db {
         !self.posts.is_empty()
             || !self.completed.is_empty()
             || !self.next_puts.is_empty()
-            || (self.attended && self.has_lines())
+            || (self.overseers.any() && self.has_lines())
             || self.served.as_ref().is_some_and(|served| served.has_news())
     }
 
@@ -220,18 +210,10 @@ impl Db {
     fn has_lines(&self) -> bool {
         self.has_dropped()
             || self
+                .overseers
                 .guard
                 .as_ref()
                 .is_some_and(|guard| !guard.lines.is_empty())
-    }
-
-    /// To be called by whoever sets one of those who have a say in puts, or takes it away.
-    pub(crate) const fn attend(&mut self) {
-        self.attended = self.faulty.is_some()
-            || self.put_log.is_some()
-            || self.put_stop.is_some()
-            || self.questions.is_some()
-            || self.guard.is_some();
     }
 
     /// Number of records.

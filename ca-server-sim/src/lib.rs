@@ -54,6 +54,7 @@ mod hook;
 mod ioc;
 mod limits;
 mod name;
+mod overseers;
 mod plain;
 pub mod process;
 mod program;

@@ -114,6 +114,7 @@ impl Db {
     /// Sets the time stamp of a record; returns the one it had.
     fn stamp_record(&mut self, handle: PvHandle, stamp: Timestamp) -> Timestamp {
         if self
+            .overseers
             .faulty
             .as_ref()
             .is_some_and(|faulty| faulty.is_frozen(handle))

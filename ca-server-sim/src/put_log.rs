@@ -187,6 +187,13 @@ impl Drop for PutLog {
 /// Says whether puts are refused now.
 pub(crate) struct PutStop(Box<dyn FnMut() -> bool + Send>);
 
+impl PutStop {
+    /// Asks this.
+    pub(crate) fn new(stopped: impl FnMut() -> bool + Send + 'static) -> Self {
+        Self(Box::new(stopped))
+    }
+}
+
 impl fmt::Debug for PutStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PutStop")
@@ -213,14 +220,14 @@ impl IocBuilder {
     /// ```
     #[must_use]
     pub fn put_log(mut self, log: impl FnMut(&PutReport<'_>) + Send + 'static) -> Self {
-        self.ioc.db.put_log = Some(PutLog {
+        let log = PutLog {
             tell: Box::new(log),
             last_id: 0,
             last: (Instant::ZERO, Timestamp::UNDEFINED),
             begun: BTreeMap::new(),
             dropped: Vec::new(),
-        });
-        self.ioc.db.attend();
+        };
+        self.ioc.db.overseers.change(|all| all.put_log = Some(log));
         self
     }
 
@@ -246,8 +253,11 @@ impl IocBuilder {
     /// ```
     #[must_use]
     pub fn refuse_puts_while(mut self, stopped: impl FnMut() -> bool + Send + 'static) -> Self {
-        self.ioc.db.put_stop = Some(PutStop(Box::new(stopped)));
-        self.ioc.db.attend();
+        let stop = PutStop::new(stopped);
+        self.ioc
+            .db
+            .overseers
+            .change(|all| all.put_stop = Some(stop));
         self
     }
 }
@@ -282,7 +292,7 @@ impl Db {
     }
 
     fn is_stopped(&mut self) -> bool {
-        self.put_stop.as_mut().is_some_and(|stop| (stop.0)())
+        self.overseers.put_stop_mut().is_some_and(|stop| (stop.0)())
     }
 
     /// Carries out a put, or what becomes of it by those who have a say in it: a fault, the program, a stop. The
@@ -293,7 +303,7 @@ impl Db {
         put: &Put<'_>,
         buffer: Option<&Bytes>,
     ) -> PutOutcome {
-        if !self.attended {
+        if !self.overseers.any() {
             return self.client_put(now, put, buffer);
         }
         if let Some(status) = self.faulty_put(put.pv) {
@@ -304,9 +314,9 @@ impl Db {
             _ => None,
         };
         if let Some(value) = number
-            && self.put_log.is_none()
-            && self.put_stop.is_none()
-            && self.questions.is_none()
+            && self.overseers.put_log.is_none()
+            && self.overseers.put_stop.is_none()
+            && self.overseers.questions.is_none()
             && !self.is_held(PvHandle(put.pv.0))
             && self.put_number(now, PvHandle(put.pv.0), value)
         {
@@ -330,14 +340,14 @@ impl Db {
             true => PutOutcome::Done(EcaStatus::PUTFAIL),
             false => db.client_put(now, put, buffer),
         };
-        let Some(mut log) = self.put_log.take() else {
+        let Some(mut log) = self.overseers.change(|all| all.put_log.take()) else {
             return carry_out(self);
         };
         let before = self.state(put.pv).into_owned();
         // Paid for before anything is written.
         let bytes = put.notify.and_then(|_| {
             let (name, field) = self.named(put.pv)?;
-            let access = self.guard.as_ref().map_or(0, |_| ACCESS_BYTES);
+            let access = self.overseers.guard.as_ref().map_or(0, |_| ACCESS_BYTES);
             Some(access + begun_bytes(name, &field, put, &before))
         });
         let (charge, outcome) = match bytes.map(|bytes| put.account.hold(bytes)) {
@@ -386,7 +396,7 @@ impl Db {
                 log.begun.insert(ticket, begun);
             }
         }
-        self.put_log = Some(log);
+        self.overseers.change(|all| all.put_log = Some(log));
         outcome
     }
 
@@ -401,7 +411,7 @@ impl Db {
         if self.is_stopped() {
             return Some(EcaStatus::PUTFAIL);
         }
-        let Some(mut log) = self.put_log.take() else {
+        let Some(mut log) = self.overseers.change(|all| all.put_log.take()) else {
             return self.start(now, handle, put.ticket, put.value, &put.who);
         };
         let pv = PvId(handle.0);
@@ -418,13 +428,13 @@ impl Db {
             }
             log.begun.insert(put.ticket, begun);
         }
-        self.put_log = Some(log);
+        self.overseers.change(|all| all.put_log = Some(log));
         status
     }
 
     /// Tells the log of a put that the circuit refused.
     pub(crate) fn log_refused(&mut self, now: Instant, put: &RefusedPut<'_>) {
-        let Some(mut log) = self.put_log.take() else {
+        let Some(mut log) = self.overseers.change(|all| all.put_log.take()) else {
             return;
         };
         let stamp = self.clock.stamp(now);
@@ -450,12 +460,12 @@ impl Db {
             });
         }
         drop(state);
-        self.put_log = Some(log);
+        self.overseers.change(|all| all.put_log = Some(log));
     }
 
     /// Keeps a put that has ended with its channel, before it came here, until the time is known.
     pub(crate) fn log_dropped(&mut self, put: &RefusedPut<'_>) {
-        let Some(mut log) = self.put_log.take() else {
+        let Some(mut log) = self.overseers.change(|all| all.put_log.take()) else {
             return;
         };
         if let Some((name, field)) = self.named(put.pv) {
@@ -474,11 +484,12 @@ impl Db {
             };
             log.dropped.push(begun);
         }
-        self.put_log = Some(log);
+        self.overseers.change(|all| all.put_log = Some(log));
     }
 
     pub(crate) fn has_dropped(&self) -> bool {
-        self.put_log
+        self.overseers
+            .put_log
             .as_ref()
             .is_some_and(|log| !log.dropped.is_empty())
     }
@@ -488,7 +499,7 @@ impl Db {
         if !self.has_dropped() {
             return;
         }
-        let Some(mut log) = self.put_log.take() else {
+        let Some(mut log) = self.overseers.change(|all| all.put_log.take()) else {
             return;
         };
         let at = (now, self.clock.stamp(now));
@@ -496,12 +507,12 @@ impl Db {
             let gone = PutOutcome::Done(EcaStatus::DISCONN);
             log.tell_later(at, &put, &self.state(put.pv), gone, None);
         }
-        self.put_log = Some(log);
+        self.overseers.change(|all| all.put_log = Some(log));
     }
 
     /// Tells the log of the end of a put that was pending.
     pub(crate) fn log_completed(&mut self, now: Instant, ticket: PutTicket, status: EcaStatus) {
-        let Some(mut log) = self.put_log.take() else {
+        let Some(mut log) = self.overseers.change(|all| all.put_log.take()) else {
             return;
         };
         if let Some(put) = log.begun.remove(&ticket) {
@@ -509,7 +520,7 @@ impl Db {
             let done = PutOutcome::Done(status);
             log.tell_later(at, &put, &self.state(put.pv), done, Some(put.now));
         }
-        self.put_log = Some(log);
+        self.overseers.change(|all| all.put_log = Some(log));
     }
 
     /// The state of the field that a put writes to: all of it, though the channel may see a part.

@@ -139,7 +139,7 @@ impl IocBuilder {
     /// ```
     #[must_use]
     pub fn questions(mut self, tell: impl FnMut(PutQuestion) + Send + 'static) -> Self {
-        self.ioc.db.questions = Some(Box::new(Questions {
+        let questions = Box::new(Questions {
             tell: Box::new(tell),
             pvs: BTreeSet::new(),
             fields: BTreeSet::new(),
@@ -147,8 +147,11 @@ impl IocBuilder {
             tickets: BTreeMap::new(),
             last: 0,
             asked: None,
-        }));
-        self.ioc.db.attend();
+        });
+        self.ioc
+            .db
+            .overseers
+            .change(|all| all.questions = Some(questions));
         self
     }
 }
@@ -239,7 +242,7 @@ impl Ioc {
             Some((key, _)) => Target::Record(key),
             None => Target::Plain(self.db.lookup_record(pv)?),
         };
-        if let Some(questions) = &mut self.db.questions {
+        if let Some(questions) = self.db.overseers.questions_mut() {
             match (target, asked) {
                 (Target::Plain(pv), true) => questions.pvs.insert(pv),
                 (Target::Plain(pv), false) => questions.pvs.remove(&pv),
@@ -252,11 +255,11 @@ impl Ioc {
 
     /// Answers a question; false if nobody waits for the answer any more.
     pub fn answer(&mut self, now: Instant, id: QuestionId, answer: PutAnswer) -> bool {
-        let open = (self.db.questions.as_mut()).and_then(|all| all.open.remove(&id.0));
+        let open = (self.db.overseers.questions_mut()).and_then(|all| all.open.remove(&id.0));
         let Some(open) = open else {
             return false;
         };
-        if let (Some(ticket), Some(questions)) = (open.notify, &mut self.db.questions) {
+        if let (Some(ticket), Some(questions)) = (open.notify, self.db.overseers.questions_mut()) {
             questions.tickets.remove(&ticket);
         }
         // A chain of records that is under way comes first.
@@ -279,7 +282,7 @@ impl Ioc {
 
     /// Records are to be removed: puts to them are not carried out, whatever the program will answer.
     pub(crate) fn forget_asked(&mut self, now: Instant, records: &[u32]) {
-        let Some(questions) = &mut self.db.questions else {
+        let Some(questions) = self.db.overseers.questions_mut() else {
             return;
         };
         let gone: BTreeSet<u32> = records.iter().copied().collect();
@@ -297,13 +300,13 @@ impl Ioc {
 
     /// Questions that wait for an answer.
     pub fn open_questions(&self) -> usize {
-        let questions = self.db.questions.as_ref();
+        let questions = self.db.overseers.questions.as_ref();
         questions.map_or(0, |questions| questions.open.len())
     }
 
     /// A put without completion of this circuit was asked about: it waits with what follows.
     pub(crate) fn hold_back(&mut self, now: Instant, circuit: CircuitId) {
-        let Some(questions) = &mut self.db.questions else {
+        let Some(questions) = self.db.overseers.questions_mut() else {
             return;
         };
         let Some(open) = (questions.asked.take()).and_then(|id| questions.open.get_mut(&id)) else {
@@ -350,12 +353,13 @@ impl Ioc {
 impl Db {
     /// A circuit is to wait for the answer to what it has just written.
     pub(crate) fn is_asking(&self) -> bool {
-        self.attended
-            && (self.questions.as_ref()).is_some_and(|questions| questions.asked.is_some())
+        self.overseers.any()
+            && (self.overseers.questions.as_ref())
+                .is_some_and(|questions| questions.asked.is_some())
     }
 
     fn asked_target(&self, pv: PvId) -> Option<Target> {
-        let questions = self.questions.as_ref()?;
+        let questions = self.overseers.questions.as_ref()?;
         if let Some((_, key)) = self.field(pv) {
             let asked = questions.fields.contains(&(key.record, key.field));
             return asked.then_some(Target::Record(key));
@@ -406,7 +410,7 @@ impl Db {
                 (name, served.field_name(key.record, key.field).to_owned())
             }
         };
-        let questions = self.questions.as_mut()?;
+        let questions = self.overseers.questions_mut()?;
         questions.last += 1;
         let id = questions.last;
         questions.open.insert(
@@ -509,7 +513,7 @@ impl Db {
 
     /// The channel of a put is gone: it is not carried out if it still waits for the program.
     pub(crate) fn withdraw_question(&mut self, ticket: PutTicket) {
-        let Some(questions) = &mut self.questions else {
+        let Some(questions) = self.overseers.questions_mut() else {
             return;
         };
         if let Some(id) = questions.tickets.remove(&ticket) {
@@ -520,7 +524,7 @@ impl Db {
 
     /// Gives up the puts with completion of a circuit that is gone. False if the turn is over before that is done.
     pub(crate) fn forget_questions(&mut self, circuit: CircuitId, turn: &mut Turn) -> bool {
-        let Some(questions) = &mut self.questions else {
+        let Some(questions) = self.overseers.questions_mut() else {
             return true;
         };
         let first = PutTicket {

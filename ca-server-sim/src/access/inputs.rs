@@ -48,7 +48,7 @@ impl Db {
         who: &Identity,
         ask: impl FnOnce(&Guard, Question<'_>) -> T,
     ) -> Option<T> {
-        let guard = self.guard.as_deref()?;
+        let guard = self.overseers.guard.as_deref()?;
         if let Some((served, key)) = self.field(pv) {
             let group = served.group_of(key.record);
             let question = Question {
@@ -70,7 +70,7 @@ impl Db {
 
     /// Notes for the log which rules refuse a write.
     pub(crate) fn note_refused(&mut self, now: Instant, pv: PvId, who: &Identity) {
-        let Some(mut guard) = self.guard.take() else {
+        let Some(mut guard) = self.overseers.change(|all| all.guard.take()) else {
             return;
         };
         if let Some((served, key)) = self.field(pv) {
@@ -96,7 +96,7 @@ impl Db {
             };
             guard.note_refused(now, &record.name, &field.name(record.kind), question);
         }
-        self.guard = Some(guard);
+        self.overseers.change(|all| all.guard = Some(guard));
     }
 
     /// The value of an input: `Some(None)` if it is invalid, `None` if it is no number at all.
@@ -182,7 +182,7 @@ impl Ioc {
         rules: impl Into<ReadyRules>,
     ) -> Option<ReadyRules> {
         let ReadyRules(mut guard) = rules.into();
-        let mut before = self.db.guard.take();
+        let mut before = self.db.overseers.change(|all| all.guard.take());
         self.told_inputs.clear();
         if let Some(before) = &mut before {
             let inputs = std::mem::take(&mut before.inputs);
@@ -190,8 +190,7 @@ impl Ioc {
             guard.first = before.first.wrapping_add(inputs.len() as u32);
             self.left_inputs.push((before.first, inputs));
         }
-        self.db.guard = Some(guard);
-        self.db.attend();
+        self.db.overseers.change(|all| all.guard = Some(guard));
         if self.is_running() {
             self.refresh_inputs(&mut Turn::new(TURN));
         }
@@ -203,7 +202,7 @@ impl Ioc {
 
     /// The rules that hold.
     pub fn access_security(&self) -> Option<&AccessSecurity> {
-        Some(self.db.guard.as_deref()?.security())
+        Some(self.db.overseers.guard.as_deref()?.security())
     }
 
     /// What a client of this user and host may do with a PV or field by the rules that hold; `None` if none do. The
@@ -224,7 +223,7 @@ impl Ioc {
             host: host.to_ascii_lowercase().into(),
             peer: std::net::SocketAddrV4::new(address, 0),
         };
-        let Some(guard) = self.db.guard.as_deref() else {
+        let Some(guard) = self.db.overseers.guard.as_deref() else {
             return Ok(None);
         };
         let report = |question: Question<'_>| {
@@ -273,7 +272,7 @@ impl Ioc {
             && record.group() != group
         {
             record.extra_mut().group = group.into();
-            if self.db.guard.is_some() {
+            if self.db.overseers.guard.is_some() {
                 self.rights_changed(now);
             }
         }
@@ -296,7 +295,7 @@ impl Ioc {
 
     /// PVs came or went, of which some may be inputs.
     pub(crate) fn inputs_stale(&mut self) {
-        if let Some(guard) = &mut self.db.guard {
+        if let Some(guard) = self.db.overseers.guard_mut() {
             guard.stale = Some(0);
         }
     }
@@ -304,7 +303,7 @@ impl Ioc {
     /// Whether rules have something to do.
     pub(crate) fn has_access_work(&self) -> bool {
         let stale = |guard: &Guard| guard.stale.is_some() || !guard.lines.is_empty();
-        (self.is_running() && self.db.guard.as_deref().is_some_and(stale))
+        (self.is_running() && self.db.overseers.guard.as_deref().is_some_and(stale))
             || !self.heard_inputs.is_empty()
             || !self.told_inputs.is_empty()
             || !self.left_inputs.is_empty()
@@ -321,11 +320,11 @@ impl Ioc {
                 .served
                 .as_mut()
                 .map(|served| served.records.take_regrouped());
-            if self.db.guard.is_some() && moved.is_some() {
+            if self.db.overseers.guard.is_some() && moved.is_some() {
                 self.access_changed();
             }
         }
-        if self.db.guard.is_some() {
+        if self.db.overseers.guard.is_some() {
             self.refresh_inputs(turn);
             self.take_access_lines();
         }
@@ -334,8 +333,8 @@ impl Ioc {
     fn take_access_lines(&mut self) {
         while let Some(line) = self
             .db
-            .guard
-            .as_mut()
+            .overseers
+            .guard_mut()
             .and_then(|guard| guard.lines.pop_front())
         {
             self.limits.tell(line);
@@ -353,7 +352,7 @@ impl Ioc {
             && let Some(at) = self.told_inputs.pop()
         {
             turn.spend(READ);
-            let Some(mut guard) = self.db.guard.take() else {
+            let Some(mut guard) = self.db.overseers.change(|all| all.guard.take()) else {
                 break;
             };
             if let Some(input) = guard.inputs.get_mut(at as usize) {
@@ -368,7 +367,7 @@ impl Ioc {
                     turn.spend(units);
                 }
             }
-            self.db.guard = Some(guard);
+            self.db.overseers.change(|all| all.guard = Some(guard));
         }
         if changed {
             self.access_changed();
@@ -377,7 +376,7 @@ impl Ioc {
 
     /// Subscribes to the inputs whose PVs are there, and leaves those whose are not.
     fn connect_inputs(&mut self, turn: &mut Turn) {
-        let Some(mut guard) = self.db.guard.take() else {
+        let Some(mut guard) = self.db.overseers.change(|all| all.guard.take()) else {
             return;
         };
         while let Some(at) = guard.stale
@@ -410,7 +409,7 @@ impl Ioc {
                 note(&mut self.told_inputs, number, &mut input.told);
             }
         }
-        self.db.guard = Some(guard);
+        self.db.overseers.change(|all| all.guard = Some(guard));
     }
 
     /// Says once which inputs this IOC does not have.
@@ -456,7 +455,7 @@ impl Ioc {
             return;
         }
         let mut heard = std::mem::take(&mut self.heard_inputs);
-        if let Some(guard) = &mut self.db.guard {
+        if let Some(guard) = self.db.overseers.guard_mut() {
             for at in &heard {
                 let at = at.wrapping_sub(guard.first);
                 if let Some(input) = guard.inputs.get_mut(at as usize) {

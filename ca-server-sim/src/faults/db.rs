@@ -94,13 +94,13 @@ impl Db {
 
     /// Whether a fault keeps a PV of the program from taking values as they are.
     pub(crate) fn is_held(&self, handle: PvHandle) -> bool {
-        let faulty = self.faulty.as_ref();
+        let faulty = self.overseers.faulty.as_ref();
         faulty.is_some_and(|faulty| faulty.held.contains_key(&handle))
     }
 
     /// What a put comes to because of a fault.
     pub(crate) fn faulty_put(&self, pv: PvId) -> Option<EcaStatus> {
-        let faulty = self.faulty.as_ref()?;
+        let faulty = self.overseers.faulty.as_ref()?;
         if faulty.puts.is_empty() {
             return None;
         }
@@ -117,6 +117,7 @@ impl Db {
     pub(crate) fn faulty_rights(&self, pv: PvId) -> AccessRights {
         let all = AccessRights::ALL;
         let Some(faulty) = self
+            .overseers
             .faulty
             .as_ref()
             .filter(|faulty| !faulty.rights.is_empty())

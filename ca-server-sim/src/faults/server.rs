@@ -43,11 +43,7 @@ impl Ioc {
     }
 
     fn faulty(&mut self) -> &mut Faulty {
-        let seed = self.seed;
-        self.db.attended = true;
-        self.db
-            .faulty
-            .get_or_insert_with(|| Box::new(Faulty::new(seed)))
+        self.db.overseers.faulty_or_new(self.seed)
     }
 
     /// What a fault changes when it begins.
@@ -138,12 +134,12 @@ impl Ioc {
         }
         if self
             .db
+            .overseers
             .faulty
             .as_ref()
             .is_some_and(|faulty| faulty.is_empty())
         {
-            self.db.faulty = None;
-            self.db.attend();
+            self.db.overseers.change(|all| all.faulty = None);
         }
     }
 
@@ -470,7 +466,7 @@ fn shifted(stamp: Timestamp, nanos: i64) -> Timestamp {
 impl crate::db::Db {
     /// What a record makes of a value, with faults.
     pub(crate) fn taken(&mut self, handle: PvHandle, value: Option<ca_proto::dbr::Value>) -> Taken {
-        let Some(faulty) = &mut self.faulty else {
+        let Some(faulty) = self.overseers.faulty_mut() else {
             return Taken::Value(value);
         };
         match faulty.take(handle, value) {

@@ -42,7 +42,7 @@ impl Db {
         value: Option<Value>,
         raised: Alarm,
     ) {
-        let value = match self.faulty.is_some() {
+        let value = match self.overseers.faulty.is_some() {
             false => value,
             true => match self.taken(handle, value) {
                 Taken::Nothing => return,

@@ -80,7 +80,7 @@ enum Lists {
 
 /// Groups of users or hosts, sorted, as their members are: a file's order is not kept.
 fn named(ioc: &Ioc, which: Lists, only: Option<&str>) -> String {
-    let Some(guard) = &ioc.db.guard else {
+    let Some(guard) = &ioc.db.overseers.guard else {
         return String::new();
     };
     let security = guard.security();
@@ -115,7 +115,7 @@ enum Details {
 
 fn groups(ioc: &Ioc, only: Option<&str>, details: Details) -> String {
     let mut text = String::new();
-    let Some(guard) = &ioc.db.guard else {
+    let Some(guard) = &ioc.db.overseers.guard else {
         return text;
     };
     for (name, inputs, rules) in guard.shown() {
@@ -205,7 +205,7 @@ fn members(ioc: &Ioc, group: &str) -> String {
 
 fn inputs(run: &mut Run<'_>, args: &Args<'_>) -> bool {
     let all = run.ioc(|ioc, _| {
-        let guard = ioc.db.guard.as_ref()?;
+        let guard = ioc.db.overseers.guard.as_ref()?;
         let all = guard.inputs.iter();
         Some(
             all.map(|it| (it.name.to_string(), it.pv.is_some()))

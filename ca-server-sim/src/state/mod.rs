@@ -96,7 +96,7 @@ impl Ioc {
         SignalsState::of(&self.scans, &handles).save(&mut to);
         self.db.states.save(&mut to);
         self.faults.save(&mut to);
-        save_faulty(self.db.faulty.as_deref(), &handles, &mut to);
+        save_faulty(self.db.overseers.faulty.as_deref(), &handles, &mut to);
         self.clock_off.save(&mut to);
         let of = Arc::clone(self.identity.get_or_insert_default());
         Ok(IocSnapshot::finish(to, taken, of))
@@ -218,8 +218,7 @@ impl Ioc {
         if let Some(mut old) = old.filter(|old| old.says_something()) {
             self.faults_mut().rejoin(&mut old);
         }
-        self.db.faulty = faulty;
-        self.db.attend();
+        self.db.overseers.change(|all| all.faulty = faulty);
         self.shift_clock(now, clock_off.saturating_sub(self.clock_off));
         if was_down && !self.is_down() {
             self.renew_endpoints(now);
