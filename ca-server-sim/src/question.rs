@@ -286,9 +286,13 @@ impl Ioc {
             return;
         };
         let gone: BTreeSet<u32> = records.iter().copied().collect();
-        questions
-            .fields
-            .retain(|(record, _)| !gone.contains(record));
+        for &record in &gone {
+            let asked = questions.fields.range((record, 0)..=(record, u16::MAX));
+            let asked: Vec<(u32, u16)> = asked.copied().collect();
+            for field in asked {
+                questions.fields.remove(&field);
+            }
+        }
         let is_gone =
             |open: &Open| matches!(open.target, Target::Record(key) if gone.contains(&key.record));
         let open = questions.open.iter().filter(|(_, open)| is_gone(open));

@@ -313,16 +313,10 @@ impl Ioc {
     /// Works out conditions whose inputs have changed, and has clients told, until the turn is over.
     pub(crate) fn settle_access(&mut self, turn: &mut Turn) {
         self.recheck_puts(turn);
-        let regrouped = |served: &mut Box<Served>| served.records.has_regrouped();
-        if self.db.served.as_mut().is_some_and(regrouped) {
-            let moved = self
-                .db
-                .served
-                .as_mut()
-                .map(|served| served.records.take_regrouped());
-            if self.db.overseers.guard.is_some() && moved.is_some() {
-                self.access_changed();
-            }
+        let served = self.db.served.as_mut();
+        let regrouped = served.is_some_and(|served| served.records.take_regrouped());
+        if regrouped && self.db.overseers.guard.is_some() {
+            self.access_changed();
         }
         if self.db.overseers.guard.is_some() {
             self.refresh_inputs(turn);

@@ -12,6 +12,7 @@ use ca_proto::wire::message::EventMask;
 
 use super::cx::{Cx, Got};
 use super::database::Records;
+use super::lapsed::Lapsed;
 use super::scan::{ScanPass, Timer};
 use crate::record::{Dbf, FieldSet, Flow, Id, Schema, Val, common};
 use crate::state::codec::saved;
@@ -19,10 +20,10 @@ use crate::state::codec::saved;
 /// How often an active record is found active before it raises an alarm (`MAX_LOCK` of EPICS Base).
 const MAX_LOCK: u8 = 10;
 
-/// One step of what is being processed.
 /// Without these a record is disabled if its type is.
 const ENABLING: FieldSet = FieldSet::of(&[common::DISA, common::DISV]);
 
+/// One step of what is being processed.
 #[derive(Debug)]
 pub(super) enum Task {
     /// A record (`dbProcess`).
@@ -66,6 +67,20 @@ pub(super) enum Root {
     Scan(ScanPass),
     /// A put that waited for a record.
     Notify(Id),
+}
+
+impl Root {
+    /// The record that it is of.
+    const fn id(&self) -> Option<Id> {
+        match *self {
+            Self::Once(id)
+            | Self::Follow(id, ..)
+            | Self::Resume(id, _)
+            | Self::Callback(id)
+            | Self::Notify(id) => Some(id),
+            Self::Scan(_) => None,
+        }
+    }
 }
 
 /// When a record is processed because of one that it follows.
@@ -140,11 +155,13 @@ pub(super) struct Chain {
     pub got: Vec<Got>,
     pub wants: VecDeque<Want>,
     pub roots: VecDeque<Root>,
+    /// What of it names records that went.
+    pub lapsed: Lapsed,
     /// A record with TPRO set it in motion: all that are processed are told.
     pub traced: bool,
 }
 
-saved!(struct Chain { stack, got, wants, roots, traced });
+saved!(struct Chain { stack, got, wants, roots, lapsed, traced });
 
 impl Chain {
     /// The records of a chain that a file tells, with the fields that it would set, and whether it fits together.
@@ -202,6 +219,10 @@ impl Records {
         let Some(root) = self.chain.roots.pop_front() else {
             return false;
         };
+        let chain = &mut self.chain;
+        if chain.lapsed.passes(root.id(), chain.roots.len()) {
+            return true;
+        }
         match root {
             Root::Once(id) => self.chain.stack.push(Task::Process(id)),
             Root::Follow(id, link, when) => {

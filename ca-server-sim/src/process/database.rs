@@ -13,6 +13,7 @@ use super::chain::{Chain, When};
 use super::cx::{Cx, DEVICE, View};
 use super::event::{Post, Seen};
 use super::function::{Calls, Function};
+use super::lapsed::Lapsed;
 use super::notify::Notifies;
 use super::remote::Remotes;
 use super::scan::{Scans, Timer};
@@ -138,11 +139,15 @@ pub struct Records {
     pub(super) names: HashTable<Id>,
     pub(super) hasher: DefaultHashBuilder,
     pub(super) aliases: HashMap<Box<str>, Id>,
+    /// The aliases of a record; made by the first change at run time.
+    pub(super) aliases_of: Option<HashMap<Id, BTreeSet<Box<str>>>>,
     pub(super) infos: HashMap<Id, Infos>,
     pub(super) chain: Chain,
     pub(super) scans: Scans,
     pub(super) timers: BTreeMap<(Instant, u64), (Id, Timer)>,
     pub(super) next_timer: u64,
+    /// The timers of records that go on with a stage.
+    pub(super) resumes: BTreeSet<(Id, (Instant, u64))>,
     /// The timers of records that run `callback`.
     pub(super) callbacks: HashMap<Id, (Instant, u64)>,
     pub(super) states: super::json_link::DbStates,
@@ -156,16 +161,18 @@ pub struct Records {
     pub(super) followers: HashMap<(Id, u16), Vec<Follower>>,
     /// What links that follow were told last, by record and link.
     pub(super) seen: HashMap<(Id, u16), Seen>,
-    /// Records whose access security group was changed.
-    pub(super) regrouped: Vec<Id>,
+    /// The access security group of a record was changed.
+    pub(super) regrouped: bool,
     /// What records follow by name, by record and slot.
-    pub(super) followed_names: HashMap<(Id, u16), Followed>,
+    pub(super) followed_names: BTreeMap<(Id, u16), Followed>,
     /// Links that lead to a record of this IOC, by that record; made by the first change at run time.
     pub(super) links_to: Option<HashMap<Id, BTreeSet<(Id, u16)>>>,
     /// Numbers of records that were removed.
     pub(super) free: Vec<Id>,
     pub(super) notifies: Notifies,
     pub(super) posts: VecDeque<Post>,
+    /// What of them is of records that went.
+    pub(super) lapsed_posts: Lapsed,
     pub(super) now: Instant,
     pub(super) clock: Timestamp,
     /// What time it is for records at a time of the driver.
@@ -194,10 +201,12 @@ impl Records {
             names: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             aliases: HashMap::new(),
+            aliases_of: None,
             infos: HashMap::new(),
             chain: Chain::default(),
             timers: BTreeMap::new(),
             next_timer: 0,
+            resumes: BTreeSet::new(),
             callbacks: HashMap::new(),
             states: super::json_link::DbStates::new(),
             functions: HashMap::new(),
@@ -206,12 +215,13 @@ impl Records {
             forced: HashMap::new(),
             followers: HashMap::new(),
             seen: HashMap::new(),
-            regrouped: Vec::new(),
-            followed_names: HashMap::new(),
+            regrouped: false,
+            followed_names: BTreeMap::new(),
             links_to: None,
             free: Vec::new(),
             notifies: Notifies::default(),
             posts: VecDeque::new(),
+            lapsed_posts: Lapsed::default(),
             now: Instant::ZERO,
             clock: Timestamp::UNDEFINED,
             time: Timeline::default(),
@@ -319,7 +329,7 @@ impl Records {
             .find(of)
             .ok_or_else(|| AddError::NoRecord(of.to_owned()))?;
         self.check_name(name)?;
-        self.aliases.insert(name.into(), id);
+        self.note_alias(name, id);
         Ok(())
     }
 
@@ -726,15 +736,15 @@ impl Records {
         self.record_mut(id).watched = watched;
     }
 
-    /// Records whose field ASG was written since this was asked last: who may do what with them is another
+    /// Whether the field ASG of a record was written since this was asked last: who may do what with it is another
     /// question now (`asChangeGroup`).
-    pub fn take_regrouped(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.regrouped)
+    pub const fn take_regrouped(&mut self) -> bool {
+        std::mem::replace(&mut self.regrouped, false)
     }
 
-    /// Whether there are such records.
-    pub fn has_regrouped(&self) -> bool {
-        !self.regrouped.is_empty()
+    /// The same, without an end to it.
+    pub const fn has_regrouped(&self) -> bool {
+        self.regrouped
     }
 
     /// Lines for the log: traces (TPRO), device support `stdio`.

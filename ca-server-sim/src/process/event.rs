@@ -113,6 +113,9 @@ impl Records {
 
     /// What was posted, in its order.
     pub fn take_posts(&mut self) -> impl Iterator<Item = Post> + '_ {
-        self.posts.drain(..)
+        let lapsed = std::mem::take(&mut self.lapsed_posts);
+        let places = 0..;
+        let posts = places.zip(self.posts.drain(..));
+        posts.filter_map(move |(place, post)| lapsed.keeps(post.record, place).then_some(post))
     }
 }

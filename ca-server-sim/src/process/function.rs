@@ -10,6 +10,7 @@ use ca_proto::dbr::Value;
 use super::chain::Task;
 use super::cx::Cx;
 use super::database::Records;
+use super::lapsed::Awaited;
 use crate::record::{Array, Conversion, Dbf, Id, Val};
 use crate::served::to_value;
 use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
@@ -26,7 +27,7 @@ pub(crate) const ANSWERED: u8 = u8::MAX;
 pub(super) struct Calls {
     last: u64,
     /// Who waits for the answer.
-    waiting: BTreeMap<CallId, Id>,
+    waiting: Awaited<CallId, ()>,
     /// Status of the answer, until the record goes on.
     answers: BTreeMap<Id, i32>,
     /// The function that was called last wants to answer later.
@@ -52,7 +53,8 @@ impl Saved for CallId {
 impl Calls {
     /// All records that wait.
     pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
-        self.waiting.values().chain(self.answers.keys()).copied()
+        let waiting = self.waiting.iter().map(|(_, id, ())| id);
+        waiting.chain(self.answers.keys().copied())
     }
 
     /// Numbers go on behind those of others.
@@ -62,18 +64,15 @@ impl Calls {
 
     /// Whether the answer is waited for.
     pub(super) fn waits(&self, call: CallId) -> bool {
-        self.waiting.contains_key(&call)
+        self.waiting.contains(call)
     }
 
     /// Takes the records out whose calls are not meant.
     pub(super) fn split_waiting(&mut self, stays: impl Fn(CallId) -> bool) -> Vec<Id> {
-        let gone = self.waiting.iter().filter(|(call, _)| !stays(**call));
-        let gone: Vec<(CallId, Id)> = gone.map(|(&call, &id)| (call, id)).collect();
+        let gone = self.waiting.iter().map(|(call, ..)| call);
+        let gone: Vec<CallId> = gone.filter(|&call| !stays(call)).collect();
         gone.into_iter()
-            .map(|(call, id)| {
-                self.waiting.remove(&call);
-                id
-            })
+            .filter_map(|call| Some(self.waiting.remove(call)?.0))
             .collect()
     }
 
@@ -95,13 +94,13 @@ impl Calls {
 
     /// Nobody waits for this answer.
     pub(super) fn forget(&mut self, call: CallId) {
-        self.waiting.remove(&call);
+        self.waiting.remove(call);
     }
 
-    /// Records that are gone wait for no answer.
-    pub(super) fn forget_records(&mut self, gone: impl Fn(&Id) -> bool) {
-        self.waiting.retain(|_, id| !gone(id));
-        self.answers.retain(|id, _| !gone(id));
+    /// A record that is gone waits for no answer.
+    pub(super) fn forget_record(&mut self, id: Id) {
+        self.waiting.forget(id);
+        self.answers.remove(&id);
     }
 
     pub(super) fn take_answer(&mut self, id: Id) -> Option<i32> {
@@ -218,7 +217,7 @@ impl<'a, 'b> Call<'a, 'b> {
         let calls = self.cx.calls();
         calls.last += 1;
         let call = CallId(calls.last);
-        calls.waiting.insert(call, id);
+        calls.waiting.insert(call, id, ());
         calls.later = Some(call);
         call
     }
@@ -244,7 +243,7 @@ impl Records {
     /// Answers a call: these fields are set, and the record goes on with the status. False if nobody waits for the
     /// answer any more.
     pub fn answer_call(&mut self, call: CallId, fields: Vec<(String, Val)>, status: i32) -> bool {
-        let Some(id) = self.calls.waiting.remove(&call) else {
+        let Some((id, ())) = self.calls.waiting.remove(call) else {
             return false;
         };
         self.settle();

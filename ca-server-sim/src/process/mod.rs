@@ -20,6 +20,7 @@ mod database;
 mod event;
 mod function;
 mod json_link;
+mod lapsed;
 mod link;
 mod notify;
 mod put;

@@ -1,13 +1,14 @@
 //! Puts that are answered when all records are done that they have set in motion (`dbNotify.c` of EPICS
 //! Base).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ca_proto::dbr::ConvertError;
 use hashbrown::HashMap;
 
 use super::chain::Root;
 use super::database::Records;
+use super::lapsed::Lapsed;
 use super::put::PutError;
 use crate::record::{Id, LinkError, Val};
 use crate::state::codec::{Broken, Reader, Saved, Writer, saved};
@@ -78,7 +79,10 @@ pub(super) struct Notifies {
     free: Vec<u32>,
     /// Where the put of a number is.
     pub(super) places: HashMap<u64, Place>,
-    pub(super) queued: HashMap<Id, VecDeque<Queued>>,
+    /// By record and by number, the order in which they came.
+    pub(super) queued: HashMap<Id, BTreeMap<u64, Queued>>,
+    /// Puts of records that went: nobody goes on when they are done.
+    lapsed: Lapsed,
     pub(super) done: VecDeque<Completion>,
 }
 
@@ -86,7 +90,7 @@ saved!(struct Notify { id, first: id, members, waiting, error, waits });
 saved!(enum Waits { 0 Outside, 1 Record(record: id, stage), 2 Nobody });
 saved!(enum Place { 0 Active(place), 1 Queued(record: id) });
 saved!(struct Queued { id, field, val, waits });
-saved!(struct Notifies { active, free, places, queued } kept {
+saved!(struct Notifies { active, free, places, queued, lapsed } kept {
     // A number is never given twice.
     next = 0,
     // Clients are told.
@@ -103,11 +107,12 @@ impl Notifies {
         waiting: &BTreeSet<NotifyId>,
     ) -> Vec<NotifyId> {
         let used = self.places.keys().map(|last| last.saturating_add(1)).max();
-        self.next = now.next.max(used.unwrap_or(0));
+        let used = used.unwrap_or(0).max(self.lapsed.end());
+        self.next = now.next.max(used);
         self.done = std::mem::take(&mut now.done);
         let is_heard = |id: u64| same && waiting.contains(&NotifyId(id));
         let active = self.active.iter_mut().flatten();
-        let queued = self.queued.values_mut().flatten();
+        let queued = self.queued.values_mut().flat_map(BTreeMap::values_mut);
         let active = active.map(|put| (put.id, &mut put.waits));
         for (id, waits) in active.chain(queued.map(|put| (put.id, &mut put.waits))) {
             if matches!(waits, Waits::Outside) && !is_heard(id) {
@@ -131,7 +136,7 @@ impl Notifies {
     /// Fields that are to be written.
     pub(super) fn fields(&self) -> impl Iterator<Item = (Id, u16)> {
         let queued = self.queued.iter();
-        queued.flat_map(|(id, puts)| puts.iter().map(|put| (*id, put.field)))
+        queued.flat_map(|(id, puts)| puts.values().map(|put| (*id, put.field)))
     }
 
     /// Whether the places that are free are places.
@@ -213,7 +218,7 @@ impl Records {
                 .queued
                 .entry(id)
                 .or_default()
-                .push_back(queued);
+                .insert(number, queued);
         } else {
             self.start_notify(id, number, field, &val, waits);
         }
@@ -226,7 +231,7 @@ impl Records {
         match self.notifies.places.remove(&notify.0) {
             Some(Place::Queued(id)) => {
                 if let Some(queue) = self.notifies.queued.get_mut(&id) {
-                    queue.retain(|queued| queued.id != notify.0);
+                    queue.remove(&notify.0);
                     if queue.is_empty() {
                         self.notifies.queued.remove(&id);
                     }
@@ -314,20 +319,21 @@ impl Records {
     }
 
     /// A record is done.
+    #[inline]
     pub(super) fn notify_completion(&mut self, id: Id) {
         let place = std::mem::take(&mut self.record_mut(id).notify);
-        let Some(notify) = self.active(place) else {
-            return;
-        };
-        notify.waiting = notify.waiting.saturating_sub(1);
-        if notify.waiting == 0
-            && let Some(notify) = self.free_notify(place)
         if place != 0 {
             self.is_done(id, place);
         }
     }
 
     fn is_done(&mut self, id: Id, place: u32) {
+        let Some(notify) = self.active(place) else {
+            return;
+        };
+        notify.waiting = notify.waiting.saturating_sub(1);
+        if notify.waiting == 0
+            && let Some(notify) = self.free_notify(place)
         {
             let result = notify.error.map_or(Ok(()), Err);
             self.tell_completion(notify.id, result, notify.waits);
@@ -341,8 +347,12 @@ impl Records {
                 id: NotifyId(number),
                 result,
             }),
+            Waits::Record(id, _) if self.notifies.lapsed.has(id, number) => {}
             Waits::Record(id, stage) => self.chain.roots.push_back(Root::Resume(id, stage)),
             Waits::Nobody => {}
+        }
+        if self.notifies.places.is_empty() {
+            self.notifies.lapsed.clear();
         }
     }
 
@@ -361,7 +371,7 @@ impl Records {
         let Some(queue) = self.notifies.queued.get_mut(&id) else {
             return;
         };
-        let queued = queue.pop_front();
+        let queued = queue.pop_first().map(|(_, queued)| queued);
         if queue.is_empty() {
             self.notifies.queued.remove(&id);
         }
@@ -378,7 +388,8 @@ impl Records {
 
     /// A record is removed: puts that wait for it fail, and it is done with the others that it takes part in.
     pub(super) fn end_puts(&mut self, id: Id) {
-        for queued in self.notifies.queued.remove(&id).unwrap_or_default() {
+        let queued = self.notifies.queued.remove(&id).unwrap_or_default();
+        for queued in queued.into_values() {
             self.notifies.places.remove(&queued.id);
             self.tell_completion(queued.id, Err(PutError::Removed), queued.waits);
         }
@@ -391,17 +402,10 @@ impl Records {
         }
     }
 
-    /// Records that are gone wait for no put.
-    pub(super) fn forget_waits(&mut self, gone: impl Fn(&Id) -> bool) {
-        let active = self.notifies.active.iter_mut().flatten();
-        let queued = self.notifies.queued.values_mut().flatten();
-        let waits = active.map(|put| &mut put.waits);
-        for waits in waits.chain(queued.map(|put| &mut put.waits)) {
-            if let Waits::Record(id, _) = waits
-                && gone(id)
-            {
-                *waits = Waits::Nobody;
-            }
+    /// A record that is gone waits for no put.
+    pub(super) fn forget_waits(&mut self, id: Id) {
+        if !self.notifies.places.is_empty() {
+            self.notifies.lapsed.lapse(id, self.notifies.next);
         }
     }
 

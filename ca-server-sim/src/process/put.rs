@@ -147,7 +147,7 @@ impl Records {
     fn after_put(&mut self, id: Id, field: u16, special: Special) -> Result<(), PutError> {
         match special {
             Special::Scan => self.scan_add(id),
-            Special::As => self.regrouped.push(id),
+            Special::As => self.regrouped = true,
             _ if special.asks_support() => return self.ask_support(id, field, true),
             _ => {}
         }

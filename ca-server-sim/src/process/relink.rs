@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use ca_proto::Instant;
 use hashbrown::{HashMap, HashSet};
 
-use super::chain::Root;
 use super::cx::Cx;
 use super::database::{AddError, InitNote, Records};
 use super::put::PutError;
@@ -50,7 +50,7 @@ impl Records {
             if let Some(&id) = numbers.get(old)
                 && self.check_name(alias).is_ok()
             {
-                self.aliases.insert(alias.clone(), id);
+                self.note_alias(alias, id);
             }
         }
         if self.is_started() {
@@ -77,9 +77,9 @@ impl Records {
         }
         self.process_at_start(ids);
         let mut names: Vec<Box<str>> = ids.iter().map(|&id| self.record(id).name.clone()).collect();
-        let new: HashSet<Id> = ids.iter().copied().collect();
-        let aliases = self.aliases.iter().filter(|(_, id)| new.contains(*id));
-        names.extend(aliases.map(|(name, _)| name.clone()));
+        let aliases = self.aliases_of.iter();
+        let aliases = aliases.flat_map(|of| ids.iter().filter_map(|id| of.get(id)));
+        names.extend(aliases.flatten().cloned());
         self.find_again(&names);
     }
 
@@ -108,12 +108,15 @@ impl Records {
             let links = self.links_to.as_mut().and_then(|links| links.remove(&id));
             orphans.extend(links.into_iter().flatten());
         }
-        self.forget(&gone);
         for &id in ids {
+            self.forget(id);
             let name = std::mem::replace(self.record_mut(id), Record::new("", 0)).name;
             self.leave(id, &name);
+            let aliases = self.aliases_of.as_mut().and_then(|of| of.remove(&id));
+            for alias in aliases.into_iter().flatten() {
+                self.aliases.remove(&alias);
+            }
         }
-        self.aliases.retain(|_, id| !gone.contains(id));
         for (id, link) in orphans {
             if !gone.contains(&id) {
                 self.orphan(id, link);
@@ -146,31 +149,26 @@ impl Records {
         self.frozen.remove(&id);
     }
 
-    /// What is under way for records ends.
-    fn forget(&mut self, gone: &HashSet<Id>) {
-        let slots = self.followed_names.keys().copied();
-        let mut slots: Vec<(Id, u16)> = slots.filter(|(id, _)| gone.contains(id)).collect();
-        slots.sort_unstable();
-        for (id, slot) in slots {
+    /// What is under way for a record ends. Queues that name it are not searched ([`Lapsed`](super::lapsed::Lapsed)).
+    fn forget(&mut self, id: Id) {
+        let slots = self.followed_names.range((id, 0)..=(id, u16::MAX));
+        let slots: Vec<u16> = slots.map(|(&(_, slot), _)| slot).collect();
+        for slot in slots {
             self.follow_pv(id, slot, "");
         }
-        let is_gone = |id: &Id| gone.contains(id);
-        self.chain.roots.retain(|root| match root {
-            Root::Once(id)
-            | Root::Follow(id, ..)
-            | Root::Resume(id, _)
-            | Root::Callback(id)
-            | Root::Notify(id) => !is_gone(id),
-            Root::Scan(_) => true,
-        });
-        self.timers.retain(|_, (id, _)| !is_gone(id));
-        self.posts.retain(|post| !is_gone(&post.record));
-        self.regrouped.retain(|id| !is_gone(id));
-        self.seen.retain(|(id, _), _| !is_gone(id));
-        self.forced.retain(|id, _| !is_gone(id));
-        self.calls.forget_records(is_gone);
-        self.forget_remote_waits(|id| is_gone(&id));
-        self.forget_waits(is_gone);
+        let queued = self.chain.roots.len();
+        self.chain.lapsed.leave(id, queued);
+        self.lapsed_posts.leave(id, self.posts.len());
+        while let Some(&(of, key)) = self.resumes.range((id, (Instant::ZERO, 0))..).next()
+            && of == id
+        {
+            self.resumes.remove(&(of, key));
+            self.timers.remove(&key);
+        }
+        self.forced.remove(&id);
+        self.calls.forget_record(id);
+        self.forget_remote_waits(id);
+        self.forget_waits(id);
     }
 
     /// A name is that of a record no more.
@@ -211,6 +209,14 @@ impl Records {
         let Some(id) = self.aliases.remove(name) else {
             return false;
         };
+        if let Some(of) = &mut self.aliases_of
+            && let Some(names) = of.get_mut(&id)
+        {
+            names.remove(name);
+            if names.is_empty() {
+                of.remove(&id);
+            }
+        }
         let links = self.links_to.as_ref().and_then(|links| links.get(&id));
         let links: Vec<(Id, u16)> = links.into_iter().flatten().copied().collect();
         for (from, link) in links {
@@ -268,8 +274,23 @@ impl Records {
         Ok(())
     }
 
-    /// Finds out which links lead to which record.
+    /// A name is an alias of a record from now on.
+    pub(super) fn note_alias(&mut self, name: &str, id: Id) {
+        self.aliases.insert(name.into(), id);
+        if let Some(of) = &mut self.aliases_of {
+            of.entry(id).or_default().insert(name.into());
+        }
+    }
+
+    /// Finds out which links lead to which record, and which aliases each has.
     fn index_links(&mut self) {
+        if self.aliases_of.is_none() {
+            let mut of: HashMap<Id, BTreeSet<Box<str>>> = HashMap::new();
+            for (name, &id) in &self.aliases {
+                of.entry(id).or_default().insert(name.clone());
+            }
+            self.aliases_of = Some(of);
+        }
         if self.links_to.is_some() {
             return;
         }

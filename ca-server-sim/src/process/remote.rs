@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 
 use super::chain::{Root, When};
 use super::database::Records;
+use super::lapsed::Awaited;
 use super::saved::RemoteUsers;
 use crate::record::{Dbf, Id, Val};
 use crate::served::value::{dbf, from_client, to_value};
@@ -119,7 +120,7 @@ pub(super) struct Remotes {
     named: VecDeque<RemoteId>,
     requests: VecDeque<Wanted>,
     /// Records that wait for a put, with the stage that goes on.
-    waits: HashMap<u64, (Id, u8)>,
+    waits: Awaited<u64, u8>,
 }
 
 /// Records that wait for puts to PVs of other IOCs, by the number of the put, with the stage that goes on.
@@ -134,8 +135,11 @@ impl Remotes {
     }
 
     /// Who waits for a put.
-    pub(super) const fn waits(&self) -> &Waits {
-        &self.waits
+    pub(super) fn waits(&self) -> Waits {
+        let waits = self.waits.iter();
+        waits
+            .map(|(number, id, stage)| (number, (id, stage)))
+            .collect()
     }
 
     /// Has these links lead where they led. Who waits for a put that is done since then is returned, and the puts that
@@ -153,8 +157,8 @@ impl Remotes {
         let mut waits: Vec<_> = waits.into_iter().collect();
         waits.sort_unstable();
         for (number, wait) in waits {
-            match same && now.contains_key(&number) {
-                true => drop(self.waits.insert(number, wait)),
+            match same && now.contains(number) {
+                true => self.waits.insert(number, wait.0, wait.1),
                 false => done.push(wait),
             }
         }
@@ -277,11 +281,7 @@ impl Records {
         for id in all {
             self.remote_disconnected(id);
         }
-        let mut waits: Vec<_> = std::mem::take(&mut self.remotes.waits)
-            .into_iter()
-            .collect();
-        waits.sort_unstable();
-        for (_, (id, stage)) in waits {
+        for (_, id, stage) in std::mem::take(&mut self.remotes.waits).iter() {
             self.chain.roots.push_back(Root::Resume(id, stage));
         }
     }
@@ -370,7 +370,7 @@ impl Records {
 
     /// What a put has set in motion is done, or the put has failed.
     pub fn remote_put_done(&mut self, wait: u64) {
-        if let Some((id, stage)) = self.remotes.waits.remove(&wait) {
+        if let Some((id, stage)) = self.remotes.waits.remove(wait) {
             self.chain.roots.push_back(Root::Resume(id, stage));
         }
     }
@@ -499,15 +499,15 @@ impl Records {
         }
         let number = self.remotes.next;
         self.remotes.next += 1;
-        self.remotes.waits.insert(number, (from, stage));
+        self.remotes.waits.insert(number, from, stage);
         let value = to_value(val, usize::MAX);
         self.remotes.ask(Wanted::PutAndWait(id, value, number));
         true
     }
 
-    /// Records that are gone wait for nothing.
-    pub(super) fn forget_remote_waits(&mut self, gone: impl Fn(Id) -> bool) {
-        self.remotes.waits.retain(|_, (id, _)| !gone(*id));
+    /// A record that is gone waits for nothing.
+    pub(super) fn forget_remote_waits(&mut self, id: Id) {
+        self.remotes.waits.forget(id);
     }
 }
 

@@ -71,7 +71,7 @@ parts! {
         forced: HashMap<Id, (u8, u8)>,
         followers: HashMap<(Id, u16), Vec<Follower>>,
         seen: HashMap<(Id, u16), Seen>,
-        followed_names: HashMap<(Id, u16), Followed>,
+        followed_names: BTreeMap<(Id, u16), Followed>,
         notifies: Notifies,
         random: Random,
         started: bool,
@@ -79,11 +79,11 @@ parts! {
     }
     kept {
         // Which records there are, and what programs have given them.
-        schema names hasher aliases infos functions missing free environment restores
+        schema names hasher aliases aliases_of infos functions missing free environment restores
         // What a change at run time finds out again.
-        links_to
+        links_to resumes
         // What others are about to be told.
-        regrouped posts notes lines restored
+        regrouped posts lapsed_posts notes lines restored
         // That of the driver.
         now clock time
     }
@@ -174,15 +174,12 @@ impl Records {
         waiting: &BTreeSet<NotifyId>,
     ) {
         self.leave_links(&state.users);
-        for (id, (new, old)) in state.records.iter_mut().zip(&mut self.records).enumerate() {
+        for (new, old) in state.records.iter_mut().zip(&mut self.records) {
             let of = self.schema.record_type(old.kind);
             new.name = std::mem::take(&mut old.name);
             new.kind = old.kind;
             new.watched = old.watched;
-            if new.held(of, common::ASG) != old.held(of, common::ASG) {
-                // There are no more than numbers.
-                self.regrouped.push(id as Id);
-            }
+            self.regrouped |= new.held(of, common::ASG) != old.held(of, common::ASG);
         }
         let failed = state.notifies.rejoin(&mut self.notifies, same, waiting);
         let answered = state.calls.rejoin(&self.calls, same);
@@ -201,7 +198,11 @@ impl Records {
                 result: Err(PutError::Undone),
             }));
         self.links_to = None;
+        let resumes = self.timers.iter();
+        let resumes = resumes.filter(|(_, (_, timer))| matches!(timer, Timer::Resume(_)));
+        self.resumes = resumes.map(|(&key, &(id, _))| (id, key)).collect();
         self.posts.clear();
+        self.lapsed_posts.clear();
         self.now = now;
     }
 

@@ -220,9 +220,13 @@ impl Records {
                 break;
             }
             turn.spend(2);
+            let key = *entry.key();
             let (id, timer) = entry.remove();
             self.chain.roots.push_back(match timer {
-                Timer::Resume(stage) => Root::Resume(id, stage),
+                Timer::Resume(stage) => {
+                    self.resumes.remove(&(id, key));
+                    Root::Resume(id, stage)
+                }
                 Timer::Callback => {
                     self.callbacks.remove(&id);
                     Root::Callback(id)
@@ -277,16 +281,18 @@ impl Records {
                 let list = self.scans.lists.get_mut(&pass.which);
                 if !list.is_some_and(|list| pass.refill(list)) {
                     self.chain.roots.pop_front();
+                    let left = self.chain.roots.len();
+                    self.chain.lapsed.passes(None, left);
                     return None;
                 }
+                let ids = pass.next.iter().map(|&(_, id)| id);
+                touch(&self.schema, &self.records, ids);
                 continue;
             };
             // A place in a list is never given twice.
             let record = self.records.get(id as usize);
             if record.is_some_and(|record| record.turn == turn && record.scan != 0) {
                 return Some(id);
-                let ids = pass.next.iter().map(|&(_, id)| id);
-                touch(&self.schema, &self.records, ids);
             }
         }
     }
@@ -426,7 +432,11 @@ impl Records {
             return;
         }
         let at = self.now.checked_add(after).unwrap_or(Instant::MAX);
-        self.timers.insert((at, self.next_timer), (id, timer));
+        let key = (at, self.next_timer);
+        self.timers.insert(key, (id, timer));
+        if let Timer::Resume(_) = timer {
+            self.resumes.insert((id, key));
+        }
         self.next_timer += 1;
     }
 
@@ -443,16 +453,6 @@ impl Records {
     }
 }
 
-/// The name of an event: without blanks around it; a number without its sign and its digits behind the
-/// point, 0 for none (`eventNameToHandle` of EPICS Base).
-fn event_name(text: &[u8]) -> Box<[u8]> {
-    let text = text.trim_ascii();
-    match ca_proto::text::parse::strtod(text) {
-        Ok((number, length)) if length == text.len() && length > 0 => {
-            if (1.0..256.0).contains(&number) {
-                format!("{}", number as u8).into_bytes().into()
-            } else if number > -1.0 && number < 1.0 {
-                Box::default()
 /// Looks at records that are about to be processed, and at what their links lead to ([`Fields::touch`]).
 ///
 /// [`Fields::touch`]: crate::record::Fields::touch
@@ -508,6 +508,16 @@ impl Few {
     }
 }
 
+/// The name of an event: without blanks around it; a number without its sign and its digits behind the
+/// point, 0 for none (`eventNameToHandle` of EPICS Base).
+fn event_name(text: &[u8]) -> Box<[u8]> {
+    let text = text.trim_ascii();
+    match ca_proto::text::parse::strtod(text) {
+        Ok((number, length)) if length == text.len() && length > 0 => {
+            if (1.0..256.0).contains(&number) {
+                format!("{}", number as u8).into_bytes().into()
+            } else if number > -1.0 && number < 1.0 {
+                Box::default()
             } else {
                 text.into()
             }

@@ -122,7 +122,13 @@ impl Records {
 
     /// The next post in their order.
     pub fn pop_post(&mut self) -> Option<Post> {
-        self.posts.pop_front()
+        loop {
+            let post = self.posts.pop_front()?;
+            let left = self.posts.len();
+            if !self.lapsed_posts.passes(Some(post.record), left) {
+                return Some(post);
+            }
+        }
     }
 
     /// Whether there are posts that nobody has taken.

@@ -255,6 +255,14 @@ unsigned!(u16 u32 u64 usize);
 signed!(i16 i32 i64);
 reals!(f32 f64);
 
+impl Saved for () {
+    fn save(&self, _: &mut Writer) {}
+
+    fn load(_: &mut Reader<'_>) -> Result<Self, Broken> {
+        Ok(())
+    }
+}
+
 impl Saved for u8 {
     fn save(&self, to: &mut Writer) {
         to.bytes.push(*self);

@@ -391,12 +391,6 @@ fn flags_times_and_groups() {
     bench.process("y");
     assert_eq!(bench.records.take_lines().count(), 0);
     bench.put("y.ASG", "BEAM");
-    let (id, _) = bench.records.find_field("y").unwrap();
-    assert_eq!(
-        (
-            bench.records.take_regrouped(),
-            bench.records.take_regrouped().len()
-        ),
-        (vec![id], 0)
-    );
+    assert!(bench.records.take_regrouped());
+    assert!(!bench.records.take_regrouped(), "it is asked once");
 }

@@ -20,6 +20,7 @@ mod links;
 mod modules;
 mod motor;
 mod puts;
+mod removal;
 mod saved;
 mod scans;
 mod states;
