@@ -130,6 +130,8 @@ impl Ioc {
             .chain(self.faults_timeout())
             .chain((self.has_work() || self.db.time.until().is_some()).then_some(self.last))
             .min()
+            // A snapshot from anywhere may say that something was due long ago.
+            .map(|at| at.max(self.last))
     }
 
     /// Whether [`work`](Self::work) is left.

@@ -408,3 +408,15 @@ fn a_throttle_sends_the_newest_value_when_its_time_has_come() {
         ("Normal".into(), "Success".into())
     );
 }
+
+#[test]
+fn a_limit_that_is_no_number_limits_nothing() {
+    let mut bench = Bench::new(&[("throttle", "t", &[("DRVLC", "1"), ("DRVLH", "5")])]);
+    bench.put("t.DRVLL", f64::NAN);
+    bench.put("t", 9.0);
+    assert_eq!(bench.number("t"), 5.0);
+    bench.put("t.DRVLL", 2.0);
+    bench.put("t.DRVLH", f64::NAN);
+    bench.put("t", 1.0);
+    assert_eq!(bench.number("t"), 2.0);
+}

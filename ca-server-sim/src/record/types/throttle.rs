@@ -118,7 +118,8 @@ fn limited(cx: &mut Cx<'_>) -> bool {
     let state = if value < low { 1 } else { u16::from(value > high) * 2 };
     let clips = cx.u16(DRVLC) == 1;
     if state != 0 {
-        cx.set(VAL, if clips { value.clamp(low, high) } else { cx.f64(OVAL) });
+        // One of the limits may be no number.
+        cx.set(VAL, if clips { value.max(low).min(high) } else { cx.f64(OVAL) });
         if clips {
             cx.post(VAL, EventMask::VALUE.union(EventMask::LOG));
         }

@@ -270,7 +270,8 @@ impl Axis {
         let at_low = position <= self.low;
         let at_high = position >= self.high;
         let stopped = at_low && velocity < 0.0 || at_high && velocity > 0.0;
-        let position = position.clamp(self.low.min(self.high), self.high);
+        // Limits may be no numbers.
+        let position = position.max(self.low).min(self.high);
         Status {
             position,
             velocity: if stopped { 0.0 } else { velocity },
