@@ -453,9 +453,7 @@ impl Records {
     }
 }
 
-/// Looks at records that are about to be processed, and at what their links lead to ([`Fields::touch`]).
-///
-/// [`Fields::touch`]: crate::record::Fields::touch
+/// Looks at records that are about to be processed, and at what their links lead to (`Fields::touch` says why).
 fn touch(schema: &Schema, records: &[Record], ids: impl Iterator<Item = Id>) {
     let mut heads = Few::default();
     ids.for_each(|id| heads.push(id, true));
