@@ -1,15 +1,36 @@
 //! From text to steps: operators wait until those that bind tighter are done.
 
 use super::words::{Follower, Opener, Priority, TIGHTEST, follower, opener, skip_blanks};
-use super::{CalcError, CalcErrorKind, DEPTH, Expression, MAX_TEXT, Many, Op, Target};
+use super::{
+    CalcError, CalcErrorKind, Dialect, Expression, MAX_TEXT, MAX_UNTILS, Op, Target, Word,
+};
 
 impl Expression {
-    /// Understands a text.
+    /// Understands a text, of the language of EPICS Base.
     ///
     /// # Errors
     /// Says what is wrong, and at which byte of the text.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, CalcError> {
-        let text = text.as_ref();
+        Self::parse_as(Dialect::Numbers, text.as_ref())
+    }
+
+    /// Understands a text, of the language of [texts](super::texts).
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_texts(text: impl AsRef<[u8]>) -> Result<Self, CalcError> {
+        Self::parse_as(Dialect::Texts, text.as_ref())
+    }
+
+    /// Understands a text, of the language of [arrays](super::arrays).
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_arrays(text: impl AsRef<[u8]>) -> Result<Self, CalcError> {
+        Self::parse_as(Dialect::Arrays, text.as_ref())
+    }
+
+    fn parse_as(dialect: Dialect, text: &[u8]) -> Result<Self, CalcError> {
         let error = |kind, at| Err(CalcError { kind, at });
         if text.is_empty() {
             return error(CalcErrorKind::Empty, 0);
@@ -17,7 +38,7 @@ impl Expression {
         if text.len() > MAX_TEXT {
             return error(CalcErrorKind::TooDeep, MAX_TEXT);
         }
-        let mut compiler = Compiler::default();
+        let mut compiler = Compiler::new(dialect);
         let mut rest = skip_blanks(text);
         while !rest.is_empty() {
             let at = text.len() - rest.len();
@@ -27,7 +48,11 @@ impl Expression {
             }
         }
         match compiler.finish() {
-            Ok(code) => Ok(Self { code }),
+            Ok((code, literals)) => Ok(Self {
+                dialect,
+                code,
+                literals,
+            }),
             Err(kind) => error(kind, text.len()),
         }
     }
@@ -68,15 +93,22 @@ enum Waiting {
     /// With the commas seen so far.
     Paren(u16),
     Op(Op, Priority),
-    /// A function of many numbers, and how many it has: 1 unless parentheses say more.
-    Many(Many, u16),
+    /// A function of many values, and how many it has: 1 unless parentheses say more.
+    Many(Op, u16),
+    /// `[` or `{`, what it does, and the commas seen so far.
+    Bracket(Word, u16),
     /// The end of what stands behind a `:`.
     Branch,
+    /// The end of what is repeated.
+    Until,
 }
 
-#[derive(Default)]
 struct Compiler {
+    dialect: Dialect,
     code: Vec<Op>,
+    literals: Vec<Box<[u8]>>,
+    /// Where what is repeated begins; without it once its end is known.
+    untils: Vec<Option<usize>>,
     /// Ends of branches, behind the operation of this index.
     ends: Vec<usize>,
     waiting: Vec<Waiting>,
@@ -88,37 +120,77 @@ struct Compiler {
 }
 
 type Step = Result<(), CalcErrorKind>;
+/// Steps, and what stands between quotes.
+type Code = (Box<[Op]>, Box<[Box<[u8]>]>);
 
 impl Compiler {
+    const fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            code: Vec::new(),
+            literals: Vec::new(),
+            untils: Vec::new(),
+            ends: Vec::new(),
+            waiting: Vec::new(),
+            depth: 0,
+            conditions: 0,
+            has_operand: false,
+        }
+    }
+
     /// Takes the first word of the text and returns what is left.
     fn word<'a>(&mut self, text: &'a [u8]) -> Result<&'a [u8], CalcErrorKind> {
         let rest = if self.has_operand {
-            let (rest, word) = follower(text)?;
+            let (rest, word) = follower(self.dialect, text)?;
             self.follow(word)?;
             rest
         } else {
-            let (rest, word) = opener(text)?;
-            self.open(word);
+            let (rest, word) = opener(self.dialect, text)?;
+            self.open(word)?;
             rest
         };
         match self.depth {
             ..0 => Err(CalcErrorKind::Underflow),
-            depth if depth >= DEPTH as i32 => Err(CalcErrorKind::TooDeep),
+            depth if depth >= self.dialect.depth() as i32 => Err(CalcErrorKind::TooDeep),
             _ => Ok(rest),
         }
     }
 
-    fn open(&mut self, word: Opener) {
+    fn open(&mut self, word: Opener<'_>) -> Step {
         match word {
             Opener::Number(number) => self.operand(Op::Number(number)),
             Opener::Value => self.operand(Op::Value),
             Opener::Random => self.operand(Op::Random),
             Opener::Argument(index) => self.operand(Op::Fetch(index)),
+            Opener::Wide(index) => self.operand(Op::FetchWide(index)),
+            Opener::Text(text) => {
+                let number =
+                    u8::try_from(self.literals.len()).map_err(|_| CalcErrorKind::TooDeep)?;
+                self.literals.push(text.into());
+                self.operand(Op::Literal(number));
+            }
             Opener::Paren => self.waiting.push(Waiting::Paren(0)),
-            Opener::Unary(unary) => self.waiting.push(Waiting::Op(Op::Unary(unary), TIGHTEST)),
-            Opener::Two(binary) => self.waiting.push(Waiting::Op(Op::Binary(binary), TIGHTEST)),
-            Opener::Many(many) => self.waiting.push(Waiting::Many(many, 1)),
+            Opener::Unary(unary) => self.function(Op::Unary(unary)),
+            Opener::Two(binary) => self.function(Op::Binary(binary)),
+            Opener::Word(word) if word.takes() == 0 => self.operand(Op::Word(word)),
+            Opener::Word(word) => self.function(Op::Word(word)),
+            Opener::Many(many) => self.waiting.push(Waiting::Many(Op::Many(many, 1), 1)),
+            Opener::Fit(masked) => self.waiting.push(Waiting::Many(Op::Fit(masked, 1), 1)),
+            Opener::Until => {
+                let number = u8::try_from(self.untils.len()).unwrap_or(u8::MAX);
+                if usize::from(number) >= MAX_UNTILS {
+                    return Err(CalcErrorKind::TooDeep);
+                }
+                self.untils.push(Some(self.code.len()));
+                self.code.push(Op::Until(number));
+                self.waiting.push(Waiting::Until);
+            }
         }
+        Ok(())
+    }
+
+    fn function(&mut self, op: Op) {
+        self.waiting.push(Waiting::Op(op, TIGHTEST));
     }
 
     fn operand(&mut self, op: Op) {
@@ -133,8 +205,19 @@ impl Compiler {
                 self.emit_from(priority);
                 self.waiting.push(Waiting::Op(Op::Binary(binary), priority));
             }
+            Follower::Word(word, priority) => {
+                self.emit_from(priority);
+                self.waiting.push(Waiting::Op(Op::Word(word), priority));
+            }
+            Follower::Bracket(word) => self.waiting.push(Waiting::Bracket(word, 0)),
             Follower::Close => return self.close(),
-            Follower::Comma => *self.emit_to_paren(CalcErrorKind::Comma)? += 1,
+            Follower::CloseBracket => {
+                return self.close_bracket(Word::Part, CalcErrorKind::BracketNotOpen);
+            }
+            Follower::CloseBrace => {
+                return self.close_bracket(Word::Patch, CalcErrorKind::BraceNotOpen);
+            }
+            Follower::Comma => *self.emit_to_comma()? += 1,
             Follower::If => {
                 self.emit_from(1);
                 self.code.push(Op::Unless(None));
@@ -159,13 +242,33 @@ impl Compiler {
     }
 
     fn assign(&mut self) -> Step {
-        let Some(Op::Fetch(index)) = self.code.pop() else {
-            return Err(CalcErrorKind::Assignment);
+        let larger = self.dialect != Dialect::Numbers;
+        // With the larger dialects it binds a little tighter.
+        let priority = Priority::from(larger);
+        if larger && let Some(place) = self.waiting.iter().rposition(is_place) {
+            while self.waiting.len() > place + 1 {
+                match self.waiting.pop() {
+                    Some(Waiting::Paren(_)) | None => return Err(CalcErrorKind::Assignment),
+                    Some(waiting) => self.emit(waiting)?,
+                }
+            }
+            let store = match self.waiting.pop() {
+                Some(Waiting::Op(Op::Word(Word::FetchAt), _)) => Op::StoreAt,
+                _ => Op::StoreWideAt,
+            };
+            self.waiting.push(Waiting::Op(store, priority));
+            self.depth -= 1;
+            return Ok(());
+        }
+        let store = match self.code.pop() {
+            Some(Op::Fetch(index)) => Op::Store(index),
+            Some(Op::FetchWide(index)) => Op::StoreWide(index),
+            _ => return Err(CalcErrorKind::Assignment),
         };
-        if !self.waiting.is_empty() {
+        if !larger && !self.waiting.is_empty() {
             return Err(CalcErrorKind::Assignment);
         }
-        self.waiting.push(Waiting::Op(Op::Store(index), 0));
+        self.waiting.push(Waiting::Op(store, priority));
         self.depth -= 1;
         Ok(())
     }
@@ -179,17 +282,43 @@ impl Compiler {
         Ok(())
     }
 
+    /// Closes the innermost bracket of this kind.
+    fn close_bracket(&mut self, word: Word, none: CalcErrorKind) -> Step {
+        loop {
+            match self.waiting.pop() {
+                Some(Waiting::Bracket(open, commas)) if open == word => {
+                    return self.emit(Waiting::Bracket(open, commas));
+                }
+                Some(Waiting::Paren(_)) => return Err(CalcErrorKind::StillOpen),
+                Some(waiting) => self.emit(waiting)?,
+                None => return Err(none),
+            }
+        }
+    }
+
     /// Emits what waits above the innermost `(` and gives the commas in it.
     fn emit_to_paren(&mut self, none: CalcErrorKind) -> Result<&mut u16, CalcErrorKind> {
         while let Some(waiting) = self
             .waiting
             .pop_if(|last| !matches!(last, Waiting::Paren(_)))
         {
-            self.emit(waiting);
+            self.emit(waiting)?;
         }
         match self.waiting.last_mut() {
             Some(Waiting::Paren(commas)) => Ok(commas),
             _ => Err(none),
+        }
+    }
+
+    /// Emits what waits above the innermost parenthesis or bracket and gives the commas in it.
+    fn emit_to_comma(&mut self) -> Result<&mut u16, CalcErrorKind> {
+        let inside = |last: &mut Waiting| !matches!(last, Waiting::Paren(_) | Waiting::Bracket(..));
+        while let Some(waiting) = self.waiting.pop_if(inside) {
+            self.emit(waiting)?;
+        }
+        match self.waiting.last_mut() {
+            Some(Waiting::Paren(commas) | Waiting::Bracket(_, commas)) => Ok(commas),
+            _ => Err(CalcErrorKind::Comma),
         }
     }
 
@@ -198,30 +327,51 @@ impl Compiler {
         let tighter = |last: &mut Waiting| match last {
             Waiting::Op(_, own) => *own >= priority,
             Waiting::Many(..) => true,
-            Waiting::Paren(_) | Waiting::Branch => false,
+            _ => false,
         };
         while let Some(waiting) = self.waiting.pop_if(tighter) {
-            self.emit(waiting);
+            // Operators and functions are always emitted.
+            let _ = self.emit(waiting);
         }
     }
 
-    fn emit(&mut self, waiting: Waiting) {
+    fn emit(&mut self, waiting: Waiting) -> Step {
         match waiting {
             Waiting::Op(op, _) => {
                 self.code.push(op);
-                // What is assigned to has left the stack at its `:=`.
-                self.depth -= i32::from(matches!(op, Op::Binary(_)));
-                self.depth -= i32::from(matches!(op, Op::Store(_)));
+                self.depth -= match op {
+                    // What is assigned to has left the stack at its `:=`.
+                    Op::Store(_) | Op::StoreWide(_) | Op::StoreAt | Op::StoreWideAt => 1,
+                    op => op.takes() as i32 - 1,
+                };
             }
-            Waiting::Many(many, count) => {
+            Waiting::Many(op, count) => {
                 // Deeper than the stack: refused after this word.
-                self.code
-                    .push(Op::Many(many, u8::try_from(count).unwrap_or(u8::MAX)));
+                let number = u8::try_from(count).unwrap_or(u8::MAX);
+                self.code.push(match op {
+                    Op::Many(many, _) => Op::Many(many, number),
+                    Op::Fit(masked, _) => Op::Fit(masked, number),
+                    op => op,
+                });
                 self.depth -= i32::from(count) - 1;
             }
+            Waiting::Bracket(word, commas) => {
+                self.code.push(Op::Word(word));
+                self.depth -= i32::from(commas) + 1;
+            }
             Waiting::Branch => self.ends.push(self.code.len()),
+            Waiting::Until => {
+                let number = self.untils.iter().rposition(Option::is_some);
+                let begin = number.and_then(|number| self.untils.get_mut(number)?.take());
+                let (Some(number), Some(begin)) = (number, begin) else {
+                    return Err(CalcErrorKind::Incomplete);
+                };
+                let to = u16::try_from(begin + 1).map_err(|_| CalcErrorKind::TooDeep)?;
+                self.code.push(Op::Again(number as u8, to));
+            }
             Waiting::Paren(_) => {}
         }
+        Ok(())
     }
 
     fn emit_all(&mut self) -> Step {
@@ -229,12 +379,21 @@ impl Compiler {
             if let Waiting::Paren(_) = waiting {
                 return Err(CalcErrorKind::StillOpen);
             }
-            self.emit(waiting);
+            self.emit(waiting)?;
         }
         Ok(())
     }
 
     fn end_part(&mut self) -> Step {
+        if self.dialect != Dialect::Numbers {
+            while let Some(waiting) = self
+                .waiting
+                .pop_if(|last| !matches!(last, Waiting::Paren(_)))
+            {
+                self.emit(waiting)?;
+            }
+            return Ok(());
+        }
         self.emit_all()?;
         if self.conditions != 0 {
             return Err(CalcErrorKind::Conditional);
@@ -245,7 +404,7 @@ impl Compiler {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Box<[Op]>, CalcErrorKind> {
+    fn finish(mut self) -> Result<Code, CalcErrorKind> {
         self.emit_all()?;
         if self.conditions != 0 {
             return Err(CalcErrorKind::Conditional);
@@ -254,7 +413,10 @@ impl Compiler {
             return Err(CalcErrorKind::Incomplete);
         }
         self.connect();
-        Ok(self.code.into_boxed_slice())
+        Ok((
+            self.code.into_boxed_slice(),
+            self.literals.into_boxed_slice(),
+        ))
     }
 
     /// Tells each `?` where its `:` is, and each `:` where its branch ends.
@@ -281,6 +443,14 @@ impl Compiler {
             }
         }
     }
+}
+
+/// `@` or `@@`, which takes the number of what is assigned to.
+const fn is_place(waiting: &Waiting) -> bool {
+    matches!(
+        waiting,
+        Waiting::Op(Op::Word(Word::FetchAt | Word::FetchWideAt), _)
+    )
 }
 
 /// No code is longer than [`MAX_TEXT`].

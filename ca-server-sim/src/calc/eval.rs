@@ -58,6 +58,8 @@ impl Expression {
                     }
                 }
                 Op::Jump(target) => next = usize::from(target?),
+                // Words of the larger dialects.
+                _ => return None,
             }
         }
         let value = stack.pop()?;
@@ -96,16 +98,24 @@ impl<const ROOM: usize> Stack<ROOM> {
     }
 }
 
-fn truth(condition: bool) -> f64 {
+pub(super) fn truth(condition: bool) -> f64 {
     f64::from(u8::from(condition))
 }
 
 /// Conversion to `epicsInt32` as the reference's processors do it: -2^31 for what is out of range.
-fn int(number: f64) -> i32 {
+pub(super) fn int(number: f64) -> i32 {
     let whole = number.trunc();
     match whole >= f64::from(i32::MIN) && whole <= f64::from(i32::MAX) {
         true => whole as i32,
         false => i32::MIN,
+    }
+}
+
+/// The same to a 64-bit integer.
+pub(super) fn long(number: f64) -> i64 {
+    match (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number) {
+        true => number as i64,
+        false => i64::MIN,
     }
 }
 
@@ -122,7 +132,7 @@ fn bits(number: f64) -> i32 {
 }
 
 impl Unary {
-    fn of(self, x: f64) -> f64 {
+    pub(super) fn of(self, x: f64) -> f64 {
         match self {
             Self::Neg => -x,
             Self::Not => truth(x == 0.0),
@@ -152,7 +162,7 @@ impl Unary {
 }
 
 impl Binary {
-    fn of(self, x: f64, y: f64) -> f64 {
+    pub(super) fn of(self, x: f64, y: f64) -> f64 {
         let shift = || bits(y) & 31;
         match self {
             Self::Add => x + y,
@@ -185,7 +195,7 @@ impl Binary {
 }
 
 impl Many {
-    fn of_one(self, x: f64) -> f64 {
+    pub(super) fn of_one(self, x: f64) -> f64 {
         match self {
             Self::Finite => truth(x.is_finite()),
             Self::IsNan => truth(x.is_nan()),
@@ -194,7 +204,7 @@ impl Many {
     }
 
     /// With one more number, from the last to the first: what is not a number stays.
-    fn with(self, all: f64, x: f64) -> f64 {
+    pub(super) fn with(self, all: f64, x: f64) -> f64 {
         match self {
             Self::Finite => truth(all != 0.0 && x.is_finite()),
             Self::IsNan => truth(all != 0.0 || x.is_nan()),

@@ -346,7 +346,10 @@ impl Records {
 
     fn empty_array(&self, id: Id, field: u16) -> Val {
         let dbf = self.shape(id, field).map_or(Dbf::UChar, |shape| shape.dbf);
-        Val::from(Array::empty(dbf))
+        match (self.type_of(id).support.blank)(&self.view(id), field) {
+            0 => Val::from(Array::empty(dbf)),
+            count => Val::from(Array::zeros(dbf, count)),
+        }
     }
 
     /// The array that a field is, if it is one.

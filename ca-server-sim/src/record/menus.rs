@@ -511,6 +511,55 @@ pub(crate) const MENUS: &[MenuDef] = &[
         ],
     ),
     (
+        "acalcoutOOPT",
+        &[
+            ("acalcoutOOPT_Every_Time", "Every Time"),
+            ("acalcoutOOPT_On_Change", "On Change"),
+            ("acalcoutOOPT_When_Zero", "When Zero"),
+            ("acalcoutOOPT_When_Non_zero", "When Non-zero"),
+            ("acalcoutOOPT_Transition_To_Zero", "Transition To Zero"),
+            (
+                "acalcoutOOPT_Transition_To_Non_zero",
+                "Transition To Non-zero",
+            ),
+            ("acalcoutOOPT_Never", "Never"),
+        ],
+    ),
+    (
+        "acalcoutDOPT",
+        &[
+            ("acalcoutDOPT_Use_VAL", "Use CALC"),
+            ("acalcoutDOPT_Use_OVAL", "Use OCAL"),
+        ],
+    ),
+    (
+        "acalcoutINAP",
+        &[
+            ("acalcoutINAP_No", "No PROC on Change"),
+            ("acalcoutINAP_Yes", "PROC on Change"),
+        ],
+    ),
+    (
+        "acalcoutINAV",
+        &[
+            ("acalcoutINAV_EXT_NC", "Ext PV NC"),
+            ("acalcoutINAV_EXT", "Ext PV OK"),
+            ("acalcoutINAV_LOC", "Local PV"),
+            ("acalcoutINAV_CON", "Constant"),
+        ],
+    ),
+    (
+        "acalcoutWAIT",
+        &[
+            ("acalcoutWAIT_NoWait", "NoWait"),
+            ("acalcoutWAIT_Wait", "Wait"),
+        ],
+    ),
+    (
+        "acalcoutSIZE",
+        &[("acalcoutSIZE_NELM", "NELM"), ("acalcoutSIZE_NUSE", "NUSE")],
+    ),
+    (
         "scalcoutOOPT",
         &[
             ("scalcoutOOPT_Every_Time", "Every Time"),

@@ -26,6 +26,8 @@ pub struct Support {
     pub special: Option<SpecialFn>,
     /// The array that a field is, if it is one (`cvt_dbaddr`).
     pub array: fn(&View<'_>, u16) -> Option<ArrayShape>,
+    /// How many zeros an array field has that was never set.
+    pub blank: fn(&View<'_>, u16) -> usize,
     /// Type and room in bytes of a field that is one value, of a type that the record says
     /// (`cvt_dbaddr`): a text of SIZV bytes, or a number without states.
     pub scalar: fn(&View<'_>, u16) -> Option<(Dbf, usize)>,
@@ -55,6 +57,7 @@ impl Support {
         process: hold,
         special: Some(|_, _, _| Ok(())),
         array: |_, _| None,
+        blank: |_, _| 0,
         scalar: |_, _| None,
         unset: |_, _| false,
         stored: |_, _, _| {},

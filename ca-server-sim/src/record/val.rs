@@ -72,6 +72,15 @@ macro_rules! arrays {
                 }
             }
 
+            /// So many zeros, or empty texts.
+            pub fn zeros(dbf: Dbf, count: usize) -> Self {
+                match dbf {
+                    $(Dbf::$name => Self::$name(vec![<$ty>::default(); count]),)+
+                    Dbf::Menu | Dbf::Device => Self::Enum(vec![0; count]),
+                    _ => Self::UChar(vec![0; count]),
+                }
+            }
+
             /// The type of its elements.
             pub const fn dbf(&self) -> Dbf {
                 match self {

@@ -7,7 +7,7 @@ use crate::record::{Array, Dbf, Val};
 
 /// A part of a format.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// As it stands.
     Text(Vec<u8>),
     /// `%…`
@@ -34,7 +34,7 @@ enum Number {
 
 /// `%…`
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Directive {
+pub(crate) struct Directive {
     text: Vec<u8>,
     left: bool,
     plus: bool,
@@ -49,7 +49,7 @@ pub(super) struct Directive {
 }
 
 /// The parts of a format. A directive that has no end is left out.
-pub(super) fn parse(format: &[u8]) -> Vec<Piece> {
+pub(crate) fn parse(format: &[u8]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = format;
     while let Some(start) = rest.iter().position(|&c| c == b'%') {
@@ -139,7 +139,7 @@ impl Directive {
     }
 
     /// How many of its numbers come from links.
-    pub(super) fn stars(&self) -> usize {
+    pub(crate) fn stars(&self) -> usize {
         [self.width, self.precision]
             .iter()
             .filter(|number| **number == Number::Star)
@@ -147,7 +147,7 @@ impl Directive {
     }
 
     /// The next of those numbers.
-    pub(super) fn fill(&mut self, value: i32) {
+    pub(crate) fn fill(&mut self, value: i32) {
         if self.width == Number::Star {
             self.left |= value < 0;
             self.width = Number::Digits(value.saturating_abs());
@@ -162,17 +162,22 @@ impl Directive {
     }
 
     /// Whether it is none that there is.
-    pub(super) const fn is_bad(&self) -> bool {
+    pub(crate) const fn is_bad(&self) -> bool {
         self.bad
     }
 
+    /// Its letter.
+    pub(crate) const fn conversion(&self) -> u8 {
+        self.conversion
+    }
+
     /// As it was written.
-    pub(super) fn text(&self) -> Vec<u8> {
+    pub(crate) fn text(&self) -> Vec<u8> {
         self.text.clone()
     }
 
     /// The type of its value; the inner `None` is a text of any length.
-    pub(super) fn argument(&self) -> Option<Option<Dbf>> {
+    pub(crate) fn argument(&self) -> Option<Option<Dbf>> {
         let dbf = match (self.conversion, self.length) {
             _ if self.bad => return None,
             (b'%', _) => return None,
@@ -200,7 +205,7 @@ impl Directive {
     }
 
     /// A value in this format, at most so many bytes of it.
-    pub(super) fn show(&self, val: &Val, room: usize) -> Vec<u8> {
+    pub(crate) fn show(&self, val: &Val, room: usize) -> Vec<u8> {
         let precision = Self::number(self.precision);
         let (sign, body, numeric) = match self.conversion {
             b'c' => ("", vec![val.as_i32() as u8], false),

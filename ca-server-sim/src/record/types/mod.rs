@@ -40,7 +40,8 @@
 
 use super::schema::TypeDef;
 
-mod c_format;
+pub(crate) mod c_format;
+mod calc_links;
 mod integers;
 pub(crate) mod limits;
 mod long_text;
@@ -78,6 +79,7 @@ types! {
     a_sub,
     aai,
     aao,
+    acalcout,
     ai,
     ao,
     bi,
