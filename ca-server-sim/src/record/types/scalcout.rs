@@ -1,4 +1,8 @@
-//! The `scalcout` record of the calc module: an expression that writes (`sCalcoutRecord.c`). Of expressions of texts it knows single arguments only.
+//! The `scalcout` record of the calc module: an expression of numbers and texts that writes (`sCalcoutRecord.c`,
+//! `devsCalcoutSoft.c`). Expressions are those of [`crate::calc::texts`].
+//!
+//! It writes as text what leads to texts, choices and links, as characters what leads to arrays of them (without
+//! waiting those of SVAL, as there, also with OCAL), and as number all else.
 
 use super::prelude::*;
 
@@ -71,6 +75,7 @@ const SUPPORT: Support = Support {
     process,
     callback,
     special: Some(special),
+    scalar,
     meta,
     ..Support::HOLDER
 };
@@ -78,152 +83,136 @@ const SUPPORT: Support = Support {
 use std::sync::Arc;
 use std::time::Duration;
 
-use ca_proto::text::format::{RealKind, format_real};
-
-use crate::calc::{ARGUMENTS, Expression};
+use super::calc_links::{LOOK_AGAIN, Links, writes};
+use crate::calc::{CalcErrorKind, Expression, Fault, Texts, texts};
 
 const LIMITS: limits::AlarmFields = limits!();
 /// Numbers there are, and as many texts.
 const COUNT: u16 = 12;
-const LINKS: u16 = 2 * COUNT + 1;
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LINKS: Links =
+    Links { first: INPA, state: INAV, count: 2 * COUNT + 1, mask: EventMask::VALUE };
+/// What an expression without a value gives.
+const ERROR: &str = "***ERROR***";
+const CHANGED: EventMask = EventMask::VALUE.union(EventMask::LOG);
 
-/// `scalcoutINAV`
-mod link_state {
-    pub(super) const DISCONNECTED: u16 = 0;
-    pub(super) const CONNECTED: u16 = 1;
-    pub(super) const LOCAL: u16 = 2;
-    pub(super) const CONSTANT: u16 = 3;
-}
+/// Stages: 0 begins, 1 has the numbers, 2 the texts, 3 has waited for ODLY, 4 has written.
+const NUMBERS: u8 = 1;
+const READ: u8 = 2;
+const DELAYED: u8 = 3;
+const WRITTEN: u8 = 4;
 
 fn init(cx: &mut Cx<'_>) {
     for n in 0..COUNT {
         cx.load(INPA + n, A + n);
-        cx.load(INAA + n, AA + n);
     }
-    look_at_links(cx);
+    LINKS.look(cx);
     compile(cx, CALC);
     compile(cx, OCAL);
-    for field in [PVAL, MLST, ALST, LALM] {
-        cx.copy(VAL, field);
-    }
-    cx.copy(OVAL, POVL);
-}
-
-fn link_state(cx: &mut Cx<'_>, link: u16) -> u16 {
-    if cx.is_constant(link) {
-        link_state::CONSTANT
-    } else if cx.is_local(link) {
-        link_state::LOCAL
-    } else if cx.linked_dbf(link).is_some() {
-        link_state::CONNECTED
-    } else {
-        link_state::DISCONNECTED
-    }
-}
-
-fn look_at_links(cx: &mut Cx<'_>) {
-    let mut waits = false;
-    for n in 0..LINKS {
-        let state = link_state(cx, INPA + n);
-        waits |= state == link_state::DISCONNECTED;
-        if cx.u16(INAV + n) != state {
-            cx.set_u16(INAV + n, state);
-            cx.post(INAV + n, EventMask::VALUE);
-        }
-    }
-    if waits {
-        cx.call_back(LOOK_AGAIN);
-    }
 }
 
 fn callback(cx: &mut Cx<'_>) {
-    look_at_links(cx);
-}
-
-/// A text argument and nothing else, `AA` to `LL`: what it gives is that text.
-fn text_argument(expression: &[u8]) -> Option<u16> {
-    match expression.trim_ascii() {
-        [first, second] if first == second => match first.to_ascii_uppercase() {
-            letter @ b'A'..=b'L' => Some(u16::from(letter - b'A')),
-            _ => None,
-        },
-        _ => None,
-    }
+    LINKS.look(cx);
 }
 
 fn compile(cx: &mut Cx<'_>, field: u16) {
-    let text = cx.text(field).to_vec();
-    let (program, valid) = if field == CALC { (RPCL, CLCV) } else { (ORPC, OCLV) };
-    cx.set(program, Val::None);
-    cx.set(valid, 0i32);
-    if text_argument(&text).is_some() || field == OCAL && text.trim_ascii().is_empty() {
-        return;
-    }
-    let text = String::from_utf8_lossy(&text).into_owned();
-    match Expression::parse(&text) {
-        Ok(expression) => cx.set(program, Val::Program(Arc::new(expression))),
-        Err(error) => {
-            cx.set(valid, -1i32);
-            let name = if field == CALC { "CALC" } else { "OCAL" };
-            cx.warn(format!(
-                "{name} \"{text}\" is no expression of numbers ({error}); of texts only a single argument is \
-                 one"
-            ));
-        }
-    }
-}
-
-/// Evaluates an expression into a number and a text.
-fn evaluate(cx: &mut Cx<'_>, expression: u16, program: u16, [number, text]: [u16; 2]) {
-    if let Some(n) = text_argument(cx.text(expression)) {
-        let given = cx.get(AA + n);
-        let value = ca_proto::text::parse::strtod(given.as_text()).map_or(0.0, |(value, _)| value);
-        cx.set(text, given);
-        cx.set(number, value);
-        cx.set_udf(false);
-        return;
-    }
-    let value = match cx.get(program) {
-        Val::Program(program) => {
-            let mut arguments = [0.0; ARGUMENTS];
-            for (n, argument) in (0..COUNT).zip(&mut arguments) {
-                *argument = cx.f64(A + n);
-            }
-            let old = cx.f64(number);
-            let value = program.evaluate(&mut arguments, old, cx.random());
-            for (n, argument) in (0..COUNT).zip(arguments) {
-                if program.stores() & (1 << n) != 0 {
-                    cx.set(A + n, argument);
-                }
-            }
-            value
-        }
-        _ => None,
+    let (program, valid, name) = match field {
+        CALC => (RPCL, CLCV, "CALC"),
+        _ => (ORPC, OCLV, "OCAL"),
     };
-    match value {
-        Some(value) => {
-            cx.set(number, value);
-            let shown = format_real(value, cx.i32(PREC) as i16, RealKind::Double);
-            cx.set(text, Val::text(shown.as_bytes()));
-            cx.set_udf(value.is_nan());
+    let text = cx.text(field).to_vec();
+    let (code, status) = match Expression::parse_texts(&text) {
+        Ok(expression) => (Val::Program(Arc::new(expression)), 0i32),
+        // An empty one is no mistake, but has no value.
+        Err(error) if error.kind == CalcErrorKind::Empty => (Val::None, 0),
+        Err(error) => {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            cx.warn(format!("{name} \"{text}\" is no expression of texts: {error}"));
+            (Val::None, -1)
         }
-        None => {
-            cx.alarm(stat::CALC, 3);
-        }
-    }
+    };
+    cx.set(program, code);
+    cx.set(valid, status);
 }
 
-/// Stages: 0 begins, 1 has the arguments, 2 has waited for ODLY, 3 has written.
+/// Evaluates an expression into a number and a text; without a value it is an error, which the alarm tells.
+fn evaluate(cx: &mut Cx<'_>, program: u16, name: &str, [number, text]: [u16; 2]) -> bool {
+    let mut result = Err(Fault::Failed);
+    if let Val::Program(expression) = cx.get(program) {
+        let mut with = Texts {
+            number: cx.f64(number),
+            text: cx.text(text).to_vec(),
+            precision: cx.i32(PREC) as i16,
+            ..Texts::default()
+        };
+        for (n, to) in (0..COUNT).zip(&mut with.numbers) {
+            *to = cx.f64(A + n);
+        }
+        for (n, to) in (0..COUNT).zip(&mut with.texts) {
+            *to = cx.text(AA + n).to_vec();
+        }
+        result = with.evaluate(&expression, cx.random());
+        for (n, (number, text)) in (0..COUNT).zip(with.numbers.into_iter().zip(with.texts)) {
+            if cx.f64(A + n).to_bits() != number.to_bits() {
+                cx.set(A + n, number);
+            }
+            if cx.text(AA + n) != text {
+                cx.set(AA + n, Val::text(text));
+            }
+        }
+        cx.set(number, with.number);
+        cx.set(text, Val::text(with.text));
+    }
+    if let Err(fault) = result {
+        if fault == Fault::TooMuch {
+            cx.warn(format!("{name} was not evaluated: {fault}"));
+        }
+        cx.set(number, -1.0);
+        cx.set(text, ERROR);
+        cx.alarm(stat::CALC, 3);
+    }
+    result.is_ok()
+}
+
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     match stage {
         0 => {
+            LINKS.look_at_others(cx);
+            for n in 0..COUNT {
+                if cx.f64(A + n) != cx.f64(PA + n) {
+                    cx.copy(A + n, PA + n);
+                }
+                if cx.text(AA + n) != cx.text(PAA + n) {
+                    let text = cx.get(AA + n);
+                    cx.set(PAA + n, text);
+                }
+            }
             cx.want_all_into(INPA, A, COUNT);
-            cx.want_all_into(INAA, AA, COUNT);
-            Flow::Then(1)
+            Flow::Then(NUMBERS)
         }
-        1 => calculate(cx),
-        2 => {
+        // Without its numbers nothing is calculated, and no text is read.
+        NUMBERS if cx.any_failed() => decide(cx),
+        NUMBERS => {
+            for n in 0..COUNT {
+                if cx.is_constant(INAA + n) {
+                    continue;
+                }
+                match cx.linked_dbf(INAA + n) {
+                    Some(dbf @ (Dbf::Char | Dbf::UChar)) if cx.linked_count(INAA + n) > Some(1) => {
+                        cx.want_array(INAA + n, dbf, texts::MAX_BYTES);
+                    }
+                    _ => cx.want(INAA + n, Dbf::String),
+                }
+            }
+            Flow::Then(READ)
+        }
+        READ => {
+            take(cx);
+            if evaluate(cx, RPCL, "CALC", [VAL, SVAL]) {
+                cx.set_udf(false);
+            }
+            decide(cx)
+        }
+        DELAYED => {
             cx.set_u16(DLYA, 0);
             cx.post(DLYA, EventMask::VALUE);
             output(cx)
@@ -232,23 +221,38 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     }
 }
 
-fn calculate(cx: &mut Cx<'_>) -> Flow {
-    if !cx.any_failed() {
-        evaluate(cx, CALC, RPCL, [VAL, SVAL]);
+/// Takes the texts that were read: of characters with escapes, and what could not be read says so.
+fn take(cx: &mut Cx<'_>) {
+    let mut got = cx.got().to_vec().into_iter();
+    for n in 0..COUNT {
+        if cx.is_constant(INAA + n) {
+            continue;
+        }
+        let text = match got.next() {
+            Some(Got::Val(Val::Array(all))) => {
+                let bytes = all.iter().map(|element| element.as_i32() as u8);
+                let bytes: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
+                ca_proto::text::Escaped(&bytes).to_string().into_bytes()
+            }
+            Some(Got::Val(val)) => val.as_text().to_vec(),
+            Some(Got::Failed) => {
+                let letter = char::from(b'A' + n as u8);
+                let name = cx.get(common::NAME);
+                let name = String::from_utf8_lossy(name.as_text()).into_owned();
+                format!("{name}:fetch({letter}{letter}) failed").into_bytes()
+            }
+            _ => continue,
+        };
+        let text = text.get(..text.len().min(texts::MAX_BYTES - 1)).unwrap_or_default();
+        cx.set(AA + n, Val::text(text));
     }
+}
+
+fn decide(cx: &mut Cx<'_>) -> Flow {
     let now = cx.time();
     LIMITS.check(cx, now);
     let (old, new) = (cx.f64(PVAL), cx.f64(VAL));
-    let text_changed = cx.text(SVAL) != cx.text(PSVL);
-    let writes = match cx.u16(OOPT) {
-        0 => true,
-        1 => (old - new).abs() > cx.f64(MDEL) || text_changed,
-        2 => new == 0.0,
-        3 => new != 0.0,
-        4 => old != 0.0 && new == 0.0,
-        5 => old == 0.0 && new != 0.0,
-        _ => false,
-    };
+    let writes = writes(cx.u16(OOPT), old, new, cx.f64(MDEL));
     cx.set(PVAL, new);
     let delay = cx.f64(ODLY);
     if !writes {
@@ -256,46 +260,57 @@ fn calculate(cx: &mut Cx<'_>) -> Flow {
     } else if delay > 0.0 {
         cx.set_u16(DLYA, 1);
         cx.post(DLYA, EventMask::VALUE);
-        Flow::Wait(Duration::try_from_secs_f64(delay).unwrap_or(Duration::MAX), 2)
+        Flow::Wait(Duration::try_from_secs_f64(delay).unwrap_or(Duration::MAX), DELAYED)
     } else {
         output(cx)
     }
 }
 
+/// `execOutput`
 fn output(cx: &mut Cx<'_>) -> Flow {
     if cx.u16(DOPT) == 0 {
         cx.copy(VAL, OVAL);
         cx.copy(SVAL, OSV);
     } else {
-        evaluate(cx, OCAL, ORPC, [OVAL, OSV]);
+        evaluate(cx, ORPC, "OCAL", [OVAL, OSV]);
     }
-    cx.check_undefined();
     match drive(cx, IVOA) {
         Drive::Leave => return finish(cx),
         Drive::Substitute => cx.copy(IVOV, OVAL),
         Drive::Write => {}
     }
-    let text = matches!(cx.linked_dbf(OUT), Some(dbf) if dbf == Dbf::String || dbf.is_choice());
-    let val = cx.get(if text { OSV } else { OVAL });
-    let event = cx.u16(OEVT);
-    if cx.u16(WAIT) == 1 && cx.waits_for(OUT) {
-        cx.want_put_and_wait(OUT, val, 3);
-        if event > 0 {
-            cx.want_event(event.to_string());
-        }
-        return Flow::Idle;
+    let waits = cx.u16(WAIT) == 1 && cx.waits_for(OUT);
+    let val = written(cx, waits);
+    if waits {
+        cx.want_put_and_wait(OUT, val, WRITTEN);
+    } else {
+        cx.want_put(OUT, val);
     }
-    cx.want_put(OUT, val);
+    let event = cx.u16(OEVT);
     if event > 0 {
         cx.want_event(event.to_string());
     }
-    Flow::Then(3)
+    if waits { Flow::Idle } else { Flow::Then(WRITTEN) }
+}
+
+/// What is written, which depends on what OUT leads to.
+fn written(cx: &mut Cx<'_>, waits: bool) -> Val {
+    match cx.linked_dbf(OUT) {
+        Some(dbf) if dbf == Dbf::String || dbf.is_choice() || dbf.is_link() => cx.get(OSV),
+        Some(Dbf::Char | Dbf::UChar) if cx.linked_count(OUT) > Some(1) => {
+            let room = cx.linked_count(OUT).unwrap_or(1).min(texts::MAX_BYTES + 1);
+            let mut text = cx.text(if waits { OSV } else { SVAL }).to_vec();
+            text.resize(room, 0);
+            Val::from(Array::Char(text.into_iter().map(|byte| byte as i8).collect()))
+        }
+        _ => cx.get(OVAL),
+    }
 }
 
 fn finish(cx: &mut Cx<'_>) -> Flow {
     cx.timestamp();
     let mask = limits::monitor(cx, VAL, [MLST, MDEL], [ALST, ADEL]);
-    let changed = mask.union(EventMask::VALUE).union(EventMask::LOG);
+    let changed = mask.union(CHANGED);
     for (new, old) in [(SVAL, PSVL), (OSV, POSV)] {
         if cx.text(new) != cx.text(old) {
             cx.post(new, changed);
@@ -305,12 +320,11 @@ fn finish(cx: &mut Cx<'_>) -> Flow {
     for n in 0..COUNT {
         if cx.f64(A + n) != cx.f64(PA + n) || mask.intersects(EventMask::ALARM) {
             cx.post(A + n, changed);
-            cx.copy(A + n, PA + n);
         }
-        let text = cx.get(AA + n);
-        if text.as_text() != cx.get(PAA + n).as_text() {
+    }
+    for n in 0..COUNT {
+        if cx.text(AA + n) != cx.text(PAA + n) {
             cx.post(AA + n, changed);
-            cx.set(PAA + n, text);
         }
     }
     if cx.f64(POVL) != cx.f64(OVAL) {
@@ -331,28 +345,30 @@ fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
         }
         INPA..=OUT => {
             let n = field - INPA;
-            let into = if n < COUNT { A + n } else { AA + n - COUNT };
-            if field != OUT && cx.load(field, into) {
-                cx.post(into, EventMask::VALUE);
+            if n < COUNT && cx.load(field, A + n) {
+                cx.post(A + n, EventMask::VALUE);
             }
-            look_at_links(cx);
+            if LINKS.look_at(cx, n) {
+                cx.call_back(LOOK_AGAIN);
+            }
         }
         _ => {}
     }
     Ok(())
 }
 
+/// The texts before are texts.
+fn scalar(_: &View<'_>, field: u16) -> Option<(Dbf, usize)> {
+    (PAA..=PLL).contains(&field).then_some((Dbf::String, texts::MAX_BYTES + 1))
+}
+
 fn meta(view: &View<'_>, field: u16, meta: &mut Meta) {
-    if view.of().field(field).dbf == Dbf::Double {
-        meta.units = view.text(EGU).into();
-    }
+    meta.units = view.text(EGU).into();
     let prec = view.i32(PREC) as i16;
     meta.precision = Some(limits::precision(view, field, field == VAL, prec));
-    if matches!(field, VAL | HIHI | HIGH | LOW | LOLO | LALM | ALST | MLST) {
+    if matches!(field, VAL | HIHI | HIGH | LOW | LOLO | A..=L | PA..=PL) {
         meta.display = (view.f64(LOPR), view.f64(HOPR));
         meta.control = meta.display;
-    } else {
-        limits::type_range(view, field, meta);
     }
     if field == VAL {
         limits::alarm_levels(view, &LIMITS, meta);

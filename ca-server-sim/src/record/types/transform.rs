@@ -1,4 +1,7 @@
-//! The `transform` record of the calc module: sixteen expressions (`transformRecord.c`).
+//! The `transform` record of the calc module: sixteen expressions (`transformRecord.c`). They are those of
+//! [`crate::calc::texts`], with numbers `A` to `P` alone; texts in them are empty.
+//!
+//! A comment that begins with `$` names its value: with `$x` in CMTA, expressions may say `$x` for `A`.
 
 use super::prelude::*;
 
@@ -41,91 +44,87 @@ const SUPPORT: Support = Support {
 };
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::calc::{ARGUMENTS, Expression};
+use super::calc_links::{LOOK_AGAIN, Links};
+use crate::calc::{CalcErrorKind, Expression, Fault, Texts};
 
 /// Values there are.
 const COUNT: u16 = 16;
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Which values clients wrote since it was processed, a bit for each.
-const WRITTEN: u16 = common::DPVT;
-
-/// `transformIAV`
-mod link_state {
-    pub(super) const DISCONNECTED: u16 = 0;
-    pub(super) const CONNECTED: u16 = 1;
-    pub(super) const LOCAL: u16 = 2;
-    pub(super) const CONSTANT: u16 = 3;
-}
+const LINKS: Links = Links { first: INPA, state: IAV, count: 2 * COUNT, mask: CHANGED };
+const CHANGED: EventMask = EventMask::VALUE.union(EventMask::LOG);
+/// Whether all values were told once.
+const TOLD: u16 = common::DPVT;
 
 fn init(cx: &mut Cx<'_>) {
+    cx.set(VAL, 0.0);
     for n in 0..COUNT {
         cx.load(INPA + n, A + n);
         compile(cx, n);
         cx.copy(A + n, LA + n);
     }
-    let mut waits = false;
-    for n in 0..2 * COUNT {
-        let state = link_state(cx, INPA + n);
-        waits |= state == link_state::DISCONNECTED;
-        cx.set_u16(IAV + n, state);
-    }
-    if waits {
-        cx.call_back(LOOK_AGAIN);
-    }
+    LINKS.look(cx);
 }
 
-fn link_state(cx: &mut Cx<'_>, link: u16) -> u16 {
-    if cx.is_constant(link) {
-        link_state::CONSTANT
-    } else if cx.is_local(link) {
-        link_state::LOCAL
-    } else if cx.linked_dbf(link).is_some() {
-        link_state::CONNECTED
-    } else {
-        link_state::DISCONNECTED
-    }
-}
-
-/// Tells of links to other IOCs that are connected, or not any more.
 fn callback(cx: &mut Cx<'_>) {
-    let mut waits = false;
-    for n in 0..2 * COUNT {
-        let old = cx.u16(IAV + n);
-        if old < link_state::LOCAL {
-            let new = link_state(cx, INPA + n);
-            waits |= new == link_state::DISCONNECTED;
-            if new != old {
-                cx.set_u16(IAV + n, new);
-                cx.post(IAV + n, EventMask::VALUE);
+    LINKS.look(cx);
+}
+
+/// Names of values, from their comments: the longest first.
+fn names(cx: &Cx<'_>) -> Vec<(Vec<u8>, u8)> {
+    let mut names = Vec::new();
+    for (n, letter) in (0..COUNT).zip(b'A'..) {
+        let comment = cx.text(CMTA + n);
+        if comment.first() == Some(&b'$') {
+            let name = comment.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+            names.push((name.to_vec(), letter));
+        }
+    }
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    names
+}
+
+/// An expression with letters in place of names. What begins like a function of texts is none.
+fn with_letters(text: &[u8], names: &[(Vec<u8>, u8)]) -> Vec<u8> {
+    let is_function = |rest: &[u8]| {
+        let letter = rest.get(1).map(u8::to_ascii_uppercase);
+        letter.is_some_and(|letter| b"PTWSRE".contains(&letter)) && rest.get(2) == Some(&b'(')
+    };
+    let mut new = Vec::new();
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let fits = |(name, _): &&(Vec<u8>, u8)| {
+            let head = rest.get(..name.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(name))
+        };
+        match names.iter().find(fits).filter(|_| *first == b'$' && !is_function(rest)) {
+            Some((name, letter)) => {
+                new.push(*letter);
+                rest = rest.get(name.len()..).unwrap_or_default();
+            }
+            None => {
+                new.push(*first);
+                rest = behind;
             }
         }
     }
-    if waits {
-        cx.call_back(LOOK_AGAIN);
-    }
+    new
 }
 
-/// Understands an expression; one that is empty is none, and no mistake. Whether it is right.
-fn compile(cx: &mut Cx<'_>, n: u16) -> bool {
-    let text = String::from_utf8_lossy(cx.text(CLCA + n)).into_owned();
-    cx.set(RPCA + n, Val::None);
-    if text.trim().is_empty() {
-        return true;
-    }
-    match Expression::parse(&text) {
-        Ok(program) => {
-            cx.set(RPCA + n, Val::Program(Arc::new(program)));
-            true
-        }
+/// Understands an expression; an empty one is none, and no mistake.
+fn compile(cx: &mut Cx<'_>, n: u16) {
+    let text = with_letters(cx.text(CLCA + n), &names(cx));
+    let (program, valid) = match Expression::parse_texts(&text) {
+        Ok(program) => (Val::Program(Arc::new(program)), true),
+        Err(error) if error.kind == CalcErrorKind::Empty => (Val::None, true),
         Err(error) => {
             let letter = char::from(b'A' + n as u8);
+            let text = String::from_utf8_lossy(&text).into_owned();
             cx.warn(format!("CLC{letter} \"{text}\" is no expression: {error}"));
-            cx.set(CAV + n, -1i32);
-            false
+            (Val::None, false)
         }
-    }
+    };
+    cx.set(RPCA + n, program);
+    cx.set(CAV + n, if valid { 0i32 } else { -1 });
 }
 
 /// Stages: 0 begins, 1 has the inputs, 2 has written.
@@ -133,6 +132,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     match stage {
         0 => {
             cx.set_udf(false);
+            LINKS.look_at_others(cx);
             for n in 0..COUNT {
                 if !cx.is_constant(INPA + n) {
                     cx.want(INPA + n, Dbf::Double);
@@ -160,13 +160,16 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
         _ => {
             cx.timestamp();
             cx.check_undefined();
-            let mask = cx.reset_alarms().union(EventMask::VALUE).union(EventMask::LOG);
+            // The mask of alarms is not told with values.
+            cx.reset_alarms();
+            let all = matches!(cx.get(TOLD), Val::None);
             for n in 0..COUNT {
-                if !cx.get(A + n).same(&cx.get(LA + n)) {
-                    cx.post(A + n, mask);
+                if all || cx.f64(A + n) != cx.f64(LA + n) {
+                    cx.post(A + n, CHANGED);
                     cx.copy(A + n, LA + n);
                 }
             }
+            cx.set(TOLD, Val::UChar(1));
             Flow::Done
         }
     }
@@ -188,7 +191,7 @@ fn take(cx: &mut Cx<'_>) {
 
 /// A value without input that nobody wrote is calculated, or each one (COPT).
 fn calculate(cx: &mut Cx<'_>) {
-    let written = cx.get(WRITTEN).as_u32();
+    let written = cx.u16(MAP);
     for n in 0..COUNT {
         let (new, old) = (cx.get(A + n), cx.get(LA + n));
         let same = new.as_f64() == 0.0 && old.as_f64() == 0.0 || new.same(&old);
@@ -199,26 +202,30 @@ fn calculate(cx: &mut Cx<'_>) {
         if given && cx.u16(COPT) == 0 {
             continue;
         }
-        let mut arguments = [0.0; ARGUMENTS];
-        for (n, argument) in (0..COUNT).zip(&mut arguments) {
-            *argument = cx.f64(A + n);
+        let mut with = Texts {
+            number: cx.f64(A + n),
+            ..Texts::default()
+        };
+        for (n, number) in (0..COUNT).zip(&mut with.numbers) {
+            *number = cx.f64(A + n);
         }
-        let old = cx.f64(A + n);
-        let value = program.evaluate(&mut arguments, old, cx.random());
-        for (n, argument) in (0..COUNT).zip(arguments) {
-            if program.stores() & (1 << n) != 0 {
-                cx.set(A + n, argument);
+        let result = with.evaluate(&program, cx.random());
+        for (n, number) in (0..COUNT).zip(with.numbers) {
+            if cx.f64(A + n).to_bits() != number.to_bits() {
+                cx.set(A + n, number);
             }
         }
-        match value {
-            Some(value) => cx.set(A + n, value),
-            None => {
-                cx.alarm(stat::CALC, 3);
-                cx.set_udf(true);
+        cx.set(A + n, with.number);
+        if let Err(fault) = result {
+            if fault == Fault::TooMuch {
+                let letter = char::from(b'A' + n as u8);
+                cx.warn(format!("CLC{letter} was not evaluated: {fault}"));
             }
+            cx.alarm(stat::CALC, 3);
+            cx.set_udf(true);
         }
     }
-    cx.set(WRITTEN, Val::None);
+    cx.set(MAP, 0i16);
 }
 
 fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
@@ -229,24 +236,20 @@ fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
             return if cx.is_constant(INPA + n) { Ok(()) } else { Err(PutError::Refused) };
         }
         if !cx.pact() {
-            let written = cx.get(WRITTEN).as_u32() | 1 << n;
-            cx.set(WRITTEN, Val::ULong(written));
+            let written = cx.u16(MAP) | 1 << n;
+            cx.set(MAP, written as i16);
         }
     } else if let Some(n) = of(CLCA, COUNT).filter(|_| after) {
         let old = cx.i32(CAV + n);
-        let valid = compile(cx, n);
-        cx.set(CAV + n, if valid { 0i32 } else { -1 });
+        compile(cx, n);
         if cx.i32(CAV + n) != old {
-            cx.post(CAV + n, EventMask::VALUE.union(EventMask::LOG));
+            cx.post(CAV + n, CHANGED);
         }
     } else if let Some(n) = of(INPA, 2 * COUNT).filter(|_| after) {
         if n < COUNT && cx.load(INPA + n, A + n) {
-            cx.post(A + n, EventMask::VALUE.union(EventMask::LOG));
+            cx.post(A + n, CHANGED);
         }
-        let state = link_state(cx, field);
-        cx.set_u16(IAV + n, state);
-        cx.post(IAV + n, EventMask::VALUE);
-        if state == link_state::DISCONNECTED {
+        if LINKS.look_at(cx, n) {
             cx.call_back(LOOK_AGAIN);
         }
     }
@@ -254,9 +257,10 @@ fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
 }
 
 fn meta(view: &View<'_>, field: u16, meta: &mut Meta) {
-    meta.precision = Some(limits::precision(view, field, false, view.i32(PREC) as i16));
-    if view.of().field(field).dbf == Dbf::Double {
-        meta.units = view.text(EGU).into();
-    }
-    limits::type_range(view, field, meta);
+    let prec = view.i32(PREC) as i16;
+    meta.precision = Some(match field {
+        VERS => 2,
+        field if field >= VAL => prec,
+        _ => limits::precision(view, field, false, prec),
+    });
 }
