@@ -60,7 +60,11 @@ fields! { common::COUNT,
 pub(crate) const TYPE: TypeDef = TypeDef {
     name: "epid",
     fields: FIELDS,
-    devices: &[("Soft Channel", DeviceAddress::Constant)],
+    devices: &[
+        ("Soft Channel", DeviceAddress::Constant),
+        ("Async Soft Channel", DeviceAddress::Constant),
+        ("Fast Epid", DeviceAddress::Instrument),
+    ],
     support: &SUPPORT,
 };
 
@@ -81,7 +85,7 @@ fn init(cx: &mut Cx<'_>) {
     }
 }
 
-/// Stages: 0 begins, 1 has STPL, 2 has INP, 3 has OUTL, 4 has written.
+/// Stages: 0 begins, 1 has STPL, 2 has INP, 3 has OUTL, 4 has written, 5 has triggered what INP reads.
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     match stage {
         0 if cx.u16(SMSL) == 1 => {
@@ -89,7 +93,7 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
             Flow::Then(1)
         }
         0 | 1 => {
-            if stage == 1 && !cx.any_failed() && !cx.is_constant(STPL) {
+            if stage == 1 && !cx.any_failed() {
                 cx.set_udf(false);
             }
             if cx.check_undefined() {
@@ -100,9 +104,16 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
                 cx.alarm(stat::SOFT, 3);
                 return finish(cx);
             }
-            cx.want(INP, Dbf::Double);
-            Flow::Then(2)
+            match cx.device_kind() {
+                DeviceKind::Async => trigger(cx),
+                _ => read(cx),
+            }
         }
+        5 if cx.any_failed() => {
+            cx.alarm(stat::LINK, 3);
+            finish(cx)
+        }
+        5 => read(cx),
         2 => {
             let Some(Got::Val(val)) = cx.got().first().cloned() else {
                 cx.alarm(stat::LINK, 3);
@@ -140,6 +151,26 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     }
 }
 
+fn read(cx: &mut Cx<'_>) -> Flow {
+    cx.want(INP, Dbf::Double);
+    Flow::Then(2)
+}
+
+/// Has what INP leads to measured before it is read, and waits for that through Channel Access
+/// (`devEpidSoftCallback.c`).
+fn trigger(cx: &mut Cx<'_>) -> Flow {
+    let val = cx.get(TVAL);
+    if cx.waits_for(TRIG) {
+        cx.want_put_and_wait(TRIG, val, 5);
+        return Flow::Idle;
+    }
+    if cx.is_constant(TRIG) {
+        return read(cx);
+    }
+    cx.want_put(TRIG, val);
+    Flow::Then(5)
+}
+
 fn elapsed(cx: &Cx<'_>) -> f64 {
     match cx.get(LAST) {
         Val::Double(last) => cx.seconds() - last,
@@ -156,9 +187,9 @@ fn reckon(cx: &mut Cx<'_>, output: Option<f64>) -> Flow {
     let time = if time.is_finite() { time } else { 0.0 };
     let (on, was_on) = (cx.u16(FBON) == 1, cx.u16(FBOP) == 1);
     let old = cx.f64(OVAL);
-    let (mut new, mut integral, mut error) = (old, cx.f64(I), cx.f64(ERR));
+    let (mut new, mut integral, mut error) = (old, cx.f64(I), 0.0);
     if cx.u16(FMOD) == 0 {
-        let last = error;
+        let last = cx.f64(ERR);
         error = cx.f64(VAL) - cx.f64(CVAL);
         let step = kp * ki * error * time;
         if on && !was_on {
@@ -222,10 +253,8 @@ fn finish(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn meta(view: &View<'_>, field: u16, meta: &mut Meta) {
-    if view.of().field(field).dbf == Dbf::Double {
-        meta.units = view.text(EGU).into();
-    }
-    meta.precision = Some(limits::precision(view, field, field == VAL, view.i32(PREC) as i16));
+    meta.units = view.text(EGU).into();
+    meta.precision = Some(limits::precision(view, field, matches!(field, VAL | CVAL), view.i32(PREC) as i16));
     limits::type_range(view, field, meta);
     if matches!(field, VAL | HIHI | HIGH | LOW | LOLO | CVAL) {
         meta.display = (view.f64(LOPR), view.f64(HOPR));

@@ -154,6 +154,7 @@ pub(crate) const TYPE: TypeDef = TypeDef {
 const SUPPORT: Support = Support {
     init,
     process,
+    callback: look_at_all,
     special: Some(special),
     meta,
     ..Support::HOLDER
@@ -163,6 +164,8 @@ use std::time::Duration;
 
 use ca_proto::text::format::{RealKind, format_real};
 use ca_proto::text::parse::strtod;
+
+use super::calc_links::LOOK_AGAIN;
 
 /// Groups of links there are, and fields of each.
 const GROUPS: u16 = 10;
@@ -192,16 +195,26 @@ fn init(cx: &mut Cx<'_>) {
     for n in 0..GROUPS {
         cx.load(at(DOL1, n), at(DO1, n));
         cx.load(at(DOL1, n), at(STR1, n));
-        look_at_links(cx, n);
         if cx.text(at(STR1, n)).is_empty() {
             text_of_number(cx, n);
         } else {
             number_of_text(cx, n);
         }
     }
+    look_at_all(cx);
 }
 
-fn look_at_links(cx: &mut Cx<'_>, n: u16) {
+/// Looks at the links of all groups, and again after a time while some are not connected.
+fn look_at_all(cx: &mut Cx<'_>) {
+    let waiting = (0..GROUPS).filter(|&n| look_at_links(cx, n)).count();
+    if waiting > 0 {
+        cx.call_back(LOOK_AGAIN);
+    }
+}
+
+/// Tells of the links of a group if they are in another state; whether one waits to be connected.
+fn look_at_links(cx: &mut Cx<'_>, n: u16) -> bool {
+    let mut waits = false;
     for (link, kind, state) in [(DOL1, DT1, DOL1V), (LNK1, LT1, LNK1V)] {
         let link = at(link, n);
         let dbf = cx.linked_dbf(link);
@@ -211,12 +224,21 @@ fn look_at_links(cx: &mut Cx<'_>, n: u16) {
             Some(_) if cx.is_local(link) => link_state::LOCAL,
             Some(_) => link_state::CONNECTED,
         };
+        waits |= new == link_state::DISCONNECTED;
         cx.set(at(kind, n), dbf.map_or(-1i16, |dbf| dbf as i16));
         if cx.u16(at(state, n)) != new {
             cx.set_u16(at(state, n), new);
             cx.post(at(state, n), EventMask::VALUE);
         }
     }
+    // Only what is written through Channel Access can be waited for.
+    let link = at(LNK1, n);
+    let mistake = cx.is_local(link) && !cx.waits_for(link) && is(cx, at(WAIT1, n));
+    if is(cx, at(WERR1, n)) != mistake {
+        cx.set_u16(at(WERR1, n), mistake.into());
+        cx.post(at(WERR1, n), EventMask::VALUE);
+    }
+    waits
 }
 
 /// STR of DO, in as many digits as PREC says.
@@ -241,6 +263,9 @@ fn number_of_text(cx: &mut Cx<'_>, n: u16) {
 fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
     match stage {
         0 => {
+            if (0..GROUPS).any(|n| is_abroad(cx, n)) {
+                look_at_all(cx);
+            }
             if !is(cx, ABORT) && !is(cx, BUSY) {
                 cx.set_u16(BUSY, 1);
                 cx.post(BUSY, EventMask::VALUE);
@@ -261,6 +286,11 @@ fn process(cx: &mut Cx<'_>, stage: u8) -> Flow {
         }
         stage => done(cx, u16::from(stage - DONE)),
     }
+}
+
+/// Whether a link of a group leads to another IOC, so that it may be connected or not.
+fn is_abroad(cx: &Cx<'_>, n: u16) -> bool {
+    [DOL1V, LNK1V].iter().any(|&state| cx.u16(at(state, n)) < link_state::LOCAL)
 }
 
 fn is(cx: &Cx<'_>, field: u16) -> bool {
@@ -451,9 +481,9 @@ fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
                 cx.post(at(DO1, n), EventMask::VALUE);
                 cx.post(at(STR1, n), EventMask::VALUE);
             }
-            look_at_links(cx, n);
+            look_at_all(cx);
         }
-        LNK1 => look_at_links(cx, n),
+        LNK1 | WAIT1 => look_at_all(cx),
         DO1 => text_of_number(cx, n),
         STR1 => number_of_text(cx, n),
         _ => {}

@@ -87,6 +87,10 @@ fn name(cx: &Cx<'_>, n: u16) -> String {
 /// Looks for the PV of a link, and follows it if it is an input's.
 fn connect(cx: &mut Cx<'_>, n: u16) {
     let name = name(cx, n);
+    if name.is_empty() && !cx.text(INAN + n).is_empty() {
+        cx.set(INAN + n, "");
+        cx.post(INAN + n, EventMask::VALUE);
+    }
     let state = if name.is_empty() {
         NONE
     } else if cx.has_pv(&name) {
@@ -261,7 +265,9 @@ fn special(cx: &mut Cx<'_>, field: u16, after: bool) -> Result<(), PutError> {
     }
     if field == CALC {
         compile(cx);
-        cx.post(CLCV, EventMask::VALUE);
+        for told in [CLCV, CALC, CLCV] {
+            cx.post(told, EventMask::VALUE);
+        }
     } else if let Some(n) = field.checked_sub(INAN).filter(|&n| n < LINKS) {
         connect(cx, n);
     }

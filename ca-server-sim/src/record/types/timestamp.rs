@@ -59,8 +59,6 @@ fn process(cx: &mut Cx<'_>, _: u8) -> Flow {
         cx.post(VAL, changed);
         cx.copy(VAL, OVAL);
         cx.post(RVAL, changed);
-    } else {
-        cx.post(VAL, mask);
     }
     Flow::Done
 }
