@@ -28,12 +28,13 @@
 //! ```
 //!
 //! # Where we differ from the reference
-//! - Units, limits and digits of a field whose link leads to another IOC are those of its own record.
+//! - Units, limits and digits of a field whose link leads to another IOC are asked for once for each connection, as
+//!   there, and once for all links to a PV.
 //! - Several puts that a record makes before they are sent are one, the last, as there; puts that are waited for are
 //!   all sent.
 //!
 //! # Bounds
-//! A PV has one channel and at most two subscriptions, of one waiting update each. What is told to the IOC is told in
+//! A PV has one channel, at most two subscriptions, of one waiting update each, and one request for its units. What is told to the IOC is told in
 //! portions of [`PORTION`], so that others have it in between.
 
 /// The crate of the client, for whatever is not re-exported here by name.
@@ -51,6 +52,7 @@ use ca_client::{
     MonitorSpec, NativeType, Reading, Value,
 };
 use ca_server_sim::process::{RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate};
+use ca_server_sim::record::Meta;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
@@ -61,6 +63,8 @@ pub const PORTION: usize = 256;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// As texts: what links read that want the text of a choice.
 const TEXT: DbrType = DbrType::new(Family::Time, NativeType::String);
+/// As a real number with all that is known of it.
+const DESCRIBED: DbrType = DbrType::new(Family::Ctrl, NativeType::Double);
 
 /// Connects the links of an IOC's records to PVs of other IOCs.
 ///
@@ -77,6 +81,7 @@ pub struct Links {
     names: HashMap<String, RemoteId>,
     keys: HashMap<MonitorKey, (RemoteId, bool)>,
     puts: FuturesUnordered<BoxFuture<'static, Option<u64>>>,
+    descriptions: FuturesUnordered<BoxFuture<'static, Option<(RemoteId, Meta)>>>,
 }
 
 /// A PV of another IOC.
@@ -95,6 +100,7 @@ enum Next {
     Event(ClientEvent),
     Updates(Vec<(MonitorKey, MonitorEvent)>),
     Put(Option<u64>),
+    Described(Option<(RemoteId, Meta)>),
     /// The client was closed.
     End,
 }
@@ -113,6 +119,7 @@ impl Links {
             names: HashMap::new(),
             keys: HashMap::new(),
             puts: FuturesUnordered::new(),
+            descriptions: FuturesUnordered::new(),
         }
     }
 
@@ -136,6 +143,11 @@ impl Links {
                     self.tell(&updates);
                 }
                 Next::Put(done) => self.put_done(done),
+                Next::Described(None) => {}
+                Next::Described(Some((id, meta))) => {
+                    self.ioc
+                        .with(|ioc, now| ioc.remote_described(now, id, meta));
+                }
                 Next::End => return,
             }
         }
@@ -146,6 +158,8 @@ impl Links {
             event = self.events.next().fuse() => event.map_or(Next::End, Next::Event),
             requests = self.ioc.remote_requests().fuse() => Next::Requests(requests),
             done = self.puts.select_next_some() => Next::Put(done),
+            // Before the value that its connection brings.
+            meta = self.descriptions.select_next_some() => Next::Described(meta),
             batch = self.set.next_batch().fuse() => batch.map_or(Next::End, |batch| {
                 Next::Updates(batch.take(PORTION).collect())
             }),
@@ -156,6 +170,7 @@ impl Links {
         match request {
             RemoteRequest::Open { id, name } => self.open(id, &name),
             RemoteRequest::Watch { id, as_text } => self.watch(id, as_text),
+            RemoteRequest::Describe { id } => self.describe(id),
             RemoteRequest::Put { id, value, wait } => self.put(id, value, wait),
             RemoteRequest::Close { id } => self.close(id),
             _ => {}
@@ -198,6 +213,23 @@ impl Links {
             }
             Err(error) => tracing::warn!("a link is not read: {error}"),
         }
+    }
+
+    /// Asks for units, digits and limits; without an answer there are none.
+    fn describe(&self, id: RemoteId) {
+        let Some(remote) = self.remotes.get(&id) else {
+            return;
+        };
+        let channel = remote.channel.clone();
+        self.descriptions.push(Box::pin(async move {
+            match channel.get::<Reading>().ty(DESCRIBED).count(1).await {
+                Ok(reading) => Some((id, description(&reading))),
+                Err(error) => {
+                    tracing::debug!("units and limits of a link are not known: {error}");
+                    None
+                }
+            }
+        }));
     }
 
     fn close(&mut self, id: RemoteId) {
@@ -328,6 +360,24 @@ fn news(reading: &Reading) -> RemoteUpdate {
         stat: alarm.status.0,
         sevr: alarm.severity.0,
         time: reading.timestamp().unwrap_or_default(),
+    }
+}
+
+fn description(reading: &Reading) -> Meta {
+    let limits = reading.limits().unwrap_or_default();
+    Meta {
+        units: reading
+            .units()
+            .map_or_else(Box::default, |units| units.as_bytes().into()),
+        precision: reading.precision(),
+        display: (limits.display.lower, limits.display.upper),
+        control: (limits.control.lower, limits.control.upper),
+        alarm: [
+            limits.alarm.lower,
+            limits.warning.lower,
+            limits.warning.upper,
+            limits.alarm.upper,
+        ],
     }
 }
 

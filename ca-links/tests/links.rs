@@ -266,3 +266,58 @@ fn without_a_driver_links_are_disconnected() {
     pass(SECOND);
     assert_eq!(severity(), 0.0);
 }
+
+/// Units, digits and limits of a field, as a client is told.
+fn described(rig: &Rig, name: &str) -> String {
+    let meta = rig.here.read(name).unwrap().meta;
+    let limits = &meta.limits;
+    format!(
+        "{} {} {:?}..{:?} alarm {:?}..{:?} warning {:?}..{:?}",
+        meta.units,
+        meta.precision,
+        limits.display.lower,
+        limits.display.upper,
+        limits.alarm.lower,
+        limits.alarm.upper,
+        limits.warning.lower,
+        limits.warning.upper,
+    )
+}
+
+#[test]
+fn fields_have_the_units_and_limits_of_what_their_links_lead_to() {
+    let far = r#"record(ao, "far") { field(EGU, "mm") field(PREC, 3) field(LOPR, -5) field(HOPR, 50)
+                   field(LOLO, -4) field(LOW, -3) field(HIGH, 30) field(HIHI, 40)
+                   field(LLSV, MAJOR) field(LSV, MINOR) field(HSV, MINOR) field(HHSV, MAJOR) }
+                 record(bo, "state") { field(ZNAM, "Off") }"#;
+    let near = r#"record(calc, "c") { field(INPA, "far CP") field(INPB, "far.DESC CP") field(INPC, "state CP")
+                    field(CALC, "A") field(EGU, "m") field(PREC, 1) }
+                  record(calcout, "co") { field(INPB, "far") field(CALC, "B") }
+                  record(sub, "s") { field(INPA, "far") }
+                  record(aSub, "as") { field(INPA, "far") field(OUTA, "far") }
+                  record(seq, "sq") { field(DOL1, "far") }"#;
+    let rig = Rig::new(near, far);
+    let of_far = "mm 3 -5.0..50.0 alarm -4.0..40.0 warning -3.0..30.0";
+    assert_ne!(described(&rig, "c.A"), of_far, "it is not connected yet");
+    rig.pass(SECOND);
+    for name in ["c.A", "c.LA", "co.B", "s.A", "as.A", "as.VALA", "sq.DO1"] {
+        assert_eq!(described(&rig, name), of_far, "{name}");
+    }
+    assert_eq!(
+        described(&rig, "c.B"),
+        described(&rig, "c.D"),
+        "texts have none"
+    );
+    assert_eq!(described(&rig, "c.C").split(' ').nth(1), Some("0"));
+    assert!(described(&rig, "c").starts_with("m 1 "), "its own");
+    // They are asked for anew with each connection, and are not there without one.
+    rig.run(rig.there.stop());
+    rig.pass(SECOND);
+    assert_ne!(described(&rig, "c.A"), of_far);
+    let _back = serve(&rig.rt, THERE, &far.replace("\"mm\"", "\"cm\""));
+    rig.pass(SECOND * 60);
+    assert_eq!(described(&rig, "c.A"), of_far.replace("mm", "cm"));
+    rig.here.post("c.INPD", "far").unwrap();
+    rig.pass(SECOND);
+    assert_eq!(described(&rig, "c.D"), of_far.replace("mm", "cm"));
+}

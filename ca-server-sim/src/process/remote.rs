@@ -21,7 +21,7 @@ use super::chain::{Root, When};
 use super::database::Records;
 use super::lapsed::Awaited;
 use super::saved::RemoteUsers;
-use crate::record::{Dbf, Id, Val};
+use crate::record::{Dbf, Id, Meta, Val};
 use crate::served::value::{dbf, from_client, to_value};
 
 /// PVs that records read by names that are in no link.
@@ -49,6 +49,11 @@ pub enum RemoteRequest {
         id: RemoteId,
         /// Whether as text.
         as_text: bool,
+    },
+    /// Get its units, digits and limits as a real number has them. [`Records::remote_described`] tells.
+    Describe {
+        /// Which one.
+        id: RemoteId,
     },
     /// Write it.
     Put {
@@ -104,6 +109,9 @@ struct Remote {
     /// What is subscribed, and the newest values: as they are, and as text.
     watched: [bool; 2],
     values: [Option<RemoteValue>; 2],
+    /// What units, digits and limits it has, and whether they were asked for since it is connected.
+    meta: Option<Box<Meta>>,
+    asked: bool,
     /// Its last put, until the driver takes it.
     put: Option<Val>,
 }
@@ -150,6 +158,7 @@ impl Remotes {
             if let Some(remote) = self.all.get_mut(&id) {
                 remote.users.extend(links);
             }
+            self.describe(id);
             self.watch(id, false);
         }
         let now = std::mem::take(&mut self.waits);
@@ -170,6 +179,7 @@ impl Remotes {
 enum Wanted {
     Open(RemoteId),
     Watch(RemoteId, bool),
+    Describe(RemoteId),
     /// The last put of a PV.
     Put(RemoteId),
     PutAndWait(RemoteId, Value, u64),
@@ -209,6 +219,8 @@ impl Remotes {
             info: None,
             watched: [false; 2],
             values: [None, None],
+            meta: None,
+            asked: false,
             put: None,
         };
         self.all.insert(id, remote);
@@ -233,6 +245,19 @@ impl Remotes {
             && !std::mem::replace(&mut remote.watched[usize::from(as_text)], true)
         {
             self.ask(Wanted::Watch(id, as_text));
+        }
+    }
+
+    /// Asks once for each connection what units, digits and limits a PV has that links lead to. Texts have none.
+    fn describe(&mut self, id: RemoteId) {
+        if let Some(remote) = self.all.get_mut(&id)
+            && !remote.users.is_empty()
+            && remote
+                .info
+                .is_some_and(|info| info.readable && info.native != NativeType::String)
+            && !std::mem::replace(&mut remote.asked, true)
+        {
+            self.ask(Wanted::Describe(id));
         }
     }
 
@@ -265,6 +290,7 @@ impl Records {
         if !std::mem::replace(&mut remotes.attached, true) {
             for remote in remotes.all.values_mut() {
                 remote.watched = [false; 2];
+                remote.asked = false;
             }
             let mut all: Vec<RemoteId> = remotes.all.keys().copied().collect();
             all.sort_unstable();
@@ -307,6 +333,7 @@ impl Records {
                     }
                 }
                 Wanted::Watch(id, as_text) => return Some(RemoteRequest::Watch { id, as_text }),
+                Wanted::Describe(id) => return Some(RemoteRequest::Describe { id }),
                 Wanted::Put(id) => {
                     let remote = self.remotes.all.get_mut(&id);
                     if let Some(val) = remote.and_then(|remote| remote.put.take()) {
@@ -331,7 +358,14 @@ impl Records {
         if remote.info.replace(info).is_none() {
             // What it was before it was lost is not what it is.
             remote.values = [None, None];
+            remote.meta = None;
+            remote.asked = false;
         }
+        // Before its first value.
+        self.remotes.describe(id);
+        let Some(remote) = self.remotes.all.get(&id) else {
+            return;
+        };
         let reads = remote.named || !remote.users.is_empty();
         // Links that are written only get values too, which they do not look at; there are few of them.
         if reads {
@@ -348,6 +382,8 @@ impl Records {
             return;
         }
         remote.values = [None, None];
+        remote.meta = None;
+        remote.asked = false;
         remote.put = None;
         // Who follows it is processed, and finds it gone.
         self.follow_remote(id);
@@ -366,6 +402,21 @@ impl Records {
         });
         // Both kinds of subscription do so in the reference, too.
         self.follow_remote(id);
+    }
+
+    /// What a client was told of a PV's units, digits and limits.
+    pub fn remote_described(&mut self, id: RemoteId, meta: Meta) {
+        if let Some(remote) = self.remotes.all.get_mut(&id)
+            && remote.info.is_some()
+        {
+            remote.meta = Some(Box::new(meta));
+        }
+    }
+
+    /// Units, digits and limits of a PV of another IOC, once they are known (`dbCaGetUnits` and others).
+    pub(super) fn remote_meta(&self, name: &str) -> Option<&Meta> {
+        let (_, remote, _) = self.remotes.connected(name)?;
+        remote.meta.as_deref()
     }
 
     /// What a put has set in motion is done, or the put has failed.
@@ -397,6 +448,7 @@ impl Records {
                 self.follow_once(id, link, when);
             }
         }
+        self.remotes.describe(remote);
         self.remotes.watch(remote, false);
     }
 

@@ -15,6 +15,7 @@ use crate::process::{
     CallId, PutError, Records, RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate,
 };
 use crate::program::fnv1a;
+use crate::record::Meta;
 use crate::scan::{Member, Target};
 use crate::signals::{self, Pcg32};
 
@@ -174,6 +175,11 @@ impl Ioc {
         update: &RemoteUpdate,
     ) {
         self.with_links(now, |records| records.remote_update(id, as_text, update));
+    }
+
+    /// What a driver of links was told of a PV's units, digits and limits.
+    pub fn remote_described(&mut self, now: Instant, id: RemoteId, meta: Meta) {
+        self.with_links(now, |records| records.remote_described(id, meta));
     }
 
     /// What a put of a driver of links has set in motion is done, or the put has failed.

@@ -111,7 +111,9 @@ impl<'a> View<'a> {
             Val::Link(link) => match &**link {
                 Link::Pv(link) => match link.to {
                     LinkTo::Local(id, field) => self.asked_meta(number, id, field),
-                    _ => None,
+                    LinkTo::Remote | LinkTo::Unknown => {
+                        self.records.remote_meta(&link.target).cloned()
+                    }
                 },
                 _ => None,
             },
