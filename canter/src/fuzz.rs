@@ -11,7 +11,8 @@ use ca_proto::dbr::{EnumStates, NativeType};
 use ca_proto::text::is_plain;
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::autosave::{Pass, Restore, Save, SaveFile};
-use ca_server_sim::calc::{ARGUMENTS, Expression, Random};
+use ca_server_sim::calc::texts::MAX_BYTES;
+use ca_server_sim::calc::{ARGUMENTS, Arrays, Expression, Random, Texts};
 use ca_server_sim::faults::{Fault, FaultScript};
 use ca_server_sim::load::{
     self, Bounds, FileProblem, Files, InMemory, Loaded, Loader, MAX_EXPANDED, Macros,
@@ -41,7 +42,7 @@ pub const TARGETS: &[Target] = &[
     #[cfg(feature = "world")]
     ("ioc_control", crate::ioc::control::fuzz, 8 * MIB),
     ("escapes", escapes, MIB),
-    ("calc", calc, MIB),
+    ("calc", calc, 2 * MIB),
     ("macros", macros, 128 * MIB),
     ("db", db, 64 * MIB),
     ("substitutions", substitutions, 64 * MIB),
@@ -243,6 +244,7 @@ fn escapes(data: &[u8]) {
 
 /// Expressions: they are understood or refused, and end.
 fn calc(data: &[u8]) {
+    calc_larger(data);
     let expression = match Expression::parse(data) {
         Ok(expression) => expression,
         Err(error) => {
@@ -257,6 +259,47 @@ fn calc(data: &[u8]) {
     let stored = |n: usize| expression.stores() & 1 << n != 0;
     let changed = |n: usize| arguments[n].to_bits() != after[n].to_bits();
     assert!((0..ARGUMENTS).all(|n| stored(n) || !changed(n)));
+}
+
+/// The same text as an expression of texts and of arrays: it ends, and what it gives has its bounds.
+fn calc_larger(data: &[u8]) {
+    const LENGTH: usize = 9;
+    let mut random = Random::default();
+    match Expression::parse_texts(data) {
+        Ok(expression) => {
+            let mut with = Texts {
+                texts: std::array::from_fn(|n| {
+                    b"a=-1.5,\\x01\\xff and more than there is"
+                        .split_at(n * 2)
+                        .1
+                        .to_vec()
+                }),
+                numbers: std::array::from_fn(|n| n as f64 - 3.5),
+                ..Texts::default()
+            };
+            let done = with.evaluate(&expression, &mut random);
+            assert!(done.is_err() || with.number.is_finite());
+            let texts = with.texts.iter().chain([&with.text]);
+            for text in texts {
+                assert!(text.len() <= MAX_BYTES && !text.contains(&0), "{text:?}");
+            }
+        }
+        Err(error) => assert!(error.at <= data.len(), "{error}"),
+    }
+    match Expression::parse_arrays(data) {
+        Ok(expression) => {
+            let mut with = Arrays::new(LENGTH);
+            with.set(0, &std::array::from_fn::<_, LENGTH, _>(|n| n as f64 - 2.5));
+            with.set(1, &[3.0, f64::NAN, -1e300]);
+            let done = with.evaluate(&expression, &mut random);
+            assert!(done.is_err() || with.number.is_finite());
+            assert!(matches!(with.result().len(), 0 | LENGTH));
+            for n in (0..12).filter(|n| with.stored & 1 << n != 0) {
+                assert_eq!(with.get(n).len(), LENGTH);
+            }
+        }
+        Err(error) => assert!(error.at <= data.len(), "{error}"),
+    }
 }
 
 /// Macros: definitions in the first line, and a text. What they become is bounded.
