@@ -192,6 +192,12 @@ impl Driver {
         self.0.runtime.clone()
     }
 
+    /// Readable when there is something to do.
+    #[cfg(unix)]
+    pub(super) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.0.runtime)
+    }
+
     /// Starts the background thread.
     pub(super) fn start(&self) -> io::Result<JoinHandle<()>> {
         let this = self.clone();

@@ -116,3 +116,10 @@ impl std::os::fd::AsRawFd for Client {
         self.driver.handle().as_raw_fd()
     }
 }
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Client {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.driver.as_fd()
+    }
+}

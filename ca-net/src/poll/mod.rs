@@ -133,6 +133,13 @@ impl std::os::fd::AsRawFd for PollRuntime {
     }
 }
 
+#[cfg(unix)]
+impl std::os::fd::AsFd for PollRuntime {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.io.as_fd()
+    }
+}
+
 impl Runtime for PollRuntime {
     fn now(&self) -> Instant {
         Instant::ZERO + self.0.start.elapsed()

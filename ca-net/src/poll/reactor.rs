@@ -46,6 +46,10 @@ impl Io {
     pub(super) fn raw_fd(&self) -> std::os::fd::RawFd {
         std::os::fd::AsRawFd::as_raw_fd(&self.registry)
     }
+
+    pub(super) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.registry)
+    }
 }
 
 /// Waits for the system's events.
