@@ -182,3 +182,20 @@ def test_libraries_of_tables_take_results(client, library):
     columns = table.to_pydict() if library == "pyarrow" else table.to_dict(as_series=False)
     assert columns["value"] == [1.5, None, None] and columns["text"] == [None, "hello", None]
     assert isinstance(results[2], canter.ConnectTimeout) and columns["error"][2] == str(results[2])
+
+
+def test_streams_of_arrow_have_the_same_columns(client):
+    import nanoarrow
+    from canter import _arrow
+
+    results = client.get_many(["motor", "note", "nowhere"], timeout=0.2)
+    whole = nanoarrow.Array(results).to_pylist()
+    stream = nanoarrow.ArrayStream(results).read_all()
+    assert stream.to_pylist() == whole and len(whole) == 3
+    for _ in range(100):
+        # Nobody takes it.
+        results.__arrow_c_stream__()
+        assert nanoarrow.ArrayStream(results).read_all().to_pylist() == whole
+    del stream
+    gc.collect()
+    assert not _arrow._open and not _arrow._held

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from . import _canter
 from ._errors import CanterError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Results(Sequence):
@@ -103,6 +106,12 @@ class Results(Sequence):
         ``error``, with nulls for what did not come.
         """
         return self._batch.arrow(self._names)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """As `__arrow_c_array__`, for what reads streams of batches (DuckDB, polars)."""
+        from ._arrow import stream
+
+        return stream(self.__arrow_c_array__)
 
     def _repr_html_(self) -> str:
         from ._notebook import ROWS, table_html

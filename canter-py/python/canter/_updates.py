@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from . import _canter
 from ._batch import _column, _without_collector
 from ._channel import DBE_ALARM, DBE_VALUE, Channel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._client import Client
 
 
@@ -63,6 +65,12 @@ class Updates:
     def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]:
         """For what reads Arrow: the columns ``name``, ``value``, ``timestamp`` and ``severity``."""
         return self._core.arrow()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """As `__arrow_c_array__`, for what reads streams of batches (``pyarrow.table(updates)``, DuckDB, polars)."""
+        from ._arrow import stream
+
+        return stream(self.__arrow_c_array__)
 
     def __repr__(self) -> str:
         return f"<canter.Updates: {len(self)}>"
