@@ -6,9 +6,11 @@ use arrow_data::ArrayData;
 use arrow_data::ffi::FFI_ArrowArray;
 use arrow_schema::ffi::FFI_ArrowSchema;
 use arrow_schema::{ArrowError, DataType, Field, Fields, TimeUnit};
-use pyo3::exceptions::{PyOverflowError, PyValueError};
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
+
+use crate::errors;
 
 /// Columns of one length.
 pub(crate) struct Table {
@@ -79,6 +81,16 @@ impl Table {
         self.add(name, DataType::LargeUtf8, valid, buffers);
     }
 
+    fn into_columns(self) -> PyResult<(Vec<Field>, Vec<ArrayData>)> {
+        let mut fields = Vec::with_capacity(self.columns.len());
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (field, array) in self.columns {
+            fields.push(field);
+            columns.push(array.map_err(refused)?);
+        }
+        Ok((fields, columns))
+    }
+
     /// Capsules of the schema and of the columns, as an array of structures.
     ///
     /// # Errors
@@ -87,23 +99,22 @@ impl Table {
         self,
         py: Python<'_>,
     ) -> PyResult<(Bound<'_, PyCapsule>, Bound<'_, PyCapsule>)> {
-        let refused = |error: ArrowError| match error {
-            ArrowError::OffsetOverflowError(_) => PyOverflowError::new_err(error.to_string()),
-            error => PyValueError::new_err(error.to_string()),
-        };
-        let mut fields = Vec::with_capacity(self.columns.len());
-        let mut columns = Vec::with_capacity(self.columns.len());
-        for (field, array) in self.columns {
-            fields.push(field);
-            columns.push(array.map_err(refused)?);
-        }
+        let rows = self.rows;
+        let (fields, columns) = self.into_columns()?;
         let ty = DataType::Struct(Fields::from(fields));
         let schema = FFI_ArrowSchema::try_from(&ty).map_err(refused)?;
-        let table = ArrayData::builder(ty).len(self.rows).child_data(columns);
+        let table = ArrayData::builder(ty).len(rows).child_data(columns);
         let array = FFI_ArrowArray::new(&table.build().map_err(refused)?);
         Ok((
             PyCapsule::new_with_value(py, schema, c"arrow_schema")?,
             PyCapsule::new_with_value(py, array, c"arrow_array")?,
         ))
+    }
+}
+
+fn refused(error: ArrowError) -> PyErr {
+    match error {
+        ArrowError::OffsetOverflowError(_) => PyOverflowError::new_err(error.to_string()),
+        error => errors::bad(error.to_string()),
     }
 }

@@ -244,6 +244,12 @@ impl Batch {
         py: Python<'py>,
         names: Option<Vec<String>>,
     ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
+        self.table(py, names).capsules(py)
+    }
+}
+
+impl Batch {
+    fn table(&self, py: Python<'_>, names: Option<Vec<String>>) -> Table {
         let items = &self.items;
         let mut table = Table::new(items.len());
         match &names {
@@ -257,6 +263,6 @@ impl Batch {
         table.words("severity", items.iter().map(Item::severity));
         let errors: Vec<_> = items.iter().map(|item| item.error(py)).collect();
         table.texts("error", errors.iter().map(Option::as_deref));
-        table.capsules(py)
+        table
     }
 }

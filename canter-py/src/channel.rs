@@ -1,5 +1,6 @@
 //! A channel.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ca_client::{ConnectError, DbrType, MonitorSpec, TypeSpec};
@@ -7,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::core::{Core, Slot};
-use crate::deliver::{Done, Key};
+use crate::deliver::{Done, Key, OnUpdate};
 use crate::errors;
 use crate::jobs::{self, About};
 use crate::life::{self, Native};
@@ -195,7 +196,7 @@ impl Channel {
         let value = values::to_wire(value, &self.name)?;
         let put = jobs::put(handle, value, dbr.map(DbrType), until, timeout);
         let put = life::wait(py, &core.client, put)?;
-        put.map_err(|error| errors::put(py, &error))
+        put.map_err(|error| errors::put_failed(py, error))
     }
 
     /// As `read`, beside: the end is delivered as `callback(reading, error)`.
@@ -268,10 +269,10 @@ impl Channel {
         Ok(())
     }
 
-    /// Delivers `on_update(reading, skipped)` for each update, and `on_event(word, text)` for what else
-    /// happens. With `describe` the description is kept up to date, too.
+    /// Delivers `on_update(reading, skipped)` for each update, or `on_update(value)` with `values`, and
+    /// `on_event(word, text)` for what else happens. With `describe` the description is kept up to date, too.
     #[pyo3(signature = (on_update, on_event=None, *, mask=5, dbr=None, family=2, count=0, depth=None,
-        max_bytes=None, policy="squash", describe=false))]
+        max_bytes=None, policy="squash", describe=false, values=false))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn monitor(
         &self,
@@ -286,6 +287,7 @@ impl Channel {
         max_bytes: Option<usize>,
         policy: &str,
         describe: bool,
+        values: bool,
     ) -> PyResult<Key> {
         let (native, handle, about) = self.handle(py)?;
         let core = native.get().ok_or_else(|| errors::closed(py, &self.name))?;
@@ -305,12 +307,21 @@ impl Channel {
             let ctrl = MonitorSpec::family(ca_client::Family::Ctrl);
             ctrl.count(1).mask(ca_client::EventMask::PROPERTY)
         });
+        let skipped = Arc::<AtomicU64>::default();
+        let on_update = match values {
+            true => OnUpdate::Value(on_update, skipped.clone()),
+            false => OnUpdate::Reading(on_update),
+        };
         let callbacks = (on_update, on_event);
         let keys = core
             .hub
             .subscribe(&handle, about, spec, describe, callbacks);
         let keys = keys.map_err(|error| errors::monitor(py, &error))?;
-        Ok(Key { core: native, keys })
+        Ok(Key {
+            core: native,
+            keys,
+            skipped,
+        })
     }
 
     /// Delivers `on_event(word, text)` for connects, disconnects and new rights, until `unwatch`.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ca_client::{ClientBuilder, DbrType, MonitorSpec, Pv};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -105,7 +104,7 @@ impl Client {
     ) -> PyResult<Self> {
         if let Some(priority) = priority.filter(|priority| *priority > 99) {
             let message = format!("priority {priority}: priorities of circuits are 0 to 99");
-            return Err(PyValueError::new_err(message));
+            return Err(errors::bad(message));
         }
         let home = match world {
             Some(world) => Some((world.inner()?.clone(), world::address(address)?)),
@@ -116,7 +115,7 @@ impl Client {
                 let message = format!(
                     "name server \"{text}\": give an address and a port, as in \"10.0.0.1:5064\""
                 );
-                PyValueError::new_err(message)
+                errors::bad(message)
             })
         };
         let name_servers = name_servers.unwrap_or_default();
@@ -336,7 +335,11 @@ impl Client {
         };
         let keys = life::detached(py, || core.hub.subscribe_many(many, spec));
         let keys = keys.map_err(|error| errors::monitor(py, &error))?;
-        Ok(Key { core: native, keys })
+        Ok(Key {
+            core: native,
+            keys,
+            skipped: Arc::default(),
+        })
     }
 
     /// Puts a value to each channel under one deadline: for each `None`, or why not.
@@ -352,7 +355,7 @@ impl Client {
     ) -> PyResult<Bound<'py, PyList>> {
         if channels.len() != values.len() {
             let message = format!("{} PVs and {} values", channels.len(), values.len());
-            return Err(PyValueError::new_err(message));
+            return Err(errors::bad(message));
         }
         let until = params::until(until)?;
         let native = self.slot.core(py)?;
@@ -385,7 +388,10 @@ impl Client {
         for given in given {
             let made = given.and_then(|(handle, value)| {
                 let value = jobs::for_channel(&handle, value);
-                Ok((handle, value.map_err(|error| errors::put(py, &error))?))
+                Ok((
+                    handle,
+                    value.map_err(|error| errors::put_failed(py, error))?,
+                ))
             });
             results.push(match made {
                 Ok(pair) => {

@@ -4,29 +4,31 @@
 //! That thread is one of Python's (`canter._dispatch`). It never moves bytes itself, so that it does not
 //! stand between a `get` of another thread and its answer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use ca_client::{
     Channel, ClientEvent, ConnectError, Events, MonitorError, MonitorEvent, MonitorKey, MonitorSet,
-    MonitorSpec, PutError,
+    MonitorSpec,
 };
 use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::PyTuple;
 
 use crate::arrived::Arrived;
 use crate::core::Core;
 use crate::errors;
-use crate::jobs::{self, About, Fetched};
+use crate::jobs::{self, About, Fetched, PutFailed};
 use crate::life::{self, Native};
 use crate::meta::Meta;
 use crate::reading::Reading;
 use crate::updates::{Many, Row, Updates};
+use crate::values;
 use crate::world::Bell;
 
 /// Most that is taken in one go: a list of so many results is a few hundred KiB.
@@ -38,7 +40,7 @@ type MakeResult = dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send;
 /// What a callback is called with at the end of an operation.
 pub(crate) enum Done {
     Got(About, Fetched),
-    Put(Result<(), PutError>),
+    Put(Result<(), PutFailed>),
     Connected(Result<(), ConnectError>),
     Happened(u64, Option<ClientEvent>, Events),
     /// Makes its result when it has the GIL.
@@ -48,12 +50,31 @@ pub(crate) enum Done {
 /// An operation that runs beside, with its callback.
 pub(crate) type Job = Pin<Box<dyn Future<Output = (Py<PyAny>, Done)> + Send>>;
 
+/// What a user's callback is called with.
+pub(crate) enum OnUpdate {
+    /// The reading, and how many were left out before it.
+    Reading(Py<PyAny>),
+    /// The value alone; those that were left out are counted.
+    Value(Py<PyAny>, Arc<AtomicU64>),
+}
+
 /// Whose updates these are.
 struct Entry {
     about: About,
     channel: Channel,
-    on_update: Py<PyAny>,
+    on_update: OnUpdate,
     on_event: Option<Py<PyAny>>,
+}
+
+/// A call to make: a function and its arguments.
+pub(crate) type Call<'py> = (Py<PyAny>, Bound<'py, PyTuple>);
+
+fn call<'py, A>(py: Python<'py>, function: Py<PyAny>, args: A) -> PyResult<Option<Call<'py>>>
+where
+    A: IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
+    PyErr: From<A::Error>,
+{
+    Ok(Some((function, args.into_pyobject(py)?)))
 }
 
 enum Subscriber {
@@ -112,7 +133,7 @@ enum Taken {
 struct Gathered {
     /// By subscription, with the place in `all` of the one that was added to last.
     places: HashMap<usize, usize>,
-    all: Vec<(Arc<Many>, Vec<Row>)>,
+    all: VecDeque<(Arc<Many>, Vec<Row>)>,
     last: usize,
 }
 
@@ -128,7 +149,7 @@ impl Gathered {
         // They are kept until they are told, so that no other has its address.
         let place = self.places.entry(Arc::as_ptr(many).addr());
         self.last = *place.or_insert_with(|| {
-            all.push((many.clone(), Vec::new()));
+            all.push_back((many.clone(), Vec::new()));
             all.len() - 1
         });
         if let Some((_, rows)) = self.all.get_mut(self.last) {
@@ -136,14 +157,19 @@ impl Gathered {
         }
     }
 
-    fn tell(&mut self, py: Python<'_>, calls: &Bound<'_, PyList>) -> PyResult<()> {
+    /// Tells one subscription of its updates; nothing when all are told.
+    fn tell<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Call<'py>>> {
         self.places.clear();
-        for (many, rows) in self.all.drain(..) {
-            let function = many.on_updates.clone_ref(py);
-            let updates = Updates::new(many.channels.clone(), rows);
-            calls.append((function, (Bound::new(py, updates)?,)))?;
-        }
-        Ok(())
+        self.last = 0;
+        let Some((many, rows)) = self.all.pop_front() else {
+            return Ok(None);
+        };
+        let updates = Updates::new(many.channels.clone(), rows);
+        call(
+            py,
+            many.on_updates.clone_ref(py),
+            (Bound::new(py, updates)?,),
+        )
     }
 }
 
@@ -212,7 +238,7 @@ impl Hub {
         about: About,
         spec: MonitorSpec,
         describe: Option<MonitorSpec>,
-        (on_update, on_event): (Py<PyAny>, Option<Py<PyAny>>),
+        (on_update, on_event): (OnUpdate, Option<Py<PyAny>>),
     ) -> Result<Vec<MonitorKey>, MonitorError> {
         // Before updates can come for what nobody knows yet.
         let mut subscribers = lock(&self.subscribers);
@@ -351,36 +377,14 @@ impl Hub {
         }
     }
 
-    /// The calls to make: pairs of a function and its arguments.
-    fn calls<'py>(&self, py: Python<'py>, taken: Vec<Taken>) -> PyResult<Bound<'py, PyList>> {
-        let calls = PyList::empty(py);
-        let mut gathered = Gathered::default();
-        for one in taken {
-            match one {
-                Taken::Value(key, value, skipped) => {
-                    self.value(py, (&calls, &mut gathered), key, (value, skipped))?;
-                }
-                Taken::Event(key, event) => {
-                    gathered.tell(py, &calls)?;
-                    self.event(py, &calls, key, &event)?;
-                }
-                Taken::Done(callback, done) => {
-                    gathered.tell(py, &calls)?;
-                    self.done(py, &calls, callback, done)?;
-                }
-            }
-        }
-        gathered.tell(py, &calls)?;
-        Ok(calls)
-    }
-
-    fn value(
+    /// What an update makes somebody call. Who was unsubscribed meanwhile is not called any more.
+    fn value<'py>(
         &self,
-        py: Python<'_>,
-        (calls, gathered): (&Bound<'_, PyList>, &mut Gathered),
+        py: Python<'py>,
+        gathered: &mut Gathered,
         key: MonitorKey,
         (value, skipped): (Arrived, u64),
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<Call<'py>>> {
         let entry = match lock(&self.subscribers).get(&key) {
             Some(Subscriber::User(entry)) => entry.clone(),
             Some(Subscriber::Many(many, place)) => {
@@ -390,32 +394,37 @@ impl Hub {
                     skipped,
                 };
                 gathered.add(many, row);
-                return Ok(());
+                return Ok(None);
             }
             Some(Subscriber::Describes(about, channel)) => {
                 if let Some(meta) = Meta::of(value.head()) {
                     about.meta.set(jobs::connection(channel), Arc::new(meta));
                 }
-                return Ok(());
+                return Ok(None);
             }
             // It was taken away meanwhile.
-            None => return Ok(()),
+            None => return Ok(None),
         };
         let connection = jobs::connection(&entry.channel);
         let meta = entry.about.meta.get(connection.as_ref());
         let name = entry.about.name.clone();
         let is_array = jobs::is_array(connection.as_ref());
         let reading = Bound::new(py, Reading::new(value, name, meta, is_array))?;
-        calls.append((entry.on_update.clone_ref(py), (reading, skipped)))
+        match &entry.on_update {
+            OnUpdate::Reading(function) => call(py, function.clone_ref(py), (reading, skipped)),
+            OnUpdate::Value(function, left_out) => {
+                left_out.fetch_add(skipped, Ordering::Relaxed);
+                call(py, function.clone_ref(py), (values::augmented(&reading)?,))
+            }
+        }
     }
 
-    fn event(
+    fn event<'py>(
         &self,
-        py: Python<'_>,
-        calls: &Bound<'_, PyList>,
+        py: Python<'py>,
         key: MonitorKey,
         event: &MonitorEvent,
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<Call<'py>>> {
         let (on_event, place) = match lock(&self.subscribers).get(&key) {
             Some(Subscriber::User(entry)) => {
                 (entry.on_event.as_ref().map(|it| it.clone_ref(py)), None)
@@ -424,7 +433,7 @@ impl Hub {
                 let on_event = many.on_event.as_ref().map(|it| it.clone_ref(py));
                 (on_event, Some(*place))
             }
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
         let (word, told) = match event {
             MonitorEvent::Connected => ("connected", None),
@@ -434,19 +443,18 @@ impl Hub {
             other => ("failed", Some(format!("{other:?}"))),
         };
         match (on_event, place) {
-            (Some(on_event), Some(place)) => calls.append((on_event, (place, word, told))),
-            (Some(on_event), None) => calls.append((on_event, (word, told))),
-            (None, _) => Ok(()),
+            (Some(on_event), Some(place)) => call(py, on_event, (place, word, told)),
+            (Some(on_event), None) => call(py, on_event, (word, told)),
+            (None, _) => Ok(None),
         }
     }
 
-    pub(crate) fn done(
+    pub(crate) fn done<'py>(
         &self,
-        py: Python<'_>,
-        calls: &Bound<'_, PyList>,
+        py: Python<'py>,
         callback: Py<PyAny>,
         done: Done,
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<Call<'py>>> {
         let none = || py.None();
         let failed = |error: PyErr| (none(), error.into_value(py).into_any());
         let (result, error) = match done {
@@ -457,7 +465,7 @@ impl Hub {
                 }
                 Err(error) => failed(errors::get(py, &error)),
             },
-            Done::Put(Err(error)) => failed(errors::put(py, &error)),
+            Done::Put(Err(error)) => failed(errors::put_failed(py, error)),
             Done::Connected(Err(error)) => failed(errors::connect(py, &error)),
             Done::Put(Ok(())) | Done::Connected(Ok(())) => (none(), none()),
             Done::Other(make) => match make(py) {
@@ -465,22 +473,21 @@ impl Hub {
                 Err(error) => failed(error),
             },
             Done::Happened(number, event, events) => {
-                return self.happened(py, calls, callback, (number, event, events));
+                return self.happened(py, callback, (number, event, events));
             }
         };
-        calls.append((callback, (result, error)))
+        call(py, callback, (result, error))
     }
 
-    fn happened(
+    fn happened<'py>(
         &self,
-        py: Python<'_>,
-        calls: &Bound<'_, PyList>,
+        py: Python<'py>,
         callback: Py<PyAny>,
         (number, event, events): (u64, Option<ClientEvent>, Events),
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<Call<'py>>> {
         let Some(event) = event.filter(|_| lock(&self.watches).contains(&number)) else {
             lock(&self.watches).remove(&number);
-            return Ok(());
+            return Ok(None);
         };
         let told = match event {
             ClientEvent::Connected { .. } => ("connected", None),
@@ -499,9 +506,9 @@ impl Hub {
             }
             other => ("other", Some(format!("{other:?}"))),
         };
-        calls.append((callback.clone_ref(py), told))?;
+        let function = callback.clone_ref(py);
         self.watch_on(number, callback, events);
-        Ok(())
+        call(py, function, told)
     }
 }
 
@@ -510,6 +517,8 @@ impl Hub {
 pub(crate) struct Key {
     pub(crate) core: Arc<Native<Core>>,
     pub(crate) keys: Vec<MonitorKey>,
+    /// Updates that were left out, if they are counted here.
+    pub(crate) skipped: Arc<AtomicU64>,
 }
 
 #[pymethods]
@@ -521,6 +530,12 @@ impl Key {
                 core.hub.unsubscribe(&self.keys);
             }
         });
+    }
+
+    /// Updates that were left out, as they came faster than a callback for values took them.
+    #[getter]
+    fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     /// False in the child of a fork.
@@ -537,33 +552,90 @@ pub(crate) struct Deliveries {
 
 #[pymethods]
 impl Deliveries {
-    /// Waits, without the GIL, until there is something, and gives all of it: a list of pairs of a
-    /// function and its arguments. `None` when the client was closed.
-    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let Some(core) = self.core.get() else {
-            return Ok(None);
-        };
+    /// Waits, without the GIL, until there is something, and gives all of it: pairs of a function and its arguments.
+    /// `None` when the client was closed.
+    fn wait(&self, py: Python<'_>) -> Option<Calls> {
+        let core = self.core.get()?;
         let taken = life::detached(py, || core.hub.take());
-        if taken.is_empty() {
-            return Ok(None);
-        }
-        core.hub.calls(py, taken).map(Some)
+        (!taken.is_empty()).then(|| Calls::new(self.core.clone(), taken))
     }
 
-    /// As `wait`, and an empty list if there is nothing.
-    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// As `wait`, and none if there is nothing.
+    fn take(&self, py: Python<'_>) -> Calls {
         let taken = match self.core.get() {
             Some(core) => life::detached(py, || core.hub.take_now()),
             None => Vec::new(),
         };
-        match self.core.get() {
-            Some(core) => core.hub.calls(py, taken),
-            None => Ok(PyList::empty(py)),
-        }
+        Calls::new(self.core.clone(), taken)
     }
 
     /// False in the child of a fork.
     fn is_ours(&self) -> bool {
         self.core.get().is_some()
+    }
+}
+
+/// What is to be called. Each call is made when it is asked for, so that it is known then whether somebody still wants
+/// it, and no more than one value has to be held.
+#[pyclass(frozen, module = "canter._canter")]
+pub(crate) struct Calls {
+    core: Arc<Native<Core>>,
+    left: Mutex<(std::vec::IntoIter<Taken>, Next, Gathered)>,
+}
+
+/// What comes behind the updates that were gathered.
+type Next = Option<Taken>;
+
+impl Calls {
+    fn new(core: Arc<Native<Core>>, taken: Vec<Taken>) -> Self {
+        let left = (taken.into_iter(), None, Gathered::default());
+        Self {
+            core,
+            left: Mutex::new(left),
+        }
+    }
+}
+
+#[pymethods]
+impl Calls {
+    const fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Call<'py>>> {
+        // One thread has it; an error is better than a deadlock.
+        let Ok(mut left) = self.left.try_lock() else {
+            return Err(PyRuntimeError::new_err(
+                "these calls belong to another thread",
+            ));
+        };
+        let (taken, next, gathered) = &mut *left;
+        let Some(core) = self.core.get() else {
+            return Ok(None);
+        };
+        loop {
+            let one = match next.take().or_else(|| taken.next()) {
+                Some(Taken::Value(key, value, skipped)) => {
+                    match core.hub.value(py, gathered, key, (value, skipped))? {
+                        Some(call) => return Ok(Some(call)),
+                        None => continue,
+                    }
+                }
+                one => one,
+            };
+            if let Some(call) = gathered.tell(py)? {
+                *next = one;
+                return Ok(Some(call));
+            }
+            let call = match one {
+                Some(Taken::Event(key, event)) => core.hub.event(py, key, &event)?,
+                Some(Taken::Done(callback, done)) => core.hub.done(py, callback, done)?,
+                Some(Taken::Value(..)) => None,
+                None => return Ok(None),
+            };
+            if call.is_some() {
+                return Ok(call);
+            }
+        }
     }
 }

@@ -10,6 +10,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
 
+use crate::jobs::PutFailed;
+use crate::values::Unfit;
+
 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
 /// An exception by the name of its class.
@@ -146,6 +149,20 @@ pub(crate) fn put(py: Python<'_>, error: &PutError) -> PyErr {
     exception(py, facts!(error, kind, status))
 }
 
+/// Why a put failed, before it was sent or after.
+pub(crate) fn put_failed(py: Python<'_>, error: PutFailed) -> PyErr {
+    let (pv, reason) = match error {
+        PutFailed::Put(error) => return put(py, &error),
+        PutFailed::Unfit(pv, Unfit::Text(reason)) => {
+            return put(py, &PutError::Value { pv, reason });
+        }
+        PutFailed::Unfit(pv, Unfit::Number(reason)) => (pv, reason),
+    };
+    let message = format!("cannot write \"{pv}\": {reason}");
+    let remedy = "give such a number, or write to a PV of real numbers".to_owned();
+    plain(py, "ValueProblem", &pv, message, Some(remedy))
+}
+
 pub(crate) fn monitor(py: Python<'_>, error: &MonitorError) -> PyErr {
     let kind = match error {
         MonitorError::BadRequest { .. } => "BadRequest",
@@ -158,6 +175,32 @@ pub(crate) fn monitor(py: Python<'_>, error: &MonitorError) -> PyErr {
 
 pub(crate) fn build(py: Python<'_>, error: &BuildError) -> PyErr {
     plain(py, "CannotStart", "", error.to_string(), None)
+}
+
+/// What cannot be asked for; behind `; ` and `: give` the text tells the remedy.
+pub(crate) fn bad(text: impl Into<String>) -> PyErr {
+    let text = text.into();
+    let (message, remedy) = match (text.split_once("; "), text.split_once(": give ")) {
+        (Some((message, remedy)), _) => (message, remedy.to_owned()),
+        (None, Some((message, remedy))) => (message, format!("give {remedy}")),
+        (None, None) => (&*text, String::new()),
+    };
+    let remedy = Some(remedy).filter(|remedy| !remedy.is_empty());
+    Python::attach(|py| plain(py, "BadRequest", "", message.to_owned(), remedy))
+}
+
+/// An IOC that has no sockets or threads; the text may tell the remedy behind `; `.
+pub(crate) fn cannot_serve(py: Python<'_>, text: &str) -> PyErr {
+    let (message, remedy) = text
+        .split_once("; ")
+        .unwrap_or((text, "look at what the system lacks"));
+    plain(
+        py,
+        "CannotStart",
+        "",
+        message.to_owned(),
+        Some(remedy.to_owned()),
+    )
 }
 
 /// A client that was closed.

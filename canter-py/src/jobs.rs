@@ -12,7 +12,7 @@ use futures_util::future::join;
 use crate::arrived::Arrived;
 use crate::meta::{Meta, MetaCache};
 use crate::params::Until;
-use crate::values::Outgoing;
+use crate::values::{Outgoing, Unfit};
 
 /// What there is of a channel beside its handle.
 #[derive(Clone, Debug)]
@@ -73,16 +73,22 @@ pub(crate) async fn fetch(
     }
 }
 
+/// Why a put failed.
+#[derive(Debug)]
+pub(crate) enum PutFailed {
+    Put(PutError),
+    /// The value was not sent.
+    Unfit(String, Unfit),
+}
+
 /// The value as it suits the channel.
-pub(crate) fn for_channel(channel: &Channel, value: Outgoing) -> Result<Value, PutError> {
+pub(crate) fn for_channel(channel: &Channel, value: Outgoing) -> Result<Value, PutFailed> {
     let native = match value.depends() {
         true => connection(channel).map(|it| it.native),
         false => None,
     };
-    value.for_type(native).map_err(|reason| PutError::Value {
-        pv: channel.name(),
-        reason,
-    })
+    let unfit = |reason| PutFailed::Unfit(channel.name(), reason);
+    value.for_type(native).map_err(unfit)
 }
 
 pub(crate) async fn put(
@@ -91,9 +97,10 @@ pub(crate) async fn put(
     ty: Option<DbrType>,
     until: Until,
     timeout: Duration,
-) -> Result<(), PutError> {
+) -> Result<(), PutFailed> {
     if value.depends() {
-        channel.connected().timeout(timeout).await?;
+        let connected = channel.connected().timeout(timeout).await;
+        connected.map_err(|error| PutFailed::Put(error.into()))?;
     }
     let value = for_channel(&channel, value)?;
     let mut put = channel.put(value).timeout(timeout);
@@ -105,7 +112,7 @@ pub(crate) async fn put(
         Until::Checked => put.check(),
         Until::Completed => put.wait(),
     };
-    put.await
+    put.await.map_err(PutFailed::Put)
 }
 
 pub(crate) async fn connect(channel: Channel, timeout: Duration) -> Result<(), ConnectError> {

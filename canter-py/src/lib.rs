@@ -13,6 +13,7 @@ mod client;
 mod core;
 mod deliver;
 mod errors;
+mod fits;
 mod jobs;
 mod kit;
 mod life;
@@ -38,6 +39,7 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<arrived::Lent>()?;
     module.add_class::<batch::Batch>()?;
     module.add_class::<deliver::Deliveries>()?;
+    module.add_class::<deliver::Calls>()?;
     module.add_class::<deliver::Key>()?;
     module.add_class::<updates::Updates>()?;
     module.add_class::<loops::LoopJobs>()?;

@@ -5,12 +5,14 @@
 //! to be moved, and one that says that the background thread has moved them.
 
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
+use ca_client::blocking;
 use futures_core::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use pyo3::prelude::*;
@@ -23,6 +25,13 @@ use crate::life::{self, Native};
 
 /// Rounds of moving bytes and looking at the futures, before the loop has its turn again.
 const ROUNDS: usize = 4;
+
+/// How long a loop that has nothing else to do waits for an answer in the call that asks for it: a server of the same
+/// network answers within that, and two rounds of the loop would take as long.
+const PATIENCE: Duration = Duration::from_micros(200);
+
+/// Most answers that are not waited for after one that did not come within [`PATIENCE`].
+const MOST_DOUBT: u32 = 255;
 
 /// Makes the loop look.
 #[derive(Debug)]
@@ -55,6 +64,9 @@ pub(crate) struct LoopJobs {
     jobs: Native<Mutex<FuturesUnordered<Job>>>,
     signal: Arc<Signal>,
     from_others: UnixStream,
+    /// Answers that are still not waited for, and how many those will be after the next one that does not come soon.
+    skip: AtomicU32,
+    doubt: AtomicU32,
 }
 
 impl LoopJobs {
@@ -74,6 +86,8 @@ impl LoopJobs {
                 woken: AtomicBool::new(false),
             }),
             from_others,
+            skip: AtomicU32::new(0),
+            doubt: AtomicU32::new(0),
         })
     }
 
@@ -94,8 +108,28 @@ impl LoopJobs {
         self.signal.woken.store(true, Ordering::SeqCst);
     }
 
-    /// What has ended. With `drive` the bytes are moved here, too.
-    fn take(&self, core: &Core, drive: bool) -> Vec<(Py<PyAny>, Done)> {
+    /// Waits for a moment for something to do. Servers that take longer are asked ever more seldom.
+    fn wait(&self, core: &Core) -> bool {
+        if self.skip.load(Ordering::Relaxed) > 0 {
+            self.skip.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        let came = core
+            .client
+            .own()
+            .is_some_and(|client| readable(client, PATIENCE));
+        let doubt = match came {
+            true => 0,
+            false => (2 * self.doubt.load(Ordering::Relaxed) + 1).min(MOST_DOUBT),
+        };
+        self.doubt.store(doubt, Ordering::Relaxed);
+        self.skip.store(doubt, Ordering::Relaxed);
+        came
+    }
+
+    /// What has ended. With `drive` the bytes are moved here, too, and with `alone` an answer is waited for.
+    fn take(&self, core: &Core, drive: bool, alone: bool) -> Vec<(Py<PyAny>, Done)> {
+        let mut alone = alone && drive;
         let mut taken = Vec::new();
         // What is woken from here on needs no telling.
         // Who tells writes after it has said so: what comes late is found by the loop, which then does not drive.
@@ -113,8 +147,10 @@ impl LoopJobs {
                 {
                     taken.push(one);
                 }
-            } else if round > 0 {
+            } else if round > 0 && !(alone && self.wait(core)) {
                 break;
+            } else if round > 0 {
+                alone = false;
             }
             if !drive || !taken.is_empty() {
                 break;
@@ -158,16 +194,36 @@ impl LoopJobs {
     }
 
     /// Begins what was started, and gives what has ended: pairs of a function and its arguments. With `drive` it moves
-    /// the bytes that can be moved at once.
-    fn turn<'py>(&self, py: Python<'py>, drive: bool) -> PyResult<Bound<'py, PyList>> {
+    /// the bytes that can be moved at once; with `alone`, as nothing else is to be done, it waits for an answer, for a
+    /// fraction of a millisecond.
+    #[pyo3(signature = (drive, alone=false))]
+    fn turn<'py>(&self, py: Python<'py>, drive: bool, alone: bool) -> PyResult<Bound<'py, PyList>> {
         let calls = PyList::empty(py);
         let Some(core) = self.native.get() else {
             return Ok(calls);
         };
-        let taken = life::detached(py, || self.take(core, drive));
+        let taken = life::detached(py, || self.take(core, drive, alone));
         for (callback, done) in taken {
-            core.hub.done(py, &calls, callback, done)?;
+            if let Some(call) = core.hub.done(py, callback, done)? {
+                calls.append(call)?;
+            }
         }
         Ok(calls)
     }
+}
+
+/// Whether there is something to do for a client within a time.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn readable(client: &blocking::Client, within: Duration) -> bool {
+    use nix::poll::{PollFd, PollFlags, ppoll};
+    use nix::sys::time::TimeSpec;
+
+    let fds = &mut [PollFd::new(client.as_fd(), PollFlags::POLLIN)];
+    ppoll(fds, Some(TimeSpec::from(within)), None).is_ok_and(|ready| ready > 0)
+}
+
+/// Waits that short cannot be had everywhere.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const fn readable(_client: &blocking::Client, _within: Duration) -> bool {
+    false
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ca_client::{DbrType, EventMask, Family, Overflow, ReadSpec, TypeSpec};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::errors;
 
 /// Longest time-out, about 30 years: what is above means "for ever".
 const LONGEST: f64 = 1e9;
@@ -22,7 +23,7 @@ pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
         let message = format!(
             "a time-out of {seconds} s: give seconds from 0 on, or None for the default of the client"
         );
-        return Err(PyValueError::new_err(message));
+        return Err(errors::bad(message));
     }
     Ok(Duration::from_secs_f64(seconds.min(LONGEST)))
 }
@@ -34,7 +35,7 @@ pub(crate) fn type_spec(dbr: Option<u16>, family: u8) -> PyResult<TypeSpec> {
         let ty = DbrType(code);
         if !ty.is_valid() {
             let message = format!("{code} is no DBR type; they are 0 to 38");
-            return Err(PyValueError::new_err(message));
+            return Err(errors::bad(message));
         }
         return Ok(TypeSpec::Exact(ty));
     }
@@ -46,7 +47,7 @@ pub(crate) fn type_spec(dbr: Option<u16>, family: u8) -> PyResult<TypeSpec> {
         4 => Family::Ctrl,
         other => {
             let message = format!("{other} is no family of DBR types; they are 0 to 4");
-            return Err(PyValueError::new_err(message));
+            return Err(errors::bad(message));
         }
     };
     Ok(TypeSpec::Family(family))
@@ -69,7 +70,7 @@ pub(crate) fn overflow(policy: &str) -> PyResult<Overflow> {
         "oldest" => Ok(Overflow::DropOldest),
         other => {
             let message = format!("policy \"{other}\": it is \"squash\", \"latest\" or \"oldest\"");
-            Err(PyValueError::new_err(message))
+            Err(errors::bad(message))
         }
     }
 }
@@ -90,7 +91,7 @@ pub(crate) fn until(word: &str) -> PyResult<Until> {
         other => {
             let message =
                 format!("until=\"{other}\": it is \"sent\", \"checked\" or \"completed\"");
-            Err(PyValueError::new_err(message))
+            Err(errors::bad(message))
         }
     }
 }

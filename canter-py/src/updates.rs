@@ -131,6 +131,12 @@ impl Updates {
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
+        self.table().capsules(py)
+    }
+}
+
+impl Updates {
+    fn table(&self) -> Table {
         let rows = &self.rows;
         let name = |row| self.about(row).map(|(_, about)| &*about.name);
         let mut table = Table::new(rows.len());
@@ -138,6 +144,6 @@ impl Updates {
         table.doubles("value", rows.iter().map(|row| row.value.first_number()));
         table.times("timestamp", rows.iter().map(|row| row.value.nanos()));
         table.words("severity", rows.iter().map(|row| row.value.severity()));
-        table.capsules(py)
+        table
     }
 }

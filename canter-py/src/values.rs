@@ -11,6 +11,7 @@ use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyModule, PyString, P
 
 use crate::arrived::{Arrived, Lent};
 use crate::errors;
+use crate::fits;
 use crate::reading::Reading;
 
 /// Classes and helpers of `canter._values`.
@@ -209,6 +210,28 @@ fn swapped<'py, const N: usize>(
     })
 }
 
+/// Why a value cannot be put.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    Text(ValueError),
+    Number(String),
+}
+
+impl From<ValueError> for Unfit {
+    fn from(error: ValueError) -> Self {
+        Self::Text(error)
+    }
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(error) => error.fmt(f),
+            Self::Number(text) => f.write_str(text),
+        }
+    }
+}
+
 /// What is put: texts take the form that suits the type of the channel, which is known once it is
 /// connected.
 #[derive(Clone, Debug)]
@@ -220,22 +243,30 @@ pub(crate) enum Outgoing {
 
 impl Outgoing {
     /// Whether the type of the channel matters.
-    pub(crate) const fn depends(&self) -> bool {
-        !matches!(self, Self::Value(_))
+    pub(crate) fn depends(&self) -> bool {
+        match self {
+            Self::Value(value) => fits::depends(value),
+            Self::Text(_) | Self::Bytes(_) => true,
+        }
     }
 
     /// The value for a channel of this type.
     ///
     /// # Errors
-    /// A text that does not fit.
-    pub(crate) fn for_type(self, native: Option<NativeType>) -> Result<Value, ValueError> {
+    /// A text that does not fit, or a number that such a channel cannot hold.
+    pub(crate) fn for_type(self, native: Option<NativeType>) -> Result<Value, Unfit> {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         match (self, native) {
-            (Self::Value(value), _) => Ok(value),
-            (Self::Text(text), Some(NativeType::Char)) => LongString(text).into_value(),
-            (Self::Text(text), _) => text.into_value(),
+            (Self::Value(value), native) => {
+                match native.and_then(|native| fits::misfit(&value, native)) {
+                    Some(text) => Err(Unfit::Number(text)),
+                    None => Ok(value),
+                }
+            }
+            (Self::Text(text), Some(NativeType::Char)) => Ok(LongString(text).into_value()?),
+            (Self::Text(text), _) => Ok(text.into_value()?),
             (Self::Bytes(bytes), Some(NativeType::String | NativeType::Enum)) => {
-                text(&bytes).into_value()
+                Ok(text(&bytes).into_value()?)
             }
             (Self::Bytes(bytes), _) => Ok(Value::from_wire(NativeType::Char, bytes)),
         }

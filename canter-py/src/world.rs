@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use ca_client::Runtime;
 use ca_testkit::runtime::{SimRuntime, Stuck};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::errors;
 use crate::life::{self, Native};
 use crate::params;
 
@@ -117,7 +118,7 @@ pub(crate) fn stuck(stuck: Stuck) -> PyErr {
 /// The address of a host.
 pub(crate) fn address(text: &str) -> PyResult<Ipv4Addr> {
     text.parse().map_err(|_| {
-        PyValueError::new_err(format!(
+        errors::bad(format!(
             "address \"{text}\": give an IPv4 address, as 10.0.0.1"
         ))
     })

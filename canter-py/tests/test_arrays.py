@@ -179,7 +179,9 @@ def test_libraries_of_tables_take_results(client, library):
     module = pytest.importorskip(library)
     results = client.get_many(["motor", "note", "nowhere"], timeout=0.2)
     table = module.table(results) if library == "pyarrow" else module.DataFrame(results)
-    columns = table.to_pydict() if library == "pyarrow" else table.to_dict(as_series=False)
+    wanted = ["value", "text", "error"]
+    # Without Pandas, pyarrow makes no objects of nanoseconds.
+    columns = table.select(wanted).to_pydict() if library == "pyarrow" else table.to_dict(as_series=False)
     assert columns["value"] == [1.5, None, None] and columns["text"] == [None, "hello", None]
     assert isinstance(results[2], canter.ConnectTimeout) and columns["error"][2] == str(results[2])
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from . import _interpreters  # isort: skip - first of all: it refuses where nothing else may be loaded
 from ._batch import Results
@@ -27,7 +26,6 @@ from ._client import (
     DBE_VALUE,
     Channel,
     Client,
-    Explanation,
     Subscription,
 )
 from ._dispatch import callback_errors
@@ -37,6 +35,7 @@ from ._errors import (
     BadName,
     BadRequest,
     CannotStart,
+    CannotWrite,
     CanterError,
     Closed,
     ConnectError,
@@ -56,14 +55,44 @@ from ._errors import (
     ReadOnly,
     ScanError,
     TooManyChannels,
+    UnknownPv,
     Unmatched,
     ValueProblem,
 )
-from ._group import Group, Member, RestoreReport
-from ._record import Recording
-from ._scan import Axis, Control, Ramped, Scan, ScanRow, ScanTable
 from ._updates import ManySubscription, Updates
 from ._values import EnumValue, FloatValue, IntValue, Severity, StrList, StrValue, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._explain import Explanation
+    from ._group import Group, Member, RestoreReport
+    from ._record import Recording
+    from ._scan import Axis, Control, Ramped, Scan, ScanRow, ScanTable
+
+#: What is imported with its first use, by the module that it is in.
+_LATE = {
+    "Explanation": "_explain",
+    "Group": "_group", "Member": "_group", "RestoreReport": "_group",
+    "Recording": "_record",
+    "Axis": "_scan", "Control": "_scan", "Ramped": "_scan", "Scan": "_scan", "ScanRow": "_scan", "ScanTable": "_scan",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})
+
 
 _default: Client | None = None
 _lock = threading.Lock()
@@ -199,6 +228,7 @@ __all__ = [
     "BadName",
     "BadRequest",
     "CannotStart",
+    "CannotWrite",
     "CanterError",
     "Channel",
     "Client",
@@ -244,6 +274,7 @@ __all__ = [
     "StrValue",
     "Subscription",
     "TooManyChannels",
+    "UnknownPv",
     "Unmatched",
     "Updates",
     "Value",

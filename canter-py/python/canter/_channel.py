@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import queue
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from . import _canter
 from ._errors import UNNAMED, BadName, Closed, named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    import queue
+
     from ._client import Client
     from ._notebook import Trail
 
@@ -25,6 +28,8 @@ _AS = {str: _DBR_STRING, int: _DBR_LONG, float: _DBR_DOUBLE}
 
 class Channel:
     """The way to one PV. It is opened when it is first used, and comes back by itself when it is lost."""
+
+    __slots__ = ("__dict__", "__weakref__", "_client", "_core", "_trail")
 
     def __init__(
         self, client: Client, name: str, priority: int | None = None, *, core: _canter.Channel | None = None
@@ -170,14 +175,23 @@ class Subscription:
         policy: str,
     ) -> None:
         self.channel = channel
-        self.skipped = 0
+        self._skipped = 0
         self._callback = callback
         self._on_connection = on_connection
         self._closed = False
         self._connected = False
         self._waiting: queue.Queue | None = None
-        on_update, on_event = self._update, self._event
-        if callback is None:
+        on_update: Callable[..., object] = self._update
+        on_event: Callable[..., object] | None = self._event
+        # Nothing is to be done beside: the values go straight to the callback.
+        straight = callback is not None and on_connection is None
+        if straight:
+            assert callback is not None
+            on_update, on_event = callback, None
+        elif callback is None:
+            # Not with the module: few programs need it.
+            import queue
+
             self._waiting = queue.Queue(depth or DEFAULT_WAITING)
             # The client must not keep what nobody reads.
             on_update, on_event = _weak(self._update), _weak(self._event)
@@ -185,8 +199,9 @@ class Subscription:
         try:
             client._dispatcher.ensure()
             self._key = channel._core.monitor(
-                on_update, on_event, mask=mask, count=count, depth=depth, policy=policy, describe=True
-            )
+                on_update, on_event, mask=mask, count=count, depth=depth, policy=policy, describe=True,
+                values=straight,
+            )  # fmt: skip
         except (Closed, *UNNAMED) as error:
             raise named(error, "monitor", channel.name) from None
         if callback is not None:
@@ -197,10 +212,15 @@ class Subscription:
         """The name of its PV, alone in a list, as subscriptions to many have theirs."""
         return [self.channel.name]
 
+    @property
+    def skipped(self) -> int:
+        """Updates that were left out, as they came faster than they were taken."""
+        return self._skipped + self._key.skipped
+
     def _update(self, reading: _canter.Reading, skipped: int) -> None:
         if self._closed:
             return
-        self.skipped += skipped
+        self._skipped += skipped
         # One that was connected before is told of, too.
         self._tell(True)
         if self._callback is not None:
@@ -218,6 +238,8 @@ class Subscription:
             self._on_connection(connected)
 
     def _offer(self, value: Any) -> None:
+        import queue
+
         assert self._waiting is not None
         while True:
             try:
@@ -225,7 +247,7 @@ class Subscription:
             except queue.Full:
                 try:
                     self._waiting.get_nowait()
-                    self.skipped += 1
+                    self._skipped += 1
                 except queue.Empty:
                     pass
 
@@ -237,6 +259,8 @@ class Subscription:
         """
         if self._waiting is None:
             raise TypeError("this subscription has a callback, which gets the values")
+        import queue
+
         try:
             value = self._waiting.get(timeout=timeout)
         except queue.Empty:

@@ -7,7 +7,6 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _canter
 from ._batch import Results
@@ -22,31 +21,28 @@ from ._channel import (
     _until,
 )
 from ._dispatch import Dispatcher, report
-from ._errors import BadRequest, CanterError, Unmatched
-from ._group import Group, RestoreReport, load, report_of
-from ._progress import told, watched
-from ._record import MAX_ROWS, Recording
-from ._scan import Axis, Control, Ramped, Scan
+from ._errors import UNNAMED, BadRequest, CanterError, Unmatched, asked, unusable
 from ._updates import ManySubscription, Updates
 
+# What few programs use is imported where it is used, and `typing` by nobody: a program starts sooner.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from ._explain import Explanation
+    from ._group import Group, RestoreReport
     from ._loops import _Jobs
+    from ._record import Recording
+    from ._scan import Axis, Control, Ramped, Scan
+
+#: Rows of a recording that are kept in memory, 25 bytes each: about 25 MB.
+MAX_ROWS = 1_000_000
+
+#: Lists of PVs from this length on have a bar by themselves, in a notebook.
+LONG = 1000
 
 #: Channels that a client keeps open for names that were used.
 MAX_KEPT_CHANNELS = 1_000_000
-
-
-class Explanation(NamedTuple):
-    """Why a PV does not connect, or that it does. It prints all that was seen, and the verdict."""
-
-    pv: str
-    works: bool
-    cause: str
-    remedy: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Client:
@@ -66,7 +62,10 @@ class Client:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._core = _canter.Client(**settings)
+        try:
+            self._core = _canter.Client(**settings)
+        except UNNAMED as error:
+            raise unusable(error, settings) from None
         self._dispatcher = Dispatcher(self._core)
         self._channels: OrderedDict[str, Channel] = OrderedDict()
         self._lock = threading.Lock()
@@ -97,6 +96,14 @@ class Client:
         """The channels of many; those that are new are opened together."""
         pvs = list(pvs)
         known = self._channels.get
+        try:
+            found: list[Any] = list(map(known, pvs))  # type: ignore[arg-type]
+        except TypeError:
+            # What cannot be looked up is told below.
+            found = []
+        # hot: most lists are of names that are known.
+        if found and all(found):
+            return found
         found = [known(pv) if type(pv) is str else self._channel_of(pv) for pv in pvs]
         new = [pv for pv, channel in zip(pvs, found) if channel is None]
         if new:
@@ -130,6 +137,7 @@ class Client:
         """Monitors a PV; see `Channel.monitor`."""
         return self._channel_of(pv).monitor(callback, **options)
 
+    @asked
     def monitor_many(
         self, pvs: Iterable[str | Channel], callback: Callable[[Updates], object], **options: Any
     ) -> ManySubscription:
@@ -160,6 +168,7 @@ class Client:
         channels = [channel._core for channel in self._channels_of(pvs)]
         return self._core.connect_many(channels, timeout)
 
+    @asked
     def get_many(
         self,
         pvs: Iterable[str | Channel],
@@ -179,18 +188,24 @@ class Client:
                 of 1000 and more have a bar in notebooks.
         """
         cores = [channel._core for channel in self._channels_of(pvs)]
-        tell = told(progress, "get", len(cores))
 
         def work() -> _canter.Batch:
             return self._core.get_many(cores, timeout, count=count, describe=describe)
 
-        if tell is None:
+        if progress is False or (progress is None and len(cores) < LONG):
             batch = work()
         else:
-            batch = watched(work, lambda: sum(core.connected for core in cores), len(cores), tell)
+            from ._progress import told, watched
+
+            tell = told(progress, "get", len(cores))
+            if tell is None:
+                batch = work()
+            else:
+                batch = watched(work, lambda: sum(core.connected for core in cores), len(cores), tell)
         results = Results(batch)
         return results.check() if throw else results
 
+    @asked
     def put_many(
         self,
         pvs: Iterable[str | Channel],
@@ -220,7 +235,7 @@ class Client:
                 pv=channel.name,
                 remedy="use put_and_match_many with None as the set-point, or another thread",
             )
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout, channel.name)
         last = None
         with channel.monitor() as updates:
             while True:
@@ -260,6 +275,7 @@ class Client:
         rows = [(pv, value, readback, tolerance)]
         return self.put_and_match_many(rows, hold=hold, wait=wait, timeout=timeout)[0]
 
+    @asked
     def put_and_match_many(
         self,
         rows: Iterable[Sequence[Any]],
@@ -285,6 +301,7 @@ class Client:
         made, options = _match(self, rows, compare, number, hold, wait, timeout, trigger)
         return self._core.match_many(made, **options)["levels"]
 
+    @asked
     def ramp(
         self,
         pv: str | Channel,
@@ -316,8 +333,11 @@ class Client:
             self._channel_of(pv)._core, to, steps=steps, rate=rate, step_size=step_size, period=period,
             read_back=follows, tolerance=tolerance, wait=wait, timeout=timeout, control=control,
         )  # fmt: skip
+        from ._scan import Ramped
+
         return Ramped(*done)
 
+    @asked
     def scan(
         self,
         axes: Axis | Iterable[Axis],
@@ -340,6 +360,8 @@ class Client:
             restore: when the axes are put back where they stood: ``always``, ``on_failure`` or ``never``.
             control: pauses, resumes and aborts it from another thread.
         """
+        from ._scan import Scan
+
         return Scan(self, axes, observe, dwell=dwell, restore=restore, timeout=timeout, control=control)
 
     def record(
@@ -351,20 +373,29 @@ class Client:
         mask: int | None = None,
     ) -> Recording:
         """Records changes of PVs until it is closed: as columns, and to a file (``.csv`` or ``.jsonl``)."""
+        from ._record import Recording
+
         return Recording(self, pvs, path, max_rows=max_rows, mask=mask)
 
+    @asked
     def group(self, name: str, members: Iterable[Any]) -> Group:
         """A group of PVs, given by their names or as `Member`."""
+        from ._group import Group
+
         return Group(self, name, members)
 
+    @asked
     def load_groups(self, path: Any) -> dict[str, Group]:
         """The groups of a file in TOML, by their names.
 
         Raises:
             FileProblem: all mistakes of the file, with their lines.
         """
+        from ._group import load
+
         return load(self, path)
 
+    @asked
     def restore(
         self, path: Any, *, dry_run: bool = False, partial: bool = False, timeout: float | None = None
     ) -> RestoreReport:
@@ -375,11 +406,16 @@ class Client:
             partial: put what can be put, also when not all is there.
         """
         found = self._core.restore(path, timeout, dry_run=dry_run, partial=partial)
+        from ._group import report_of
+
         return report_of(found)
 
+    @asked
     def explain(self, pv: str | Channel, timeout: float | None = None) -> Explanation:
         """Finds out why a PV does not connect: it is searched anew, and every step is written down."""
         name = pv.name if isinstance(pv, Channel) else pv
+        from ._explain import Explanation
+
         return Explanation(name, *self._core.explain(name, timeout))
 
     def config(self) -> str:
@@ -399,6 +435,16 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _deadline(timeout: float | None, pv: str) -> float | None:
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)) or not timeout >= 0:
+        raise BadRequest(
+            f'cannot wait for "{pv}": a time-out of {timeout!r} s', pv=pv, remedy="give seconds from 0 on, or None for ever"
+        )
+    return time.monotonic() + min(timeout, 1e9)
 
 
 def _match(

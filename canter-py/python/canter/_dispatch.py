@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import atexit
-import logging
+import functools
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from . import _canter
 
-log = logging.getLogger("canter")
-log.addHandler(logging.NullHandler())
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from typing import Any
 
 #: Functions that are told of exceptions in callbacks: ``hook(error, function)``. Without any,
 #: ``threading.excepthook`` is, which prints them. They are in the log ``canter`` as well.
 callback_errors: list[Callable[[BaseException, Any], object]] = []
 
 
+@functools.cache
+def log() -> logging.Logger:
+    """The log ``canter``. Logging is imported when there is something to say."""
+    import logging
+
+    made = logging.getLogger("canter")
+    made.addHandler(logging.NullHandler())
+    return made
+
+
 def report(error: BaseException, function: Any) -> None:
     """Tells of an exception that a callback raised."""
-    log.error("exception in the callback %r", function, exc_info=error)
+    log().error("exception in the callback %r", function, exc_info=error)
     if not callback_errors:
         thread = threading.current_thread()
         threading.excepthook(threading.ExceptHookArgs([type(error), error, error.__traceback__, thread]))
@@ -30,7 +41,7 @@ def report(error: BaseException, function: Any) -> None:
         try:
             hook(error, function)
         except BaseException:  # noqa: BLE001 - the last resort must not end the thread
-            log.exception("exception in the hook %r", hook)
+            log().exception("exception in the hook %r", hook)
 
 
 def run(deliveries: _canter.Deliveries) -> None:

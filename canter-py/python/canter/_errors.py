@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
+
 
 class CanterError(Exception):
     """Something went wrong with a PV.
@@ -68,6 +77,7 @@ def named(error: BaseException, what: str, pv: str) -> CanterError:
     """An error of a request as one of the tree that names the PV: what cannot be, as a negative time-out or a text
     that has no form in UTF-8, is told before anybody knows of which PV.
     """
+    pv = printable(pv)
     if isinstance(error, CanterError):
         if error.pv == _FORGOTTEN:
             error.message = error.message.replace(_FORGOTTEN, pv)
@@ -86,6 +96,58 @@ def named(error: BaseException, what: str, pv: str) -> CanterError:
         return BadRequest(f'cannot {what} "{pv}": {text}', pv=pv, remedy="give a number from 0 on")
     text, _, remedy = str(error).partition(": ")
     return BadRequest(f'cannot {what} "{pv}": {text}', pv=pv, remedy=remedy or None)
+
+
+def asked(function: _Function) -> _Function:
+    """A method of many arguments: what cannot be made of one of them is told as an error of the tree, by the name of the
+    method. What functions of the user raise comes so, too, with what they raised as its cause.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except CanterError:
+            raise
+        except (ValueError, OverflowError, IndexError) as error:
+            text = f"{function.__name__}: {ascii(str(error))[1:-1]}"
+            remedy = "look at the arguments: a number may be too large, a list too short, a text no text"
+            raise BadRequest(text, remedy=remedy) from error
+
+    return call  # type: ignore[return-value]
+
+
+def unusable(error: BaseException, settings: dict) -> CanterError:
+    """Settings of a client that cannot be, by their names."""
+    if isinstance(error, CanterError):
+        return error
+    ports = {"server_port": 65535, "repeater_port": 65535, "priority": 99}
+    for name, most in ports.items():
+        given = settings.get(name)
+        if isinstance(given, int) and not 0 <= given <= most:
+            return bad(f"{name}={given}: give a number from 0 to {most}")
+    given = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    text = f"no client can be made with {ascii(given)[1:-1]}"
+    return BadRequest(text, remedy="look for numbers that are too large and characters that are no text")
+
+
+def bad(text: str, pv: str = "") -> BadRequest:
+    """What cannot be asked for; behind ``; `` or ``: give`` the text tells the remedy."""
+    message, found, remedy = text.partition("; ")
+    if not found:
+        message, found, remedy = text.partition(": give ")
+        remedy = f"give {remedy}" if found else ""
+    return BadRequest(message, pv=pv, remedy=remedy or None)
+
+
+def printable(pv: object) -> str:
+    """A name as it can be written to any stream."""
+    text = str(pv)
+    try:
+        text.encode()
+    except UnicodeError:
+        return ascii(text)
+    return text
 
 
 class ConnectError(CanterError):
@@ -172,8 +234,12 @@ class ValueProblem(CanterError, ValueError):
     """The value cannot be sent, or not be had, in this form."""
 
 
+class UnknownPv(CanterError, KeyError):
+    """An IOC has no PV or field of this name."""
+
+
 class CannotStart(CanterError, OSError):
-    """There are no sockets or threads for a client."""
+    """There are no sockets or threads for a client or an IOC."""
 
 
 class Unmatched(CanterError, TimeoutError):
@@ -196,3 +262,7 @@ class FileProblem(CanterError, ValueError):
     """A file of groups or of a snapshot has mistakes, or cannot be read or written: all of them are told, with
     their lines.
     """
+
+
+class CannotWrite(FileProblem, OSError):
+    """A file cannot be written."""

@@ -76,16 +76,31 @@ class _Jobs:
         self._late: deque = deque()
         self._watching = False
         self._idle = 0
+        #: What the loop is about to call; `None` if it does not show it.
+        self._ready: Any = getattr(loop, "_ready", None)
+        #: Answers in a row that came without a round of the loop.
+        self._straight = 0
         # Of one's own, as the client may be closed before the loop looks again.
         self._sockets = os.dup(core.fileno())
         loop.add_reader(core.wake_fileno(), _weakly(self._woken))
 
     def begun(self) -> None:
         """Something was begun."""
+        alone = len(self.core) == 1 and not self._late and not self._soon
+        # Nothing else is to be done: the loop could only wait for the answer itself. It has its turn all the same when
+        # there were many.
+        if alone and self._ready is not None and not self._ready and self._straight < _MAX_STRAIGHT:
+            self._straight += 1
+            # The one that was begun, which nobody waits for yet.
+            for function, args in self.core.turn(True, True):
+                function(*args)
+            if not len(self.core):
+                return
+        self._straight = 0
         if self._telling:
             self._begun = True
         elif not self._soon:
-            if len(self.core) > 1:
+            if not alone:
                 return self._call_soon()
             # A task runs here, so that none can be told anything.
             self._late.extend(self.core.turn(True))
@@ -268,6 +283,9 @@ class _Answer:
 
 #: Times that a telling goes on with what it began itself, before the loop has its turn.
 _ROUNDS = 4
+
+#: Answers in a row that a task gets without a round of the loop, while it is the only thing that the loop has to do.
+_MAX_STRAIGHT = 16
 
 #: Times that a loop looks at the sockets in vain before it leaves them to the thread of the client.
 _MAX_IDLE = 2

@@ -6,21 +6,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
+
+from ._client import LONG
 
 #: Told how many are done, of how many.
 Told = Callable[[int, int], object]
 
-#: Lists of PVs from this length on have a bar by themselves, in a notebook.
-LONG = 1000
 #: Seconds between two looks at what is under way.
 _LOOK = 0.1
-
-
-class Bar(Protocol):
-    """Something that shows how far it is."""
-
-    def __call__(self, done: int, of: int) -> object: ...
 
 
 def in_notebook() -> bool:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from ._client import MAX_ROWS
+from ._errors import CannotWrite, FileProblem
 from ._values import make_plain_array
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from ._channel import Channel, Subscription
     from ._client import Client
-
-#: Rows that are kept in memory, 25 bytes each: about 25 MB.
-MAX_ROWS = 1_000_000
 
 #: Connects and disconnects that are kept.
 MAX_EVENTS = 10_000
@@ -67,7 +65,7 @@ class Recording:
         self._file: TextIO | None = None
         self._write: Callable[[tuple], object] | None = None
         if path is not None:
-            self._file, self._write = _open(Path(path))
+            self._file, self._write = _open(path)
         options: dict[str, Any] = {} if mask is None else {"mask": mask}
         self._subscriptions: list[Subscription] = []
         try:
@@ -214,19 +212,29 @@ def _plain(value: Any) -> Any:
     return plain.tolist() if hasattr(plain, "tolist") else plain
 
 
-def _open(path: Path) -> tuple[TextIO, Callable[[tuple], object]]:
+def _open(given: Any) -> tuple[TextIO, Callable[[tuple], object]]:
     """A file, and what writes a row to it.
 
     Raises:
-        ValueError: there is no such format.
-        OSError: it cannot be written.
+        FileProblem: there is no such format.
+        CannotWrite: it cannot be written.
     """
-    kind = path.suffix.lower()
+    # Not with the module: few programs record.
+    import csv
+    import json
+
+    path = os.fspath(given)
+    kind = os.path.splitext(path)[1].lower()
     if kind not in (".csv", ".jsonl"):
-        raise ValueError(
-            f"{path}: recordings are written as .csv or .jsonl, not {kind or 'without an ending'}"
+        raise FileProblem(
+            f"{path!r}: recordings are written as .csv or .jsonl, not {kind or 'without an ending'}",
+            remedy="give the file such an ending",
         )
-    file = path.open("w", newline="", encoding="utf-8")
+    try:
+        file = open(path, "w", newline="", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CannotWrite(f"cannot write {path!r}: {why}", remedy="give a file that can be written") from error
     if kind == ".jsonl":
         return file, lambda row: file.write(json.dumps(dict(zip(COLUMNS, row))) + "\n")
     writer = csv.writer(file)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import enum
 import importlib
 import operator
 import struct
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    import datetime
+
     from ._canter import Lent, Reading
 
 
@@ -44,6 +47,9 @@ class Value:
         nanos = self._reading.timestamp
         if nanos is None:
             return None
+        # Not with the module: who imports canter may never ask for it.
+        import datetime
+
         seconds, nanos = divmod(nanos, 1_000_000_000)
         whole = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
         return whole.replace(microsecond=nanos // 1000)

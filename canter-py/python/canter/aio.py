@@ -23,12 +23,12 @@ from ._client import (
     DEFAULT_WAITING,
     Channel,
     Client,
-    Explanation,
     _equal,
     _match,
     _until,
 )
 from ._errors import UNNAMED, CanterError, Closed, Unmatched, named
+from ._explain import Explanation
 from ._group import Group, RestoreReport, report_of
 from ._loops import _begin, _begin_put, _bridge, _waiter
 from ._record import Recording

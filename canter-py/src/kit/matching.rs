@@ -64,7 +64,7 @@ fn to_put(channel: &Bound<'_, Channel>, value: &Bound<'_, PyAny>) -> PyResult<(H
     let py = channel.py();
     let (_, handle, about) = channel.get().handle(py)?;
     let value = values::to_wire(value, &about.name)?.for_type(None);
-    let unfit = |reason: ca_client::ValueError| {
+    let unfit = |reason: values::Unfit| {
         let message = format!("cannot write \"{}\": {reason}", about.name);
         errors::plain(py, "ValueProblem", &about.name, message, None)
     };

@@ -11,7 +11,6 @@ mod scan;
 use std::sync::Arc;
 
 use ca_kit::Condition;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -55,7 +54,7 @@ pub(crate) fn condition(given: &Bound<'_, PyTuple>) -> PyResult<Condition> {
         "text" => Ok(ca_kit::text(given.get_item(1)?.extract::<String>()?)),
         other => {
             let message = format!("condition \"{other}\": it is \"near\", \"between\" or \"text\"");
-            Err(PyValueError::new_err(message))
+            Err(errors::bad(message))
         }
     }
 }

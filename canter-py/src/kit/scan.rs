@@ -8,7 +8,6 @@ use ca_client::Channel as Handle;
 use ca_kit::{Axis, Kit, ScanError, ScanFault, ScanRestore, ScanRow, Settle};
 use futures_util::future::{self, Either};
 use futures_util::lock::Mutex;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tokio::sync::{mpsc, oneshot};
@@ -93,7 +92,7 @@ fn settle(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<Settle> {
         other => {
             let message =
                 format!("settle \"{other}\": it is \"completion\", \"time\" or \"read_back\"");
-            Err(PyValueError::new_err(message))
+            Err(errors::bad(message))
         }
     }
 }
@@ -106,7 +105,7 @@ fn restore(word: &str) -> PyResult<ScanRestore> {
         other => {
             let message =
                 format!("restore=\"{other}\": it is \"always\", \"on_failure\" or \"never\"");
-            Err(PyValueError::new_err(message))
+            Err(errors::bad(message))
         }
     }
 }

@@ -18,10 +18,11 @@ use ca_server_sim::{
     Alarm, AlarmSeverity, AlarmStatus, BuildError, Completion, EcaStatus, FileErrors, IocBuilder,
     NetConfig, PutAnswer, QuestionId, RecordFiles, ServeError, SimIoc, Step, Value,
 };
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::errors;
 use crate::life::{self, Native};
 use crate::values;
 use crate::world::{self, World};
@@ -44,7 +45,8 @@ pub(super) fn runtime() -> PyResult<tokio::runtime::Handle> {
         .worker_threads(1)
         .thread_name("canter-ioc")
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(|error| Python::attach(|py| errors::cannot_serve(py, &error.to_string())))?;
     let handle = made.handle().clone();
     *runtime = Some(Native::new(made));
     Ok(handle)
@@ -135,7 +137,7 @@ fn record_files(
             "text" => files.text(what, macros),
             other => {
                 let message = format!("records come from a file or a text, not from a {other}");
-                return Err(PyValueError::new_err(message));
+                return Err(errors::bad(message));
             }
         };
     }
@@ -174,7 +176,8 @@ fn file_errors(py: Python<'_>, errors: &FileErrors) -> PyErr {
 fn serve_error(py: Python<'_>, error: ServeError) -> PyErr {
     match error {
         ServeError::Build(BuildError::Files(errors)) => file_errors(py, &errors),
-        other => refused(other),
+        ServeError::Build(error) => refused(error),
+        other => errors::cannot_serve(py, &other.to_string()),
     }
 }
 
@@ -201,7 +204,7 @@ impl Ioc {
         world: Option<&World>,
     ) -> PyResult<Self> {
         let interface: Ipv4Addr = interface.parse().map_err(|_| {
-            PyValueError::new_err(format!(
+            errors::bad(format!(
                 "interface \"{interface}\": give an IPv4 address of this host"
             ))
         })?;
@@ -277,7 +280,7 @@ impl Ioc {
     fn post(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let value = self.value(py, name, value)?;
         self.with(py, |ioc, _| ioc.post(name, value))?
-            .map_err(unknown)
+            .map_err(|error| unknown(name, &error))
     }
 
     /// Sets the values of many PVs at once: names and values. What cannot be set raises after the others are.
@@ -306,12 +309,14 @@ impl Ioc {
         self.with(py, |ioc, _| {
             ioc.with(|ioc, now| ioc.write_record(now, name, value.as_ref(), alarm, process))
         })?
-        .map_err(unknown)
+        .map_err(|error| unknown(name, &error))
     }
 
     /// Value, severity, status and time stamp.
     fn read<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyTuple>> {
-        let it = self.with(py, |ioc, _| ioc.read(name))?.map_err(unknown)?;
+        let it = self
+            .with(py, |ioc, _| ioc.read(name))?
+            .map_err(|error| unknown(name, &error))?;
         let value = values::plain(py, it.value.as_ref(), it.value.count() != 1)?;
         let stamp = i64::try_from(it.stamp.to_unix().as_nanos()).unwrap_or_default();
         (value, it.alarm.severity.0, it.alarm.status.0, stamp).into_pyobject(py)
@@ -319,7 +324,9 @@ impl Ioc {
 
     /// The (first) value as a text: that of a state, numbers with the digits of the PV.
     fn text(&self, py: Python<'_>, name: &str) -> PyResult<String> {
-        let it = self.with(py, |ioc, _| ioc.read(name))?.map_err(unknown)?;
+        let it = self
+            .with(py, |ioc, _| ioc.read(name))?
+            .map_err(|error| unknown(name, &error))?;
         let ty = DbrType::new(Family::Plain, NativeType::String);
         let mut text = Vec::new();
         let encoded = it.encode(ty, it.value.count().min(1), &mut text);
@@ -333,7 +340,7 @@ impl Ioc {
         self.with(py, |ioc, _| {
             ioc.with(|ioc, now| ioc.set_alarm(now, name, alarm))
         })?
-        .map_err(unknown)
+        .map_err(|error| unknown(name, &error))
     }
 
     fn set_rights(&self, py: Python<'_>, name: &str, read: bool, write: bool) -> PyResult<()> {
@@ -341,7 +348,7 @@ impl Ioc {
         self.with(py, |ioc, _| {
             ioc.with(|ioc, now| ioc.set_rights(now, name, rights))
         })?
-        .map_err(unknown)
+        .map_err(|error| unknown(name, &error))
     }
 
     /// When puts with completion are answered: after so many seconds, or never.
@@ -354,7 +361,7 @@ impl Ioc {
         self.with(py, |ioc, _| {
             ioc.with(|ioc, _| ioc.set_completion(name, completion))
         })?
-        .map_err(unknown)
+        .map_err(|error| unknown(name, &error))
     }
 
     fn add(&self, py: Python<'_>, name: &str, given: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -402,7 +409,7 @@ impl Ioc {
 
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.with(py, |ioc, home| home.block_on(ioc.start()))??
-            .map_err(refused)
+            .map_err(|error| serve_error(py, error))
     }
 
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
@@ -412,25 +419,25 @@ impl Ioc {
     /// Whether puts to this PV, record or field of a record are told before they are carried out.
     fn ask(&self, py: Python<'_>, name: &str, asked: bool) -> PyResult<()> {
         self.with(py, |ioc, _| ioc.with(|ioc, _| ioc.ask(name, asked)))?
-            .map_err(unknown)
+            .map_err(|error| unknown(name, &error))
     }
 
     /// Whether reads of this PV or record are told before they are answered.
     fn ask_read(&self, py: Python<'_>, name: &str, asked: bool) -> PyResult<()> {
         self.with(py, |ioc, _| ioc.with(|ioc, _| ioc.ask_read(name, asked)))?
-            .map_err(unknown)
+            .map_err(|error| unknown(name, &error))
     }
 
     /// Answers who waits to read.
     fn finish_read(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         self.with(py, |ioc, _| ioc.with(|ioc, now| ioc.finish_read(now, name)))?
-            .map_err(unknown)
+            .map_err(|error| unknown(name, &error))
     }
 
     /// Whether values that a record posts are told, whoever writes them.
     fn observe(&self, py: Python<'_>, name: &str, observed: bool) -> PyResult<()> {
         self.with(py, |ioc, _| ioc.with(|ioc, _| ioc.observe(name, observed)))?
-            .map_err(unknown)
+            .map_err(|error| unknown(name, &error))
     }
 
     /// Answers a put that waits: `accept` (with another value, if one is given), `done` or `reject`. Whether
@@ -451,7 +458,7 @@ impl Ioc {
             ("reject", _) => PutAnswer::Reject(EcaStatus::PUTFAIL),
             (other, _) => {
                 let message = format!("an answer is accept, done or reject, not \"{other}\"");
-                return Err(PyValueError::new_err(message));
+                return Err(errors::bad(message));
             }
         };
         self.with(py, |ioc, _| {
@@ -486,7 +493,7 @@ impl Ioc {
         self.with(py, |ioc, _| {
             ioc.with(|ioc, now| ioc.finish_put(now, name, EcaStatus(status)))
         })?
-        .map_err(unknown)
+        .map_err(|error| unknown(name, &error))
     }
 
     /// Replaces a PV by another one of the same name, perhaps of another type.
@@ -572,6 +579,10 @@ impl Ioc {
             };
             value.for_type(native)
         })?;
-        value.map_err(|error| refused(format!("PV \"{name}\": {error}")))
+        value.map_err(|error| {
+            let message = format!("PV \"{name}\": {error}");
+            let remedy = Some("give a value of its type and size".to_owned());
+            errors::plain(py, "ValueProblem", name, message, remedy)
+        })
     }
 }

@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ca_server_sim::net::{Model, ModelFault, ModelPvs, ModelRun};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::Ioc;
+use crate::errors;
 use crate::life::{self, Native};
 
 /// The function of Python, which gets the time and the set-points, and gives the read-backs: both as the bytes
@@ -38,7 +39,7 @@ impl Model for Computed {
             if from.len() != read.len() {
                 let (made, there) = (from.len(), read.len());
                 let message = format!("the model gives {made} values for {there} read-backs");
-                return Err(PyValueError::new_err(message));
+                return Err(errors::bad(message));
             }
             for (to, from) in read.iter_mut().zip(from) {
                 *to = f64::from_ne_bytes(*from);
@@ -83,7 +84,7 @@ impl ModelSteps {
         };
         let served = ioc.handle()?;
         let run = ModelRun::new(served, &pvs, model);
-        let run = run.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let run = run.map_err(|error| errors::bad(error.to_string()))?;
         Ok(Self {
             run: Native::new(Mutex::new(run)),
         })
@@ -106,7 +107,7 @@ impl ModelSteps {
             (None, _) => Ok(()),
             (Some(_), Some(error)) => Err(error),
             (Some(fault @ ModelFault::NotFinite { .. }), None) => {
-                Err(PyValueError::new_err(fault.to_string()))
+                Err(errors::bad(fault.to_string()))
             }
             (Some(fault), None) => Err(PyRuntimeError::new_err(fault.to_string())),
         }

@@ -4,10 +4,11 @@ use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ca_proxy::{Level, Proxy as Running, ProxyConfig, Script, TokioRuntime};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::runtime;
+use crate::errors;
 use crate::life::{self, Native};
 
 /// A proxy that harms what passes between clients and a server.
@@ -30,12 +31,12 @@ impl Proxy {
         read_only: bool,
     ) -> PyResult<Self> {
         let server: SocketAddrV4 = server.parse().map_err(|_| {
-            PyValueError::new_err(format!(
+            errors::bad(format!(
                 "server \"{server}\": give an address and a port, as in \"127.0.0.1:5064\""
             ))
         })?;
         let script: Script = script.parse().map_err(|error: ca_proxy::ScriptError| {
-            PyValueError::new_err(format!("the script of the proxy: {error}"))
+            errors::bad(format!("the script of the proxy: {error}"))
         })?;
         let mut config = ProxyConfig::new(server).script(script).seed(seed);
         config = config.log(Level::Quiet);
@@ -47,7 +48,7 @@ impl Proxy {
             let _inside = runtime.enter();
             Running::start(Arc::new(TokioRuntime::new(runtime.clone())), config)
         });
-        let proxy = started.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let proxy = started.map_err(|error| errors::bad(error.to_string()))?;
         Ok(Self {
             listen: proxy.listen(),
             proxy: Native::new(Mutex::new(Some(proxy))),

@@ -117,6 +117,8 @@ def caget_many(
 ):
     """Values of many PVs, all asked at once; ``None`` in the places of what does not come."""
     pvs = _connect_all(pvlist, conn_timeout or connection_timeout)
+    if count is not None and not (isinstance(count, int) and 0 <= count < 2**32):
+        raise canter.BadRequest(f"no PV has {count!r} elements", remedy="give a number from 0 on")
     cores = [it._channel.core for it in pvs if it.connected]
     batch = canter.default_client()._core.get_many(
         cores, timeout, family=2, count=count or 0, describe=as_string
@@ -141,7 +143,7 @@ def caput_many(pvlist, values, wait=False, connection_timeout=5.0, put_timeout=6
     after the other) or ``all`` (together).
     """
     if len(pvlist) != len(values):
-        raise ValueError("list of PV names must be equal to list of values.")
+        raise canter.BadRequest("list of PV names must be equal to list of values.", remedy="give a value for each")
     pvs = _connect_all(pvlist, connection_timeout)
     if wait == "each":
         results = []

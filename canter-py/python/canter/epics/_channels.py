@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,17 +15,60 @@ from .. import _canter
 _numbers = itertools.count(1)
 _by_name: dict[str, LibChannel] = {}
 _by_number: dict[int, LibChannel] = {}
-_lock = threading.RLock()
+#: One for all channels and PVs: it is held for moments, and one for each of a million is not free.
+lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # Another thread may have held it.
+    os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
+
+
+class Listener:
+    """Is told of connects, disconnects and rights of a channel: a `PV`, or functions."""
+
+    __slots__ = ()
+
+    def _on_connection(self, conn: bool) -> None:
+        pass
+
+    def _on_access(self, read: bool, write: bool) -> None:
+        pass
+
+
+class _OnConnection(Listener):
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[bool], object]) -> None:
+        self._function = function
+
+    def _on_connection(self, conn: bool) -> None:
+        self._function(conn)
+
+
+class _OnAccess(Listener):
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[bool, bool], object]) -> None:
+        self._function = function
+
+    def _on_access(self, read: bool, write: bool) -> None:
+        self._function(read, write)
 
 
 class LibChannel:
-    """A channel, which tells of its connects and disconnects."""
+    """A channel, which tells of its connects and disconnects. There may be a million of them: they are small."""
+
+    __slots__ = ("_told", "client", "core", "generation", "listeners", "name", "number", "watch")
+
+    client: canter.Client
+    core: _canter.Channel
+    generation: int
+    watch: int
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.number = next(_numbers)
-        self.connection_callbacks: list[Callable[[bool], object]] = []
-        self.access_callbacks: list[Callable[[bool, bool], object]] = []
+        #: Another tuple with each change, so that who goes through it is not disturbed.
+        self.listeners: tuple[Listener, ...] = ()
         self._told: bool | None = None
         self._open()
 
@@ -33,14 +77,14 @@ class LibChannel:
         self.generation = _canter.generation()
         self.core = self.client.channel(self.name)._core
         self.client._dispatcher.ensure()
-        self.watch = self.core.watch(self._event)
+        self.watch = self.core.watch(self)
         self._told = None
 
     def fresh(self) -> LibChannel:
         """Itself, opened anew after a fork or a change of the default client."""
         stale = self.generation != _canter.generation() or self.client is not canter._default
         if stale:
-            with _lock:
+            with lock:
                 self._open()
         return self
 
@@ -61,32 +105,46 @@ class LibChannel:
         return None
 
     def tell(self, conn: bool) -> None:
-        """Runs connection callbacks, once for each change."""
-        with _lock:
+        """Tells who listens, once for each change."""
+        with lock:
             if self._told == conn:
                 return
             self._told = conn
-            callbacks = list(self.connection_callbacks)
-        for callback in callbacks:
-            run(callback, conn)
+            listeners = self.listeners
+        for listener in listeners:
+            run(listener._on_connection, conn)
 
-    def add_connection_callback(self, callback: Callable[[bool], object]) -> None:
-        with _lock:
-            self.connection_callbacks.append(callback)
+    def listen(self, listener: Listener) -> None:
+        """Has it told from now on, and at once if there is a connection."""
+        with lock:
+            self.listeners = (*self.listeners, listener)
             told = self._told
         if self.connected:
             if told:
-                run(callback, True)
+                run(listener._on_connection, True)
             else:
                 self.tell(True)
 
-    def _event(self, word: str, text: str | None) -> None:
+    def leave(self, listener: Listener) -> None:
+        """Has it told no more."""
+        with lock:
+            self.listeners = tuple(one for one in self.listeners if one is not listener)
+
+    def add_connection_callback(self, callback: Callable[[bool], object]) -> None:
+        self.listen(_OnConnection(callback))
+
+    def add_access_callback(self, callback: Callable[[bool, bool], object]) -> None:
+        with lock:
+            self.listeners = (*self.listeners, _OnAccess(callback))
+
+    def __call__(self, word: str, text: str | None) -> None:
+        """What the client tells of it."""
         if word in ("connected", "disconnected"):
             self.tell(word == "connected")
         elif word == "rights":
             known = self.core.info()
-            for callback in list(self.access_callbacks):
-                run(callback, known["can_read"], known["can_write"])
+            for listener in self.listeners:
+                run(listener._on_access, known["can_read"], known["can_write"])
 
     def put(self, value: Any, wait: bool, timeout: float, ftype: int | None = None) -> None:
         """Puts a value. What the server sends before it tells of the completion has reached the callbacks
@@ -142,7 +200,7 @@ def run(function: Callable[..., object], *args: Any) -> None:
 
 def open_channel(name: str) -> LibChannel:
     """The channel of a name."""
-    with _lock:
+    with lock:
         found = _by_name.get(name)
         if found is None:
             found = _by_name[name] = LibChannel(name)

@@ -30,12 +30,14 @@ class Gets:
     _channel: Any
     _is_ready: Any
     _key: _canter.Key | None
-    # What is known is the beginning of an array, which somebody asked for by its count.
-    _partial: bool = False
+    _made: dict[str, Any] | None
+    _nelm: int
+
+    __slots__ = ()
 
     def _take(self, reading: _canter.Reading, as_numpy: bool = True) -> Any:
         value = plain_value(reading, as_numpy)
-        self._partial = False
+        self._partial = False  # type: ignore[misc]
         known = self._args
         known.update(timevars(reading))
         known.update(ctrlvars(reading))
@@ -54,9 +56,9 @@ class Gets:
         plain = use_monitor and as_numpy and count is None and not (as_string or with_ctrlvars)
         if plain and self._key is not None and not self._partial and self._is_ready():
             # hot: the value that the subscription brought.
-            value = self._args["value"]
-            if value is not None:
-                return value
+            known = self._made
+            if known is not None and known["value"] is not None:
+                return known["value"]
         if not self.wait_for_connection():
             return None
         if with_ctrlvars and self._args["lower_ctrl_limit"] is None:
@@ -72,7 +74,7 @@ class Gets:
 
     def _fetch(self, count, timeout, as_numpy, ftype) -> bool:
         if timeout is None:
-            timeout = ca.get_timeout(self._args["nelm"])
+            timeout = ca.get_timeout(self._nelm)
         try:
             partial = bool(count)
             count = count or self.default_count or 0
@@ -81,7 +83,8 @@ class Gets:
             self.last_error = named(error, "read", self._channel.name)
             return False
         self._take(reading, as_numpy)
-        self._partial = partial
+        # What is known is the beginning of an array, which somebody asked for by its count.
+        self._partial = partial  # type: ignore[misc]
         return True
 
     def _shaped(self, count, as_numpy):
@@ -126,6 +129,9 @@ class Gets:
             return None
         ftype = self.ftype
         if form is not None and form != self.form:
+            if not isinstance(form, str) or form not in _FAMILIES:
+                text = f'"{self._channel.name}" has no form {form!a}'
+                raise canter.BadRequest(text, pv=self._channel.name, remedy="give native, time or ctrl")
             ftype = dbr.native_type(self.ftype) + 7 * _FAMILIES[form]
             if not self._fetch(count, timeout, as_numpy, ftype):
                 return None

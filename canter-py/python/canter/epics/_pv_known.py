@@ -24,6 +24,9 @@ class Known:
     get_timevars: Any
     wait_for_connection: Any
     _charval: Any
+    _delta: Any
+
+    __slots__ = ()
 
     def _getarg(self, arg):
         if self._args["value"] is None and arg not in ("host", "type", "typefull", "count", "nelm"):
@@ -97,8 +100,8 @@ class Known:
     @property
     def monitor_delta(self):
         """Changes below this are not told to callbacks. It is looked at here; MDEL of the IOC stays."""
-        return self._args["monitor_delta"]
+        return self._delta
 
     @monitor_delta.setter
     def monitor_delta(self, value):
-        self._args["monitor_delta"] = value
+        self._delta = self._args["monitor_delta"] = value

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from . import ca, dbr
-from ._channels import run
+from ._channels import lock, run
 
 
 class PutAndCallbacks:
@@ -21,12 +20,14 @@ class PutAndCallbacks:
     connected: Any
     _args: dict[str, Any]
     _channel: Any
-    _lock: threading.RLock
+    _callbacks: dict[int, tuple] | None
     _put_complete: bool | None
     get: Any
     get_ctrlvars: Any
     wait_for_connection: Any
     _snapshot: Any
+
+    __slots__ = ()
 
     def put(self, value, wait=False, timeout=30.0, use_complete=False, callback=None, callback_data=None):
         """Puts a value: 1, or -1 if completion was waited for and did not come; ``None`` if there is
@@ -75,7 +76,7 @@ class PutAndCallbacks:
         """Adds a callback for changes of the value; its number."""
         if not callable(callback):
             return None
-        with self._lock:
+        with lock:
             if index is None:
                 index = 1 + max(self.callbacks, default=0)
             self.callbacks[index] = (callback, kw)
@@ -103,7 +104,7 @@ class PutAndCallbacks:
 
     def run_callbacks(self):
         """Runs all callbacks with what is known now."""
-        for index in sorted(self.callbacks):
+        for index in sorted(self._callbacks or ()):
             self.run_callback(index)
 
     def run_callback(self, index):

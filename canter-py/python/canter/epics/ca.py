@@ -196,7 +196,7 @@ def replace_access_rights_event(chid, callback=None):
     """Has a function told of changes of the rights."""
     channel = _channel(chid)
     if callback is not None:
-        channel.access_callbacks.append(callback)
+        channel.add_access_callback(callback)
         if channel.connected:
             run(callback, read_access(chid), write_access(chid))
     return dbr.ECA_NORMAL

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import canter
 
 from .. import _canter
 from . import ca, dbr
-from ._channels import LibChannel, open_channel, run
+from ._channels import LibChannel, Listener, lock, open_channel, run
 from ._pv_get import _FAMILIES, Gets
 from ._pv_known import Known
 from ._pv_put import PutAndCallbacks
@@ -74,11 +73,19 @@ def clear_pvcache():
     _PVcache_.clear()
 
 
-class PV(Gets, PutAndCallbacks, Known):
+class PV(Gets, PutAndCallbacks, Known, Listener):
     """A PV with its value, callbacks and description.
 
     What goes wrong gives ``None`` or -1 as with PyEpics; the exception is kept in ``last_error``.
     """
+
+    # What is not used takes no memory: the dictionary of what is known comes with the first look at it, those of
+    # callbacks with the first callback, that of other attributes with the first of them.
+    __slots__ = (
+        "__dict__", "__weakref__", "_access_callbacks", "_auto_monitor", "_callbacks", "_channel", "_connection_callbacks",
+        "_delta", "_key", "_made", "_nelm", "_partial", "_put_complete", "_ready", "_rights", "chid",
+        "connection_timeout", "context", "default_count", "form", "ftype", "last_error", "pvname", "verbose",
+    )  # fmt: skip
 
     _fmtsca = "<PV '%(pvname)s', count=%(count)i, type=%(typefull)s, access=%(access)s>"
     _fmtarr = "<PV '%(pvname)s', count=%(count)i/%(nelm)i, type=%(typefull)s, access=%(access)s>"
@@ -104,33 +111,104 @@ class PV(Gets, PutAndCallbacks, Known):
         if not isinstance(pvname, str):
             raise TypeError(f"the name of a PV is a str, not a {type(pvname).__name__}")
         self.pvname = pvname.strip()
-        self.form = form.lower()
-        if self.form not in _FAMILIES:
-            raise ValueError(f'form of "{self.pvname}" is native, time or ctrl, not {form!r}')
+        self.form = form.lower() if isinstance(form, str) else form
+        if not isinstance(form, str) or self.form not in _FAMILIES:
+            text = f'"{self.pvname}" has no form {form!a}'
+            raise canter.BadRequest(text, pv=self.pvname, remedy="give native, time or ctrl")
+        if count is not None and not (isinstance(count, int) and 0 <= count < 2**32):
+            text = f'"{self.pvname}" has no {count!a} elements'
+            raise canter.BadRequest(text, pv=self.pvname, remedy="give a number from 0 on")
+        if auto_monitor is not None and not (isinstance(auto_monitor, int) and 0 <= auto_monitor < 2**16):
+            text = f'"{self.pvname}" cannot be monitored with the mask {auto_monitor!a}'
+            raise canter.BadRequest(text, pv=self.pvname, remedy="give None, true, false or a sum of DBE_VALUE and the like")
         self.verbose = verbose
         self.ftype = None
         self.last_error: canter.CanterError | None = None
         self.connection_timeout = connection_timeout
         self.default_count = count
-        self.callbacks: dict[int, tuple] = {}
-        self.connection_callbacks: list = [] if connection_callback is None else [connection_callback]
-        self.access_callbacks: list = [] if access_callback is None else [access_callback]
-        self._args: dict[str, Any] = dict.fromkeys(self._fields)
-        self._args.update(pvname=self.pvname, count=count or -1, nelm=-1, type="unknown", typefull="unknown")
-        self._args.update(access="unknown", monitor_delta=monitor_delta)
+        self._callbacks: dict[int, tuple] | None = None
+        self._connection_callbacks: list | None = None if connection_callback is None else [connection_callback]
+        self._access_callbacks: list | None = None if access_callback is None else [access_callback]
+        self._made: dict[str, Any] | None = None
+        self._nelm = -1
+        self._rights: int | None = None
+        self._delta = monitor_delta
+        self._partial = False
         self._auto_monitor = auto_monitor
         self._key: _canter.Key | None = None
         self._put_complete: bool | None = None
         self._ready = False
-        self._lock = threading.RLock()
         for function in (callback,) if callable(callback) else callback or ():
             if callable(function):
                 self.callbacks[len(self.callbacks)] = (function, {})
         self._channel: LibChannel = open_channel(self.pvname)
-        self.chid = self._args["chid"] = self._channel.number
+        self.chid = self._channel.number
         self.context = ca.current_context()
-        self._channel.access_callbacks.append(self._on_access)
-        self._channel.add_connection_callback(self._on_connection)
+        self._channel.listen(self)
+
+    @property
+    def callbacks(self) -> dict[int, tuple]:
+        """Callbacks for values and their keywords, by their numbers."""
+        if self._callbacks is None:
+            self._callbacks = {}
+        return self._callbacks
+
+    @callbacks.setter
+    def callbacks(self, given: dict[int, tuple]) -> None:
+        self._callbacks = given
+
+    @property
+    def connection_callbacks(self) -> list:
+        """Functions that are told of connects and disconnects."""
+        if self._connection_callbacks is None:
+            self._connection_callbacks = []
+        return self._connection_callbacks
+
+    @connection_callbacks.setter
+    def connection_callbacks(self, given: list) -> None:
+        self._connection_callbacks = given
+
+    @property
+    def access_callbacks(self) -> list:
+        """Functions that are told of the rights."""
+        if self._access_callbacks is None:
+            self._access_callbacks = []
+        return self._access_callbacks
+
+    @access_callbacks.setter
+    def access_callbacks(self, given: list) -> None:
+        self._access_callbacks = given
+
+    @property
+    def _args(self) -> dict[str, Any]:  # type: ignore[override]
+        """What is known, by its name."""
+        made = self._made
+        return self._make_args() if made is None else made
+
+    def _make_args(self) -> dict[str, Any]:
+        with lock:
+            if self._made is None:
+                known: dict[str, Any] = dict.fromkeys(self._fields)
+                known.update(pvname=self.pvname, count=self.default_count or -1, nelm=-1, type="unknown")
+                known.update(typefull="unknown", access="unknown", monitor_delta=self._delta, chid=self.chid)
+                self._made = known
+                self._fill()
+            return self._made
+
+    def _fill(self) -> None:
+        """Puts what the connection has told where it is looked for."""
+        known = self._made
+        if known is None:
+            return
+        if self.ftype is not None:
+            name = dbr.Name(self.ftype).lower()
+            known.update(ftype=self.ftype, nelm=self._nelm, host=self._channel.host, type=name, typefull=name)
+            if known["count"] in (None, -1):
+                known["count"] = self._nelm
+        rights = self._rights
+        if rights is not None:
+            access = ("no access", "read-only", "write-only", "read/write")[rights]
+            known.update(read_access=bool(rights & 1), write_access=bool(rights & 2), access=access)
 
     # -- connection
 
@@ -145,7 +223,7 @@ class PV(Gets, PutAndCallbacks, Known):
         return self._ready and self._channel.generation == _canter.generation()
 
     def _on_connection(self, conn: bool) -> None:
-        with self._lock:
+        with lock:
             was = self._is_ready()
             if conn and not was:
                 self._describe()
@@ -153,10 +231,10 @@ class PV(Gets, PutAndCallbacks, Known):
             if conn == was:
                 return
             self._ready = conn
-        for callback in list(self.connection_callbacks):
+        for callback in list(self._connection_callbacks or ()):
             run(lambda callback=callback: callback(pvname=self.pvname, conn=conn, pv=self))
         if conn:
-            for callback in list(self.access_callbacks):
+            for callback in list(self._access_callbacks or ()):
                 run(lambda callback=callback: callback(self.read_access, self.write_access, pv=self))
 
     def _describe(self) -> None:
@@ -165,26 +243,17 @@ class PV(Gets, PutAndCallbacks, Known):
         family = _FAMILIES[self.form]
         # Texts have no description.
         self.ftype = native + 7 * (2 if family == 4 and native == dbr.STRING else family)
-        count = known.get("count", 1)
-        name = dbr.Name(self.ftype).lower()
-        self._args.update(
-            ftype=self.ftype,
-            nelm=count,
-            host=self._channel.host,
-            type=name,
-            typefull=name,
-        )
-        if self._args["count"] in (None, -1):
-            self._args["count"] = count
-        self._take_access(known["can_read"], known["can_write"])
+        self._nelm = known.get("count", 1)
+        self._rights = known["can_read"] + 2 * known["can_write"]
+        self._fill()
 
     def _take_access(self, read: bool, write: bool) -> None:
-        access = ("no access", "read-only", "write-only", "read/write")[read + 2 * write]
-        self._args.update(read_access=read, write_access=write, access=access)
+        self._rights = read + 2 * write
+        self._fill()
 
     def _on_access(self, read: bool, write: bool) -> None:
         self._take_access(read, write)
-        for callback in list(self.access_callbacks):
+        for callback in list(self._access_callbacks or ()):
             run(lambda callback=callback: callback(read, write, pv=self))
 
     def wait_for_connection(self, timeout=None):
@@ -209,16 +278,20 @@ class PV(Gets, PutAndCallbacks, Known):
     def reconnect(self):
         """Opens it again after `disconnect`."""
         self._channel = open_channel(self.pvname)
-        self.chid = self._args["chid"] = self._channel.number
-        if self._on_connection not in self._channel.connection_callbacks:
-            self._channel.access_callbacks.append(self._on_access)
-            self._channel.add_connection_callback(self._on_connection)
+        self._name_channel(self._channel.number)
+        if not any(one is self for one in self._channel.listeners):
+            self._channel.listen(self)
         return self.wait_for_connection()
+
+    def _name_channel(self, chid: Any) -> None:
+        self.chid = chid
+        if self._made is not None:
+            self._made["chid"] = chid
 
     def force_connect(self, pvname=None, chid=None, conn=True, **kws):
         """Looks at the connection anew."""
         if chid is not None:
-            self.chid = self._args["chid"] = chid
+            self._name_channel(chid)
         if conn and self._channel.connected:
             self._on_connection(True)
 
@@ -230,13 +303,10 @@ class PV(Gets, PutAndCallbacks, Known):
     def disconnect(self, deepclean=True):
         """Ends the subscription and forgets the callbacks; with ``deepclean`` the channel is left, too."""
         self.clear_auto_monitor()
-        self.callbacks.clear()
-        self.connection_callbacks.clear()
-        self.access_callbacks.clear()
-        if self._on_connection in self._channel.connection_callbacks:
-            self._channel.connection_callbacks.remove(self._on_connection)
-        if self._on_access in self._channel.access_callbacks:
-            self._channel.access_callbacks.remove(self._on_access)
+        for callbacks in (self._callbacks, self._connection_callbacks, self._access_callbacks):
+            if callbacks is not None:
+                callbacks.clear()
+        self._channel.leave(self)
         for key, pv in list(_PVcache_.items()):
             if pv is self:
                 del _PVcache_[key]
@@ -250,7 +320,7 @@ class PV(Gets, PutAndCallbacks, Known):
 
     @auto_monitor.setter
     def auto_monitor(self, value):
-        with self._lock:
+        with lock:
             self._auto_monitor = value
             self._cancel()
             if self.connected:
@@ -266,7 +336,7 @@ class PV(Gets, PutAndCallbacks, Known):
 
     def _subscribe(self) -> None:
         if self._auto_monitor is None:
-            self._auto_monitor = 0 <= self._args["nelm"] <= ca.AUTOMONITOR_MAXLENGTH
+            self._auto_monitor = 0 <= self._nelm <= ca.AUTOMONITOR_MAXLENGTH
         if not self._auto_monitor or (self._key is not None and self._key.is_ours()):
             return
         self._channel.client._dispatcher.ensure()
@@ -285,14 +355,14 @@ class PV(Gets, PutAndCallbacks, Known):
 
     def clear_auto_monitor(self):
         """Ends the subscription."""
-        with self._lock:
+        with lock:
             self._cancel()
             self._auto_monitor = False
 
     def _on_update(self, reading: _canter.Reading, _skipped: int) -> None:
         before = self._args["value"]
         self._take(reading)
-        delta = self._args["monitor_delta"]
+        delta = self._delta
         value = self._args["value"]
         if delta is not None and before is not None and not hasattr(value, "__len__"):
             if abs(value - before) < delta:

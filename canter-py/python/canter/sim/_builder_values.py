@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .._errors import bad
 from ._states import STATE_PREFIXES
 
 SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
@@ -77,7 +78,7 @@ def drive(low: Any, high: Any, fields: dict[str, Any]) -> dict[str, Any]:
 
 def states(name: str, options: tuple, fields: dict[str, Any]) -> dict[str, Any]:
     if len(options) > len(STATE_PREFIXES):
-        raise ValueError(f"{name}: {len(options)} states, at most 16 are possible")
+        raise bad(f"{name}: {len(options)} states, at most 16 are possible")
     for number, (prefix, option) in enumerate(zip(STATE_PREFIXES, options)):
         text, severity = option if isinstance(option, tuple) else (option, None)
         fields[f"{prefix}ST"] = text
@@ -94,7 +95,7 @@ def _length(name: str, fields: dict[str, Any], default: int | None = None) -> in
     if length is None:
         raise TypeError(f"{name}: an array without a first value needs its length")
     if length <= 0:
-        raise ValueError(f"{name}: an array has a length above 0")
+        raise bad(f"{name}: an array has a length above 0")
     return int(length)
 
 
@@ -143,7 +144,7 @@ def waveform(name: str, value: tuple, fields: dict[str, Any]) -> Callable[[Any],
                 given = numpy.frombuffer(given, numpy.uint8)
             made = numpy.atleast_1d(numpy.array(given, dtype=dtype))
         if made.ndim != 1 or len(made) > length:
-            raise ValueError(f"{name}: an array of up to {length} elements is wanted, not one of shape {made.shape}")
+            raise bad(f"{name}: an array of up to {length} elements is wanted, not one of shape {made.shape}")
         made.flags.writeable = False
         return made
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .._errors import bad
+
 
 def settings_of_environment() -> dict[str, Any]:
     """``EPICS_CAS_INTF_ADDR_LIST`` (127.0.0.1 without it), ``EPICS_CAS_SERVER_PORT`` or ``EPICS_CA_SERVER_PORT``."""
@@ -18,7 +20,7 @@ def settings_of_environment() -> dict[str, Any]:
             try:
                 port = int(text)
             except ValueError:
-                raise ValueError(f'{name} is "{text}": give a port, 0 to 65535') from None
+                raise bad(f'{name} is "{text}": give a port, 0 to 65535') from None
             settings["udp_port"] = port
             settings["tcp_port"] = port
             break

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .._errors import FileProblem
+
 
 class Mistake(NamedTuple):
     """Something that is wrong, or odd, in a file of records."""
@@ -16,15 +18,19 @@ class Mistake(NamedTuple):
     column: int
 
 
-class DatabaseError(ValueError):
+class DatabaseError(FileProblem):
     """Files of records are wrong. The text shows each mistake with its line; ``mistakes`` has them one by one."""
 
     def __init__(self, text: str, mistakes: list[tuple] | None = None) -> None:
-        super().__init__(text)
+        super().__init__(text, remedy="mend the file at the lines that are shown")
         self.mistakes = [Mistake(*one) for one in mistakes or []]
 
+    def __str__(self) -> str:
+        # The text has the remedy of each mistake.
+        return self.message
+
     def __reduce__(self) -> tuple:
-        return DatabaseError, (str(self), [tuple(one) for one in self.mistakes])
+        return DatabaseError, (self.message, [tuple(one) for one in self.mistakes])
 
 
 class Refuse(Exception):

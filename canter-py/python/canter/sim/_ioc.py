@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import _canter
 from .._canter import Snapshot
 from .._client import Client
+from .._errors import UNNAMED, BadName, BadRequest, CanterError, asked, bad, named, printable
 from .._values import Severity
 from ._desk import SKIP, After, Call, Decide, Desk, Put
 from ._errors import Refuse
@@ -19,6 +21,7 @@ from ._model import Model
 from ._record import Record, State
 
 _Path = str | os.PathLike[str]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def Pv(value: Any, **description: Any) -> dict[str, Any]:  # noqa: N802 - it reads as the thing it makes
@@ -30,6 +33,37 @@ def Pv(value: Any, **description: Any) -> dict[str, Any]:  # noqa: N802 - it rea
     ``capacity``, ``read_only``, ``undefined``, ``completes_after`` (seconds, ``None`` for never).
     """
     return {"value": value, **description}
+
+
+def _of_pv(what: str) -> Callable[[_Function], _Function]:
+    """A method whose first argument is the name of a PV: errors name it, whatever they are about."""
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def call(self: IOC, name: str, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(self, name, *args, **kwargs)
+            except (CanterError, *UNNAMED) as error:
+                raise named(error, what, _named(name)) from None
+            except (TypeError, AttributeError):
+                _named(name)
+                raise
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _named(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a PV is a str, not a {type(name).__name__}")
+    return name
+
+
+def _port(what: str, given: Any) -> int:
+    if not isinstance(given, int) or not 0 <= given <= 65535:
+        raise bad(f"{what}={given!r}: give a port, 0 to 65535, where 0 has the system choose one")
+    return given
 
 
 class IOC:
@@ -60,7 +94,8 @@ class IOC:
 
     Raises:
         DatabaseError: files of records are wrong; it tells all mistakes with their lines.
-        ValueError: a description of a PV is wrong, or addresses cannot be used.
+        BadRequest: a description of a PV is wrong.
+        CannotStart: the addresses or ports cannot be used.
     """
 
     def __init__(
@@ -84,27 +119,37 @@ class IOC:
         _world: _canter.World | None = None,
     ) -> None:
         sources = _sources(db, macros)
-        given: Any = pvs or {}
+        given: Any = {} if pvs is None else pvs
         serve = getattr(given, "_serve", None)
+        if serve is None and not hasattr(given, "items"):
+            raise TypeError(f"pvs is a dict of PVs by their names, or a PVGroup, not a {type(given).__name__}")
+        if functions is not None and not hasattr(functions, "items"):
+            raise TypeError(f"functions is a dict by their names, not a {type(functions).__name__}")
         if serve is not None:
             given, more = given._described()
             sources += more
         functions = dict(functions or {})
-        self._core = _canter.Ioc(
-            [(name, _description(one)) for name, one in given.items()],
-            toml=toml,
-            records=sources,
-            dbd=_paths(dbd),
-            directories=_paths(path),
-            hold_unknown=hold_unknown,
-            functions=list(functions),
-            interface=interface,
-            tcp_port=tcp_port,
-            udp_port=udp_port,
-            seed=seed,
-            frames=frames,
-            world=_world,
-        )
+        described = [(_named(name), _description(one)) for name, one in given.items()]
+        ports = {"tcp_port": _port("tcp_port", tcp_port), "udp_port": _port("udp_port", udp_port)}
+        try:
+            self._core = _canter.Ioc(
+                described,
+                toml=toml,
+                records=sources,
+                dbd=_paths(dbd),
+                directories=_paths(path),
+                hold_unknown=hold_unknown,
+                functions=list(functions),
+                interface=interface,
+                seed=seed,
+                frames=frames,
+                world=_world,
+                **ports,
+            )
+        except UNNAMED as error:
+            if isinstance(error, CanterError):
+                raise
+            raise _wrong(error, [name for name, _ in described], seed) from None
         self._desk = Desk(self._core, on_put, functions, loop, inline=_world is not None)
         self._models: list[Model] = []
         self._at_close: list[Callable[[], object]] = []
@@ -162,18 +207,20 @@ class IOC:
     def __contains__(self, name: object) -> bool:
         try:
             self._core.read(str(name))
-        except KeyError:
+        except (KeyError, UnicodeError):
             return False
         return True
 
     def __len__(self) -> int:
         return len(self._core.names())
 
+    @_of_pv("find")
     def __getitem__(self, name: str) -> Record:
         """A PV, record or field by its name. In comparisons and calculations it is its value."""
         self._core.read(name)
         return Record(self, name)
 
+    @_of_pv("set")
     def __setitem__(self, name: str, value: Any) -> None:
         """Sets a value or field, as the program of an IOC does."""
         self._core.post(name, value)
@@ -181,29 +228,43 @@ class IOC:
     def post(self, name: str | Mapping[str, Any], value: Any = None) -> None:
         """Sets a value or field, or all of a dictionary, as the program of an IOC does."""
         if isinstance(name, str):
-            self._core.post(name, value)
-        else:
-            self._core.post_many(list(name.items()))
+            try:
+                self._core.post(name, value)
+            except UNNAMED as error:
+                raise named(error, "set", name) from None
+            return
+        if not hasattr(name, "items"):
+            raise TypeError(f"the name of a PV is a str, and many are a dict with their values, not a {type(name).__name__}")
+        all_of_them = [(_named(one), given) for one, given in name.items()]
+        try:
+            self._core.post_many(all_of_them)
+        except UNNAMED as error:
+            raise named(error, "set", next(iter(name), "")) from None
 
+    @_of_pv("read")
     def read(self, name: str) -> State:
         """Value, alarm and time stamp of a PV or field."""
         value, severity, status, stamp = self._core.read(name)
         return State(value, Severity(severity), status, stamp)
 
+    @_of_pv("add")
     def add(self, name: str, given: Any) -> None:
         """Adds a PV, also while clients are connected."""
         self._core.add(name, _description(given))
 
+    @_of_pv("replace")
     def replace(self, name: str, given: Any) -> None:
         """Replaces a PV, perhaps by one of another type: clients see it go and come back."""
         self._core.replace(name, _description(given))
 
+    @_of_pv("remove")
     def remove(self, name: str) -> bool:
         """Takes a PV away: clients see it disconnect."""
         return self._core.remove(name)
 
     # ---- Puts. ----
 
+    @_of_pv("decide puts to")
     def on_put(self, name: str, decide: Decide | None) -> None:
         """Has a function decide the puts of clients to a PV, record or field, before they are carried out.
 
@@ -227,6 +288,7 @@ class IOC:
         self._desk.ensure()
         self._core.ask(name, True)
 
+    @_of_pv("decide reads of")
     def on_get(self, name: str, getter: Callable[[], Any] | None) -> None:
         """Has a function make the value of a PV or record when a client reads it. Costly, as clients wait for it: a
         value that is set when it changes needs no such function.
@@ -245,6 +307,7 @@ class IOC:
         self._desk.ensure()
         self._core.ask_read(name, True)
 
+    @_of_pv("observe")
     def observe(self, record: str, function: Callable[[Any], object]) -> None:
         """Calls a function with each value that a record of a file posts, whoever writes it."""
         self._desk.observers[record] = function
@@ -282,6 +345,7 @@ class IOC:
 
     # ---- Models. ----
 
+    @asked
     def model(
         self,
         function: Callable[[float, Any], Any],
@@ -303,6 +367,8 @@ class IOC:
             period: seconds between steps; ``None``: only when `Model.step` is called.
             on_error: is called with what a step raises, once until a step succeeds; the log ``canter`` has it, too.
         """
+        if not callable(function):
+            raise TypeError(f"a model is a function, not a {type(function).__name__}")
         model = Model(self, function, set, read, arrays, pulse, on_error)
         self._models.append(model)
         if period is not None:
@@ -311,18 +377,22 @@ class IOC:
 
     # ---- Faults. ----
 
+    @_of_pv("raise an alarm of")
     def set_alarm(self, name: str, severity: int, status: int = 0) -> None:
         """Raises an alarm beside those of the PV or record, the worse one of them; severity 0 ends it."""
         self._core.set_alarm(name, severity, status)
 
+    @_of_pv("set the rights of")
     def set_rights(self, name: str, *, read: bool = True, write: bool = True) -> None:
         """What clients may do with a PV."""
         self._core.set_rights(name, read, write)
 
+    @_of_pv("set the completion of")
     def set_completion(self, name: str, after: float | None) -> None:
         """When puts with completion are answered: after so many seconds, or never."""
         self._core.set_completion(name, after)
 
+    @_of_pv("end a put to")
     def finish_put(self, name: str, status: int = 1) -> bool:
         """Ends the put with completion that a PV is busy with, with a status of ``caerr.h``; whether there was one."""
         return self._core.finish_put(name, status)
@@ -345,12 +415,16 @@ class IOC:
         """After `freeze`: goes on to the next moment at which something is due, or so many seconds, as fast as it
         goes. How many seconds those were; ``None`` if nothing will be due by itself.
         """
-        return self._core.step(seconds)
+        try:
+            return self._core.step(seconds)
+        except UNNAMED as error:
+            raise named(error, "step", "this IOC") from None
 
     def snapshot(self) -> Snapshot:
         """The state of the whole IOC, to go back to: values, alarms, timers, random numbers, faults."""
         return self._core.snapshot()
 
+    @asked
     def rewind(self, snapshot: Snapshot | _Path) -> None:
         """Goes back to a snapshot, or to the file of one. Clients stay connected, and see the old values.
 
@@ -423,6 +497,17 @@ class IOC:
         except RuntimeError:
             state = "of the parent of this process"
         return f"<canter.sim.IOC {state}>"
+
+
+def _wrong(error: BaseException, names: Iterable[str], seed: Any) -> CanterError:
+    """What is wrong with the arguments of an IOC that names nothing."""
+    for name in names:
+        if printable(name) != name:
+            text = f"{ascii(name)}: a PV name has no characters that no server knows, halves of surrogate pairs"
+            return BadName(text, pv=ascii(name), remedy="check how the name is spelled")
+    if isinstance(error, OverflowError):
+        return bad(f"seed={seed!r}: give a whole number from 0 to 2**64 - 1")
+    return BadRequest(f"cannot make an IOC: {ascii(str(error))}", remedy="look for characters that are no text")
 
 
 def _description(given: Any) -> dict[str, Any]:

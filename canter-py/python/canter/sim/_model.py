@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._errors import bad
 from .. import _canter
 from .._dispatch import log
 
@@ -36,7 +37,7 @@ class Model:
                 return None
             vector = numpy.ascontiguousarray(made, dtype=numpy.float64)
             if vector.ndim != 1:
-                raise ValueError(f"the model gives an array with {vector.ndim} dimensions, not a vector")
+                raise bad(f"the model gives an array with {vector.ndim} dimensions, not a vector")
             return vector.tobytes()
 
         self.function = function
@@ -71,7 +72,7 @@ class Model:
     def start(self, period: float) -> None:
         """Does a step each period, in a thread of its own."""
         if period <= 0.0:
-            raise ValueError(f"a period of {period} s: give seconds above 0")
+            raise bad(f"a period of {period} s: give seconds above 0")
         if self._thread is not None:
             raise RuntimeError("this model runs already")
         self._thread = threading.Thread(target=self._run, args=(period,), name="canter-model", daemon=True)
@@ -105,12 +106,12 @@ class Model:
                 return
 
     def _tell(self, error: Exception) -> None:
-        log.error("a step of the model %r failed", self.function, exc_info=error)
+        log().error("a step of the model %r failed", self.function, exc_info=error)
         if self._on_error is not None:
             try:
                 self._on_error(error)
             except Exception:  # noqa: BLE001
-                log.exception("exception in %r", self._on_error)
+                log().exception("exception in %r", self._on_error)
 
     def stop(self, patience: float = 5.0) -> None:
         """Ends the steps that `start` has begun."""

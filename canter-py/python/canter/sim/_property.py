@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .._errors import bad
 from ._db import record_text
 from ._fields import FieldSpec, field_name
 from ._states import STATE_PREFIXES
@@ -121,7 +122,7 @@ class pvproperty:  # noqa: N801 - as in caproto
             # `pvproperty(1.5)`.
             get, value = None, get
         if read_only and put is not None:
-            raise ValueError(f"PV {name or value!r}: what is read only has no putter")
+            raise bad(f"PV {name or value!r}: what is read only has no putter")
         self.pvname = name
         self.attr_name = ""
         self.value = value
@@ -225,7 +226,7 @@ class pvproperty:  # noqa: N801 - as in caproto
         exception refuses the put. A put with completion is complete when it returns.
         """
         if self.read_only:
-            raise ValueError(f"PV {self.attr_name!r}: what is read only has no putter")
+            raise bad(f"PV {self.attr_name!r}: what is read only has no putter")
         self.put_function = _check_function(put)
         return self._decorated()
 
@@ -258,9 +259,9 @@ class pvproperty:  # noqa: N801 - as in caproto
             use_scan_field: follow the field SCAN of the record, which clients may write.
         """
         if use_scan_field and self.record is None:
-            raise ValueError(f"PV {self.attr_name!r}: use_scan_field needs record=")
+            raise bad(f"PV {self.attr_name!r}: use_scan_field needs record=")
         if not use_scan_field and not period > 0:
-            raise ValueError(f"a period of {period} s: give seconds above 0")
+            raise bad(f"a period of {period} s: give seconds above 0")
 
         def decorate(function: Function) -> Any:
             self.scanned = scan_wrapper(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._errors import UNNAMED, CanterError, bad
 from .. import _canter
 from .._client import Client
 
@@ -25,8 +26,16 @@ class Proxy:
     """
 
     def __init__(self, server: IOC | str, script: str = "", *, seed: int = 0, read_only: bool = False) -> None:
-        address = server if isinstance(server, str) else server.address
-        self._core = _canter.Proxy(address, script, seed=seed, read_only=read_only)
+        address = getattr(server, "address", server)
+        if not isinstance(address, str):
+            raise TypeError(f"a proxy has an IOC or its address behind it, not a {type(server).__name__}")
+        try:
+            self._core = _canter.Proxy(address, script, seed=seed, read_only=read_only)
+        except UNNAMED as error:
+            if isinstance(error, CanterError):
+                raise
+            text = f"no proxy can be made of {address!a}, a script of {len(script)} characters and the seed {seed!a}"
+            raise bad(f"{text}; look for numbers that are too large and characters that are no text") from error
 
     @property
     def address(self) -> str:
@@ -69,7 +78,7 @@ class Proxy:
         said = self._core.execute(line)
         last = said.rstrip().rpartition("\n")[2]
         if last.startswith("error: "):
-            raise ValueError(last.removeprefix("error: "))
+            raise bad(last.removeprefix("error: "))
         return said
 
     def close(self) -> None:

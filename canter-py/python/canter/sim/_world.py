@@ -13,7 +13,7 @@ from .. import _canter
 from .._channel import _END, Channel, Subscription
 from .._client import Client, _equal
 from .._dispatch import report
-from .._errors import Closed
+from .._errors import Closed, bad
 from ._ioc import IOC
 
 
@@ -29,6 +29,8 @@ class World:
     """
 
     def __init__(self, seed: int = 0, *, shuffled: bool = False) -> None:
+        if not isinstance(seed, int) or not 0 <= seed < 2**64:
+            raise bad(f"seed={seed!a}: give a whole number from 0 to 2**64 - 1")
         self._core = _canter.World(seed, shuffled)
         # In the order in which they came, so that the same seed is the same story.
         self._iocs: list[_WorldIOC] = []
@@ -94,7 +96,7 @@ class World:
     def every(self, period: float, function: Callable[[], object]) -> None:
         """Calls a function each period in seconds, in `run`."""
         if period <= 0.0:
-            raise ValueError(f"a period of {period} s: give seconds above 0")
+            raise bad(f"a period of {period} s: give seconds above 0")
         heapq.heappush(self._due, (self.now + period, next(self._numbers), period, function))
 
     # ---- The network. ----
@@ -236,15 +238,17 @@ class _WorldClient(Client):
             return False
         calls = inline.deliveries.take()
         inline.busy = True
+        any_call = False
         try:
             for function, args in calls:
+                any_call = True
                 try:
                     function(*args)
                 except BaseException as error:  # noqa: BLE001 - whatever a callback raises is its own
                     report(error, function)
         finally:
             inline.busy = False
-        return bool(calls)
+        return any_call
 
     def monitor(self, pv: str | Channel, callback: Any = None, **options: Any) -> Subscription:
         subscription = super().monitor(pv, callback, **options)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .._errors import bad
 from .._dispatch import report
 from ._desk import Loop
 
@@ -22,7 +23,7 @@ class AsyncioDispatcher:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None, debug: bool = False) -> None:
         if loop is not None and not loop.is_running():
-            raise ValueError("the asyncio loop does not run: give a running one, or none")
+            raise bad("the asyncio loop does not run: give a running one, or none")
         self._loop = Loop(loop)
         self.loop = self._loop.loop
         if loop is None:

@@ -21,6 +21,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from .._errors import bad
 from ._builder_records import CA, CP, CPP, MS, MSI, MSS, NMS, NP, PP, In, Link, Out, PlainRecord, ProgramRecord, fan
 from ._builder_values import (
     as_float,
@@ -117,7 +118,7 @@ class Builder:
         full = self.RecordName(name)
         self._check_open(full)
         if full in self._known:
-            raise ValueError(f"there is a record {full} already")
+            raise bad(f"there is a record {full} already")
         self._known[full] = record
         return full
 

@@ -25,6 +25,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._errors import bad
 from ._desk import SKIP
 from ._errors import Refuse
 from ._instance import AsyncLib, Instance, Written, logger_of
@@ -241,7 +242,7 @@ class PVGroup:
         for instance in self._instances():
             prop = instance.pvspec
             if instance.name in plain:
-                raise ValueError(f"two PVs of the group {self.name!r} are called {instance.name!r}")
+                raise bad(f"two PVs of the group {self.name!r} are called {instance.name!r}")
             if prop.record is None:
                 plain[instance.name] = prop._described()
             else:

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._errors import bad
 from ._desk import SKIP, Put
 from ._errors import Refuse
 from ._ioc import IOC
@@ -57,13 +58,13 @@ class _Param:
     def __init__(self, name: str, reason: str, info: Mapping[str, Any]) -> None:
         unknown = sorted(set(info) - _KNOWN)
         if unknown:
-            raise ValueError(f"PV {reason!r}: {', '.join(unknown)}; there are {', '.join(sorted(_KNOWN))}")
+            raise bad(f"PV {reason!r}: {', '.join(unknown)}; there are {', '.join(sorted(_KNOWN))}")
         self.name = name
         self.reason = reason
         self.info = dict(info)
         self.type = str(info.get("type", "float"))
         if self.type not in _TYPES:
-            raise ValueError(f"PV {reason!r}: type {self.type!r}; there are {', '.join(_TYPES)}")
+            raise bad(f"PV {reason!r}: type {self.type!r}; there are {', '.join(_TYPES)}")
         self.count = int(info.get("count", 1))
         value = info.get("value", _ZERO[self.type])
         if self.count > 1 and self.type != "char" and not hasattr(value, "__len__"):
@@ -148,7 +149,7 @@ class SimpleServer:
             port = str(info.get("port", _DEFAULT_PORT))
             of_port = self._params.setdefault(port, {})
             if reason in of_port:
-                raise ValueError(f"there are two PVs with the reason {reason!r}")
+                raise bad(f"there are two PVs with the reason {reason!r}")
             of_port[reason] = _Param(prefix + reason, reason, info)
 
     def _start(self, driver: Driver) -> None:
