@@ -89,10 +89,9 @@ impl View {
         } else {
             (self.field.native(record), 1)
         };
-        let is_array = record.is_array() || self.modifiers.long;
         let count = match self.modifiers.range {
-            // A part of `count` elements has at most as many.
-            Some(range) if is_array => range.of(count).2 as u32,
+            // A part of `count` elements has at most as many; a single element has no parts.
+            Some(range) if count > 1 => range.of(count).2 as u32,
             _ => count,
         };
         ChannelInfo { native, count }
@@ -107,10 +106,15 @@ impl View {
         }
     }
 
+    /// Characters of a long string of which parts are taken.
+    pub(crate) fn padded(&self) -> usize {
+        self.field.text_size() as usize
+    }
+
     /// The part of an array, with so many elements at most, that would have to be gathered.
     pub(crate) fn strided(&self, record: &Record, most: u32) -> Option<Strided> {
         let range = self.modifiers.range.filter(|_| !self.modifiers.long)?;
-        if self.field != Field::Val || !record.is_array() {
+        if self.field != Field::Val || record.capacity <= 1 {
             return None;
         }
         let value = &record.snapshot.value;
@@ -138,9 +142,8 @@ impl View {
         };
         if let Some(range) = self.modifiers.range {
             if self.modifiers.long {
-                let room = self.field.text_size() as usize;
-                value = cut_text(&value, range, room);
-            } else if record.is_array() && self.field == Field::Val {
+                value = cut_text(&value, [range], Some(self.padded()));
+            } else if record.capacity > 1 && self.field == Field::Val {
                 value = cut(&value, range, most as usize);
             }
         }
@@ -166,20 +169,29 @@ pub(crate) fn cut(value: &Value, range: Slice, most: usize) -> Value {
     value.part(start, step, count.min(most))
 }
 
-/// A part of a long string in a field of so many characters; its last element becomes NUL (the filter `arr.c` of EPICS
-/// Base). Behind a NUL nothing is sent.
-pub(crate) fn cut_text(value: &Value, range: Slice, room: usize) -> Value {
-    let text = value.as_ref().data;
-    let (start, step, count) = range.of(room.max(text.len()) as u32);
-    let places = (start..).step_by(step.max(1)).take(count);
-    let mut bytes: Vec<u8> = places
-        .map(|at| text.get(at).copied().unwrap_or(0))
-        .collect();
-    if let Some(last) = bytes.last_mut() {
+/// Parts of parts of a long string in a field of so many characters; the last element becomes NUL, unless it is the
+/// only one (the filter `arr.c` and `dbGet` of EPICS Base). Behind a NUL nothing is sent. A text of any length is an
+/// array of its characters and its NUL.
+pub(crate) fn cut_text(
+    value: &Value,
+    ranges: impl IntoIterator<Item = Slice>,
+    room: Option<usize>,
+) -> Value {
+    let mut bytes = value.as_ref().data.to_vec();
+    bytes.resize(room.unwrap_or(0).max(bytes.len()), 0);
+    for range in ranges {
+        let (start, step, count) = range.of(bytes.len() as u32);
+        let places = bytes.into_iter().skip(start).step_by(step.max(1));
+        bytes = places.take(count).collect();
+    }
+    if room.is_none() {
+        return Value::from(bytes);
+    }
+    if let [_, .., last] = &mut bytes[..] {
         *last = 0;
     }
     let end = bytes.iter().position(|&byte| byte == 0);
-    bytes.truncate(end.map_or(0, |end| end + 1));
+    bytes.truncate(end.map_or(bytes.len(), |end| end + 1));
     Value::from(bytes)
 }
 
@@ -282,11 +294,14 @@ mod tests {
         let text = long_string(b"some text");
         let part = |start, step, end| {
             let range = Slice::new(start, step, end);
-            cut_text(&text, range, 40).as_ref().data.to_vec()
+            cut_text(&text, [range], Some(40)).as_ref().data.to_vec()
         };
         assert_eq!(part(0, 1, 4), b"some\0");
         assert_eq!(part(0, 2, -1), b"sm et\0", "its NUL is at an odd place");
         assert_eq!(part(-2, 1, -1), b"\0", "the end is that of the field");
         assert_eq!(part(5, 1, 3), b"");
+        assert_eq!(part(1, 1, 1), b"o", "a single element has no end");
+        let open = cut_text(&text, [Slice::new(0, 1, -3)], None);
+        assert_eq!(open.as_ref().data, b"some tex");
     }
 }

@@ -19,10 +19,12 @@ fn rigs() -> [Rig; 2] {
     let plain = Ioc::builder()
         .pv("x", PvSpec::double(0.0).alarm(f64::NAN, 100.0))
         .pv("w", PvSpec::array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]))
+        .pv("one", PvSpec::array([4.0]))
         .pv("s", PvSpec::string("text"));
     let db = r#"
         record(ao, "x") { field(PINI, "YES") field(VAL, "0") field(HIHI, "100") field(HHSV, "MAJOR") }
         record(waveform, "w") { field(NELM, "6") field(FTVL, "DOUBLE") field(INP, [0, 1, 2, 3, 4, 5]) field(PINI, "YES") }
+        record(waveform, "one") { field(NELM, "1") field(FTVL, "DOUBLE") field(INP, [4]) field(PINI, "YES") }
         record(stringout, "s") { field(VAL, "text") field(PINI, "YES") }
     "#;
     [plain, Ioc::builder().db_text(db, "")].map(Rig::new)
@@ -227,6 +229,40 @@ fn parts_of_arrays_and_texts_can_be_taken_of_parts() {
                 .unwrap();
             let told = updates(&client.received(&mut rig));
             assert_eq!(told.len(), usize::from(n % 2 == 0), "{n}");
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_long_string_are_those_of_its_field() {
+    for mut rig in rigs() {
+        let mut client = rig.client();
+        for (suffix, expected) in [
+            ("[0:2:-1]{dec:{n:2}}", &b"tx\0"[..]),
+            ("{arr:{s:9,i:2},dbnd:{abs:1}}", b"\0"),
+            ("[1:9]{arr:{i:2}}", b"et\0"),
+            ("[0:3]{arr:{s:1,e:2}}", b"e\0"),
+        ] {
+            let (sid, ..) = client.create(&mut rig, &format!("s.${suffix}"));
+            let read = client.read(&mut rig, sid, CHAR, 0).reading.unwrap();
+            let expected: Vec<f64> = expected.iter().map(|&c| f64::from(c)).collect();
+            assert_eq!(read.to_f64s().unwrap(), expected, "{suffix}");
+        }
+    }
+}
+
+#[test]
+fn a_single_element_has_no_parts() {
+    for mut rig in rigs() {
+        let mut client = rig.client();
+        for suffix in ["[1]", "[1:3]", "{arr:{s:9}}", "[2:1]{dec:{n:1}}"] {
+            for name in ["one", "x"] {
+                let (sid, _, count) = client.create(&mut rig, &format!("{name}.{suffix}"));
+                assert_eq!(count, 1, "{name}.{suffix}");
+                let read = client.read(&mut rig, sid, DOUBLE, 0).reading.unwrap();
+                let value = if name == "one" { 4.0 } else { 0.0 };
+                assert_eq!(read.to_f64s().unwrap(), [value], "{name}.{suffix}");
+            }
         }
     }
 }

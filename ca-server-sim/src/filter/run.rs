@@ -12,6 +12,7 @@ use super::{SyncMode, TimeMode};
 use crate::deadband::distance;
 use crate::name::Slice;
 use crate::record::types::time_text;
+use crate::view::cut_text;
 
 /// Seconds from 1970 to 1990.
 const EPOCH: u32 = 631_152_000;
@@ -188,8 +189,21 @@ impl Chain {
         self.before.iter().try_fold(log, each)
     }
 
-    /// The value that is sent.
-    pub(crate) fn after(&self, value: Value, stamp: Timestamp, is_text: bool) -> Value {
+    /// The value that is sent. Of a text that is an array the parts are those of its field, if it has one of so many
+    /// characters.
+    pub(crate) fn after(
+        &self,
+        value: Value,
+        stamp: Timestamp,
+        text: Option<Option<usize>>,
+    ) -> Value {
+        if let Some(room) = text.filter(|_| !self.is_time() && !self.is_whole()) {
+            let slices = self.after.iter().filter_map(|filter| match filter {
+                After::Slice(slice) => Some(*slice),
+                After::Time(_) => None,
+            });
+            return cut_text(&value, slices, room);
+        }
         let each = |value: Value, filter: &After| match filter {
             After::Slice(slice) => {
                 let (start, step, count) = slice.of(value.count());
@@ -197,11 +211,7 @@ impl Chain {
             }
             After::Time(mode) => time_value(*mode, stamp),
         };
-        let value = self.after.iter().fold(value, each);
-        match is_text && !self.is_time() && !self.after.is_empty() {
-            true => ended(&value),
-            false => value,
-        }
+        self.after.iter().fold(value, each)
     }
 
     /// Whether what is sent is what is read.
@@ -229,15 +239,6 @@ impl Chain {
                 After::Time(_) => None,
             })
     }
-}
-
-/// A text whose last character is its end.
-fn ended(text: &Value) -> Value {
-    let mut bytes = text.as_ref().data.to_vec();
-    if let Some(last) = bytes.last_mut() {
-        *last = 0;
-    }
-    Value::from(bytes)
 }
 
 impl Before {

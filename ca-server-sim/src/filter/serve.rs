@@ -97,7 +97,8 @@ impl Db {
         let log = chain.before(log, self, self.clock.stamp_of(self.now))?;
         let info = chain.info();
         let (alarm, stamp) = (log.alarm, log.stamp);
-        let is_copied = info.count == 1 && info.native != NativeType::String;
+        // An array, also of one element, is read when it is sent.
+        let is_copied = info.count == 1 && info.native != NativeType::String && log.value.is_some();
         if !is_copied {
             let taken = chain.takes_time() && !chain.is_time();
             let value = taken.then(|| self.raw_first(pv, u32::MAX).value.clone());
@@ -169,13 +170,22 @@ impl Db {
     ) -> Snapshot {
         let whole = if chain.is_whole() { elements } else { u32::MAX };
         let raw = self.raw_as(pv, ty, whole).into_owned();
-        let is_text = raw.meta.long_string;
+        let text = raw.meta.long_string.then(|| self.padded(pv));
         let value = passed.value.clone().unwrap_or(raw.value);
         Snapshot {
-            value: chain.after(value, passed.stamp, is_text),
+            value: chain.after(value, passed.stamp, text),
             alarm: passed.alarm,
             stamp: passed.stamp,
             ..self.plain_or(raw.meta, chain, raw.ack)
+        }
+    }
+
+    /// Characters of the field of a long string of which parts are taken.
+    fn padded(&self, pv: PvId) -> Option<usize> {
+        match (self.target(pv), self.field(pv)) {
+            (Some((_, _, Some(view))), _) => Some(view.padded()),
+            (_, Some((served, key))) => served.padded(key),
+            _ => None,
         }
     }
 

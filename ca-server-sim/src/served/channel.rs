@@ -13,7 +13,7 @@ use super::{FieldKey, RTYP, Served};
 use crate::db::{Node, PvHandle};
 use crate::filter::Chain;
 use crate::plain::Subscribers;
-use crate::record::{ArrayShape, Dbf, Special, Val};
+use crate::record::{ArrayShape, Dbf, Field, Special, Val};
 use crate::view::{cut, cut_text, long_string};
 
 /// Bytes of a link's text with its NUL (`PVLINK_STRINGSZ` of EPICS Base).
@@ -88,6 +88,42 @@ impl Served {
         }
     }
 
+    /// The field in which a text of any length is (`get_array_info` of `lsi`, `lso` and `printf`).
+    fn open_text(&self, key: FieldKey) -> Option<&Field> {
+        let own = self.records.type_of(key.record);
+        let field = own.fields.get(usize::from(key.field));
+        field.filter(|field| field.dbf == Dbf::NoAccess)
+    }
+
+    /// Characters of a long string of which parts are taken: those of its field. `None` for a text of any length, which
+    /// is an array as others are.
+    pub(crate) fn padded(&self, key: FieldKey) -> Option<usize> {
+        match self.open_text(key) {
+            Some(_) => None,
+            None => Some(self.text_room(key, self.dbf(key)) as usize),
+        }
+    }
+
+    /// The text with its NUL; a text of any length that was never set has none.
+    fn long_string(&self, key: FieldKey, text: &[u8]) -> Value {
+        let length = match self.open_text(key).map(|field| &*field.name) {
+            Some("VAL") => "LEN",
+            Some("OVAL") => "OLEN",
+            _ => return long_string(text),
+        };
+        let length = self.records.type_of(key.record).find(length);
+        let length = length.map(|length| self.records.get(key.record, length).as_i64());
+        match text.is_empty() && length == Some(0) {
+            true => Value::empty(NativeType::Char),
+            false => long_string(text),
+        }
+    }
+
+    /// Whether an array has room for more than one element, so that parts of it are taken.
+    pub(super) fn has_parts(&self, key: FieldKey) -> bool {
+        self.shape(key).is_some_and(|shape| shape.capacity > 1)
+    }
+
     pub(crate) fn info(&self, key: FieldKey) -> ChannelInfo {
         let (dbf, shape) = (self.dbf(key), self.shape(key));
         let (native, count) = match shape {
@@ -100,7 +136,8 @@ impl Served {
             None => (native(dbf), 1),
         };
         let count = match key.modifiers.range {
-            Some(range) if shape.is_some() || key.modifiers.long => range.of(count).2 as u32,
+            // A single element has no parts, also if it is an array's.
+            Some(range) if count > 1 => range.of(count).2 as u32,
             _ => count,
         };
         ChannelInfo {
@@ -154,18 +191,9 @@ impl Served {
         let val = self.val(key);
         let most = most as usize;
         if key.modifiers.long {
-            let text = long_string(val.as_text());
+            let text = self.long_string(key, val.as_text());
             let text = match key.modifiers.range {
-                Some(range) => {
-                    // A text of any length is as long as it is (`get_array_info` of `lsi` and `lso`).
-                    let own = self.records.type_of(key.record);
-                    let open = own.fields.get(usize::from(key.field));
-                    let room = match open.is_some_and(|field| field.dbf == Dbf::NoAccess) {
-                        true => 0,
-                        false => self.text_room(key, self.dbf(key)) as usize,
-                    };
-                    cut_text(&text, range, room)
-                }
+                Some(range) => cut_text(&text, [range], self.padded(key)),
                 None => text,
             };
             return (text, true);
@@ -186,7 +214,7 @@ impl Served {
             return (value, false);
         }
         let value = match &val {
-            Val::Array(_) => match key.modifiers.range {
+            Val::Array(_) => match key.modifiers.range.filter(|_| self.has_parts(key)) {
                 Some(range) => cut(&self.elements(key, &val, wanted, usize::MAX), range, most),
                 None => self.elements(key, &val, wanted, most),
             },

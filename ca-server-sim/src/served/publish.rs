@@ -64,7 +64,8 @@ impl Served {
     fn update(&self, key: FieldKey, post: &Post) -> Update {
         let info = self.info(key);
         let copied = info.count == 1 && info.native != NativeType::String;
-        if !copied || key.modifiers != Modifiers::default() {
+        // One element of an array is read when it is sent, as the array is.
+        if !copied || key.modifiers.instance != 0 || self.has_parts(key) {
             return Update::by_reference();
         }
         let now = (post.val == Val::None).then(|| self.val(key));
