@@ -175,6 +175,24 @@ fn subscribers_are_told_of_properties_and_of_texts() {
 }
 
 #[test]
+fn a_link_as_a_long_string_takes_characters_and_no_numbers() {
+    let mut rig = rig(r#"record(ai, "x") { field(INP, "1") }"#);
+    let mut client = rig.client();
+    let (link, ..) = client.create(&mut rig, "x.INP$");
+    let text: Vec<f64> = b"x.SEVR NPP\0".iter().map(|&c| f64::from(c)).collect();
+    for (value, expected) in [
+        (Value::array(&text), EcaStatus::PUTFAIL),
+        (Value::array(b"x.SEVR NPP"), EcaStatus::PUTFAIL),
+        (Value::array(b"x.SEVR NPP\0"), EcaStatus::NORMAL),
+    ] {
+        let (id, replies) = client.write_notify(&mut rig, link, &value);
+        assert_eq!(completion(&replies, id), Some(expected), "{value:?}");
+    }
+    let shown = client.read_name(&mut rig, "x.INP", STRING);
+    assert_eq!(shown.text(), "x.SEVR NPP NMS");
+}
+
+#[test]
 fn puts_complete_with_the_records_they_set_in_motion() {
     let mut rig = rig(r#"
         record(ao, "go") { field(FLNK, "count") }

@@ -67,7 +67,7 @@ impl RecordType {
         match self {
             Self::Bi | Self::Bo => NoState {
                 text: b"Illegal_Value",
-                from: 0,
+                from: 2,
             },
             Self::MbbI | Self::MbbO => NoState {
                 text: b"Illegal Value",

@@ -544,11 +544,19 @@ impl Records {
         }
         self.restore_after_init();
         self.started = true;
-        for id in self.ids() {
+        let ids = self.by_type(self.ids().collect());
+        for &id in &ids {
             self.scan_add(id);
         }
-        self.process_at_start(&self.ids().collect::<Vec<_>>());
+        self.process_at_start(&ids);
         std::mem::take(&mut self.notes)
+    }
+
+    /// Records in the order in which the reference begins with them: of one type after the other, as
+    /// `stdRecords.dbd` has them (`iterateRecords` of EPICS Base).
+    pub(super) fn by_type(&self, mut ids: Vec<Id>) -> Vec<Id> {
+        ids.sort_by_key(|&id| self.record(id).kind);
+        ids
     }
 
     /// The numbers of all records.

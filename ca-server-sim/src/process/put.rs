@@ -188,6 +188,8 @@ impl Records {
         }
         let Some(first) = val.first() else {
             match scalar {
+                // Nothing is converted, which is no mistake.
+                None if info.special == Special::DbAddr => {}
                 None => self.set_severity(id, super::link::LINK_ALARM, 3, ""),
                 Some(_) => Cx::with(self, id, |cx, support| (support.stored)(cx, field, 0)),
             }

@@ -72,10 +72,11 @@ impl Records {
             Cx::with(self, id, |cx, support| (support.init)(cx));
             self.record_mut(id).fields.shrink();
         }
-        for &id in ids {
+        let ids = self.by_type(ids.to_vec());
+        for &id in &ids {
             self.scan_add(id);
         }
-        self.process_at_start(ids);
+        self.process_at_start(&ids);
         let mut names: Vec<Box<str>> = ids.iter().map(|&id| self.record(id).name.clone()).collect();
         let aliases = self.aliases_of.iter();
         let aliases = aliases.flat_map(|of| ids.iter().filter_map(|id| of.get(id)));

@@ -191,12 +191,16 @@ impl Served {
         if !key.modifiers.long {
             return Ok(val);
         }
+        let is_link = self.dbf(key).is_link();
+        if is_link && !matches!(value.native, NativeType::Char | NativeType::String) {
+            return Err(ConvertError::Unsupported);
+        }
         // `$`: characters (`dbChannelCreate` of EPICS Base).
         let chars = match &val {
             Val::Array(all) => all.converted(Dbf::UChar, usize::MAX, &Conversion::PLAIN)?,
             val => Array::collect([val.clone()], Dbf::UChar, 1, &Conversion::PLAIN)?,
         };
-        if self.dbf(key).is_link() {
+        if is_link {
             return Ok(Val::Array(Arc::new(chars)));
         }
         let Array::UChar(chars) = chars else {

@@ -183,3 +183,31 @@ fn the_status_of_a_record_is_read_as_a_number_of_64_bits() {
     assert_eq!(bench.get("y"), "0");
     assert_eq!(bench.alarm("y"), "LOW MINOR");
 }
+
+#[test]
+fn a_state_of_two_without_text_is_empty_and_one_beyond_is_illegal() {
+    for of in ["bi", "bo"] {
+        let mut bench = Bench::new(&[(of, "x", &[("ZNAM", "off")])]);
+        for (value, text) in [(0, "off"), (1, ""), (2, "Illegal_Value")] {
+            bench.put("x", value);
+            assert_eq!(bench.get("x"), text, "{of} {value}");
+        }
+    }
+}
+
+#[test]
+fn nothing_written_is_an_alarm_but_where_the_record_says_its_place() {
+    let mut bench = Bench::new(&[("ao", "x", &[]), ("mbbo", "m", &[])]);
+    bench.put("x", Array::Short(Vec::new()));
+    assert_eq!(bench.alarm("x"), "LINK INVALID");
+    bench.put("m", Array::Short(Vec::new()));
+    assert_eq!(bench.alarm("m"), "NO_ALARM NO_ALARM");
+}
+
+#[test]
+fn records_begin_in_the_order_of_their_types() {
+    let calc = [("PINI", "YES"), ("INPA", "first"), ("CALC", "A")];
+    let ao = [("PINI", "YES"), ("OMSL", "closed_loop"), ("DOL", "7")];
+    let mut bench = Bench::new(&[("calc", "second", &calc), ("ao", "first", &ao)]);
+    assert_eq!(bench.number("second"), 7.0);
+}

@@ -39,7 +39,7 @@ const SUPPORT: Support = Support {
     process,
     special: Some(special),
     states,
-    no_state: NoState { text: b"Illegal_Value", from: 0 },
+    no_state: NoState { text: b"Illegal_Value", from: 2 },
     ..Support::HOLDER
 };
 

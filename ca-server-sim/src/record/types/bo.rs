@@ -49,7 +49,7 @@ const SUPPORT: Support = Support {
     special: Some(special),
     meta,
     states,
-    no_state: NoState { text: b"Illegal_Value", from: 0 },
+    no_state: NoState { text: b"Illegal_Value", from: 2 },
     ..Support::HOLDER
 };
 

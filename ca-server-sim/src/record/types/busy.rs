@@ -46,7 +46,7 @@ const SUPPORT: Support = Support {
     special: None,
     meta,
     states,
-    no_state: NoState { text: b"Illegal_Value", from: 0 },
+    no_state: NoState { text: b"Illegal_Value", from: 2 },
     interrupts: true,
     ..Support::HOLDER
 };

@@ -75,13 +75,14 @@ macro_rules! types {
     };
 }
 
+// In the order of `stdRecords.dbd`, in which records are begun with.
 types! {
-    a_sub,
     aai,
     aao,
     acalcout,
     ai,
     ao,
+    a_sub,
     bi,
     bo,
     busy,
