@@ -438,8 +438,8 @@ fn shown(reading: &Reading, ty: DbrType, count: u32) -> String {
         NativeType::String => (0..value.held())
             .map(|at| {
                 format!(
-                    "{:?}",
-                    String::from_utf8_lossy(value.string(at).unwrap_or_default())
+                    "\"{}\"",
+                    value.string(at).unwrap_or_default().escape_ascii()
                 )
             })
             .collect(),

@@ -9,6 +9,7 @@ use ca_proto::dbr::{DbrType, Family, NativeType, Value};
 
 use super::Tally;
 use super::bare::{Channel, Circuit};
+use super::names::{STATES, comparable, is_left_out, of_any};
 use super::ours::Ours;
 use crate::oracle::Dice;
 use crate::peer::{Peer, Python};
@@ -26,113 +27,8 @@ record(longout, "MARK") { field(MDEL, "-1") }
 "#;
 const RECORDS: [&str; 8] = ["A", "L", "I", "B", "M", "S", "W", "C"];
 const FIELDS: [&str; 6] = ["", "", "", "VAL", "SEVR", "DESC"];
-const STATES: [&str; 2] = ["red", "green"];
 /// Time for a command.
 const LIMIT: Duration = Duration::from_secs(20);
-/// What makes the time a value, which is another one in each IOC.
-const TIMES: [&str; 7] = [
-    "ts:{num:'dbl'}",
-    "ts:{num:'sec'}",
-    "ts:{num:'nsec'}",
-    "ts:{num:'ts'}",
-    "ts:{str:'epics'}",
-    "ts:{str:'iso'}",
-    "ts:{num:'sec',epoch:'unix'}",
-];
-
-fn filter(dice: &mut Dice) -> String {
-    match dice.roll(9) {
-        0 | 1 => {
-            let band = dice.of(&["abs", "rel", "d", "a", "r"]);
-            let width = dice.of(&[
-                "0", "1", "1.5", "10", "'2.5'", "-1", ".5", "Infinity", "0x2", "true",
-            ]);
-            format!("dbnd:{{{band}:{width}}}")
-        }
-        2 => format!(
-            "\"dbnd\":{{\"d\":{},\"m\":{}}}",
-            dice.of(&["1", "20"]),
-            dice.of(&["\"abs\"", "'rel'", "1", "'a'"])
-        ),
-        3 | 4 => format!(
-            "dec:{{n:{}}}",
-            dice.of(&["1", "2", "3", "5", "0", "-1", "2.5", "'2'", "+2"])
-        ),
-        5 => {
-            let mode = dice.of(&["before", "first", "last", "after", "while", "unless", "w"]);
-            match dice.roll(3) {
-                0 => format!("sync:{{m:'{mode}',s:'{}'}}", dice.of(&STATES)),
-                _ => format!("sync:{{{mode}:'{}'}}", dice.of(&["red", "green", "blue"])),
-            }
-        }
-        6 => {
-            let start = dice.of(&["0", "1", "-2", "'1'", "9"]);
-            // From the end to a place from the start: the reference does not survive it (`PROTOCOL.md`, S47).
-            let ends = if start == "-2" { 1 } else { 4 };
-            let end = dice.of(&["-1", "3", "0", "2.0"][..ends]);
-            format!("arr:{{s:{start},e:{end},i:{}}}", dice.of(&["1", "2", "-1"]))
-        }
-        7 => dice
-            .of(&[
-                "ts:{}",
-                "utag:{}",
-                "utag:{M:1,V:1}",
-                "utag:{V:0}",
-                "dbnd:{}",
-                "dec:{n:{n:2}}",
-                "dbnd:{abs:null}",
-                "nix:{}",
-                "dec:3",
-            ])
-            .to_owned(),
-        _ => dice.of(&TIMES).to_owned(),
-    }
-}
-
-/// A random channel name, mostly one that there is.
-pub fn name(dice: &mut Dice) -> String {
-    let record = dice.of(&RECORDS);
-    let mut name = format!("{record}.{}", dice.of(&FIELDS));
-    if dice.roll(5) == 0 {
-        name.push('$');
-    }
-    if dice.roll(4) == 0 {
-        name.push_str(dice.of(&["[1]", "[1:3]", "[::2]", "[0:2:-1]", "[-2:]", "[]", "[2:1]"]));
-    }
-    if dice.roll(8) > 0 {
-        let count = 1 + dice.roll(3);
-        let filters: Vec<String> = (0..count).map(|_| filter(dice)).collect();
-        let open = dice.of(&["{", "{", "{ ", "{/* c */"]);
-        let close = dice.of(&["}", "}", " }", ",}", "}x", ""]);
-        let close = if dice.roll(6) > 0 { "}" } else { close };
-        name.push_str(&format!(
-            "{open}{}{close}",
-            filters.join(dice.of(&[",", ", "]))
-        ));
-    }
-    name
-}
-
-fn is_time(name: &str) -> bool {
-    name.contains("ts:{num") || name.contains("ts:{str")
-}
-
-/// A text as an array without what fills it up: S21 of `PROTOCOL.md`.
-fn without_padding(name: &str, told: &str) -> String {
-    if !name.contains('$') || is_time(name) {
-        return told.to_owned();
-    }
-    let each = told.split(" | ").map(|update| {
-        let (_, rest) = update.split_once(' ').unwrap_or(("", update));
-        let mut rest = rest;
-        while let Some(shorter) = rest.strip_suffix(",0.0") {
-            rest = shorter;
-        }
-        rest.to_owned()
-    });
-    each.collect::<Vec<_>>().join(" | ")
-}
-
 /// What is done to both.
 enum Step {
     Put(usize, Value),
@@ -241,24 +137,6 @@ impl Side {
     }
 }
 
-/// How many updates of a value that is made of the time, which is another one in both.
-fn without_times(name: &str, told: &str) -> String {
-    if !is_time(name) || told.is_empty() {
-        return told.to_owned();
-    }
-    let kinds = told.split(" | ").map(|update| {
-        let mut words = update.split(' ');
-        let count = words.next().unwrap_or("");
-        // Of a single number the reference sends the seconds alone: S44 of `PROTOCOL.md`.
-        let count = match name.contains("num:'ts'") && count == "x2" {
-            true => "x1",
-            false => count,
-        };
-        format!("{count} {}", words.next().unwrap_or(""))
-    });
-    kinds.collect::<Vec<_>>().join(" | ")
-}
-
 /// The dice of a story.
 fn dice(seed: u64) -> Dice {
     let mut dice = Dice::new(seed);
@@ -271,7 +149,10 @@ fn dice(seed: u64) -> Dice {
 /// The channel names of a story.
 pub fn names(seed: u64, names: usize) -> Vec<String> {
     let mut dice = dice(seed);
-    (0..names).map(|_| name(&mut dice)).collect()
+    (0..names)
+        .map(|_| of_any(&mut dice, &RECORDS, &FIELDS))
+        .filter(|name| !is_left_out(name))
+        .collect()
 }
 
 /// Leaves out names as long as the story still comes to no end: those that a server does not survive.
@@ -363,8 +244,7 @@ pub fn tell(python: &Python, seed: u64, names: &[String], steps: usize) -> Tally
         for ((a, b), (at, _)) in a.iter().zip(&b).zip(watched) {
             let name = &names[at];
             let context = format!("seed {seed}, step {number}: {what}: {name}");
-            let (a, b) = (without_times(name, a), without_times(name, b));
-            let (a, b) = (without_padding(name, &a), without_padding(name, &b));
+            let (a, b) = (comparable(name, a), comparable(name, b));
             tally.compare("update", "was", "told", &context, &a, &b);
         }
         if number % 5 != 0 {
@@ -383,8 +263,7 @@ pub fn tell(python: &Python, seed: u64, names: &[String], steps: usize) -> Tally
             for ((a, b), at) in a.iter().zip(&b).zip(open) {
                 let name = &names[at];
                 let context = format!("seed {seed}, step {number}: {what}: {name}");
-                let (a, b) = (without_times(name, a), without_times(name, b));
-                let (a, b) = (without_padding(name, &a), without_padding(name, &b));
+                let (a, b) = (comparable(name, a), comparable(name, b));
                 tally.compare("read", "has", "value", &context, &a, &b);
             }
         }

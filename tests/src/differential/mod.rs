@@ -5,6 +5,7 @@ pub mod bare;
 pub mod both;
 pub mod filters;
 mod known;
+pub mod names;
 pub mod ours;
 pub mod story;
 mod values;

@@ -3,8 +3,8 @@
 use ca_proto::dbr::Value;
 use ca_server_sim::record::{Dbf, Field, RecordType, Schema, Special};
 
-use super::LIVE;
 use super::values::{self, Named};
+use super::{LIVE, names};
 use crate::oracle::Dice;
 
 /// A record of a story.
@@ -39,6 +39,8 @@ pub struct Story {
     pub title: String,
     /// The records.
     pub records: Vec<Record>,
+    /// Channels with modifiers and filters, which are watched and read.
+    pub channels: Vec<String>,
     /// What is done.
     pub puts: Vec<Put>,
     /// Only the first record is looked at as a whole, and everything of it is watched.
@@ -55,6 +57,8 @@ const MODES: [&str; 10] = [
 /// Fields that a story of one record writes, and how often each.
 const SWEPT: usize = 45;
 const EACH: usize = 3;
+/// Channels with modifiers and filters in a story.
+const CHANNELS: usize = 20;
 
 fn is_written(of: &RecordType, field: &Field) -> bool {
     let array = field.special == Special::DbAddr;
@@ -74,6 +78,7 @@ pub fn defaults(types: &[&'static str]) -> Story {
     Story {
         title: "defaults".into(),
         records: records.collect(),
+        channels: Vec::new(),
         puts: Vec::new(),
         close: false,
     }
@@ -87,7 +92,7 @@ fn dice(seed: u64) -> Dice {
     dice
 }
 
-fn names(records: &[Record]) -> Vec<Named> {
+fn named(records: &[Record]) -> Vec<Named> {
     records
         .iter()
         .map(|record| (record.name.clone(), record.of))
@@ -107,7 +112,7 @@ impl Story {
                 fields: Vec::new(),
             })
             .collect();
-        let names = names(&records);
+        let names = named(&records);
         for record in &mut records {
             let often = dice.roll(9);
             record.set_some(&mut dice, &schema, &names, often);
@@ -116,9 +121,11 @@ impl Story {
             let (name, of) = &names[dice.roll(names.len())];
             put(&mut dice, &schema, name, of, &names)
         });
-        let puts = puts.filter(|put| !depends_on_memory(put, &records));
+        let puts = with_strange(seed, puts.collect(), &records);
+        let puts = (puts.into_iter()).filter(|put| !depends_on_memory(put, &records));
         Self {
             title: format!("chains {seed}"),
+            channels: channels(seed, &records),
             puts: puts.collect(),
             records,
             close: false,
@@ -141,7 +148,7 @@ impl Story {
             .collect();
         records[3].fields.push(("NELM".into(), "5".into()));
         records[5].fields.push(("ONST".into(), "on".into()));
-        let names = names(&records);
+        let names = named(&records);
         let often = dice.roll(20);
         records[0].set_some(&mut dice, &schema, &names, often);
         let mut puts = Vec::new();
@@ -196,9 +203,11 @@ impl Story {
                 puts.push(to(&field.name, Value::string(back)));
             }
         }
+        let mut puts = with_strange(seed, puts, &records);
         puts.retain(|put| !depends_on_memory(put, &records));
         Self {
             title: format!("sweep of {} {seed}", records[0].of),
+            channels: channels(seed, &records),
             records,
             puts,
             close: true,
@@ -217,6 +226,61 @@ impl Story {
         }
         text
     }
+}
+
+/// Among the puts, what a stranger's client writes to the first record, which a story of one record is about. It has
+/// dice of its own, so that a story stays what it is.
+fn with_strange(seed: u64, puts: Vec<Put>, records: &[Record]) -> Vec<Put> {
+    let mut dice = dice(seed ^ 0x57a6);
+    let schema = Schema::base();
+    let mut all = Vec::with_capacity(puts.len() * 2);
+    for put in puts {
+        all.push(put);
+        if dice.roll(4) > 0 {
+            continue;
+        }
+        let record = &records[dice.roll(2) * dice.roll(records.len())];
+        let of = schema.record_type(schema.find(record.of).expect("a type of Base"));
+        let fields: Vec<&Field> = (of.fields.iter())
+            .filter(|field| is_written(of, field))
+            .collect();
+        let field = match (dice.roll(3), of.value) {
+            (0, Some(value)) => of.field(value),
+            _ => fields[dice.roll(fields.len())],
+        };
+        if let Some((long, value)) = values::strange(&mut dice, of, field) {
+            let long = if long { "$" } else { "" };
+            all.push(Put {
+                name: format!("{}.{}{long}", record.name, field.name),
+                value,
+            });
+        }
+    }
+    all
+}
+
+/// Channels of records with modifiers and filters. They have dice of their own, so that a story stays what it is.
+fn channels(seed: u64, records: &[Record]) -> Vec<String> {
+    let mut dice = dice(seed ^ 0xc4a7);
+    let schema = Schema::base();
+    let mut all = Vec::with_capacity(CHANNELS);
+    while all.len() < CHANNELS {
+        // The first one is that of a story of one record.
+        let at = dice.roll(2) * dice.roll(records.len());
+        let record = &records[at];
+        let of = schema.record_type(schema.find(record.of).expect("a type of Base"));
+        let field = match (dice.roll(2), of.value) {
+            (0, Some(value)) => of.field(value),
+            _ => &of.fields[dice.roll(of.fields.len())],
+        };
+        let is_held = field.dbf != Dbf::NoAccess || field.special == Special::DbAddr;
+        // How often a record was found active, what is in memory behind texts (`PROTOCOL.md`, S41), and what is set
+        // between an event for all fields and when it is told (S32).
+        if is_held && !["LCNT", "HASH", "PUTF"].contains(&&*field.name) {
+            all.push(names::of_field(&mut dice, &record.name, of, field));
+        }
+    }
+    all
 }
 
 /// Whether a put makes an array of texts be told only when it is another one: a hash of all its memory says so

@@ -321,6 +321,122 @@ pub(super) fn value(
     }
 }
 
+/// Texts that no program of today writes: no UTF-8, control characters, no end.
+const STRANGE: [&[u8]; 7] = [
+    b"caf\xe9",
+    b"\xff\xfe",
+    b"\xc2\xb5m",
+    b"\xb5 12",
+    b"\x01\x7f\t",
+    b"a\nb",
+    &[b'z'; 40],
+];
+
+/// A text as it is sent, of at most 40 bytes; one of 40 has no end.
+fn raw(text: &[u8]) -> Value {
+    let mut bytes = text.to_vec();
+    bytes.resize(40, 0);
+    Value::from_wire(NativeType::String, bytes.into())
+}
+
+/// What a stranger's client writes as an array of characters to a long string of so many bytes.
+fn characters(dice: &mut Dice, room: usize) -> Value {
+    if dice.roll(5) == 0 {
+        // Without its end in the last place the reference finds none: `PROTOCOL.md`, S53.
+        let mut text = vec![b'q'; dice.of(&[room.saturating_sub(1), room])];
+        text.truncate(room.saturating_sub(1));
+        text.resize(text.len() + dice.roll(2), 0);
+        return Value::array(&text);
+    }
+    let texts: [&[u8]; 4] = [b"short\0", b"no end", b"a\0hidden\0", b"caf\xe9 \xff\0"];
+    let text = dice.of(&texts);
+    as_array(dice, text)
+}
+
+/// The same to a link, where no text leads out of the IOC.
+fn link_characters(dice: &mut Dice) -> Value {
+    let texts: [&[u8]; 6] = [
+        b"R0.SEVR NPP\0",
+        b"R1.VAL  MS\0",
+        b"R0.DESC",
+        b"2.5\0hidden\0",
+        b"@caf\xe9\0",
+        b"\0",
+    ];
+    let text = dice.of(&texts);
+    as_array(dice, text)
+}
+
+/// Characters, as numbers of some type.
+fn as_array(dice: &mut Dice, text: &[u8]) -> Value {
+    match dice.roll(4) {
+        0 => Value::array(&text.iter().map(|&c| i32::from(c)).collect::<Vec<_>>()),
+        1 => Value::array(&text.iter().map(|&c| f64::from(c)).collect::<Vec<_>>()),
+        _ => Value::array(text),
+    }
+}
+
+/// Nothing, as an array of some type.
+fn nothing(dice: &mut Dice) -> Value {
+    Value::empty(dice.of(&[
+        NativeType::String,
+        NativeType::Short,
+        NativeType::Float,
+        NativeType::Enum,
+        NativeType::Char,
+        NativeType::Long,
+        NativeType::Double,
+    ]))
+}
+
+/// Several numbers for a field that has one; they are numbers of choices as well.
+fn several(dice: &mut Dice) -> Value {
+    let count = dice.of(&[2, 3, 20, 500]);
+    let mut all = || (0..count).map(|_| dice.roll(2) as u8).collect::<Vec<_>>();
+    let all = all();
+    match dice.roll(6) {
+        0 => Value::array(&all),
+        1 => Value::array(&all.iter().map(|&n| i16::from(n)).collect::<Vec<_>>()),
+        2 => Value::array(&all.iter().map(|&n| i32::from(n)).collect::<Vec<_>>()),
+        3 => Value::array(&all.iter().map(|&n| f32::from(n)).collect::<Vec<_>>()),
+        4 => {
+            let index = |&n: &u8| EnumIndex(n.into());
+            Value::array(&all.iter().map(index).collect::<Vec<_>>())
+        }
+        _ => Value::array(&all.iter().map(|&n| f64::from(n)).collect::<Vec<_>>()),
+    }
+}
+
+/// What a stranger's client writes that fits no field, and whether it is to the field as a long string; `None` where
+/// the result would be a matter of time or of the reference's memory.
+pub(super) fn strange(dice: &mut Dice, of: &RecordType, field: &Field) -> Option<(bool, Value)> {
+    let timed = TIMES.contains(&&*field.name) || ["SCAN", "SSCN"].contains(&&*field.name);
+    if timed || field.special == Special::NoMod {
+        return None;
+    }
+    let text = dice.of(&STRANGE);
+    Some(match (field.dbf, dice.roll(4)) {
+        (Dbf::String, 0 | 1) => (true, characters(dice, field.size.into())),
+        (Dbf::InLink | Dbf::OutLink | Dbf::FwdLink, _) => (true, link_characters(dice)),
+        (Dbf::String, 2) if field.size <= 41 && field.special != Special::Calc => {
+            (false, raw(text))
+        }
+        (Dbf::Menu | Dbf::Device | Dbf::Enum, 2) => {
+            // A number in front of other text: `PROTOCOL.md`, S20.
+            (false, raw(text))
+        }
+        (Dbf::NoAccess, 2) => (false, Value::strings(&[b"\xb5".as_slice(), b"1", b"\xff2"])),
+        (_, 3) => (false, nothing(dice)),
+        // Of the type that it holds the reference takes another part: `PROTOCOL.md`, S45.
+        _ if of.name.as_ref() == "compress" && field.dbf == Dbf::NoAccess => return None,
+        (Dbf::Enum, 0) => {
+            let index = dice.of(&[16, 17, 255, 32768, u16::MAX]);
+            (false, Value::scalar(EnumIndex(index)))
+        }
+        _ => (false, several(dice)),
+    })
+}
+
 /// What a file says of a field: what a record can be started with.
 pub(super) fn setting(
     dice: &mut Dice,
