@@ -164,6 +164,9 @@ pub(super) fn known(asked: &Question<'_>, real: &str, ours: &str) -> Option<&'st
     if asked.field.ends_with('$') && what.starts_with("DBR_") && is_padded(real, ours) {
         return Some("S21: a long string is as long as its text in all types");
     }
+    if asked.field.ends_with('$') && has_signs(what) && is_padded(&without_signs(real), ours) {
+        return Some("S54: characters beyond 127 are what they are as CHAR");
+    }
     if what.starts_with("told") && is_same_text(asked.field, real, ours) {
         return Some("S33: the alarm and the time are those of when it was posted");
     }
@@ -228,6 +231,33 @@ fn is_padded(real: &str, ours: &str) -> bool {
     let rest = rest.or_else(|| (ours.elements == [""]).then_some(&real.elements[..]));
     let ended = ours.elements.last().is_some_and(filled);
     head(real.head) == head(ours.head) && rest.is_some_and(|rest| ended || rest.iter().all(filled))
+}
+
+/// Whether characters have a sign in this type.
+fn has_signs(what: &str) -> bool {
+    what.starts_with("DBR_") && !what.ends_with("_CHAR")
+}
+
+/// Elements that are characters, each as it is without a sign.
+fn without_signs(told: &str) -> String {
+    let Some((head, elements)) = told.rsplit_once(' ') else {
+        return told.to_owned();
+    };
+    let each = elements.split(',').map(|element| {
+        let quotes = element.starts_with('"');
+        let number: Option<f64> = element.trim_matches('"').parse().ok();
+        let number = number.map(|n| match n {
+            n if (-128.0..0.0).contains(&n) => n + 256.0,
+            n if n >= 65408.0 => n - 65280.0,
+            n => n,
+        });
+        match (number, quotes) {
+            (Some(n), true) => format!("\"{n}\""),
+            (Some(n), false) => format!("{n:?}"),
+            (None, _) => element.to_owned(),
+        }
+    });
+    format!("{head} {}", each.collect::<Vec<_>>().join(","))
 }
 
 /// Whether the reference has told less often of the same: the last value is the same, and the alarm is that of one
@@ -324,6 +354,16 @@ mod tests {
             );
             assert!(known(&asked, &ours, &real).is_none(), "ours has none");
         }
+    }
+
+    #[test]
+    fn characters_of_a_long_string_may_have_a_sign() {
+        let string = asked("ai", "DESC$", "DBR_STS_STRING", None);
+        let real = "x4 0/0 \"-75\",\"32\",\"0\",\"0\"";
+        assert!(known(&string, real, "x3 0/0 \"181\",\"32\",\"0\"").is_some());
+        assert!(known(&string, real, "x3 0/0 \"180\",\"32\",\"0\"").is_none());
+        let char = asked("ai", "DESC$", "DBR_STS_CHAR", None);
+        assert!(known(&char, "x2 0/0 -75.0,0.0", "x2 0/0 181.0,0.0").is_none());
     }
 
     #[test]

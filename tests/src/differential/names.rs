@@ -189,24 +189,26 @@ pub fn is_time(name: &str) -> bool {
 pub fn comparable(name: &str, told: &str) -> String {
     let told = without_times(name, told);
     match !is_time(name) && (name.contains('$') || name.contains("ts:{}")) {
-        true => without_padding(&told),
+        true => without_padding(&told, name.contains('$')),
         false => told,
     }
 }
 
-/// What is told without what fills it up: a text as an array (S21 of `PROTOCOL.md`), and an array whose time is
-/// taken (S51).
-fn without_padding(told: &str) -> String {
+/// What is told without what fills it up: what is behind the NUL of a text as an array (S21 and S53 of `PROTOCOL.md`),
+/// and zeros behind the elements of an array whose time is taken (S51).
+fn without_padding(told: &str, is_text: bool) -> String {
     let each = told.split(" | ").map(|update| {
-        let (_, mut rest) = update.split_once(' ').unwrap_or(("", update));
-        while let Some(shorter) = rest.strip_suffix(",0.0").or(rest.strip_suffix(",\"\"")) {
-            rest = shorter;
+        let (_, rest) = update.split_once(' ').unwrap_or(("", update));
+        let (alarm, elements) = rest.split_once(' ').unwrap_or((rest, ""));
+        let mut elements: Vec<&str> = elements.split(',').collect();
+        let is_nothing = |element: &&str| ["0.0", "\"\""].contains(element);
+        if let Some(end) = elements.iter().position(is_nothing).filter(|_| is_text) {
+            elements.truncate(end);
         }
-        // Nothing at all is told as one that is empty.
-        match rest.split_once(' ') {
-            Some((alarm, "0.0" | "\"\"")) => format!("{alarm} "),
-            _ => rest.to_owned(),
+        while elements.last().is_some_and(is_nothing) {
+            elements.pop();
         }
+        format!("{alarm} {}", elements.join(","))
     });
     each.collect::<Vec<_>>().join(" | ")
 }

@@ -353,14 +353,13 @@ fn characters(dice: &mut Dice, room: usize) -> Value {
     as_array(dice, text)
 }
 
-/// The same to a link, where no text leads out of the IOC.
+/// The same to a link, where no text leads out of the IOC or to a stream that there is not (`PROTOCOL.md`, S55).
 fn link_characters(dice: &mut Dice) -> Value {
-    let texts: [&[u8]; 6] = [
+    let texts: [&[u8]; 5] = [
         b"R0.SEVR NPP\0",
         b"R1.VAL  MS\0",
         b"R0.DESC",
         b"2.5\0hidden\0",
-        b"@caf\xe9\0",
         b"\0",
     ];
     let text = dice.of(&texts);

@@ -208,6 +208,6 @@ fn nothing_written_is_an_alarm_but_where_the_record_says_its_place() {
 fn records_begin_in_the_order_of_their_types() {
     let calc = [("PINI", "YES"), ("INPA", "first"), ("CALC", "A")];
     let ao = [("PINI", "YES"), ("OMSL", "closed_loop"), ("DOL", "7")];
-    let mut bench = Bench::new(&[("calc", "second", &calc), ("ao", "first", &ao)]);
+    let bench = Bench::new(&[("calc", "second", &calc), ("ao", "first", &ao)]);
     assert_eq!(bench.number("second"), 7.0);
 }
