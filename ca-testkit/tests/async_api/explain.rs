@@ -11,6 +11,7 @@ use ca_proto::EcaStatus;
 use ca_proto::config::ServerParams;
 use ca_proto::dbr::DbrType;
 use ca_proto::ids::{Cid, Sid};
+use ca_proto::text::Plain;
 use ca_proto::wire::message::{Data, Port, SAME_ADDRESS};
 use ca_proto::wire::{Deframer, FrameLimits, Minor, PvNameError, datagram_frames, tcp, udp};
 use ca_server_sim::{Ioc, PvSpec};
@@ -167,7 +168,10 @@ fn explained(rt: &SimRuntime, client: &Client, name: &str) -> Explanation {
     let explained = run(rt, client.explain(name).timeout(3 * SECOND));
     let text = explained.to_string();
     // The same, for people.
-    assert!(text.starts_with(name), "{text}");
+    assert!(
+        text.starts_with(&Plain(name.as_bytes()).to_string()),
+        "{text}"
+    );
     assert!(text.contains(explained.cause.id()), "{text}");
     assert_eq!(text.contains("remedy: "), !explained.works(), "{text}");
     explained
