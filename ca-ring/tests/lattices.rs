@@ -227,7 +227,12 @@ fn mistakes_have_their_place() {
         ),
         ("r: line = (r);", 1, 12, "part of itself"),
         ("r: line = (1.5*r);", 1, 12, "whole number"),
-        ("a: drift; use, period = ring;", 1, 25, "no line `ring`"),
+        (
+            "a: drift; use, period = ring;",
+            1,
+            25,
+            "no line and no sequence `ring`",
+        ),
         ("a: drift;", 1, 10, "no line"),
         ("/* no end", 1, 1, "*/"),
         ("a $ 1;", 1, 3, "`$`"),
@@ -271,6 +276,167 @@ fn lines_are_unrolled() {
     assert_eq!(ring.elements[1].kind, Kind::Quadrupole { k1: -2.0 });
     assert_eq!(ring.elements[4].kind, Kind::Quadrupole { k1: 0.5 });
     assert_eq!(ring.elements[4].length, 1.0);
+}
+
+const CELL: &str = "qf: quadrupole, l = 0.5, k1 = 1.2;  qd: quadrupole, l = 0.5, k1 = -1.2;
+    b: sbend, l = 1, angle = 2*pi/40;  bpm: monitor;  ch: hkicker;";
+
+/// The same cell as a line, and as sequences of each kind.
+#[test]
+fn sequences_are_lines_with_drifts() {
+    let line = parse(&format!(
+        "{CELL} o1: drift, l = 0.25; o2: drift, l = 0.5;
+         cell: line = (o1, b, o2, bpm, qf, ch, o1, o1, b, o2, qd, o1); ring: line = (20*cell);"
+    ));
+    let wanted = line.optics().unwrap();
+    let length = |of: &Lattice| of.elements.iter().map(|e| e.length).sum::<f64>();
+    for cell in [
+        // Centres, which are what is meant if nothing is said; in any order.
+        "cell: sequence, l = 5.0; b, at = 0.75; qf, at = 2.0; bpm, at = 1.75; ch, at = 2.25;
+         b, at = 3.25; qd, at = 4.5; endsequence;",
+        "CELL: SEQUENCE, REFER = ENTRY, L := len; b, at = 0.25; bpm, at = 1.75; qf, at = 1.75;
+         ch, at = 2.25; b, at = 2.75; qd, at := 4.25; ENDSEQUENCE; len = 5;",
+        "cell: sequence, refer = exit, l = 5; b, at = 1.25; bpm, at = 1.75; qf, at = 2.25; ch, at = 2.25;
+         b, at = 3.75; qd, at = 4.75; endsequence;",
+        // From the centre of another one, which may follow; an element that is defined in its place.
+        "cell: sequence, l = 5; b, at = 0.75; ch, at = 0.25, from = qf; bpm, at = -0.5, from = ch;
+         qf, at = -2.5, from = qd; b, at = 3.25; qd: quadrupole, at = 4.5, l = 0.5, k1 = -1.2; endsequence;",
+        // One in another one.
+        "half: sequence, l = 2.5; b, at = 0.75; bpm, at = 1.75; qf, at = 2; ch, at = 2.25; endsequence;
+         cell: sequence, refer = entry, l = 5; half, at = 0; b, at = 2.75; qd, at = 4.25; endsequence;",
+    ] {
+        let ring = parse(&format!("{CELL} {cell} ring: line = (20*cell);"));
+        assert!((length(&ring) - length(&line)).abs() < 1e-9, "{cell}");
+        let optics = ring.optics().unwrap();
+        for n in 0..2 {
+            assert!((optics.tune[n] - wanted.tune[n]).abs() < 1e-10, "{cell}");
+        }
+        assert_eq!(ring.monitors().len(), 20, "{cell}");
+        let kinds = |lattice: &Lattice| -> Vec<String> {
+            let elements = lattice.elements.iter();
+            let elements = elements.filter(|e| e.kind != Kind::Drift);
+            elements.map(|e| e.name.clone()).collect()
+        };
+        assert_eq!(kinds(&ring), kinds(&line), "{cell}");
+    }
+    // A sequence is the ring by `use`, and by being the last one; in a line it may be reversed.
+    let text = format!("{CELL} half: sequence, l = 3; b, at = 1; qf, at = 2; endsequence;");
+    let names = |text: &str| -> Vec<String> {
+        let ring = parse(text);
+        ring.elements.iter().map(|e| e.name.clone()).collect()
+    };
+    let half = ["drift_1", "b", "drift_2", "qf", "drift_3"];
+    assert_eq!(names(&text), half);
+    let used = format!("{text} other: line = (b); use, sequence = half;");
+    assert_eq!(names(&used), half);
+    let turned = names(&format!("{text} ring: line = (b, -half);"));
+    assert_eq!(turned, ["b", "drift_3", "qf", "drift_2", "b", "drift_1"]);
+}
+
+#[test]
+fn mistakes_in_sequences_are_located() {
+    for (text, line, column, part) in [
+        (
+            "s: sequence, l = 2;\n q, at = 0.5;\n q, at = 0.9;\nendsequence;",
+            3,
+            2,
+            "`q` begins at 0.4",
+        ),
+        (
+            "s: sequence, l = 2;\n q, at = 0.1; endsequence;",
+            2,
+            2,
+            "the sequence begins at 0 m",
+        ),
+        (
+            "s: sequence, l = 2;\n q, at = 1.9; endsequence;",
+            1,
+            4,
+            "is 2 m long, and `q` ends at 2.4 m",
+        ),
+        (
+            "s: sequence, l = 2;\n qq, at = 1; endsequence;",
+            2,
+            2,
+            "no element and no sequence `qq`",
+        ),
+        ("s: sequence, l = 2;\n q; endsequence;", 2, 3, "behind `q`"),
+        (
+            "s: sequence, l = 2;\n q, from = q; endsequence;",
+            2,
+            2,
+            "has no place",
+        ),
+        (
+            "s: sequence, l = 2;\n q, k1 = 3, at = 1; endsequence;",
+            2,
+            5,
+            "other attributes",
+        ),
+        (
+            "s: sequence, l = 2;\n q, at = 1, from = p; endsequence;",
+            2,
+            2,
+            "`p` is not in this sequence",
+        ),
+        (
+            "s: sequence, l = 2;\n q, at = 1, from = q; endsequence;",
+            2,
+            2,
+            "counts from itself",
+        ),
+        (
+            "s: sequence, l = 2;\n s, at = 1; endsequence;",
+            1,
+            4,
+            "is a part of itself",
+        ),
+        (
+            "s: sequence, l = 2;\n q, at = 1;",
+            1,
+            4,
+            "has no `endsequence;`",
+        ),
+        (
+            "r: line = (q);\nendsequence;",
+            2,
+            1,
+            "no sequence that ends here",
+        ),
+        (
+            "s: sequence, refer = center, l = 2, ll = 3; endsequence;",
+            1,
+            37,
+            "no attribute `ll`",
+        ),
+        (
+            "s: sequence, refer = entri, l = 2; q, at = 1; endsequence;",
+            1,
+            22,
+            "did you mean `entry`?",
+        ),
+    ] {
+        let text = format!("q: quadrupole, l = 1, k1 = 1; {text}");
+        let column = if line == 1 { column + 30 } else { column };
+        let error = Lattice::parse(&text).unwrap_err();
+        let [mistake] = error.mistakes() else {
+            panic!("{text}: {error}");
+        };
+        assert_eq!(
+            (mistake.line, mistake.column),
+            (line, column),
+            "{text}: {error}"
+        );
+        assert!(mistake.what.contains(part), "{text}: {error}");
+    }
+    // They name each other too often, and nothing comes of it.
+    let mut text = "s0: sequence; endsequence;".to_owned();
+    for n in 1..40 {
+        let before = n - 1;
+        text += &format!("s{n}: sequence; s{before}, at = 0; s{before}, at = 0; endsequence;");
+    }
+    let error = Lattice::parse(&text).unwrap_err();
+    assert!(error.to_string().contains("too often"), "{error}");
 }
 
 /// What is below may follow, as strengths do in files of their own.

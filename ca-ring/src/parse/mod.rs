@@ -2,6 +2,7 @@
 
 mod element;
 mod mistakes;
+mod sequence;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::f64::consts::{PI, TAU};
 use self::element::{Attributes, Given, TYPES, backwards, element};
 use self::mistakes::{Found, Slip, did_you_mean};
 pub use self::mistakes::{Mistake, ParseError};
+use self::sequence::{Place, Sequence};
 use self::tokens::{Token, tokens};
 use crate::lattice::{Element, Lattice};
 
@@ -51,6 +53,12 @@ struct Parser<'a> {
     variables: BTreeMap<String, Given>,
     elements: BTreeMap<String, Attributes>,
     lines: BTreeMap<String, Vec<Item>>,
+    sequences: BTreeMap<String, Sequence>,
+    /// The sequence that is being read.
+    open: Option<(String, Sequence)>,
+    /// Drifts that were put between elements of sequences.
+    drifts: usize,
+    /// The line or sequence that ended last.
     last_line: Option<String>,
     used: Option<(String, usize)>,
     /// Lengths of `rbend` are those of chords.
@@ -79,14 +87,18 @@ impl Lattice {
     /// b: sbend, l = 1, angle = 2*pi/40, e1 = 0, e2 = 0, k1 = 0;
     /// q2: qf, k1 = 0.6;                     an element like another one
     /// cell: line = (qf, 2*(o1, b), -sub);   lines, with repetitions; a minus reverses
-    /// use, period = ring;                   which line is the ring; else `ring`, else the last one
+    /// half: sequence, l = 6, refer = centre;     elements at places, `refer` is entry, centre or exit
+    ///   qf, at = 0.25;                       one that was defined above, or another sequence
+    ///   m1: monitor, at = 0.2, from = qf;    from the centre of another one
+    /// endsequence;                          between them there are drifts
+    /// use, period = ring;                   which line or sequence is the ring; else `ring`, else the last one
     /// option, rbarc = false;                lengths of `rbend` are those of arcs, not of chords
     /// ```
     ///
     /// Elements: `drift`, `sbend`, `rbend`, `quadrupole`, `sextupole`, `kicker` (`hkick`, `vkick`), `hkicker`, `vkicker`
     /// (`kick`), `monitor`, `hmonitor`, `vmonitor`, `marker`, `rfcavity` (`freq` in MHz, `volt` in MV). Lengths are in
     /// metres, angles in radians, `k1` in 1/m², `k2` in 1/m³. Names are the same in any case. Commands of MAD-X that say
-    /// nothing of the lattice (`title`, `twiss`, `select` and so on) are passed over; sequences are not read.
+    /// nothing of the lattice (`title`, `twiss`, `select` and so on) are passed over.
     ///
     /// Conventions:
     ///
@@ -109,6 +121,9 @@ impl Lattice {
                 parser.found.add(slip);
                 parser.recover(start);
             }
+        }
+        if let Some((name, sequence)) = parser.open.take() {
+            parser.found.add(sequence.unended(&name));
         }
         let lattice = match parser.ring() {
             Ok(lattice) => lattice,
@@ -145,6 +160,9 @@ impl<'a> Parser<'a> {
                 .into(),
             elements: BTreeMap::new(),
             lines: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+            open: None,
+            drifts: 0,
             last_line: None,
             used: None,
             arcs: true,
@@ -272,12 +290,16 @@ impl<'a> Parser<'a> {
                 self.used = Some((self.word("the name of a line")?, at));
                 Ok(())
             }
+            "endsequence" => self.close_sequence(at),
             "beam" => self.beam(),
             "option" => self.option(),
             "call" => wrong(
                 at,
                 "a lattice is one file: put what is called here in its place",
             ),
+            _ if self.open.is_some() && *self.token() == Token::Sign(',') => {
+                self.placement(name, at)
+            }
             _ if PASSED_OVER.contains(&name) => {
                 self.pass_over(&[';']);
                 Ok(())
@@ -345,6 +367,9 @@ impl<'a> Parser<'a> {
             self.last_line = Some(name);
             return Ok(());
         }
+        if of == "sequence" {
+            return self.open_sequence(name, at);
+        }
         let known = TYPES.iter().find(|(known, _)| *known == of);
         let mut attributes = match (known, self.elements.get(&of)) {
             (Some((of, _)), _) => Attributes {
@@ -363,17 +388,17 @@ impl<'a> Parser<'a> {
                 }
             }
         };
+        let mut place = Place::default();
         while self.take(',') {
-            self.attribute(&mut attributes)?;
+            if !self.place(&mut place)? {
+                self.attribute(&mut attributes)?;
+            }
         }
-        self.elements.insert(name, attributes);
-        Ok(())
+        self.elements.insert(name.clone(), attributes);
+        self.put_at(&name, place, at)
     }
 
     fn no_type(&self, of: &str) -> String {
-        if of == "sequence" {
-            return "sequences are not read: make a line of elements and drifts of it".to_owned();
-        }
         let types: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
         let near = match self.found.has_room() {
             true => did_you_mean(
@@ -605,21 +630,31 @@ impl<'a> Parser<'a> {
     }
 
     fn ring(&mut self) -> Result<Lattice, Slip> {
-        let named = |name: &str| self.lines.contains_key(name).then(|| name.to_owned());
+        let named = |name: &str| {
+            let known = self.lines.contains_key(name) || self.sequences.contains_key(name);
+            known.then(|| name.to_owned())
+        };
         let name = match &self.used {
             Some((name, at)) => match named(name) {
                 Some(name) => name,
                 None if self.broken.contains(name) => return Ok(Lattice::default()),
                 None => {
-                    let near = did_you_mean(name, self.lines.keys().map(String::as_str));
-                    return wrong(*at, format!("there is no line `{name}`{near}"));
+                    let known = self.lines.keys().chain(self.sequences.keys());
+                    let near = did_you_mean(name, known.map(String::as_str));
+                    return wrong(
+                        *at,
+                        format!("there is no line and no sequence `{name}`{near}"),
+                    );
                 }
             },
             None => match named("ring").or_else(|| self.last_line.clone()) {
                 Some(name) => name,
                 // A line may be among what is wrong.
                 None if !self.found.is_empty() => return Ok(Lattice::default()),
-                None => return self.wrong("there is no line, so no ring: `ring: line = (…);`"),
+                None => {
+                    let what = "there is no line and no sequence, so no ring: `ring: line = (…);`";
+                    return self.wrong(what);
+                }
             },
         };
         let energy = self.variables.get("energy").copied();
@@ -632,7 +667,10 @@ impl<'a> Parser<'a> {
         let lines = std::mem::take(&mut self.lines);
         let items = lines.get(&name).map_or(&[][..], Vec::as_slice);
         self.work = 0;
-        self.unroll(&lines, items, (false, 0), &mut lattice.elements)?;
+        match self.sequences.contains_key(&name) && !lines.contains_key(&name) {
+            true => self.lay_out(&name, (false, 0), &mut lattice.elements)?,
+            false => self.unroll(&lines, items, (false, 0), &mut lattice.elements)?,
+        }
         Ok(lattice)
     }
 
@@ -670,6 +708,8 @@ impl<'a> Parser<'a> {
                                 return wrong(item.at, what);
                             }
                             self.unroll(lines, items, (turned, depth + 1), into)?;
+                        } else if self.sequences.contains_key(name) {
+                            self.lay_out(name, (turned, depth + 1), into)?;
                         } else {
                             self.unknown(lines, name, item.at);
                         }
