@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ca_proto::dbr::{Limits, Metadata, Range, Snapshot};
 use ca_proto::ids::Slots;
@@ -23,6 +23,7 @@ use crate::publish::{Fields, Post};
 use crate::pv::PvSpec;
 use crate::reads::Getters;
 use crate::served::{Channel, FieldKey, Served};
+use crate::state::copy::Copying;
 use crate::state::timeline::Timeline;
 use crate::view::View;
 
@@ -89,6 +90,12 @@ pub(crate) struct Db {
     pub due: BTreeSet<(Instant, PvHandle)>,
     /// Records with an unfinished put.
     pub busy: BTreeSet<PvHandle>,
+    /// A snapshot that is being taken.
+    pub copying: Option<Box<Copying>>,
+    /// Signals stand still for whoever has this.
+    still: Weak<()>,
+    /// Another number for each PV that comes or goes.
+    revision: u64,
 }
 
 /// What a view is opened for, once: channels of the same kind share it.
@@ -151,6 +158,9 @@ impl Db {
     }
 
     pub(crate) fn record_mut(&mut self, handle: PvHandle) -> Option<&mut Record> {
+        if self.copying.is_some() {
+            self.copy_ahead(handle);
+        }
         match self.nodes.get_mut(handle) {
             Some(Node::Record(record)) => Some(record),
             _ => None,
@@ -216,6 +226,29 @@ impl Db {
                 .is_some_and(|guard| !guard.lines.is_empty())
     }
 
+    /// Another number whenever a PV or record has come or gone.
+    pub(crate) fn revision(&self) -> u64 {
+        let records = self
+            .served
+            .as_ref()
+            .map_or(0, |served| served.records.revision);
+        self.revision.wrapping_add(records)
+    }
+
+    /// The IOC goes to another state as a whole: what is copied is none any more.
+    pub(crate) const fn revise(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
+    }
+
+    /// Signals are not sampled while this is there.
+    pub(crate) fn hold_signals(&mut self, token: &Arc<()>) {
+        self.still = Arc::downgrade(token);
+    }
+
+    pub(crate) fn holds_signals(&self) -> bool {
+        self.still.strong_count() > 0
+    }
+
     /// Number of records.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
@@ -262,6 +295,7 @@ impl Db {
             }
         }
         self.dotted.insert(&record.name);
+        self.revision = self.revision.wrapping_add(1);
         let handle = self.nodes.insert(Node::Record(record));
         let handle = handle.map_err(|_| BuildError::Full { name: name() })?;
         let hash = hash_of(&self.nodes, &self.hasher, handle);
@@ -327,6 +361,7 @@ impl Db {
             return false;
         };
         let name = record.name.clone();
+        self.revision = self.revision.wrapping_add(1);
         self.dotted.remove(&name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == handle) {
             entry.remove();
@@ -355,6 +390,9 @@ impl Db {
 
     /// A record, or one that was removed and has channels.
     pub(crate) fn any_record_mut(&mut self, handle: PvHandle) -> Option<&mut Record> {
+        if self.copying.is_some() {
+            self.copy_ahead(handle);
+        }
         match self.nodes.get_mut(handle) {
             Some(Node::Record(record)) => Some(record),
             Some(Node::Gone(record)) => record.as_deref_mut(),

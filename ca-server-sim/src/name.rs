@@ -97,7 +97,7 @@ impl Dotted {
 }
 
 /// What a channel sees of its field.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(crate) struct Modifiers {
     /// `$`: a string as an array of characters.
     pub long: bool,
@@ -127,7 +127,7 @@ impl Modifiers {
 }
 
 /// An array range: first and last index, from the end if negative, and the step.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Slice {
     start: i64,
     step: i64,

@@ -31,7 +31,7 @@ pub(crate) struct ScanList {
 }
 
 /// What a signal moves.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Target {
     /// A PV of the program.
     Pv(PvHandle),

@@ -49,6 +49,9 @@ impl Ioc {
     }
 
     fn scan(&mut self, now: Instant, turn: &mut Turn) {
+        if self.db.holds_signals() {
+            return;
+        }
         let mut scans = std::mem::take(&mut self.scans);
         let time = self.db.time.of(now);
         scans.run(time, turn, self, Self::sample, |ioc| ioc.settle(now));

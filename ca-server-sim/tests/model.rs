@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use ca_server_sim::net::{ModelError, ModelFault, ModelPvs, ModelRun, Vectors};
-use ca_server_sim::{AlarmSeverity, Ioc, NetConfig, PvSpec, SimIoc};
+use ca_server_sim::net::{Model, ModelError, ModelFault, ModelPvs, ModelRun, Vectors};
+use ca_server_sim::{AlarmSeverity, Ioc, IocSnapshot, NetConfig, PvSpec, SimIoc, SnapshotError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -165,4 +165,92 @@ async fn steps_on_a_thread_end_when_they_are_told() {
     assert!(beaten.steps >= 4 && beaten.failed == 2, "{beaten:?}");
     assert!(beaten.time(1.0) >= beaten.time(0.5));
     assert!(heard.recv().is_err(), "the thread is gone");
+}
+
+/// Counts its steps, which it remembers, and panics on demand.
+struct Remembers {
+    n: u8,
+}
+
+impl Model for Remembers {
+    fn step(&mut self, t: Duration, _: &[f64], read: &mut [f64]) -> Result<(), String> {
+        self.n += 1;
+        (read[0], read[1]) = (f64::from(self.n), t.as_secs_f64());
+        Ok(())
+    }
+
+    fn save(&self) -> Vec<u8> {
+        vec![1, self.n]
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        match *state {
+            [1, 99] => panic!("on purpose"),
+            [1, n] => self.n = n,
+            _ => return Err("it is of another version".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn models_go_back_with_their_ioc() {
+    let ioc = served().await;
+    let mut run = ModelRun::new(ioc.clone(), &pvs(), Remembers { n: 0 }).unwrap();
+    run.step(SECOND).unwrap();
+    run.step(SECOND * 2).unwrap();
+    let before = ioc.snapshot().unwrap();
+    run.step(SECOND * 3).unwrap();
+    let third = ioc.read("all").unwrap().value;
+    run.step(SECOND * 4).unwrap();
+    ioc.rewind(&before).unwrap();
+    assert_eq!(ioc.read("pulse").unwrap().value, 2.into());
+    // A second after the last step, whenever the rewind was.
+    run.step(SECOND * 5).unwrap();
+    assert_eq!(ioc.read("all").unwrap().value, third);
+    assert_eq!(ioc.read("pulse").unwrap().value, 3.into());
+    // What a model cannot be again changes nothing.
+    for (n, why) in [(99, "it panicked: on purpose"), (0, "another version")] {
+        run.with_model(|model| model.n = 99);
+        let wrong = match n {
+            99 => ioc.snapshot().unwrap(),
+            _ => {
+                let bytes = before.as_bytes().to_vec();
+                let from = bytes.len() - 2;
+                let mut bytes = bytes;
+                bytes[from] = 7;
+                let sum = crc32fast::hash(&bytes[32..]);
+                bytes[28..32].copy_from_slice(&sum.to_le_bytes());
+                IocSnapshot::from_bytes(bytes).unwrap()
+            }
+        };
+        run.with_model(|model| model.n = 3);
+        ioc.post("a", 77.0).unwrap();
+        let error = ioc.rewind(&wrong).unwrap_err();
+        assert!(
+            matches!(error, SnapshotError::Model { number: 1, .. })
+                && error.to_string().contains(why),
+            "{error}"
+        );
+        assert_eq!(ioc.read("a").unwrap().value, 77.0.into());
+    }
+    // One without it, one more, and one of another kind are other IOCs.
+    let also = ModelRun::new(ioc.clone(), &pvs(), Remembers { n: 0 }).unwrap();
+    let told = ioc.rewind(&before).unwrap_err().to_string();
+    assert!(told.contains("it has 1 models, and here are 2"), "{told}");
+    drop(also);
+    ioc.rewind(&before).unwrap();
+    drop(run);
+    assert!(matches!(
+        ioc.rewind(&before),
+        Err(SnapshotError::OtherDatabase { .. })
+    ));
+    let mut fewer = pvs();
+    fewer.set.truncate(1);
+    let _other = ModelRun::new(ioc.clone(), &fewer, Remembers { n: 0 }).unwrap();
+    let told = ioc.rewind(&before).unwrap_err().to_string();
+    assert!(
+        told.contains("reads 2 and writes 2 PVs from \"a\" on there, and reads 1"),
+        "{told}"
+    );
 }

@@ -12,7 +12,9 @@ use ca_proto::wire::message::{Data, EventMask, Text, tcp};
 use ca_proto::wire::{Command, Deframer, FrameLimits, Minor};
 use ca_proto::{AlarmSeverity, EcaStatus, Timestamp};
 use ca_server_sim::signals::{Counter, Noise, RandomWalk, Signal, Sine};
-use ca_server_sim::{Ioc, IocBuilder, IocSnapshot, NotFrozen, PvSpec, SnapshotError, Step};
+use ca_server_sim::{
+    Ioc, IocBuilder, IocSnapshot, MAX_SNAPSHOT, NotFrozen, PvSpec, SnapshotError, Step,
+};
 use rig::{DOUBLE, Rig, TIME_DOUBLE, completion, updates};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -532,6 +534,66 @@ fn clients_stay_connected_and_see_the_old_values() {
     );
 }
 
+/// As bytes are, and no more of it than is a snapshot.
+fn a_file_is_read_as_far_as_it_makes_sense(whole: &[u8]) {
+    let file = std::env::temp_dir().join(format!("canter-state-{}.snap", std::process::id()));
+    let read = |bytes: &[u8], most: u64| {
+        std::fs::write(&file, bytes).unwrap();
+        IocSnapshot::read_at_most(&file, most)
+    };
+    let length = whole.len() as u64;
+    assert_eq!(read(whole, length).unwrap().as_bytes(), whole);
+    let error = read(whole, length - 1).unwrap_err();
+    let told = format!(
+        "byte 20: the snapshot says that it has {length} bytes, and at most {}",
+        length - 1
+    );
+    assert!(error.to_string().starts_with(&told), "{error}");
+    // Whatever it says.
+    let mut huge = whole.to_vec();
+    huge[20..28].fill(0xff);
+    assert!(matches!(
+        read(&huge, MAX_SNAPSHOT),
+        Err(SnapshotError::TooLarge {
+            wanted: u64::MAX,
+            ..
+        })
+    ));
+    let mut longer = whole.to_vec();
+    longer.extend([0; 200_000]);
+    for bytes in [
+        &whole[..5],
+        &whole[..31],
+        &whole[..whole.len() - 1],
+        &longer,
+        b"",
+        b"record",
+    ] {
+        let of_bytes = IocSnapshot::from_bytes(bytes).unwrap_err();
+        let of_file = read(bytes, MAX_SNAPSHOT).unwrap_err();
+        match (&of_bytes, &of_file) {
+            // A file is not read to its end to say how long it is.
+            (
+                SnapshotError::Length { wanted, .. },
+                SnapshotError::Length {
+                    found,
+                    wanted: same,
+                },
+            ) => {
+                assert!(wanted == same && *found <= wanted + 1);
+            }
+            _ => assert_eq!(of_bytes, of_file),
+        }
+    }
+    let mut flipped = whole.to_vec();
+    flipped[40] ^= 1;
+    assert!(matches!(
+        read(&flipped, MAX_SNAPSHOT),
+        Err(SnapshotError::Checksum { .. })
+    ));
+    std::fs::remove_file(&file).unwrap();
+}
+
 #[test]
 fn what_is_no_snapshot_of_this_ioc_changes_nothing() {
     let mut rig = counting();
@@ -556,7 +618,7 @@ fn what_is_no_snapshot_of_this_ioc_changes_nothing() {
     other[16] = 9;
     assert!(
         told(&other)
-            .starts_with("byte 16: the snapshot has version 9, and this program reads version 1;")
+            .starts_with("byte 16: the snapshot has version 9, and this program reads version 2;")
     );
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
@@ -565,6 +627,7 @@ fn what_is_no_snapshot_of_this_ioc_changes_nothing() {
         Err(SnapshotError::Checksum { .. })
     ));
 
+    a_file_is_read_as_far_as_it_makes_sense(&whole);
     let mut elsewhere =
         Rig::new(Ioc::builder().db_text("record(calc, \"n\") {} record(ai, \"other\") {}", ""));
     let now = elsewhere.now;
@@ -624,6 +687,15 @@ fn whatever_the_bytes_say_nothing_panics() {
         match rig.ioc.rewind(rig.now, &snapshot) {
             Ok(()) => {
                 taken += 1;
+                // It may be another time than it was, and much be due.
+                let due = |rig: &Rig| rig.ioc.poll_timeout().is_some_and(|at| at <= rig.now);
+                for _ in 0..10_000 {
+                    if !due(&rig) {
+                        break;
+                    }
+                    rig.ioc.handle_timeout(rig.now);
+                }
+                assert!(!due(&rig), "round {round}");
                 tell(&mut rig, &mut client, &mut hears, round, 20);
                 rig.ioc.rewind(rig.now, &whole).unwrap();
             }
@@ -638,69 +710,4 @@ fn whatever_the_bytes_say_nothing_panics() {
         taken > 20 && refused > 20,
         "{taken} taken, {refused} refused"
     );
-}
-
-/// Three seconds, in as many turns as they take.
-fn go_on(rig: &mut Rig) {
-    let end = rig.now + 3 * SECOND;
-    while let Some(at) = rig.ioc.poll_timeout().filter(|&at| at <= end) {
-        rig.now = rig.now.max(at);
-        rig.ioc.handle_timeout(rig.now);
-    }
-    rig.now = end;
-}
-
-/// Prints what SECURITY.md says of 60 000 records.
-#[test]
-#[ignore = "it measures: run it alone with --release, --ignored and --nocapture"]
-fn what_a_snapshot_of_60_000_records_costs() {
-    let mut records = String::new();
-    for n in 0..15_000 {
-        records += &format!(
-            "record(ao, \"s:mag{n}:set\") {{ field(EGU, \"A\") field(PREC, 3) field(DRVH, 100) field(FLNK, \"s:mag{n}:get\") }}
-             record(ai, \"s:mag{n}:get\") {{ field(INP, \"s:mag{n}:set\") field(HIHI, 90) field(HHSV, MAJOR) field(EGU, \"A\") }}
-             record(calc, \"s:mag{n}:sum\") {{ field(INPA, \"s:mag{n}:get CP\") field(CALC, \"A*2+B\") field(SCAN, \"1 second\") }}
-             record(mbbo, \"s:mag{n}:mode\") {{ field(ZRST, \"Off\") field(ONST, \"On\") field(TWST, \"Fault\") }}\n"
-        );
-    }
-    let mut rig = Rig::new(Ioc::builder().db_text(records, ""));
-    go_on(&mut rig);
-    let names: Vec<String> = rig.ioc.pv_names().map(str::to_owned).collect();
-    let mut client = rig.client();
-    let time = |what: &str, work: &mut dyn FnMut()| {
-        let mut times: Vec<Duration> = (0..9)
-            .map(|_| {
-                let began = std::time::Instant::now();
-                work();
-                began.elapsed()
-            })
-            .collect();
-        times.sort();
-        println!(
-            "{what}: {:?} to {:?}, in the middle {:?}",
-            times[0], times[8], times[4]
-        );
-    };
-    for subscribed in [0, 10_000] {
-        for name in names.iter().take(subscribed) {
-            let (sid, ..) = client.create(&mut rig, name);
-            client.subscribe(&mut rig, sid, TIME_DOUBLE, EventMask::VALUE);
-        }
-        let snapshot = rig.ioc.snapshot(rig.now).unwrap();
-        println!(
-            "{} records, {subscribed} subscriptions: {} bytes",
-            names.len(),
-            snapshot.as_bytes().len()
-        );
-        time("taken", &mut || drop(rig.ioc.snapshot(rig.now).unwrap()));
-        time("gone back", &mut || {
-            rig.ioc.rewind(rig.now, &snapshot).unwrap();
-        });
-        go_on(&mut rig);
-        client.received(&mut rig);
-        time("gone back, after three seconds", &mut || {
-            rig.ioc.rewind(rig.now, &snapshot).unwrap();
-        });
-        client.received(&mut rig);
-    }
 }

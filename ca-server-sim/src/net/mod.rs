@@ -6,7 +6,9 @@ mod bind;
 mod circuit_task;
 mod config;
 mod model;
+mod model_state;
 mod shared;
+mod snapshots;
 mod sync;
 mod turns;
 mod udp;
@@ -25,14 +27,14 @@ use thiserror::Error;
 pub use beats::{Beaten, Beats};
 pub use ca_net::{Runtime, TokioRuntime};
 pub use config::NetConfig;
-pub use model::{Model, ModelError, ModelFault, ModelPvs, ModelRun, Vectors};
+pub use model::{MAX_MODEL_STATE, Model, ModelError, ModelFault, ModelPvs, ModelRun, Vectors};
 
 use crate::builder::IocBuilder;
 use crate::db::PvHandle;
 use crate::error::{BuildError, PostError};
 use crate::ioc::Ioc;
 use crate::program::PvRef;
-use crate::state::{IocSnapshot, NotFrozen, SnapshotError, Step};
+use crate::state::{NotFrozen, Step};
 use bind::Sockets;
 use shared::Shared;
 
@@ -357,37 +359,6 @@ impl SimIoc {
             }
             goes
         })
-    }
-
-    /// The state of the whole IOC, see [`Ioc::snapshot`].
-    ///
-    /// # Errors
-    /// [`SnapshotError::NotStarted`]
-    ///
-    /// # Examples
-    /// ```
-    /// use ca_server_sim::{Ioc, IocSnapshot, NetConfig, PvSpec};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let ioc = Ioc::builder().pv("x", PvSpec::long(1)).serve(NetConfig::new()).await?;
-    /// let before = ioc.snapshot()?;
-    /// ioc.post("x", 2)?;
-    /// ioc.rewind(&before)?; // clients stay connected, and see the old value
-    /// assert_eq!(ioc.read("x")?.value, 1.into());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn snapshot(&self) -> Result<IocSnapshot, SnapshotError> {
-        self.with(Ioc::snapshot)
-    }
-
-    /// Goes back to a snapshot, see [`Ioc::rewind`].
-    ///
-    /// # Errors
-    /// [`SnapshotError`]: it does not fit, and nothing has changed.
-    pub fn rewind(&self, snapshot: &IocSnapshot) -> Result<(), SnapshotError> {
-        self.with(|ioc, now| ioc.rewind(now, snapshot))
     }
 
     /// True while it serves.

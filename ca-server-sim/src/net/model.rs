@@ -1,7 +1,7 @@
 //! Physics behind PVs: set-points in, read-backs out, all in one step.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ca_proto::dbr::Value;
@@ -9,16 +9,39 @@ use ca_proto::{Alarm, AlarmSeverity, AlarmStatus};
 use thiserror::Error;
 
 use super::SimIoc;
+use super::model_state::{Run, Steps, lock};
 use crate::db::PvHandle;
 use crate::fields::number_of;
 
+/// Bytes that a model has in a snapshot at most.
+pub const MAX_MODEL_STATE: usize = 16 << 20;
+
 /// What computes read-backs from set-points, as vectors in the order of the PVs that it was given.
 pub trait Model: Send {
-    /// One step, `t` after the first one. What is not written to `read` stays as it was.
+    /// One step, `t` after the first one. What is not written to `read` stays as it was. It must not take snapshots of
+    /// its IOC, which wait for its step to end.
     ///
     /// # Errors
     /// In words, what cannot be: the read-backs show it as an INVALID alarm until a step succeeds.
     fn step(&mut self, t: Duration, set: &[f64], read: &mut [f64]) -> Result<(), String>;
+
+    /// What a [snapshot](SimIoc::snapshot) of the IOC has of the model: all that decides what its next steps give,
+    /// beside set-points, last read-backs and time, which the snapshot has anyway. The form is the model's own, of at
+    /// most [`MAX_MODEL_STATE`] bytes, and says of which version it is. Nothing by default: a model without memory.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Goes back to what [`save`](Self::save) gave, perhaps in another process.
+    ///
+    /// # Errors
+    /// In words, why that is no state of this model, which has not changed then.
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        match state.is_empty() {
+            true => Ok(()),
+            false => Err("it has a state of its own there, and none here".to_owned()),
+        }
+    }
 }
 
 /// Why a step of a model did not succeed.
@@ -139,7 +162,8 @@ const AT_ONCE: usize = 500;
 /// ```
 pub struct ModelRun<M> {
     ioc: SimIoc,
-    model: M,
+    /// Snapshots ask for it too. A step has it until all is posted.
+    run: Arc<Mutex<Run<M>>>,
     set: Vec<PvHandle>,
     read: Vec<PvHandle>,
     names: Vec<String>,
@@ -147,9 +171,6 @@ pub struct ModelRun<M> {
     pulse: Option<PvHandle>,
     set_values: Vec<f64>,
     read_values: Vec<f64>,
-    steps: u32,
-    /// The alarm of the last step is shown.
-    failing: bool,
 }
 
 impl<M> fmt::Debug for ModelRun<M> {
@@ -157,7 +178,6 @@ impl<M> fmt::Debug for ModelRun<M> {
         f.debug_struct("ModelRun")
             .field("set", &self.set.len())
             .field("read", &self.read.len())
-            .field("steps", &self.steps)
             .finish_non_exhaustive()
     }
 }
@@ -171,7 +191,7 @@ where
     }
 }
 
-impl<M: Model> ModelRun<M> {
+impl<M: Model + 'static> ModelRun<M> {
     /// Connects a model to PVs of an IOC.
     ///
     /// # Errors
@@ -198,24 +218,25 @@ impl<M: Model> ModelRun<M> {
             arrays.push((handle(pv, "writes")?, *from, *to));
         }
         let pulse = pvs.pulse.as_ref().map(|pv| handle(pv, "counts with"));
+        let run = Run::new(model, (set.len(), read.len()), pvs.read.first());
+        let run = Arc::new(Mutex::new(run));
+        ioc.join_model(Arc::clone(&run) as Arc<dyn Steps>);
         Ok(Self {
             pulse: pulse.transpose()?,
             set_values: vec![0.0; set.len()],
             read_values: vec![0.0; read.len()],
             names: pvs.read.clone(),
             ioc,
-            model,
+            run,
             set,
             read,
             arrays,
-            steps: 0,
-            failing: false,
         })
     }
 
-    /// The model.
-    pub const fn model(&mut self) -> &mut M {
-        &mut self.model
+    /// Works with the model, between its steps.
+    pub fn with_model<R>(&mut self, work: impl FnOnce(&mut M) -> R) -> R {
+        work(&mut lock(&self.run).model)
     }
 
     /// Whether time stands still for its IOC.
@@ -228,47 +249,26 @@ impl<M: Model> ModelRun<M> {
         &self.read_values
     }
 
-    /// Does a step, `t` after the first one.
+    /// Does a step, `t` after the first one. After the IOC has gone [back](SimIoc::rewind) to a snapshot it is `t` less
+    /// what was between the two for the model.
     ///
     /// # Errors
     /// [`ModelFault`]: nothing is posted but an INVALID alarm on all read-backs. The next step may succeed.
     pub fn step(&mut self, t: Duration) -> Result<(), ModelFault> {
+        let run = Arc::clone(&self.run);
+        // No snapshot has a part of a step.
+        let mut run = lock(&run);
         self.gather();
-        let before = self.read_values.clone();
-        let computed = self.compute(t);
-        if computed.is_err() {
-            self.read_values = before;
+        let computed = run.compute(t, &self.set_values, &self.names);
+        let failing = computed.is_err();
+        if std::mem::replace(&mut run.failing, failing) != failing {
+            self.show_alarm(failing);
         }
-        self.show_alarm(computed.is_err());
         computed?;
-        self.steps = self.steps.wrapping_add(1);
-        self.post();
+        run.steps = run.steps.wrapping_add(1);
+        self.read_values.copy_from_slice(&run.read_values);
+        self.post(run.steps);
         Ok(())
-    }
-
-    fn compute(&mut self, t: Duration) -> Result<(), ModelFault> {
-        let (model, set, read) = (&mut self.model, &self.set_values, &mut self.read_values);
-        match catch_unwind(AssertUnwindSafe(|| model.step(t, set, read))) {
-            Ok(Ok(())) => {}
-            Ok(Err(what)) => return Err(ModelFault::Said(what)),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-                let text = text.unwrap_or_else(|| "without a text".to_owned());
-                return Err(ModelFault::Panicked(text));
-            }
-        }
-        let wrong = self.read_values.iter().position(|value| !value.is_finite());
-        match wrong {
-            None => Ok(()),
-            Some(at) => Err(ModelFault::NotFinite {
-                pv: self.names.get(at).cloned().unwrap_or_default(),
-                value: self
-                    .read_values
-                    .get(at)
-                    .map_or_else(String::new, f64::to_string),
-            }),
-        }
     }
 
     fn gather(&mut self) {
@@ -284,7 +284,7 @@ impl<M: Model> ModelRun<M> {
         }
     }
 
-    fn post(&self) {
+    fn post(&self, steps: u32) {
         let slices = self.ioc.slices();
         let stamp = slices.with(|ioc, now| ioc.stamp(now));
         let pairs = self.read.chunks(AT_ONCE);
@@ -302,15 +302,12 @@ impl<M: Model> ModelRun<M> {
             let _ = slices.with(|ioc, now| ioc.post_stamped(now, handle, value, stamp));
         }
         if let Some(pulse) = self.pulse {
-            let value = Value::scalar(self.steps as i32);
+            let value = Value::scalar(steps as i32);
             let _ = slices.with(|ioc, now| ioc.post_stamped(now, pulse, value, stamp));
         }
     }
 
-    fn show_alarm(&mut self, failing: bool) {
-        if std::mem::replace(&mut self.failing, failing) == failing {
-            return;
-        }
+    fn show_alarm(&self, failing: bool) {
         let alarm = match failing {
             true => Alarm::new(AlarmStatus::CALC, AlarmSeverity::INVALID),
             false => Alarm::NONE,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use ca_proto::Instant;
 use ca_proto::ids::CircuitId;
 
 use super::bind::Sockets;
+use super::model_state::Steps;
 use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError};
 use super::turns::Host;
 use super::{NetConfig, accept, udp};
@@ -29,6 +30,10 @@ pub(super) struct Shared {
     /// Who waits for the state while somebody works in slices holds it, so that the next slice comes later. It is
     /// taken before the state, never behind it.
     queue: Mutex<()>,
+    /// Snapshots and rewinds, one after the other; it is taken before the two above.
+    snapshots: Mutex<()>,
+    /// The models behind its PVs, in the order in which they came.
+    models: Mutex<Vec<Weak<dyn Steps>>>,
 }
 
 /// Works with the IOC a slice at a time. A lock alone would not do: whoever takes it again at once nearly always has
@@ -102,7 +107,28 @@ impl Shared {
             }),
             slicing: AtomicUsize::new(0),
             queue: Mutex::new(()),
+            snapshots: Mutex::new(()),
+            models: Mutex::new(Vec::new()),
         })
+    }
+
+    /// To take a snapshot, or to go back to one.
+    pub(super) fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The models that are there.
+    pub(super) fn models(&self) -> Vec<Arc<dyn Steps>> {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        models.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn join_model(&self, model: Weak<dyn Steps>) {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        models.retain(|model| model.strong_count() > 0);
+        models.push(model);
     }
 
     /// To do much, a little at a time.

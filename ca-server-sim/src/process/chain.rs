@@ -24,7 +24,7 @@ const MAX_LOCK: u8 = 10;
 const ENABLING: FieldSet = FieldSet::of(&[common::DISA, common::DISV]);
 
 /// One step of what is being processed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Task {
     /// A record (`dbProcess`).
     Process(Id),
@@ -53,7 +53,7 @@ pub(super) enum Task {
 }
 
 /// What begins a chain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Root {
     /// A record (`scanOnce`).
     Once(Id),
@@ -93,7 +93,7 @@ pub(super) enum When {
 }
 
 /// What a stage asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Want {
     /// Read through a link, as this type, perhaps into a field. An array of this length at most. One that
     /// cannot be used raises the alarm, unless it is read quietly.
@@ -149,7 +149,7 @@ saved!(enum Want {
 });
 
 /// What is being processed, and what waits for it to end.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
     pub stack: Vec<Task>,
     pub got: Vec<Got>,

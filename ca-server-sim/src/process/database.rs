@@ -23,6 +23,7 @@ use crate::record::{
     PvLink, Record, RecordType, Schema, Special, Val, common,
 };
 use crate::state::codec::saved;
+use crate::state::copy::Copying;
 use crate::state::timeline::Timeline;
 
 /// Why a record was not added.
@@ -189,6 +190,10 @@ pub struct Records {
     pub(crate) restored: Vec<String>,
     /// Records that do not process because of a fault.
     pub(super) frozen: HashSet<Id>,
+    /// A snapshot that is being taken.
+    pub(crate) copying: Option<Box<Copying>>,
+    /// Another number for each record that comes or goes.
+    pub(crate) revision: u64,
 }
 
 impl Records {
@@ -234,7 +239,14 @@ impl Records {
             restores: Vec::new(),
             restored: Vec::new(),
             frozen: HashSet::new(),
+            copying: None,
+            revision: 0,
         }
+    }
+
+    /// The record types, for who reads a snapshot beside them.
+    pub(crate) fn shared_schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.schema)
     }
 
     /// The record types.
@@ -300,6 +312,7 @@ impl Records {
 
     /// Makes the name of a record known.
     pub(super) fn enter(&mut self, id: Id) {
+        self.revision = self.revision.wrapping_add(1);
         let (records, hasher) = (&self.records, &self.hasher);
         let hash_of =
             |&id: &Id| hasher.hash_one(records.get(id as usize).map_or("", |record| &*record.name));
@@ -406,12 +419,18 @@ impl Records {
 
     #[inline]
     pub(super) fn record_mut(&mut self, id: Id) -> &mut Record {
+        if self.copying.is_some() {
+            self.copy_ahead(id);
+        }
         &mut self.records[id as usize]
     }
 
     /// Stores a value of the field's type in a field.
     #[inline]
     pub(super) fn store_val(&mut self, id: Id, index: u16, val: Val) {
+        if self.copying.is_some() {
+            self.copy_ahead(id);
+        }
         let record = &mut self.records[id as usize];
         let of = self.schema.record_type(record.kind);
         record.set(of, index, val);

@@ -23,7 +23,7 @@ pub struct CallId(pub u64);
 pub(crate) const ANSWERED: u8 = u8::MAX;
 
 /// Calls that are answered later.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
     last: u64,
     /// Who waits for the answer.

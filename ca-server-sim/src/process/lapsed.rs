@@ -83,7 +83,7 @@ impl Lapsed {
 }
 
 /// Records that wait for answers, by the numbers of these and by themselves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Awaited<K, V> {
     by_number: BTreeMap<K, (Id, V)>,
     of: HashMap<Id, BTreeSet<K>>,

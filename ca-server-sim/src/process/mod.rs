@@ -45,6 +45,6 @@ pub use notify::{Completion, NotifyId};
 pub use put::PutError;
 pub use remote::{RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate, RemoteValue};
 pub(crate) use report::ScanList;
-pub(crate) use saved::{RecordsState, differs};
+pub(crate) use saved::{Kind, RecordsRest, RecordsState, differs};
 pub use serve::State;
 pub(crate) use soft::{Drive, Input, Output, Simulation, drive, simulation, soft_input, stat};

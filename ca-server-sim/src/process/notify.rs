@@ -26,7 +26,7 @@ pub struct Completion {
     pub result: Result<(), PutError>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Notify {
     id: u64,
     /// The record that was written.
@@ -62,7 +62,7 @@ pub(super) enum Place {
 }
 
 /// A put to a record that is busy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Queued {
     id: u64,
     field: u16,
@@ -71,7 +71,7 @@ pub(super) struct Queued {
 }
 
 /// All puts that are not complete. Bounded by those who put.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Notifies {
     next: u64,
     /// By number; records name it by its place and one.

@@ -123,6 +123,7 @@ impl Records {
                 self.orphan(id, link);
             }
         }
+        self.revision = self.revision.wrapping_add(1);
         self.free.extend(ids.iter().rev());
     }
 

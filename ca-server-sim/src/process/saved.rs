@@ -16,8 +16,9 @@ use super::put::PutError;
 use super::remote::Waits;
 use super::scan::{Scans, Timer};
 use crate::calc::Random;
-use crate::record::{Id, Record, Val, common};
+use crate::record::{Id, Record, Schema, Val, common};
 use crate::state::codec::{Broken, Reader, Saved, Writer};
+use crate::state::copy::{Copying, Name};
 
 /// The links of records to PVs of other IOCs: by the PV's name, who follows it.
 pub(super) type RemoteUsers = BTreeMap<Box<str>, BTreeMap<(Id, u16), Option<When>>>;
@@ -25,42 +26,68 @@ pub(super) type RemoteUsers = BTreeMap<Box<str>, BTreeMap<(Id, u16), Option<When
 /// One list of what records consist of: who adds a field has to say where it belongs.
 macro_rules! parts {
     (saved { $($field:ident: $ty:ty,)+ } kept { $($kept:ident)+ }) => {
-        /// The state of all records, read from a snapshot.
+        /// What is state beside the records themselves.
         #[derive(Debug)]
-        pub(crate) struct RecordsState {
-            $(pub(super) $field: $ty,)+
+        pub(crate) struct RecordsRest {
+            $($field: $ty,)+
             users: RemoteUsers,
             waits: Waits,
         }
 
         impl Records {
-            /// Writes the state.
-            pub(crate) fn save(&self, to: &mut Writer) {
-                let Self { remotes, $($field,)+ $($kept: _,)+ } = self;
-                $($field.save(to);)+
-                remotes.users().save(to);
-                remotes.waits().save(to);
+            fn rest(&self) -> RecordsRest {
+                let Self { records: _, remotes, $($field,)+ $($kept: _,)+ } = self;
+                RecordsRest {
+                    users: remotes.users(),
+                    waits: remotes.waits().clone(),
+                    $($field: $field.clone(),)+
+                }
             }
 
-            fn load_parts(from: &mut Reader<'_>) -> Result<RecordsState, Broken> {
-                Ok(RecordsState {
+            /// Takes over what is state, and gives what was in its place.
+            fn swap_rest(&mut self, rest: &mut RecordsRest) {
+                $(std::mem::swap(&mut self.$field, &mut rest.$field);)+
+            }
+        }
+
+        impl RecordsRest {
+            /// Writes the state, with that of the records.
+            pub(crate) fn save(&self, records: (usize, &[u8]), to: &mut Writer) {
+                let Self { users, waits, $($field,)+ } = self;
+                records.0.save(to);
+                to.bytes.extend_from_slice(records.1);
+                $($field.save(to);)+
+                users.save(to);
+                waits.save(to);
+            }
+
+            fn load(from: &mut Reader<'_>) -> Result<Self, Broken> {
+                Ok(Self {
                     $($field: <$ty>::load(from)?,)+
                     users: RemoteUsers::load(from)?,
                     waits: Waits::load(from)?,
                 })
             }
-
-            fn take_parts(&mut self, state: RecordsState) -> (RemoteUsers, Waits) {
-                $(self.$field = state.$field;)+
-                (state.users, state.waits)
-            }
         }
     };
 }
 
+/// The state of all records, read from a snapshot; after the rewind, that of before.
+#[derive(Debug)]
+pub(crate) struct RecordsState {
+    records: Vec<Record>,
+    rest: RecordsRest,
+}
+
+/// What the records of a snapshot are said to be.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub name: Box<str>,
+    pub of: Box<str>,
+}
+
 parts! {
     saved {
-        records: Vec<Record>,
         chain: Chain,
         scans: Scans,
         timers: BTreeMap<(Instant, u64), (Id, Timer)>,
@@ -86,30 +113,40 @@ parts! {
         regrouped posts lapsed_posts notes lines restored
         // That of the driver.
         now clock time
+        // Of who takes a snapshot.
+        copying revision
     }
 }
 
-impl Records {
-    /// Reads the state of records that are as many, and of the same types.
-    pub(crate) fn load_state(&self, from: &mut Reader<'_>) -> Result<RecordsState, Broken> {
-        from.records = self.records.len();
-        let mut state = Self::load_parts(from)?;
-        if state.records.len() != self.records.len() {
+impl RecordsState {
+    /// Reads the state of records of these kinds, and sees whether all that it names is there: the bytes may be from
+    /// anywhere.
+    pub(crate) fn load(
+        from: &mut Reader<'_>,
+        schema: &Schema,
+        kinds: Vec<Kind>,
+    ) -> Result<Self, Broken> {
+        from.records = kinds.len();
+        let mut records = Vec::<Record>::load(from)?;
+        let rest = RecordsRest::load(from)?;
+        if records.len() != kinds.len() {
             return Err(from.broken("it has another number of records"));
         }
-        if !state.scans.fit(&self.scans) {
-            return Err(from.broken("it has other scan periods"));
+        for (record, kind) in records.iter_mut().zip(kinds) {
+            // Of a type that there is not: the names do not fit.
+            record.kind = schema.find(&kind.of).unwrap_or_default();
+            record.name = kind.name;
         }
-        match self.accepts(&state) {
+        let state = Self { records, rest };
+        match state.is_whole(schema) {
             true => Ok(state),
             false => Err(from.broken("it does not fit the records that there are")),
         }
     }
 
-    /// Whether all that is named is there: the bytes may be from anywhere.
-    fn accepts(&self, state: &RecordsState) -> bool {
-        let RecordsState {
-            records,
+    fn is_whole(&self, schema: &Schema) -> bool {
+        let Self { records, rest } = self;
+        let RecordsRest {
             chain,
             scans,
             timers,
@@ -127,15 +164,18 @@ impl Records {
             frozen,
             users,
             waits,
-        } = state;
-        let fields = records.iter().zip(&self.records).all(|(new, old)| {
-            let of = self.schema.record_type(old.kind);
+        } = rest;
+        let fields = records.iter().all(|record| {
+            let of = schema.record_type(record.kind);
             let known = |index: u16| of.fields.get(usize::from(index));
-            (new.fields.iter()).all(|(index, val)| known(index).is_some_and(|it| val.suits(it.dbf)))
+            let mut all = record.fields.iter();
+            // Removed ones have no name, and any type.
+            record.name.is_empty()
+                || all.all(|(index, val)| known(index).is_some_and(|it| val.suits(it.dbf)))
         });
         let is_field = |(id, field): (Id, u16)| {
-            let record = self.records.get(id as usize);
-            let of = record.map(|record| self.schema.record_type(record.kind));
+            let record = records.get(id as usize);
+            let of = record.map(|record| schema.record_type(record.kind));
             of.is_some_and(|of| of.fields.len() > usize::from(field))
         };
         let mut ids = (scans.ids())
@@ -158,32 +198,91 @@ impl Records {
             .chain(notifies.fields())
             .chain(followed_names.values().filter_map(|it| it.to));
         fields
-            && ids.all(|id| (id as usize) < self.records.len())
+            && ids.all(|id| (id as usize) < records.len())
             && targets.all(is_field)
             && notifies.is_whole()
     }
 
-    /// Makes the records what they were. What clients wait for with puts, and drivers of links and the program with
-    /// their answers, is joined with it if the state is of this IOC; what they are done with since then is taken for
-    /// answered. `waiting` are the puts that clients wait for; those that the state does not know have failed.
+    /// The record of a number, as it was.
+    pub(crate) fn val(&self, schema: &Schema, id: u32, field: u16) -> Option<(Val, super::State)> {
+        let record = self.records.get(id as usize)?;
+        let of = schema.record_type(record.kind);
+        Some((record.get(of, field), super::State::of(record)))
+    }
+}
+
+impl Records {
+    /// A record is about to change.
+    #[cold]
+    pub(super) fn copy_ahead(&mut self, id: Id) {
+        let Some(copying) = &mut self.copying else {
+            return;
+        };
+        if !copying.is_wanted() {
+            self.copying = None;
+        } else if let Some(record) = self.records.get(id as usize) {
+            copying.ahead(id as usize, |to| record.save(to));
+        }
+    }
+
+    /// Begins to copy the records. What is state beside them is copied now.
+    pub(crate) fn begin_copy(&mut self, taker: &Arc<()>) -> RecordsRest {
+        self.copying = Some(Copying::new(taker, self.records.len()));
+        self.rest()
+    }
+
+    /// Copies some more records; whether there are more.
+    pub(crate) fn copy_on(&mut self) -> bool {
+        let (records, schema) = (&self.records, &self.schema);
+        let copy = |place: usize, to: Option<&mut Writer>| {
+            let record = records.get(place)?;
+            if let Some(to) = to {
+                record.save(to);
+            }
+            Some(name_of(schema, record))
+        };
+        let copying = self.copying.as_mut();
+        copying.is_some_and(|copying| copying.go_on(copy))
+    }
+
+    /// Whether a state has the same scan periods.
+    pub(crate) fn suits(&self, state: &mut RecordsState) -> bool {
+        state.rest.scans.fit(&self.scans)
+    }
+
+    /// What the record of a number is called, and of which type; both are empty for a number without record.
+    pub(crate) fn name_at(&self, place: usize) -> Option<Name<'_>> {
+        let record = self.records.get(place)?;
+        Some(name_of(&self.schema, record))
+    }
+
+    /// Makes the records what they were, and `state` what they are. What clients wait for with puts, and drivers of
+    /// links and the program with their answers, is joined with it if the state is of this IOC; what they are done with
+    /// since then is taken for answered. `waiting` are the puts that clients wait for; those that the state does not
+    /// know have failed. Records that are watched are told of by the caller.
     pub(crate) fn take_state(
         &mut self,
         now: Instant,
-        mut state: RecordsState,
+        state: &mut RecordsState,
         same: bool,
         waiting: &BTreeSet<NotifyId>,
+        watched: impl Iterator<Item = Id>,
     ) {
-        self.leave_links(&state.users);
-        for (new, old) in state.records.iter_mut().zip(&mut self.records) {
-            let of = self.schema.record_type(old.kind);
-            new.name = std::mem::take(&mut old.name);
-            new.kind = old.kind;
-            new.watched = old.watched;
-            self.regrouped |= new.held(of, common::ASG) != old.held(of, common::ASG);
+        let RecordsState { records, rest } = state;
+        self.leave_links(&rest.users);
+        for id in watched {
+            if let Some(record) = records.get_mut(id as usize) {
+                record.watched = true;
+            }
         }
-        let failed = state.notifies.rejoin(&mut self.notifies, same, waiting);
-        let answered = state.calls.rejoin(&self.calls, same);
-        let (users, waits) = self.take_parts(state);
+        std::mem::swap(&mut self.records, records);
+        let failed = rest.notifies.rejoin(&mut self.notifies, same, waiting);
+        let answered = rest.calls.rejoin(&self.calls, same);
+        let (users, waits) = (
+            std::mem::take(&mut rest.users),
+            std::mem::take(&mut rest.waits),
+        );
+        self.swap_rest(rest);
         let done = self.remotes.rejoin(users, waits, same);
         for id in answered {
             self.chain.roots.push_back(Root::Resume(id, ANSWERED));
@@ -204,6 +303,23 @@ impl Records {
         self.posts.clear();
         self.lapsed_posts.clear();
         self.now = now;
+    }
+
+    /// Notes those among some records whose access security group is another than it was.
+    pub(crate) fn note_groups(&mut self, before: &RecordsState, places: std::ops::Range<usize>) {
+        for place in places {
+            let (Some(old), Some(new)) = (before.records.get(place), self.records.get(place))
+            else {
+                return;
+            };
+            let of = self.schema.record_type(new.kind);
+            self.regrouped |= new.held(of, common::ASG) != old.held(of, common::ASG);
+        }
+    }
+
+    /// How many numbers were given.
+    pub(crate) fn places(&self) -> usize {
+        self.records.len()
     }
 
     /// Links that will lead elsewhere leave their PVs.
@@ -234,14 +350,12 @@ impl Records {
             alarm: state.alarm,
         });
     }
+}
 
-    /// The names of all records in the order of their numbers, with that of their types; both are empty for a number
-    /// without record.
-    pub(crate) fn numbered(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.records.iter().map(|record| match &*record.name {
-            "" => ("", ""),
-            name => (name, &*self.schema.record_type(record.kind).name),
-        })
+fn name_of<'a>(schema: &'a Schema, record: &'a Record) -> Name<'a> {
+    match &*record.name {
+        "" => ("", "", 0),
+        name => (name, &schema.record_type(record.kind).name, 0),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Timer {
 }
 
 /// Records in the order in which a list is scanned: by PHAS, then by when they came.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct List {
     all: BTreeMap<(i16, u32), Id>,
     /// The same, one behind the other, for passes: made by a pass that begins and finds the list changed. Of one that
@@ -93,7 +93,7 @@ pub(super) enum Which {
 }
 
 /// Records of a list that are being processed, one after another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ScanPass {
     which: Which,
     after: Option<(i16, u32)>,
@@ -125,7 +125,7 @@ saved!(enum Which { 0 Period(number), 1 Event(name, priority), 2 Interrupt(prior
 saved!(struct ScanPass { which, after, next });
 
 /// The scan lists.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Scans {
     pub(super) lists: HashMap<Which, List>,
     /// By number in `menuScan`.

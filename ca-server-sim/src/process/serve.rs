@@ -10,7 +10,7 @@ use super::database::{FieldError, Records};
 use super::event::{ALL_FIELDS, Post};
 use super::notify::{Completion, NotifyId, Place};
 use super::put::PutError;
-use crate::record::{Array, Dbf, Val};
+use crate::record::{Array, Dbf, Record, Val};
 
 /// What all fields of a record share.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -23,12 +23,10 @@ pub struct State {
     pub ack: Acknowledge,
 }
 
-impl Records {
-    /// Time, alarm and acknowledgement of a record.
-    pub fn state(&self, id: u32) -> State {
-        let record = self.record(id);
+impl State {
+    pub(super) fn of(record: &Record) -> Self {
         let severity = |number: u8| AlarmSeverity(number.into());
-        State {
+        Self {
             time: record.time,
             alarm: Alarm::new(AlarmStatus(record.stat.into()), severity(record.sevr)),
             ack: Acknowledge {
@@ -36,6 +34,13 @@ impl Records {
                 severity: severity(record.acks),
             },
         }
+    }
+}
+
+impl Records {
+    /// Time, alarm and acknowledgement of a record.
+    pub fn state(&self, id: u32) -> State {
+        State::of(self.record(id))
     }
 
     /// The first elements of an array as another type.

@@ -45,7 +45,7 @@ pub(crate) use value::{from_client, to_value};
 pub(crate) const RTYP: u16 = u16::MAX - 1;
 
 /// What a channel is opened on, once: channels of the same kind share it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct FieldKey {
     pub record: u32,
     pub field: u16,

@@ -87,6 +87,20 @@ pub trait Host {
         (Vec::new(), 0)
     }
 
+    /// Takes a snapshot; `None` if there is no IOC yet. A host whose IOC serves others does it in turns.
+    fn snapshot(&mut self) -> Option<Result<IocSnapshot, SnapshotError>> {
+        let mut taken = None;
+        self.with(&mut |ioc, now| taken = Some(ioc.snapshot(now)));
+        taken
+    }
+
+    /// Goes back to a snapshot; `None` if there is no IOC yet.
+    fn rewind(&mut self, snapshot: &IocSnapshot) -> Option<Result<(), SnapshotError>> {
+        let mut done = None;
+        self.with(&mut |ioc, now| done = Some(ioc.rewind(now, snapshot)));
+        done
+    }
+
     /// Writes a snapshot to a file, as a whole or not at all.
     ///
     /// # Errors

@@ -94,18 +94,23 @@ fn step(run: &mut Run<'_>, args: &Args<'_>) -> bool {
 
 fn snapshot(run: &mut Run<'_>, args: &Args<'_>) -> bool {
     let file = args.full(0);
-    let keep = file.is_none();
-    let taken = run.running("snapshot", |ioc, now| match keep {
-        true => ioc.keep_snapshot(now),
-        false => ioc.snapshot(now),
-    });
+    if run.running("snapshot", |_, _| ()).is_none() {
+        return false;
+    }
+    let Some(taken) = run.host.snapshot() else {
+        return false;
+    };
     let done = match (taken, file) {
-        (None, _) => return false,
-        (Some(Ok(snapshot)), Some(file)) => {
+        (Ok(snapshot), Some(file)) => {
             let path = run.shell.path(file);
             run.host.write_snapshot(&path, &snapshot).map(|()| snapshot)
         }
-        (Some(taken), _) => taken,
+        (Ok(snapshot), None) => {
+            let kept = snapshot.clone();
+            run.ioc(|ioc, _| ioc.keep(kept));
+            Ok(snapshot)
+        }
+        (taken, _) => taken,
     };
     match done {
         Ok(snapshot) => {
@@ -119,14 +124,28 @@ fn snapshot(run: &mut Run<'_>, args: &Args<'_>) -> bool {
     }
 }
 
+/// Goes back to what was kept or read.
+fn back(run: &mut Run<'_>, to: Result<IocSnapshot, String>) -> Option<Result<(), String>> {
+    match to {
+        Ok(snapshot) => {
+            let done = run.host.rewind(&snapshot)?;
+            Some(done.map_err(|error| error.to_string()))
+        }
+        Err(what) => Some(Err(what)),
+    }
+}
+
 fn rewind(run: &mut Run<'_>, args: &Args<'_>) -> bool {
+    let Some(kept) = run.running("rewind", |ioc, _| ioc.kept_snapshot().cloned()) else {
+        return false;
+    };
     let done = match args.full(0) {
-        None => run.running("rewind", |ioc, now| {
-            let kept = ioc.kept_snapshot().cloned();
-            let kept = kept.ok_or("there is no snapshot; take one with `snapshot`, or name a file");
-            let kept = kept.map_err(str::to_owned)?;
-            ioc.rewind(now, &kept).map_err(|error| error.to_string())
-        }),
+        None => back(
+            run,
+            kept.ok_or_else(|| {
+                "there is no snapshot; take one with `snapshot`, or name a file".to_owned()
+            }),
+        ),
         Some(file) => {
             let path = run.shell.path(file);
             let most = usize::try_from(MAX_SNAPSHOT).unwrap_or(usize::MAX);
@@ -136,10 +155,7 @@ fn rewind(run: &mut Run<'_>, args: &Args<'_>) -> bool {
                 .map_err(|problem| shown(&problem));
             let read =
                 read.and_then(|bytes| IocSnapshot::from_bytes(bytes).map_err(|e| e.to_string()));
-            let back = run.running("rewind", |ioc, now| {
-                ioc.rewind(now, &read?).map_err(|error| error.to_string())
-            });
-            back.map(|done| done.map_err(|what| format!("{file}: {what}")))
+            back(run, read).map(|done| done.map_err(|what| format!("{file}: {what}")))
         }
     };
     match done {

@@ -62,6 +62,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// For what is found once all is read.
+    pub(crate) const fn at_end(all: &'a [u8]) -> Self {
+        Self {
+            all,
+            at: all.len(),
+            records: 0,
+        }
+    }
+
     pub(crate) fn broken(&self, what: &'static str) -> Broken {
         Broken { at: self.at, what }
     }

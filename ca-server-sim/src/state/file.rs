@@ -13,11 +13,14 @@ use super::codec::{Reader, Saved, Writer};
 /// What a file begins with.
 const MAGIC: &[u8; 16] = b"canter snapshot\n";
 /// The form of what follows. There is no other one that is read.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Magic, version, two bytes for later, length and checksum of the rest.
 const HEAD: usize = 16 + 2 + 2 + 8 + 4;
-/// Bytes of a file that is read.
-pub const MAX_SNAPSHOT: u64 = 4 << 30;
+/// Bytes of a file that [`IocSnapshot::read`] reads: 1 GiB. An IOC of 60 000 records has some megabytes, and what its
+/// arrays have.
+pub const MAX_SNAPSHOT: u64 = 1 << 30;
+/// Bytes of a file that are read and summed at once.
+const PIECE: usize = 64 << 10;
 
 /// The state of an IOC at one moment: values, alarms, timers, random numbers, what is being processed, what is waited
 /// for, faults. [`Ioc::snapshot`](crate::Ioc::snapshot) takes it, [`Ioc::rewind`](crate::Ioc::rewind) goes back to it.
@@ -83,6 +86,16 @@ pub enum SnapshotError {
         /// What the file says.
         wanted: u32,
     },
+    /// It says that it is larger than what is read.
+    #[error(
+        "byte 20: the snapshot says that it has {wanted} bytes, and at most {most} are read; read it with a larger bound if that is right"
+    )]
+    TooLarge {
+        /// Bytes that it says it has.
+        wanted: u64,
+        /// The bound.
+        most: u64,
+    },
     /// Its bytes have no meaning.
     #[error("byte {at}: {what}; take a new one")]
     Broken {
@@ -102,6 +115,22 @@ pub enum SnapshotError {
     /// The IOC does not run.
     #[error("the IOC was not started; start it first")]
     NotStarted,
+    /// A model behind PVs of the IOC cannot be saved, or is another.
+    #[error("model {number} of the IOC: {what}")]
+    Model {
+        /// The number of the model, from 1, in the order in which they were connected.
+        number: usize,
+        /// In words.
+        what: String,
+    },
+    /// Somebody else takes a snapshot of this IOC.
+    #[error("another snapshot is being taken; take this one when that is done")]
+    Busy,
+    /// What records and PVs there are has changed meanwhile.
+    #[error(
+        "PVs or records have come or gone, or the IOC has gone back, while this was under way; do it again"
+    )]
+    Reshaped,
 }
 
 impl SnapshotError {
@@ -157,42 +186,15 @@ impl IocSnapshot {
     /// [goes back](crate::Ioc::rewind) to it.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Result<Self, SnapshotError> {
         let bytes: Arc<[u8]> = bytes.into();
-        let there = bytes.len().min(MAGIC.len());
-        if bytes.get(..there) != MAGIC.get(..there) || bytes.is_empty() {
-            return Err(SnapshotError::NoSnapshot);
-        }
-        let found = bytes.len() as u64;
-        let head = HEAD as u64;
-        let Some((first, body)) = bytes.split_at_checked(HEAD) else {
-            return Err(SnapshotError::Length {
-                found,
-                wanted: head,
-            });
-        };
-        let number = |from: usize, to: usize| {
-            let bytes = first.get(from..to).unwrap_or_default().iter().rev();
-            bytes.fold(0, |number: u64, &byte| number << 8 | u64::from(byte))
-        };
-        let version = number(16, 18) as u16;
-        if version != VERSION {
-            return Err(SnapshotError::Version {
-                version,
-                known: VERSION,
-            });
-        }
-        let wanted = number(20, 28).saturating_add(head);
-        if found != wanted {
-            return Err(SnapshotError::Length { found, wanted });
-        }
-        let (found, wanted) = (crc32fast::hash(body), number(28, 32) as u32);
-        if found != wanted {
-            return Err(SnapshotError::Checksum {
-                from: HEAD,
-                to: bytes.len(),
-                found,
-                wanted,
-            });
-        }
+        let head = Head::of(&bytes, u64::MAX)?;
+        let body = bytes.get(HEAD..).unwrap_or_default();
+        head.check(body.len() as u64, crc32fast::hash(body))?;
+        Self::whole(bytes)
+    }
+
+    /// Of bytes that were checked.
+    fn whole(bytes: Arc<[u8]>) -> Result<Self, SnapshotError> {
+        let body = bytes.get(HEAD..).unwrap_or_default();
         let taken = Timestamp::load(&mut Reader::new(body));
         let taken = taken.map_err(|broken| SnapshotError::Broken {
             at: HEAD + broken.at,
@@ -228,17 +230,102 @@ impl IocSnapshot {
         })
     }
 
-    /// Reads it from a file.
+    /// Reads it from a file of up to [`MAX_SNAPSHOT`] bytes.
     ///
     /// # Errors
     /// [`SnapshotError`]: the file cannot be read, or is no snapshot, or not whole.
     pub fn read(file: impl AsRef<Path>) -> Result<Self, SnapshotError> {
+        Self::read_at_most(file, MAX_SNAPSHOT)
+    }
+
+    /// Reads it from a file of up to so many bytes. What is no snapshot, or says that it is larger, is refused when its
+    /// first bytes are read; memory is taken as bytes come.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read)
+    pub fn read_at_most(file: impl AsRef<Path>, most: u64) -> Result<Self, SnapshotError> {
         let file = file.as_ref();
+        let of_file = |error: io::Error| SnapshotError::of_file(file, &error);
+        let mut from = File::open(file).map_err(of_file)?;
         let mut bytes = Vec::new();
-        let read =
-            File::open(file).and_then(|from| from.take(MAX_SNAPSHOT).read_to_end(&mut bytes));
-        read.map_err(|error| SnapshotError::of_file(file, &error))?;
-        Self::from_bytes(bytes)
+        let mut more = |bytes: &mut Vec<u8>, most: usize| {
+            let piece = Read::by_ref(&mut from).take(most as u64).read_to_end(bytes);
+            piece.map_err(of_file)
+        };
+        more(&mut bytes, HEAD)?;
+        let head = Head::of(&bytes, most)?;
+        let mut sum = crc32fast::Hasher::new();
+        // One byte more than there should be is seen.
+        let end = head.length.saturating_add(1);
+        loop {
+            let (before, left) = (bytes.len(), end - (bytes.len() - HEAD) as u64);
+            let piece = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+            if more(&mut bytes, piece)? == 0 {
+                break;
+            }
+            sum.update(bytes.get(before..).unwrap_or_default());
+        }
+        head.check((bytes.len() - HEAD) as u64, sum.finalize())?;
+        Self::whole(bytes.into())
+    }
+}
+
+/// What the first bytes say of the others.
+struct Head {
+    length: u64,
+    sum: u32,
+}
+
+impl Head {
+    fn of(bytes: &[u8], most: u64) -> Result<Self, SnapshotError> {
+        let there = bytes.len().min(MAGIC.len());
+        if bytes.get(..there) != MAGIC.get(..there) || bytes.is_empty() {
+            return Err(SnapshotError::NoSnapshot);
+        }
+        let Some(first) = bytes.get(..HEAD) else {
+            return Err(SnapshotError::Length {
+                found: bytes.len() as u64,
+                wanted: HEAD as u64,
+            });
+        };
+        let number = |from: usize, to: usize| {
+            let bytes = first.get(from..to).unwrap_or_default().iter().rev();
+            bytes.fold(0, |number: u64, &byte| number << 8 | u64::from(byte))
+        };
+        let version = number(16, 18) as u16;
+        if version != VERSION {
+            return Err(SnapshotError::Version {
+                version,
+                known: VERSION,
+            });
+        }
+        let length = number(20, 28);
+        let wanted = length.saturating_add(HEAD as u64);
+        if wanted > most {
+            return Err(SnapshotError::TooLarge { wanted, most });
+        }
+        let sum = number(28, 32) as u32;
+        Ok(Self { length, sum })
+    }
+
+    /// Whether the rest is what it should be.
+    fn check(&self, length: u64, found: u32) -> Result<(), SnapshotError> {
+        let head = HEAD as u64;
+        if length != self.length {
+            return Err(SnapshotError::Length {
+                found: length.saturating_add(head),
+                wanted: self.length.saturating_add(head),
+            });
+        }
+        if found != self.sum {
+            return Err(SnapshotError::Checksum {
+                from: HEAD,
+                to: HEAD + length as usize,
+                found,
+                wanted: self.sum,
+            });
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state of the PVs that the program describes.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ca_proto::EcaStatus;
@@ -10,7 +10,7 @@ use ca_proto::ids::CircuitId;
 use ca_proto::server::{PutId, PutTicket};
 use ca_proto::wire::message::EventMask;
 
-use super::codec::{Broken, Reader, Saved, Writer, saved};
+use super::codec::{Saved, Writer, saved};
 use crate::db::{Db, PvHandle};
 use crate::plain::{Busy, Record};
 use crate::publish::Fields;
@@ -34,57 +34,70 @@ impl Db {
         self.records().map(|(handle, _)| handle).collect()
     }
 
-    pub(super) fn save_pvs(&self, to: &mut Writer) {
-        for (_, record) in self.records() {
-            record.save(to);
-        }
-    }
-
-    pub(super) fn load_pvs(&self, from: &mut Reader<'_>) -> Result<Vec<Record>, Broken> {
-        let load = |(_, now): (PvHandle, &Record)| {
-            let record = Record::load(from)?;
-            let (value, count) = (&record.snapshot.value, record.snapshot.value.count());
-            let fits = value.native() == now.native()
-                && count <= now.capacity
-                && (now.is_array() || count == 1);
-            match fits {
-                true => Ok(record),
-                false => Err(from.broken("a value does not fit its PV")),
-            }
+    /// Whether a PV can be what a snapshot says. What belongs to it and not to its state is joined as far as it does not
+    /// change.
+    pub(super) fn suits(&self, handle: PvHandle, new: &mut Record) -> bool {
+        let Some(now) = self.record(handle) else {
+            return false;
         };
-        self.records().map(load).collect()
+        let (value, count) = (&new.snapshot.value, new.snapshot.value.count());
+        let fits = value.native() == now.native()
+            && count <= now.capacity
+            && (now.is_array() || count == 1);
+        if fits {
+            join_meta(new, now);
+        }
+        fits
     }
 
-    /// Makes the PVs what they were, and announces what is another.
-    pub(super) fn take_pvs(&mut self, state: Vec<Record>, same: bool) {
-        let waiting = std::mem::take(&mut self.tickets);
-        self.due.clear();
-        self.busy.clear();
+    /// Puts that are to begin are found again by their PVs.
+    pub(super) fn begin_to_take(&mut self) {
         self.next_puts.clear();
-        let handles = self.handles();
-        for (handle, mut new) in handles.into_iter().zip(state) {
-            let Some(now) = self.record_mut(handle) else {
-                continue;
-            };
-            keep(&mut new, now);
-            let changed = new.snapshot != now.snapshot;
-            *now = new;
-            if let Some(busy) = now.busy_mut() {
-                let busy = std::mem::replace(busy, Busy::idle());
-                let busy = self.rejoin_puts(handle, busy, &waiting, same);
-                if let Some(place) = self.busy_mut(handle) {
-                    *place = busy;
-                }
-            }
-            if changed {
-                self.post_fields(handle, EventMask(0xf), Fields::All);
+    }
+
+    /// Makes a PV what it was, and `new` what it is; announces what is another.
+    pub(super) fn take_pv(&mut self, handle: PvHandle, new: &mut Record, same: bool) {
+        let waiting = self.forget_puts(handle);
+        let Some(now) = self.record_mut(handle) else {
+            return;
+        };
+        keep(new, now);
+        let changed = new.snapshot != now.snapshot;
+        std::mem::swap(now, new);
+        if let Some(busy) = now.busy_mut() {
+            let busy = std::mem::replace(busy, Busy::idle());
+            let busy = self.rejoin_puts(handle, busy, &waiting, same);
+            if let Some(place) = self.busy_mut(handle) {
+                *place = busy;
             }
         }
-        for ticket in waiting.into_keys() {
+        if changed {
+            self.post_fields(handle, EventMask(0xf), Fields::All);
+        }
+        for ticket in waiting {
             if !self.tickets.contains_key(&ticket) {
                 self.completed.push_back((ticket, EcaStatus::PUTFAIL));
             }
         }
+    }
+
+    /// The puts that clients wait for at a PV, in their order, which are taken out of the lists of such.
+    fn forget_puts(&mut self, handle: PvHandle) -> BTreeSet<PutTicket> {
+        if !self.busy.remove(&handle) {
+            return BTreeSet::new();
+        }
+        let Some(busy) = self.busy_mut(handle) else {
+            return BTreeSet::new();
+        };
+        let until = busy.until;
+        let queue = busy.queue.values().map(|put| put.ticket);
+        let all: BTreeSet<PutTicket> = busy.holder.into_iter().chain(queue).collect();
+        if let Some(until) = until {
+            self.due.remove(&(until, handle));
+        }
+        let mut heard = all;
+        heard.retain(|ticket| self.tickets.remove(ticket).is_some());
+        heard
     }
 
     /// Has clients wait for the puts that they wait for, and lets the others go on unheard.
@@ -92,11 +105,10 @@ impl Db {
         &mut self,
         handle: PvHandle,
         mut busy: Busy,
-        waiting: &BTreeMap<PutTicket, (PvHandle, Option<u64>)>,
+        waiting: &BTreeSet<PutTicket>,
         same: bool,
     ) -> Busy {
-        let is_heard =
-            |ticket: &PutTicket| same && waiting.get(ticket).is_some_and(|&(of, _)| of == handle);
+        let is_heard = |ticket: &PutTicket| same && waiting.contains(ticket);
         self.busy.insert(handle);
         if let Some(until) = busy.until {
             self.due.insert((until, handle));
@@ -125,12 +137,8 @@ fn keep(new: &mut Record, now: &mut Record) {
     new.capacity = now.capacity;
     (new.open, new.watched) = (now.open, now.watched);
     new.subs = std::mem::take(&mut now.subs);
-    let meta = Arc::make_mut(&mut new.snapshot.meta);
-    meta.class.clone_from(&now.snapshot.meta.class);
-    meta.no_state = now.snapshot.meta.no_state;
-    if same_meta(meta, &now.snapshot.meta) {
-        // Many share it.
-        new.snapshot.meta = Arc::clone(&now.snapshot.meta);
+    if !Arc::ptr_eq(&new.snapshot.meta, &now.snapshot.meta) {
+        join_meta(new, now);
     }
     let Some(extra) = &mut now.extra else {
         return;
@@ -138,6 +146,16 @@ fn keep(new: &mut Record, now: &mut Record) {
     let hooks = std::mem::take(&mut extra.hooks);
     if !hooks.is_empty() {
         new.extra_mut().hooks = hooks;
+    }
+}
+
+fn join_meta(new: &mut Record, now: &Record) {
+    let meta = Arc::make_mut(&mut new.snapshot.meta);
+    meta.class.clone_from(&now.snapshot.meta.class);
+    meta.no_state = now.snapshot.meta.no_state;
+    if same_meta(meta, &now.snapshot.meta) {
+        // Many share it.
+        new.snapshot.meta = Arc::clone(&now.snapshot.meta);
     }
 }
 

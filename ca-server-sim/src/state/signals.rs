@@ -1,12 +1,13 @@
 //! The state of signals: when they are sampled next, their random numbers, and what else changes of them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ca_proto::Instant;
 use ca_proto::rng::Pcg32;
+use hashbrown::HashMap;
 
 use super::codec::{Broken, Reader, RecordId, saved};
+use super::copy::AT_ONCE;
 use crate::db::PvHandle;
 use crate::name::Modifiers;
 use crate::scan::{Member, ScanList, Scans, Target};
@@ -53,10 +54,41 @@ pub(super) struct SignalsState {
 
 saved!(struct SignalsState { start, lists });
 
-impl SignalsState {
-    pub(super) fn of(scans: &Scans, handles: &[PvHandle]) -> Self {
-        let Scans { lists, start } = scans;
-        let list = |list: &ScanList| {
+/// Signals that are copied some at a time. They stand still until that is done.
+#[derive(Debug)]
+pub(super) struct SignalsCopy {
+    state: SignalsState,
+    /// The PVs in their order.
+    handles: Vec<PvHandle>,
+    /// The next list, and the next member of it.
+    list: usize,
+    member: usize,
+}
+
+/// The number of a PV among all.
+pub(super) fn number_of(handles: &[PvHandle], pv: PvHandle) -> Option<usize> {
+    // They are in the order of their places, whoever had those before.
+    let found = handles.binary_search_by_key(&pv.place(), |it| it.place());
+    found.ok().filter(|&n| handles.get(n) == Some(&pv))
+}
+
+impl SignalsCopy {
+    pub(super) fn begin(scans: &Scans, handles: Vec<PvHandle>) -> Self {
+        Self {
+            state: SignalsState {
+                start: scans.start,
+                lists: Vec::new(),
+            },
+            handles,
+            list: 0,
+            member: 0,
+        }
+    }
+
+    /// Copies some more; whether there are more.
+    pub(super) fn go_on(&mut self, scans: &Scans) -> bool {
+        let mut left = AT_ONCE;
+        while let Some(list) = scans.lists.get(self.list) {
             let ScanList {
                 period,
                 next,
@@ -64,38 +96,51 @@ impl SignalsState {
                 at,
                 kept,
             } = list;
-            let member = |member: &Member| {
+            if self.member == 0 {
+                self.state.lists.push(ListState {
+                    period: *period,
+                    next: *next,
+                    at: *at,
+                    kept: *kept,
+                    members: Vec::with_capacity(members.len()),
+                });
+            }
+            let Some(state) = self.state.lists.last_mut() else {
+                return false;
+            };
+            while let Some(member) = members.get(self.member) {
+                if left == 0 {
+                    return true;
+                }
+                left -= 1;
                 let Member { pv, signal, rng } = member;
                 let place = match *pv {
-                    // One that was removed is dropped with the next sample, as it will be here.
-                    Target::Pv(pv) => Place::Pv(handles.binary_search(&pv).ok()?),
-                    Target::Field(key) => Place::Field(RecordId(key.record), key.field),
+                    Target::Pv(pv) => number_of(&self.handles, pv).map(Place::Pv),
+                    Target::Field(key) => Some(Place::Field(RecordId(key.record), key.field)),
                 };
-                Some(MemberState {
-                    place,
-                    rng: rng.clone(),
-                    state: signal.state(),
-                })
-            };
-            let gone = |member: &&Member| match member.pv {
-                Target::Pv(pv) => handles.binary_search(&pv).is_err(),
-                Target::Field(_) => false,
-            };
-            let before = members.iter().take(*at).filter(gone).count();
-            ListState {
-                period: *period,
-                next: *next,
-                at: at - before,
-                kept: *kept,
-                members: members.iter().filter_map(member).collect(),
+                match place {
+                    Some(place) => state.members.push(MemberState {
+                        place,
+                        rng: rng.clone(),
+                        state: signal.state(),
+                    }),
+                    // One that was removed is dropped with the next sample, as it will be here.
+                    None if self.member < *at => state.at -= 1,
+                    None => {}
+                }
+                self.member += 1;
             }
-        };
-        Self {
-            start: *start,
-            lists: lists.iter().map(list).collect(),
+            (self.list, self.member) = (self.list + 1, 0);
         }
+        false
     }
 
+    pub(super) fn finish(self) -> SignalsState {
+        self.state
+    }
+}
+
+impl SignalsState {
     /// Makes the signals what they were, all or none of them.
     pub(super) fn take(
         self,
@@ -111,8 +156,9 @@ impl SignalsState {
                 modifiers: Modifiers::default(),
             })),
         };
-        let mut all: BTreeMap<(Duration, Target), (usize, usize)> = BTreeMap::new();
+        let mut all: HashMap<(Duration, Target), (usize, usize)> = HashMap::new();
         for (n, list) in scans.lists.iter().enumerate() {
+            all.reserve(list.members.len());
             for (m, member) in list.members.iter().enumerate() {
                 all.insert((list.period, member.pv), (n, m));
             }

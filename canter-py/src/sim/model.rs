@@ -101,7 +101,7 @@ impl ModelSteps {
         let (fault, raised) = life::detached(py, || {
             let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
             let fault = run.step(t).err();
-            (fault, run.model().raised.take())
+            (fault, run.with_model(|model| model.raised.take()))
         });
         match (fault, raised) {
             (None, _) => Ok(()),

@@ -9,7 +9,7 @@ use ca_proto::access::AccessRights;
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
 use ca_proxy::Pattern;
 use ca_server_sim::net::{ServeError, SimIoc};
-use ca_server_sim::{BuildError, Ioc, IocSnapshot, RecordFiles, SnapshotError, Step};
+use ca_server_sim::{BuildError, IocSnapshot, RecordFiles, SnapshotError, Step};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -175,8 +175,6 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
             true => Ok(Vec::new()),
             false => Err("time goes on already".to_owned()),
         },
-        ["snapshot"] => kept(ioc.with(Ioc::keep_snapshot)),
-        ["rewind"] => rewind(ioc),
         ["stats"] => Ok(stats(ioc)),
         ["stop"] => return Err(Deed::Stop),
         ["start"] => return Err(Deed::Start),
@@ -204,8 +202,9 @@ pub(super) fn execute(ioc: &SimIoc, line: &str) -> Result<Done, Deed> {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Task {
     Step(Step),
-    Write(PathBuf),
-    Read(PathBuf),
+    /// To a file, or into memory.
+    Snapshot(Option<PathBuf>),
+    Rewind(Option<PathBuf>),
 }
 
 impl Task {
@@ -222,15 +221,18 @@ impl Task {
                     .map(|time| Self::Step(Step::Time(time)));
                 time.ok_or_else(|| "a step takes some seconds, 0 or more".to_owned())
             }
-            ["snapshot", name] => place(snapshots, name).map(Self::Write),
-            ["rewind", name] => place(snapshots, name).map(Self::Read),
+            ["snapshot"] => Ok(Self::Snapshot(None)),
+            ["rewind"] => Ok(Self::Rewind(None)),
+            ["snapshot", name] => place(snapshots, name).map(|file| Self::Snapshot(Some(file))),
+            ["rewind", name] => place(snapshots, name).map(|file| Self::Rewind(Some(file))),
             _ => return None,
         })
     }
 
     /// Does it.
     pub(super) async fn perform(self, ioc: SimIoc) -> Done {
-        let on_disk = |work: Box<dyn FnOnce() -> Done + Send>| async {
+        // What takes its time is not for the thread that serves.
+        let elsewhere = |work: Box<dyn FnOnce() -> Done + Send>| async {
             let done = tokio::task::spawn_blocking(work).await;
             done.unwrap_or_else(|_| Err("the program ends".to_owned()))
         };
@@ -240,15 +242,26 @@ impl Task {
                 Ok(None) => Err("nothing will be due by itself".to_owned()),
                 Err(error) => Err(error.to_string()),
             },
-            Self::Write(file) => {
-                on_disk(Box::new(move || {
+            Self::Snapshot(None) => {
+                elsewhere(Box::new(move || {
+                    let taken = ioc.snapshot();
+                    if let Ok(taken) = &taken {
+                        ioc.with(|ioc, _| ioc.keep(taken.clone()));
+                    }
+                    kept(taken)
+                }))
+                .await
+            }
+            Self::Rewind(None) => elsewhere(Box::new(move || rewind(&ioc))).await,
+            Self::Snapshot(Some(file)) => {
+                elsewhere(Box::new(move || {
                     let taken = ioc.snapshot();
                     kept(taken.and_then(|taken| taken.write(&file).map(|()| taken)))
                 }))
                 .await
             }
-            Self::Read(file) => {
-                on_disk(Box::new(move || {
+            Self::Rewind(Some(file)) => {
+                elsewhere(Box::new(move || {
                     let read = IocSnapshot::read(&file).and_then(|read| ioc.rewind(&read));
                     let name = file.display();
                     read.map_err(|error| match &error {
@@ -548,8 +561,8 @@ pub(crate) fn fuzz(data: &[u8]) {
     use std::net::Ipv4Addr;
 
     use ca_proto::text::is_plain;
-    use ca_server_sim::PvSpec;
     use ca_server_sim::net::NetConfig;
+    use ca_server_sim::{Ioc, PvSpec};
 
     /// Longest input looked at, in bytes.
     const MAX_INPUT: usize = 1024;

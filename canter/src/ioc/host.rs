@@ -155,6 +155,14 @@ impl Host for ShellHost {
         ioc.map_or_else(Default::default, |ioc| (vec![ioc.addr()], ioc.udp_port()))
     }
 
+    fn snapshot(&mut self) -> Option<Result<IocSnapshot, SnapshotError>> {
+        self.ioc.get().map(|ioc| ioc.snapshot())
+    }
+
+    fn rewind(&mut self, snapshot: &IocSnapshot) -> Option<Result<(), SnapshotError>> {
+        self.ioc.get().map(|ioc| ioc.rewind(snapshot))
+    }
+
     fn write_snapshot(&mut self, name: &str, snapshot: &IocSnapshot) -> Result<(), SnapshotError> {
         snapshot.write(name)
     }
