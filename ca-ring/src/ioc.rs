@@ -34,6 +34,14 @@ impl Model for Machine {
     fn step(&mut self, t: Duration, set: &[f64], read: &mut [f64]) -> Result<(), String> {
         Self::step(self, t, set, read)
     }
+
+    fn save(&self) -> Vec<u8> {
+        Self::save(self)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        Self::restore(self, state)
+    }
 }
 
 /// The PVs of a machine, and which of them its steps read and write. Set-points have drive limits; what is read

@@ -25,6 +25,7 @@ pub mod ioc;
 mod lattice;
 mod machine;
 mod matrix;
+mod memory;
 mod optics;
 mod orbit;
 mod parse;

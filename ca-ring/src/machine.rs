@@ -7,6 +7,7 @@ use fastrand::Rng;
 use thiserror::Error;
 
 use crate::lattice::{Kind, Lattice};
+use crate::memory::{Memory, random};
 use crate::optics::{Optics, OpticsError, Plane};
 use crate::orbit::Response;
 use crate::parse::ParseError;
@@ -274,6 +275,70 @@ impl Machine {
         found.map(|(_, set)| set.name.as_str()).collect()
     }
 
+    /// Monitors and elements.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.monitors.len(), self.design.elements.len())
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        Memory {
+            random: self.rng.get_seed(),
+            last: self.last,
+            current: self.current,
+            stretch: self.stretch,
+            wander: self.wander.clone(),
+            optics: self.computed_for.clone(),
+        }
+    }
+
+    /// Takes over what it remembered, or says in words why not; nothing has changed then.
+    pub(crate) fn remember(&mut self, memory: Memory) -> Result<(), String> {
+        let fits = memory.wander.iter().zip(&self.wander);
+        let optical = self.supplies.len() - self.first_optical();
+        if !fits.into_iter().all(|(new, old)| new.len() == old.len())
+            || !(memory.optics.is_empty() || memory.optics.len() == optical)
+        {
+            return Err("its state is of a ring with other supplies".to_owned());
+        }
+        if memory.optics != self.computed_for {
+            let (present, optics) = (self.present.clone(), self.computed_for.clone());
+            match memory.optics.is_empty() {
+                true => {
+                    let elements = self.present.elements.iter_mut();
+                    for (element, design) in elements.zip(&self.design.elements) {
+                        element.kind = design.kind;
+                    }
+                }
+                false => self.strengthen(&memory.optics),
+            }
+            if let Err(error) = self.compute() {
+                self.present = present;
+                // They were those of this lattice, or of one that has no optics either.
+                let _ = self.compute();
+                self.computed_for = optics;
+                return Err(error.to_string());
+            }
+        }
+        let Memory {
+            random: state,
+            last,
+            current,
+            stretch,
+            wander,
+            optics,
+        } = memory;
+        self.rng = random(state);
+        (self.last, self.current, self.stretch) = (last, current, stretch);
+        (self.wander, self.computed_for) = (wander, optics);
+        Ok(())
+    }
+
+    /// The first of the supplies that change the optics; those of correctors come before.
+    fn first_optical(&self) -> usize {
+        let optical = |supply: &&Supply| matches!(supply.drives, Drives::Strength { .. });
+        self.supplies.iter().take_while(|s| !optical(s)).count()
+    }
+
     /// Optics, response and orbit with the present strengths.
     fn compute(&mut self) -> Result<(), OpticsError> {
         let orbit = self.present.orbit(0.0)?;
@@ -321,12 +386,20 @@ impl Machine {
 
     /// Follows what changes the optics.
     fn follow(&mut self, set: &[f64]) -> Result<(), OpticsError> {
-        let optical = |supply: &Supply| matches!(supply.drives, Drives::Strength { .. });
-        let first = self.supplies.iter().take_while(|s| !optical(s)).count();
+        let first = self.first_optical();
         let strengths = set.get(first..self.supplies.len()).unwrap_or_default();
         if strengths == self.computed_for {
             return Ok(());
         }
+        self.strengthen(strengths);
+        self.compute()?;
+        self.computed_for = strengths.to_vec();
+        Ok(())
+    }
+
+    /// Gives magnets the strengths of these set-points.
+    fn strengthen(&mut self, strengths: &[f64]) {
+        let first = self.first_optical();
         for (supply, amperes) in self.supplies.iter().skip(first).zip(strengths) {
             let Drives::Strength { place, nominal } = supply.drives else {
                 continue;
@@ -340,9 +413,6 @@ impl Machine {
                 }
             }
         }
-        self.compute()?;
-        self.computed_for = strengths.to_vec();
-        Ok(())
     }
 
     fn beam(&mut self, passed: f64, set: &[f64], read: &mut [f64]) {
