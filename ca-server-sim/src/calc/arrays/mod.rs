@@ -1,7 +1,8 @@
 //! Expressions of arrays (`aCalcPostfix`, `aCalcPerform` of the calc module of synApps), as `acalcout` has them.
 //!
 //! Words, precedence and rules are those of the public sources of the module and of its page on the `acalcout` record;
-//! the module's functions have judged 40 000 random expressions, which are equal but where they read what nobody wrote.
+//! random expressions went through the module's functions, too: nine in ten that those survive are equal, and what differs
+//! of those looked at reads what nobody wrote.
 //! The record around it follows the public sources alone. All arrays of an expression have the same number of elements.
 //!
 //! # Rules that surprise
