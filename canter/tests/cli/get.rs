@@ -247,7 +247,7 @@ fn wrong_usage_ends_with_2_and_a_hint() {
     served
         .canter(&["get", "--addr-list", "no such", "t:gap"])
         .expect(2, "")
-        .says("is no IPv4 address and no known host");
+        .says("`no` is a host that cannot be found");
 }
 
 #[test]
