@@ -12,10 +12,10 @@ export EPICS_CA_CONN_TMO=2
 unset EPICS_CA_ADDR_LIST EPICS_CA_AUTO_ADDR_LIST EPICS_CA_NAME_SERVERS EPICS_CA_SERVER_PORT EPICS_CA_REPEATER_PORT
 told=$(mktemp)
 trap 'rm -f "$told"' EXIT
-# Waits until a line is there, or so many seconds.
+# Waits until a line is there, so many times, or so many seconds.
 until_told() {
     for tenth in $(seq $((10 * $2))); do
-        grep -q "$1" "$told" && return
+        [ "$(grep -c "$1" "$told")" -ge "${3:-1}" ] && return
         sleep 0.1
     done
 }
@@ -48,9 +48,12 @@ case $scene in
         say down
         ip link set cable down
         sleep 11
+        until_told "libca disconnected" 60
+        until_told "canter disconnected" 60
         say up
         ip link set cable up
-        sleep 13
+        until_told "libca connected" 60 2
+        until_told "canter connected" 60 2
         ;;
     address)
         until_told "libca value" 30
@@ -58,14 +61,17 @@ case $scene in
         say address
         ip address delete 10.77.0.1/24 dev cable
         ip address add 10.77.0.5/24 broadcast + dev cable
-        sleep 13
+        until_told "libca disconnected" 60
+        until_told "canter disconnected" 60
         ;;
     late)
         until_told "canter not_found" 30
         until_told "libca started" 30
         say up
         up
-        sleep 20
+        until_told "canter connected" 60
+        # libca never asks there; that is told, and not waited for any longer.
+        sleep 10
         ;;
 esac
 grep -E "^[0-9.]+ (scene|libca|canter) " "$told"
