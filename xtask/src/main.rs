@@ -13,6 +13,7 @@ mod coverage;
 mod differential;
 mod fuzz;
 mod instructions;
+mod interpreters;
 mod load;
 mod models;
 mod mutants;

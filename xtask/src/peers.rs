@@ -1,5 +1,6 @@
 //! The Python environment that holds real EPICS: `target/peers`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,6 +28,19 @@ pub(crate) fn ensure() -> Result<PathBuf, String> {
 /// # Errors
 /// As [`ensure`].
 pub(crate) fn environment(home: &Path, requirements: &Path) -> Result<PathBuf, String> {
+    let system = std::env::var_os("PYTHON").unwrap_or_else(|| system_python().into());
+    environment_of(&system, home, requirements)
+}
+
+/// As [`environment`], of an interpreter.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn environment_of(
+    system: &OsStr,
+    home: &Path,
+    requirements: &Path,
+) -> Result<PathBuf, String> {
     let wanted = fs::read_to_string(requirements)
         .map_err(|error| format!("cannot read {}: {error}", requirements.display()))?;
     let stamp = home.join("canter-requirements.txt");
@@ -34,15 +48,14 @@ pub(crate) fn environment(home: &Path, requirements: &Path) -> Result<PathBuf, S
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && works(&python) {
         return Ok(python);
     }
-    install(home, &python, requirements)?;
+    install(system, home, &python, requirements)?;
     // Written last: an interrupted installation is repeated.
     fs::write(&stamp, wanted).map_err(|error| format!("cannot write the stamp: {error}"))?;
     Ok(python)
 }
 
-fn install(home: &Path, python: &Path, requirements: &Path) -> Result<(), String> {
+fn install(system: &OsStr, home: &Path, python: &Path, requirements: &Path) -> Result<(), String> {
     eprintln!("making {}", home.display());
-    let system = std::env::var_os("PYTHON").unwrap_or_else(|| system_python().into());
     let mut venv = Command::new(system);
     venv.args(["-m", "venv", "--clear"]).arg(home);
     steps::run(to_stderr(&mut venv)).map_err(|error| format!("{error}\n{MISSING_VENV}"))?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use crate::{peers, steps};
+use crate::{interpreters, peers, steps};
 
 /// Most that the wheel may have, when it is built for release.
 const MAX_WHEEL_BYTES: u64 = 6_000_000;
@@ -57,7 +57,39 @@ pub(crate) fn run(options: &Options, real_epics: Option<&Path>) -> Result<(), St
         Some(python) => test.env(peers::VARIABLE, python),
         None => test.env_remove(peers::VARIABLE),
     };
-    steps::run(&mut test)
+    steps::run(&mut test)?;
+    match options.pytest.as_slice() {
+        [] => on_the_others(&python, &wheel),
+        _ => Ok(()),
+    }
+}
+
+/// What of the tests other interpreters run: what is made for each version of Python anew, rather than in Rust.
+const ON_OTHERS: [&str; 6] = [
+    "tests/test_native.py",
+    "tests/test_aio.py",
+    "tests/test_arrays.py",
+    "tests/test_life.py",
+    "tests/test_sim.py",
+    "tests/test_epics.py",
+];
+
+/// The same wheel on every other CPython that the machine has.
+fn on_the_others(python: &Path, wheel: &Path) -> Result<(), String> {
+    let requirements = steps::root().join("canter-py/tests/requirements-others.txt");
+    for (version, system) in interpreters::others(python)? {
+        println!("on CPython {version}, {}", system.display());
+        let home = steps::target().join(format!("python-{version}"));
+        let python = peers::environment_of(system.as_os_str(), &home, &requirements)?;
+        install(&python, wheel)?;
+        let mut test = Command::new(&python);
+        test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+            .args(ON_OTHERS)
+            .current_dir(steps::root().join("canter-py"))
+            .env_remove(peers::VARIABLE);
+        steps::run(&mut test).map_err(|error| format!("on CPython {version}: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Measures clients in Python beside each other, on one simulated IOC, in so many rounds; with `book` the tables go
