@@ -162,6 +162,15 @@ fn a_histogram_counts() {
     );
 }
 
+/// With a limit that is no number no class has a width; the reference counts behind its array then.
+#[test]
+fn a_histogram_without_a_width_counts_nowhere() {
+    let mut bench = Bench::new(&[("histogram", "h", &[("NELM", "2"), ("ULIM", "8")])]);
+    bench.put("h.ULIM", f64::NAN);
+    bench.put("h.SGNL", 1.0);
+    assert_eq!(numbers(&bench, "h"), [0.0, 0.0]);
+}
+
 #[test]
 fn long_texts_keep_their_length() {
     let long = "a text that is longer than the forty bytes of others";

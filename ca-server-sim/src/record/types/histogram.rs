@@ -145,11 +145,15 @@ fn count(cx: &mut Cx<'_>) {
     }
     let (distance, width) = (signal - low, cx.f64(WDTH));
     let elements = cx.u16(NELM);
-    let place = (1..=elements).find(|&n| distance <= f64::from(n) * width).unwrap_or(elements);
+    // Rounding may leave the last class a little short. Without a width there is no class: the reference counts
+    // behind its array then.
+    let last = if width.is_nan() { 0 } else { elements };
+    let place = (1..=elements).find(|&n| distance <= f64::from(n) * width).unwrap_or(last);
     if let Val::Array(all) = cx.get(VAL)
         && let Array::ULong(mut counts) = Array::clone(&all)
     {
-        if let Some(count) = counts.get_mut(usize::from(place) - 1) {
+        let count = usize::from(place).checked_sub(1).and_then(|at| counts.get_mut(at));
+        if let Some(count) = count {
             // The largest number is skipped.
             *count = if *count == u32::MAX { 1 } else { *count + 1 };
         }
