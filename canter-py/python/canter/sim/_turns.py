@@ -180,15 +180,18 @@ async def scan(group: PVGroup, instance: Instance, scanned: Scan) -> None:
 
     loop = asyncio.get_running_loop()
     due = loop.time()
-    while True:
-        period = _period(instance, scanned)
-        if period > 0:
-            try:
+    while group._ioc is not None:
+        period = 0.0
+        try:
+            period = _period(instance, scanned)
+            if period > 0:
                 await one_turn(group, instance, scanned)
-            except Exception as error:  # noqa: BLE001 - the next turn may succeed
-                if scanned.stop_on_error:
-                    raise
-                report(error, scanned.function)
+        except Exception as error:  # noqa: BLE001 - the next turn may succeed
+            if group._ioc is None:
+                return  # its IOC was closed in the middle of this turn
+            if scanned.stop_on_error:
+                raise
+            report(error, scanned.function)
         now = loop.time()
         due = max(due + (period or IDLE), now) if scanned.subtract_elapsed else now + (period or IDLE)
         await asyncio.sleep(due - now)
