@@ -53,4 +53,12 @@ impl Cx<'_> {
             self.warn(text);
         }
     }
+
+    /// Something that is wrong with the record each time it is processed, for the log: the same is said once.
+    pub fn warn_once(&mut self, text: String) {
+        let key = format!("{}: {text}", self.record().name);
+        if self.records.missing.insert(key.into()) {
+            self.warn(text);
+        }
+    }
 }

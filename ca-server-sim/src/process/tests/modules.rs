@@ -714,6 +714,10 @@ fn acalcout_refuses_what_would_hold_the_ioc() {
         line.contains("a: CALC was not evaluated: it takes more than"),
         "{line}"
     );
+    // Once: a record may be processed for ever.
+    bench.process("a");
+    bench.wait(0.0);
+    assert_eq!(bench.records.take_lines().next(), None);
     bench.put("a.NUSE", 1000);
     bench.wait(0.0);
     assert_eq!(bench.alarm("a"), "NO_ALARM NO_ALARM");

@@ -327,7 +327,7 @@ fn evaluate(cx: &mut Cx<'_>, with: &mut Arrays, program: u16, name: &str, [numbe
         cx.set(array, Val::Array(value));
     }
     if let Err(fault @ Fault::TooMuch) = result {
-        cx.warn(format!("{name} was not evaluated: {fault}"));
+        cx.warn_once(format!("{name} was not evaluated: {fault}"));
     }
     result.is_err()
 }

@@ -164,7 +164,7 @@ fn evaluate(cx: &mut Cx<'_>, program: u16, name: &str, [number, text]: [u16; 2])
     }
     if let Err(fault) = result {
         if fault == Fault::TooMuch {
-            cx.warn(format!("{name} was not evaluated: {fault}"));
+            cx.warn_once(format!("{name} was not evaluated: {fault}"));
         }
         cx.set(number, -1.0);
         cx.set(text, ERROR);

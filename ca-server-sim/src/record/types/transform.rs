@@ -219,7 +219,7 @@ fn calculate(cx: &mut Cx<'_>) {
         if let Err(fault) = result {
             if fault == Fault::TooMuch {
                 let letter = char::from(b'A' + n as u8);
-                cx.warn(format!("CLC{letter} was not evaluated: {fault}"));
+                cx.warn_once(format!("CLC{letter} was not evaluated: {fault}"));
             }
             cx.alarm(stat::CALC, 3);
             cx.set_udf(true);
