@@ -238,16 +238,28 @@ fn same(name: &str, db: &str, acf: Option<&str>, lines: &[&str]) {
     let ours: Vec<String> = ours.collect();
     let asked = std::iter::once(files.as_str()).chain(lines.iter().copied());
     let questions: String = asked.map(|line| hex(line.as_bytes()) + "\n").collect();
-    let theirs = ask(&Python::here(), "iocsh_oracle.py", questions);
-    std::fs::remove_dir_all(&folder).unwrap();
     let mut other = String::new();
-    for ((line, ours), theirs) in lines.iter().zip(&ours).zip(&theirs[1..]) {
+    // A task of the reference reads the inputs of access security some time after its start.
+    for _ in 0..10 {
+        let theirs = ask(&Python::here(), "iocsh_oracle.py", questions.clone());
+        other = differences(lines, &ours, &theirs[1..]);
+        if other.is_empty() {
+            break;
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(other.is_empty(), "{other}");
+}
+
+fn differences(lines: &[&str], ours: &[String], theirs: &[String]) -> String {
+    let mut other = String::new();
+    for ((line, ours), theirs) in lines.iter().zip(ours).zip(theirs) {
         let theirs = plain(&unhex(theirs));
         if *ours != theirs {
             other.push_str(&format!("{line}\nours:\n{ours}theirs:\n{theirs}\n"));
         }
     }
-    assert!(other.is_empty(), "{other}");
+    other
 }
 
 fn unhex(text: &str) -> String {
