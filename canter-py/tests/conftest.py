@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import textwrap
@@ -131,3 +132,11 @@ def in_thread(function, *args):
 
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def interrupts():
+    """Where the tests are a background job of a shell, nobody interrupts them, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

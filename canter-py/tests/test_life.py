@@ -42,7 +42,7 @@ def test_many_threads_on_one_channel(client):
     assert not errors and not any(thread.is_alive() for thread in threads)
 
 
-def test_an_interrupt_ends_a_wait(client):
+def test_an_interrupt_ends_a_wait(client, interrupts):
     client.get("motor")
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -51,7 +51,7 @@ def test_an_interrupt_ends_a_wait(client):
     assert client.get("motor") == 1.5
 
 
-def test_an_interrupt_ends_an_iteration(client):
+def test_an_interrupt_ends_an_iteration(client, interrupts):
     with client.monitor("motor") as updates:
         updates.get(PATIENCE)
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()

@@ -247,7 +247,7 @@ def test_cycles_through_functions_of_the_ioc_are_collected():
     assert gone() is None
 
 
-def test_an_interrupt_while_the_ioc_decides(ioc, client):
+def test_an_interrupt_while_the_ioc_decides(ioc, client, interrupts):
     event = threading.Event()
     ioc.on_put("motor", lambda put: event.wait(PATIENCE) and None)
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
