@@ -14,6 +14,7 @@
 
 mod alarm;
 mod chain;
+mod connect;
 mod convert;
 mod cx;
 mod database;

@@ -12,6 +12,7 @@ use crate::record::{Array, Schema, Val};
 
 mod alarms;
 mod arrays;
+mod calculating;
 mod chains;
 mod differences;
 mod flow;
