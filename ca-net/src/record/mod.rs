@@ -51,7 +51,8 @@ use ring::Ring;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Keep {
-    /// Bytes of frames. What is known of each frame (times, addresses) takes as much again at most.
+    /// Bytes of frames, [`MAX_KEPT`](Self::MAX_KEPT) at most. What is known of each frame (times, addresses) takes as much
+    /// again at most.
     pub bytes: usize,
     /// Age of the oldest frame.
     pub age: Duration,
@@ -71,6 +72,9 @@ impl Default for Keep {
 }
 
 impl Keep {
+    /// Bytes that are kept at most, whatever was asked for: their place is made at the beginning.
+    pub const MAX_KEPT: usize = 1 << 30;
+
     /// Keeps so many bytes.
     #[must_use]
     pub const fn bytes(mut self, bytes: usize) -> Self {

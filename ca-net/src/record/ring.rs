@@ -72,6 +72,9 @@ impl Bytes {
     }
 }
 
+/// Frames that there is a place for from the beginning: those of [`Keep::default`].
+const AT_FIRST: usize = (4 << 20) / size_of::<Frame>();
+
 #[derive(Debug)]
 pub(super) struct Ring {
     of_each: usize,
@@ -91,14 +94,16 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(keep: Keep) -> Self {
-        let max_frames = keep.bytes / size_of::<Frame>();
+        let bytes = keep.bytes.min(Keep::MAX_KEPT);
+        let max_frames = bytes / size_of::<Frame>();
         Self {
-            of_each: keep.of_each.min(keep.bytes),
+            of_each: keep.of_each.min(bytes),
             age: u64::try_from(keep.age.as_nanos()).unwrap_or(u64::MAX),
             max_frames,
-            // Growing would move all frames, several times; pages that were never written cost nothing.
-            frames: VecDeque::with_capacity(max_frames),
-            bytes: Bytes::new(keep.bytes),
+            // Growing would move all frames, several times. Who keeps more than by default lets it grow: that much
+            // may never come.
+            frames: VecDeque::with_capacity(max_frames.min(AT_FIRST)),
+            bytes: Bytes::new(bytes),
             lines: BTreeMap::new(),
             closed: VecDeque::new(),
             forgotten: 0,

@@ -103,6 +103,14 @@ fn messages_are_lines() {
 }
 
 #[test]
+fn who_wants_all_to_be_kept_gets_as_much_as_there_may_be() {
+    let mut ring = Ring::new(Keep::default().bytes(usize::MAX));
+    connected(&mut ring);
+    send(&mut ring, 1, &[1; 100]);
+    assert_eq!(taken(&mut ring, 900).frames.last().unwrap().at, at(1));
+}
+
+#[test]
 fn the_ring_holds_what_it_may_and_the_newest() {
     let mut ring = Ring::new(Keep::default().bytes(4000));
     connected(&mut ring);
