@@ -22,6 +22,8 @@ pub enum Remedy {
     CheckNameServers,
     /// Nobody answers for the name.
     CheckSearch,
+    /// Nobody answers for the name, and what may be meant as a modifier is a part of the record's name.
+    PlaceModifiers,
     /// A server has the PV and its TCP port is not reached.
     CheckPort,
     /// The host of the PV refuses the connection.
@@ -87,6 +89,9 @@ impl Remedy {
                 "check EPICS_CA_NAME_SERVERS and that the name server accepts TCP connections there"
             }
             Self::CheckSearch => "check the name, that its IOC runs, and EPICS_CA_ADDR_LIST",
+            Self::PlaceModifiers => {
+                "check the name: modifiers and filters stand behind a field, as in X.[0:1], X.{\"arr\":{}} or X.DESC$"
+            }
             Self::CheckPort => "check that its TCP port is not blocked by a firewall",
             Self::CheckIoc => {
                 "look whether its IOC still runs, which TCP port it has, and at firewalls between"
@@ -147,8 +152,8 @@ impl fmt::Display for Remedy {
 }
 
 /// What helps a channel that is not connected.
-fn connecting(phase: &Phase) -> Remedy {
-    match phase {
+fn connecting(context: &Context) -> Remedy {
+    match &context.phase {
         Phase::Searching {
             trouble: Some(trouble),
             ..
@@ -157,6 +162,7 @@ fn connecting(phase: &Phase) -> Remedy {
         Phase::Searching {
             udp, attempts: 0, ..
         } if udp.is_empty() => Remedy::CheckNameServers,
+        Phase::Searching { .. } if has_misplaced_modifiers(&context.pv) => Remedy::PlaceModifiers,
         Phase::Searching { .. } => Remedy::CheckSearch,
         Phase::Connecting => Remedy::CheckPort,
         Phase::Silent => Remedy::CheckListener,
@@ -164,6 +170,14 @@ fn connecting(phase: &Phase) -> Remedy {
         Phase::Unresponsive => Remedy::CheckServer,
         Phase::Closed => Remedy::MakeClient,
     }
+}
+
+/// Whether a name ends, without a field, in what servers take for modifiers behind one
+/// (`dbChannelCreate` of EPICS Base). Brackets may be in a record's name, so it is only a guess.
+fn has_misplaced_modifiers(pv: &str) -> bool {
+    let at = pv.find(['.', '[', '{', '$']).filter(|&at| at > 0);
+    let modifiers = at.map_or(&[][..], |at| &pv.as_bytes()[at..]);
+    matches!(modifiers, [b'$'] | [b'[', .., b']'] | [b'{', .., b'}'])
 }
 
 /// What helps against what keeps a PV that was found from being connected.
@@ -238,7 +252,7 @@ impl ConnectError {
             Self::Refused { .. } => Remedy::FewerChannels,
             Self::NowhereToSearch(_) => Remedy::SetAddresses,
             Self::Closed(_) => Remedy::MakeClient,
-            Self::TimedOut(context) => connecting(&context.phase),
+            Self::TimedOut(context) => connecting(context),
         }
     }
 }
@@ -277,7 +291,7 @@ impl GetError {
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::NotConnected(context) => connecting(&context.phase),
+            Self::NotConnected(context) => connecting(context),
             Self::TimedOut(_) => Remedy::RaiseTimeout,
             Self::Disconnected(_) => Remedy::GetAgain,
             Self::NoAccess(_) => Remedy::CheckAccess,
@@ -323,7 +337,7 @@ impl PutError {
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::NotConnected(context) => connecting(&context.phase),
+            Self::NotConnected(context) => connecting(context),
             Self::TimedOut(_) => Remedy::AwaitRecord,
             Self::Disconnected(_) => Remedy::CheckArrival,
             Self::ReadOnly(_) => Remedy::AllowPuts,

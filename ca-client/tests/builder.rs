@@ -76,6 +76,22 @@ async fn errors_tell_where_how_long_and_what_to_do() {
     assert!(error.is_timeout() && error.elapsed() >= Duration::from_millis(30));
     assert_eq!(error.remedy(), Remedy::CheckSearch);
 
+    let names = [
+        "x[0:1]",
+        "x{\"arr\":{}}",
+        "x$",
+        "x.[0:1]",
+        "x.DESC$",
+        "a[b",
+        "x$y",
+    ];
+    let misplaced = names.map(|name| {
+        let get = client.get::<f64>(name).timeout(Duration::from_millis(30));
+        async { get.await.unwrap_err().remedy() == Remedy::PlaceModifiers }
+    });
+    let misplaced = futures_util::future::join_all(misplaced).await;
+    assert_eq!(misplaced, [true, true, true, false, false, false, false]);
+
     let error = client.connect("").await.unwrap_err();
     assert!(matches!(error, ConnectError::BadName { .. }));
     assert_eq!((error.pv(), error.phase()), ("", None));

@@ -353,30 +353,12 @@ pub(crate) fn report(
     pv: &str,
     failure: &Failure,
 ) -> std::io::Result<()> {
-    let remedy = misplaced(pv)
-        .filter(|_| failure.phase == "search")
-        .unwrap_or_else(|| failure.remedy.clone());
     console.complain(format_args!("error: {}: {}", shown(pv), failure.message))?;
-    if console.remedy != remedy {
-        console.complain(format_args!(" hint: {remedy}"))?;
-        console.remedy = remedy;
+    if console.remedy != failure.remedy {
+        console.complain(format_args!(" hint: {}", failure.remedy))?;
+        console.remedy.clone_from(&failure.remedy);
     }
     Ok(())
-}
-
-/// What helps a name whose modifiers stand behind the record instead of a field: servers take them
-/// for a part of the record's name.
-fn misplaced(pv: &str) -> Option<String> {
-    let at = pv.find(['.', '[', '{', '$'])?;
-    let (record, modifiers) = pv.split_at(at);
-    let is_one = match modifiers.as_bytes() {
-        [b'$'] => true,
-        [b'[' | b'{', ..] => !record.is_empty(),
-        _ => false,
-    };
-    is_one.then(|| {
-        format!("modifiers stand behind a field: {record}.{modifiers} or {record}.VAL{modifiers}")
-    })
 }
 
 /// The name as it is, or in quotes where one would not see its begin or end.

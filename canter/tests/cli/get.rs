@@ -57,7 +57,7 @@ fn a_remedy_is_told_once_and_a_modifier_is_shown_its_place() {
         "{run:?}"
     );
     run.says("no:other: not found")
-        .says("hint: modifiers stand behind a field: t:wave.[0:1] or t:wave.VAL[0:1]");
+        .says("hint: check the name: modifiers and filters stand behind a field, as in X.[0:1]");
     served
         .canter(&["get", "t:wave.[0:1]", "t:wave.VAL[1:1]"])
         .expect(
