@@ -52,7 +52,7 @@ fn a_remedy_is_told_once_and_a_modifier_is_shown_its_place() {
     let run = served.within(&args, |run| run.err.matches(": not found").count() == 3);
     assert_eq!(run.code, Some(3), "{run:?}");
     assert_eq!(
-        run.err.matches("hint: check the name").count(),
+        run.err.matches("hint: check the name, that").count(),
         1,
         "{run:?}"
     );
