@@ -24,7 +24,8 @@ sample = epics.Device("temp", delim=":", attrs=("set",))
 wait_for(lambda: sample.PV("set").connected)
 print(sample.get("set"), sample.put("set", 21.5, wait=True), sample.get("set"))
 sample.set = 22.0
-print(wait_for(lambda: epics.caget("temp") == 22.0), sample.save_state())
+# The answer to a get says nothing of the updates that are still under way to the attribute.
+print(wait_for(lambda: epics.caget("temp") == 22.0), wait_for(lambda: sample.get("set") == 22.0), sample.save_state())
 state = sample.save_state()
 sample.write_state(str(here / "state.txt"), state)
 sample.put("set", 5.0, wait=True)
