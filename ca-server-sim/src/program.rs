@@ -9,11 +9,12 @@ use ca_proto::rng::Pcg32;
 use ca_proto::{Alarm, EcaStatus, Instant, Timestamp};
 
 use crate::builder::MIN_PERIOD;
-use crate::db::{Db, PvHandle};
+use crate::db::{Db, Node, PvHandle};
 use crate::error::{BuildError, PostError};
 use crate::field::Field;
 use crate::fields::number_of;
 use crate::ioc::Ioc;
+use crate::name::ChannelName;
 use crate::plain::Completion;
 use crate::pv::PvSpec;
 use crate::reads::Source;
@@ -358,6 +359,29 @@ impl Ioc {
     /// Whether a flag is set; `None` if there is none of this name.
     pub fn state(&self, name: &str) -> Option<bool> {
         self.db.flag(name)
+    }
+
+    /// Subscriptions to the fields of a PV or record, by their names.
+    pub(crate) fn subscriptions_of(&self, name: &[u8]) -> Vec<(String, usize)> {
+        let record = ChannelName::split(name).record;
+        let mut all: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+        if let Some(handle) = self.db.find(record)
+            && let Some(pv) = self.db.record(handle)
+        {
+            all.insert("VAL".to_owned(), pv.subs.len());
+        }
+        if let Some(served) = &self.db.served
+            && let Ok(record) = std::str::from_utf8(record)
+            && let Some(id) = served.records.find(record)
+        {
+            for (key, &handle) in served.watched_of(id) {
+                if let Some(Node::Field(channel)) = self.db.nodes.get(handle) {
+                    let field = served.field_name(id, key.field).to_owned();
+                    *all.entry(field).or_default() += channel.subs.len();
+                }
+            }
+        }
+        all.into_iter().collect()
     }
 
     /// Changes what clients may do with a PV. It counts from now on; they are told at once

@@ -245,6 +245,18 @@ impl Db {
         }
     }
 
+    /// All flags by name.
+    pub(crate) fn flags(&self) -> Vec<(String, bool)> {
+        let mut all = match &self.served {
+            Some(served) => served.records.known_flags(),
+            None => (self.states.iter())
+                .map(|(name, &set)| (name.to_string(), set))
+                .collect(),
+        };
+        all.sort();
+        all
+    }
+
     pub(crate) fn set_flag(&mut self, name: &str, value: bool) {
         match &mut self.served {
             Some(served) => served.records.set_flag(name, value),

@@ -37,6 +37,12 @@ impl Records {
         self.states.get(name).copied()
     }
 
+    /// All flags.
+    pub(crate) fn known_flags(&self) -> Vec<(String, bool)> {
+        let all = self.states.iter();
+        all.map(|(name, &set)| (name.to_string(), set)).collect()
+    }
+
     /// Makes the flag that a link names.
     pub(super) fn make_flag_of(&mut self, link: &Link) {
         if let Link::Json(text) = link

@@ -169,6 +169,17 @@ impl Served {
         }
     }
 
+    /// What of a record has subscriptions.
+    pub(crate) fn watched_of(&self, record: u32) -> impl Iterator<Item = (&FieldKey, &PvHandle)> {
+        let first = FieldKey {
+            record,
+            field: 0,
+            modifiers: Modifiers::default(),
+        };
+        let from = self.watched.range(first..);
+        from.take_while(move |(key, _)| key.record == record)
+    }
+
     /// Entries that clients fill: puts.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()

@@ -3,6 +3,7 @@
 use ca_proto::server::Identity;
 
 use super::commands::{Args, Command, Kind};
+use super::fields::find;
 use super::run::Run;
 use crate::ioc::Ioc;
 
@@ -17,12 +18,58 @@ pub(super) const COMMANDS: &[Command] = &[
         run: casr,
     },
     Command {
+        name: "dbsr",
+        arguments: &[("level", Kind::Int)],
+        usage: "As casr: Channel Access is what serves here.\n",
+        run: casr,
+    },
+    Command {
+        name: "dbel",
+        arguments: &[("record name", Kind::Record), ("level", Kind::Int)],
+        usage: "Counts the subscriptions to the fields of a record; with level 1 field by field.\n",
+        run: |run, args| match args.full(0) {
+            Some(name) => dbel(run, name, args.int(1)),
+            None => true,
+        },
+    },
+    Command {
         name: "dbstat",
         arguments: &[],
         usage: "Lists records that stand at a breakpoint; there are none here.\n",
         run: |_, _| true,
     },
 ];
+
+fn dbel(run: &mut Run<'_>, name: &str, level: i64) -> bool {
+    let fields = run.running("dbel", |ioc, _| {
+        // A field that is named stands for itself.
+        let of = name.split('.').next().unwrap_or(name).to_owned();
+        find(ioc, name)?;
+        let all = ioc.subscriptions_of(name.as_bytes());
+        Ok::<_, String>((of, all))
+    });
+    let (of, all) = match fields {
+        Some(Ok(found)) => found,
+        Some(Err(what)) => {
+            run.complain(what);
+            return false;
+        }
+        None => return false,
+    };
+    let count: usize = all.iter().map(|(_, count)| count).sum();
+    match count {
+        0 => run.say(format!(
+            "\"{name}\": No PV event subscriptions ( monitors )."
+        )),
+        count => run.say(format!("{count} PV Event Subscriptions ( monitors ).")),
+    }
+    if level > 0 {
+        for (field, count) in all.iter().filter(|(_, count)| *count > 0) {
+            run.say(format!("    {of}.{field}: {count}"));
+        }
+    }
+    true
+}
 
 /// Clients that are looked at before others have their turn.
 const SLICE: usize = 64;

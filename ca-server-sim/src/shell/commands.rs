@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use super::{
-    clients, database, fields, listing, put, reports, saving, scans, security, states, system,
+    clients, database, dump, fields, listing, put, reports, saving, scans, security, states, system,
 };
 
 /// What an argument is.
@@ -177,6 +177,7 @@ const TABLES: &[&[Command]] = &[
     saving::COMMANDS,
     security::COMMANDS,
     reports::COMMANDS,
+    dump::COMMANDS,
 ];
 
 #[cfg(test)]

@@ -53,10 +53,24 @@ pub(super) const COMMANDS: &[Command] = &[
         run: |run, _| init(run),
     },
     Command {
-        name: "iocRun",
-        arguments: &[],
-        usage: "Nothing: iocBuild lets the IOC serve already.\n",
-        run: |_, _| true,
+        name: "afterIocRunning",
+        arguments: &[("command", Kind::Rest)],
+        usage: "Executes a line once iocInit is done.\n\nExample: afterIocRunning 'dbpf sr:gap 1.5'\n",
+        run: |run, args| {
+            if run.shell.running {
+                run.complain("WARNING afterIocRunning: can only be used before 'iocInit'");
+                return true;
+            }
+            let all = &mut run.shell.afterwards;
+            if all.len() >= MAX_AFTERWARDS {
+                run.complain(format!(
+                    "at most {MAX_AFTERWARDS} lines wait for iocInit; this one is left out"
+                ));
+                return false;
+            }
+            all.push(args.all().join(" "));
+            true
+        },
     },
     Command {
         name: "asSetFilename",
@@ -90,6 +104,9 @@ pub(super) const COMMANDS: &[Command] = &[
         run: |run, _| access(run),
     },
 ];
+
+/// Lines that wait for `iocInit`.
+const MAX_AFTERWARDS: usize = 1000;
 
 fn load(
     run: &mut Run<'_>,
@@ -177,6 +194,10 @@ fn init(run: &mut Run<'_>) -> bool {
                 run.mutter(&format!("{line}\n"));
             }
             run.say("iocRun: All initialization complete");
+            for line in std::mem::take(&mut run.shell.afterwards) {
+                run.say(&line);
+                run.run_line(&line, "");
+            }
             true
         }
         Err(why) => {

@@ -294,7 +294,7 @@ fn number(dbf: Dbf) -> usize {
         .unwrap_or(0)
 }
 
-fn name(dbf: Dbf) -> &'static str {
+pub(super) fn name(dbf: Dbf) -> &'static str {
     TYPES[number(dbf)].1
 }
 

@@ -21,6 +21,7 @@ mod clients;
 mod columns;
 mod commands;
 mod database;
+mod dump;
 mod fields;
 mod format;
 mod host;
@@ -141,6 +142,8 @@ pub struct Shell {
     lines: usize,
     on_error: OnError,
     failed: bool,
+    /// Lines for when `iocInit` is done.
+    afterwards: Vec<String>,
 }
 
 impl Default for Shell {
@@ -167,6 +170,7 @@ impl Shell {
             lines: 0,
             on_error: OnError::Continue,
             failed: false,
+            afterwards: Vec::new(),
         }
     }
 

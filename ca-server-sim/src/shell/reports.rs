@@ -73,6 +73,7 @@ pub(super) const COMMANDS: &[Command] = &[
         &[("driver name", Kind::Text), ("level", Kind::Int)],
     ),
     silent("dbhcr", &[]),
+    silent("dbNotifyDump", &[]),
     silent("dbReportDeviceConfig", &[]),
     silent("dbDumpDriver", DUMP),
     silent("dbDumpFunction", DUMP),
@@ -84,17 +85,13 @@ pub(super) const COMMANDS: &[Command] = &[
 const ABSENT: &[(&str, &str)] = &[
     (
         "dbb",
-        "there are no breakpoints here; dbtr processes a record and shows it",
+        "there are no breakpoints here; freeze and step stop the whole IOC and go from event to event, dbtr processes a record",
     ),
     ("dbd", BREAK),
     ("dbc", BREAK),
     ("dbs", BREAK),
     ("dbp", BREAK),
     ("dbap", BREAK),
-    (
-        "dblsr",
-        "records are not locked in sets here: one lock holds all of them, for a turn at a time; dbpr shows links",
-    ),
     ("dbjlr", "links in JSON are shown by dbpr, record by record"),
     ("dbtgf", VALUES),
     ("dbtpf", VALUES),
@@ -102,7 +99,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("tpn", COMPLETION),
     ("gft", VALUES),
     ("pft", VALUES),
-    ("dbDumpRecord", DESCRIPTION),
     ("dbDumpRecordType", DESCRIPTION),
     ("dbDumpMenu", DESCRIPTION),
     ("dbDumpField", DESCRIPTION),
@@ -120,9 +116,31 @@ const ABSENT: &[(&str, &str)] = &[
     ("epicsMutexShowAll", THREADS),
     ("taskwdShow", THREADS),
     (
-        "iocPause",
-        "this IOC does not pause; the fault `stall` of its control socket holds back what it sends",
+        "ClockTime_Report",
+        "date shows the time, dbStateShowAll flags, and --stats serves when the IOC began",
     ),
+    (
+        "asDumpHash",
+        "asprules, aspuag and asphag show what there is",
+    ),
+    (
+        "astac",
+        "`access` of the control socket tells what a client may do, and why not more",
+    ),
+    (
+        "coreRelease",
+        "dbgf of EPICS_VERS of --stats tells the version, as does canter --version",
+    ),
+    ("dbPutAttribute", DESCRIPTION),
+    (
+        "dbCreateAlias",
+        "write alias(\"record\", \"name\") in a file that dbLoadRecords loads",
+    ),
+    ("registryDeviceSupportFind", DESCRIPTION),
+    ("registryDriverSupportFind", DESCRIPTION),
+    ("registryDump", DESCRIPTION),
+    ("registryFunctionFind", DESCRIPTION),
+    ("registryRecordTypeFind", DESCRIPTION),
 ];
 
 /// Why a command of EPICS Base does nothing here.
@@ -131,7 +149,8 @@ pub(super) fn absent(name: &str) -> Option<&'static str> {
     found.map(|(_, why)| *why)
 }
 
-const BREAK: &str = "there are no breakpoints here";
+const BREAK: &str =
+    "there are no breakpoints here; freeze and step stop the whole IOC and go from event to event";
 const VALUES: &str = "dbgf and dbpf do this in the type of the field; clients ask for other types";
 const COMPLETION: &str = "dbpf writes and processes; whether all is complete is told to clients";
 const DESCRIPTION: &str = "record types are those of EPICS Base and of the files that were loaded; dba and dbpr 4 show fields";
@@ -150,7 +169,7 @@ const fn silent(name: &'static str, arguments: &'static [(&'static str, Kind)]) 
 }
 
 /// Whether the first argument is the database.
-fn is_base(run: &mut Run<'_>, args: &Args<'_>) -> bool {
+pub(super) fn is_base(run: &mut Run<'_>, args: &Args<'_>) -> bool {
     match args.text(0) {
         Some("pdbbase" | "0" | "") | None => true,
         Some(other) => {

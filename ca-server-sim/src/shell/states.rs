@@ -1,10 +1,11 @@
-//! Commands about the state of the whole IOC: `freeze`, `thaw`, `step`, `snapshot`, `rewind`. The reference has none of
-//! them.
+//! Commands about the state of the whole IOC: `freeze`, `thaw`, `step`, `snapshot`, `rewind`, `fault`, which the reference
+//! does not have; `iocPause` and `iocRun`; the flags of `dbState`.
 
 use std::time::Duration;
 
 use super::commands::{Args, Command, Kind};
 use super::run::{Run, shown};
+use crate::ioc::Ioc;
 use crate::state::{IocSnapshot, MAX_SNAPSHOT, Step};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -52,7 +53,135 @@ pub(super) const COMMANDS: &[Command] = &[
                 Clients stay connected, and see the old values.\n",
         run: rewind,
     },
+    Command {
+        name: "fault",
+        arguments: &[("fault ...", Kind::Rest)],
+        usage: "Begins a fault, ends some, or lists those that are on.\n\n\
+                Example: fault stuck sr:gap for 10s\n\
+                \x20        fault reboot by 3s\n\
+                \x20        fault off all\n",
+        run: fault,
+    },
+    Command {
+        name: "iocPause",
+        arguments: &[],
+        usage: "As freeze: nothing happens by itself. Clients stay, read and write.\n",
+        run: |run, _| {
+            let done = run.running("iocPause", |ioc, now| ioc.freeze(now));
+            match done {
+                Some(true) => run.complain("iocPause: IOC suspended"),
+                Some(false) => run.complain("iocPause: IOC not running"),
+                None => {}
+            }
+            done == Some(true)
+        },
+    },
+    Command {
+        name: "iocRun",
+        arguments: &[],
+        usage: "Goes on after iocPause. Behind iocBuild it has nothing to do: that lets the IOC serve already.\n",
+        run: |run, _| {
+            if run.ioc(|ioc, now| ioc.thaw(now)) == Some(true) {
+                run.complain("iocRun: IOC restarted");
+            }
+            true
+        },
+    },
+    Command {
+        name: "dbStateCreate",
+        arguments: FLAG,
+        usage: "Makes a flag, for links such as {state: \"red\"} and filters such as {sync: {while: \"red\"}}.\n",
+        run: |run, args| {
+            flag(run, args, |ioc, name| {
+                if ioc.state(name).is_none() {
+                    ioc.set_state(name, false);
+                }
+            })
+        },
+    },
+    Command {
+        name: "dbStateSet",
+        arguments: FLAG,
+        usage: "Sets a flag.\n",
+        run: |run, args| flag(run, args, |ioc, name| set_flag(ioc, name, true)),
+    },
+    Command {
+        name: "dbStateClear",
+        arguments: FLAG,
+        usage: "Clears a flag.\n",
+        run: |run, args| flag(run, args, |ioc, name| set_flag(ioc, name, false)),
+    },
+    Command {
+        name: "dbStateShow",
+        arguments: &[("state", Kind::Text), ("level", Kind::Int)],
+        usage: "Shows whether a flag is set; with level 1 its name too.\n",
+        run: |run, args| {
+            let Some(name) = args.full(0) else {
+                return true;
+            };
+            match run.ioc(|ioc, _| ioc.state(name)).flatten() {
+                Some(set) if args.int(1) > 0 => run.print(shown_flag(name, set)),
+                Some(set) => run.say(if set { "TRUE" } else { "FALSE" }),
+                None => {}
+            }
+            true
+        },
+    },
+    Command {
+        name: "dbStateShowAll",
+        arguments: &[("level", Kind::Int)],
+        usage: "Shows all flags.\n",
+        run: |run, _| {
+            let all = run.ioc(|ioc, _| ioc.db.flags()).unwrap_or_default();
+            let text: String = all
+                .iter()
+                .map(|(name, set)| shown_flag(name, *set))
+                .collect();
+            run.print(text);
+            true
+        },
+    },
 ];
+
+const FLAG: &[(&str, Kind)] = &[("state", Kind::Text)];
+
+/// Does something with a flag, before iocInit too.
+fn flag(run: &mut Run<'_>, args: &Args<'_>, work: impl FnOnce(&mut Ioc, &str)) -> bool {
+    let Some(name) = args.full(0) else {
+        run.say("The name of a flag is needed; `help` shows how it is used.");
+        return false;
+    };
+    run.running("dbState", |ioc, _| work(ioc, name)).is_some()
+}
+
+/// One that is not there is left alone.
+fn set_flag(ioc: &mut Ioc, name: &str, set: bool) {
+    if ioc.state(name).is_some() {
+        ioc.set_state(name, set);
+    }
+}
+
+fn shown_flag(name: &str, set: bool) -> String {
+    format!("'{name}' : {}\n", if set { "TRUE" } else { "FALSE" })
+}
+
+fn fault(run: &mut Run<'_>, args: &Args<'_>) -> bool {
+    let line = match args.all() {
+        [] => "list".to_owned(),
+        words => words.join(" "),
+    };
+    match run.running("fault", |ioc, now| ioc.fault(now, &line)) {
+        None => false,
+        Some(Ok(lines)) => {
+            lines.iter().for_each(|line| run.say(line));
+            true
+        }
+        Some(Err(error)) => {
+            run.complain(error.to_string());
+            false
+        }
+    }
+}
 
 fn step(run: &mut Run<'_>, args: &Args<'_>) -> bool {
     let step = match args.full(0) {

@@ -596,3 +596,109 @@ fn time_stands_still_and_goes_back() {
     assert_eq!(console.line("thaw"), "");
     assert_eq!(console.line("thaw"), "time goes on already\n");
 }
+
+/// What is dumped is a file that makes the same records.
+#[test]
+fn records_are_dumped_as_a_file_has_them() {
+    let mut console = small();
+    console.line("dbpf SR:gap 2.5");
+    console.line("dbpf SR:gap.DESC 'a \"wide\" gap'");
+    let now = console.line("dbDumpRecord pdbbase");
+    let gap = "record(ao,\"SR:gap\") {\n\tfield(DESC,\"a \\\"wide\\\" gap\")\n";
+    assert!(now.starts_with(gap), "{now}");
+    for part in [
+        "\tfield(VAL,\"2.5\")\n",
+        "\tinfo(\"a\",\"b\")\n}\nalias(\"SR:gap\",\"SR:other\")\n",
+        "\tfield(INPA,\"SR:gap NPP NMS\")\n",
+        "\tfield(NELM,\"5\")\n",
+        "\tfield(FTVL,\"LONG\")\n",
+    ] {
+        assert!(now.contains(part), "{part:?} is not in {now}");
+    }
+    let mut again = Console::with(&[("now.db", now.as_str())]);
+    assert_eq!(again.line("dbLoadRecords now.db"), "");
+    again.line("iocInit");
+    assert_eq!(again.line("dbDumpRecord"), now);
+    let all = console.line("dbDumpRecord pdbbase ao 1");
+    assert!(
+        all.contains("\tfield(SCAN,\"Passive\")\n") && !all.contains("calc"),
+        "{all}"
+    );
+    assert!(
+        console
+            .line("dbDumpRecord pdbbase * 2")
+            .contains("\tfield(STAT,")
+    );
+    let wrong = console.line("dbDumpRecord pdbbase nope");
+    assert_eq!(wrong, "dbDumpRecord: there is no record type nope\n");
+    assert_eq!(
+        console.line("dbDumpRecord base"),
+        "Expecting 'pdbbase' got 'base'.\n"
+    );
+}
+
+#[test]
+fn records_that_hang_together_are_sets() {
+    let mut console = small();
+    let all = "Lock Set 1 2 members 2 refs\nLock Set 2 1 members 1 refs\n";
+    assert_eq!(console.line("dblsr"), all);
+    assert_eq!(
+        console.line("dblsr SR:twice 2"),
+        "Lock Set 1 2 members 2 refs\nSR:gap\nSR:twice\n\tINPA\t INLINK NPP NMS SR:gap\n"
+    );
+    assert_eq!(
+        console.line("dblsr SR:wave 1"),
+        "Lock Set 2 1 members 1 refs\nSR:wave\n"
+    );
+    assert_eq!(console.line("dblsr nope"), "Record not found\n");
+}
+
+#[test]
+fn faults_flags_and_pauses() {
+    let mut console = small();
+    assert_eq!(
+        console.line("fault stuck SR:nope"),
+        "column 7: no PV is called \"SR:nope\"; look at the names of the IOC\n"
+    );
+    let begun = console.line("fault stuck SR:gap for 10s");
+    assert!(begun.starts_with('1'), "{begun}");
+    console.line("dbpf SR:gap 7");
+    assert!(console.line("fault").contains("stuck SR:gap for 10s"));
+    console.line("fault off all");
+    assert_eq!(console.line("fault"), "");
+    assert_eq!(console.line("dbStateShow red"), "");
+    for line in ["dbStateSet red", "dbStateCreate red", "dbStateCreate green"] {
+        assert_eq!(console.line(line), "");
+    }
+    assert_eq!(console.line("dbStateShow red"), "FALSE\n");
+    console.line("dbStateSet red");
+    assert_eq!(console.line("dbStateShow red 1"), "'red' : TRUE\n");
+    assert_eq!(
+        console.line("dbStateShowAll"),
+        "'green' : FALSE\n'red' : TRUE\n"
+    );
+    console.line("dbStateClear red");
+    assert_eq!(console.line("dbStateShow red"), "FALSE\n");
+    assert_eq!(console.line("iocPause"), "iocPause: IOC suspended\n");
+    assert_eq!(console.line("iocPause"), "iocPause: IOC not running\n");
+    assert_eq!(console.line("iocRun"), "iocRun: IOC restarted\n");
+    assert_eq!(console.line("iocRun"), "");
+    assert_eq!(
+        console.line("dbel SR:gap"),
+        "\"SR:gap\": No PV event subscriptions ( monitors ).\n"
+    );
+}
+
+#[test]
+fn lines_wait_for_ioc_init() {
+    let mut console = Console::with(&[("x.db", SMALL)]);
+    console.line("dbLoadRecords x.db P=SR");
+    assert_eq!(console.line("afterIocRunning 'dbpf SR:gap 4'"), "");
+    let said = console.line("iocInit");
+    assert!(
+        said.contains("All initialization complete\ndbpf SR:gap 4\nDBF_DOUBLE:         4 "),
+        "{said}"
+    );
+    let late = console.line("afterIocRunning 'echo x'");
+    assert!(late.contains("can only be used before 'iocInit'"), "{late}");
+}
