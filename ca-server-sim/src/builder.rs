@@ -189,6 +189,15 @@ impl IocBuilder {
         self
     }
 
+    /// Whether the IOC keeps what it was when it was loaded, so that it loses values when it reboots, as a real one does
+    /// ([`Ioc::reset`]). Default: it does if it has up to [`KEPT_AT_START`](crate::KEPT_AT_START) PVs and records; some
+    /// hundred bytes for each of them.
+    #[must_use]
+    pub const fn reboots(mut self, reboots: bool) -> Self {
+        self.ioc.first.wish(reboots);
+        self
+    }
+
     /// Limits and ports of the server.
     #[must_use]
     pub fn params(mut self, params: ServerParams) -> Self {

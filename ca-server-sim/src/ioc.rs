@@ -121,6 +121,8 @@ pub struct Ioc {
     pub(crate) identity: Option<Arc<()>>,
     /// The snapshot that consoles and control sockets go back to.
     pub(crate) kept: Option<crate::state::IocSnapshot>,
+    /// What it was when it was loaded.
+    pub(crate) first: crate::state::First,
 }
 
 /// Entries in the tables of an [`Ioc`] that exist for its clients.
@@ -221,6 +223,7 @@ impl Ioc {
             held: BTreeSet::new(),
             identity: None,
             kept: None,
+            first: crate::state::First::default(),
         }
     }
 
@@ -256,9 +259,15 @@ impl Ioc {
         interfaces: usize,
     ) {
         self.stop(now);
+        self.keep_first();
         self.started = (tcp_port, interfaces);
         self.renew_endpoints(now);
         self.set_wall(now, wall);
+        self.process_all(now);
+    }
+
+    /// All begins: signals, and what is processed at the start.
+    pub(crate) fn process_all(&mut self, now: Instant) {
         self.scans.start(self.db.time.of(now));
         let defined = |(handle, record): (PvHandle, &crate::plain::Record)| {
             (!record.undefined).then_some(handle)
@@ -269,6 +278,12 @@ impl Ioc {
         }
         self.start_records(now);
         self.inputs_stale();
+        if self.resets() > 0 {
+            // Nobody asks for it at the second start.
+            for line in self.take_restored() {
+                self.limits.tell(line);
+            }
+        }
         self.settle(now);
     }
 

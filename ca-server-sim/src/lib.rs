@@ -112,6 +112,8 @@ pub use served::{RecordChanges, RecordFiles, Reload, base_dbd, is_record_file};
 #[cfg(feature = "toml")]
 pub use settings::LIMIT_NAMES;
 pub use signals::Signal;
-pub use state::{IocSnapshot, MAX_SNAPSHOT, NotFrozen, SnapshotError, Step};
+pub use state::{
+    IocSnapshot, KEPT_AT_START, MAX_SNAPSHOT, NotFrozen, ResetError, SnapshotError, Step,
+};
 #[cfg(feature = "toml")]
 pub use toml::{Described, Description, TomlError};

@@ -13,7 +13,8 @@ use ca_proto::wire::{Command, Deframer, FrameLimits, Minor};
 use ca_proto::{AlarmSeverity, EcaStatus, Timestamp};
 use ca_server_sim::signals::{Counter, Noise, RandomWalk, Signal, Sine};
 use ca_server_sim::{
-    Ioc, IocBuilder, IocSnapshot, MAX_SNAPSHOT, NotFrozen, PvSpec, SnapshotError, Step,
+    Ioc, IocBuilder, IocSnapshot, MAX_SNAPSHOT, NotFrozen, PvSpec, RecordFiles, ResetError,
+    SnapshotError, Step,
 };
 use rig::{DOUBLE, Rig, TIME_DOUBLE, completion, updates};
 
@@ -361,6 +362,95 @@ fn the_same_steps_after_going_back_give_the_same_bytes() {
             "the story has something to tell"
         );
     }
+}
+
+/// What is there after a reboot is what a program has that has just loaded the same files.
+#[test]
+fn nothing_is_left_of_what_came_before_a_reboot() {
+    for seed in 0..3 {
+        let mut rig = Rig::new(everything());
+        let mut hears = Peer::new(&mut rig);
+        let mut acts = Peer::new(&mut rig);
+        tell(&mut rig, &mut acts, &mut hears, seed, 1000);
+        let came = "record(ao, \"came\") {} record(calc, \"too\") { field(INPA, \"n CP\") field(CALC, \"A\") }";
+        let came = RecordFiles::new().text(came, "");
+        rig.ioc.add_records(rig.now, came.load()).unwrap();
+        rig.ioc.add(rig.now, "p:came", PvSpec::double(2.0)).unwrap();
+        rig.ioc.handle_closed(rig.now, acts.id);
+        rig.ioc.handle_closed(rig.now, hears.id);
+        rig.advance(SECOND);
+        rig.ioc.reset(rig.now).unwrap();
+        let mut fresh = everything().build().unwrap();
+        fresh.start(rig.now, rig.ioc.snapshot(rig.now).unwrap().taken(), 5064);
+        for pv in FIELDS {
+            let (now, then) = (rig.ioc.read(*pv).unwrap(), fresh.read(*pv).unwrap());
+            assert_eq!(format!("{now:?}"), format!("{then:?}"), "{pv}");
+        }
+        assert!(rig.ioc.read("came").is_err());
+        assert_eq!(rig.ioc.pv_count(), fresh.pv_count());
+        let mut fresh = Rig {
+            ioc: fresh,
+            now: rig.now,
+        };
+        // And what comes of it: a client of each gets the same bytes.
+        let heard = [&mut rig, &mut fresh].map(|rig| {
+            let mut acts = Peer::new(rig);
+            let mut hears = Peer::new(rig);
+            tell(rig, &mut acts, &mut hears, seed + 10, 2000);
+            hears.pump(rig);
+            (acts.got, hears.got)
+        });
+        assert!(heard[0].1.len() > 100_000, "there is something to hear");
+        assert!(heard[0] == heard[1], "seed {seed}");
+    }
+}
+
+/// A reboot by a fault; what is out of order by other faults stays so.
+#[test]
+fn a_reboot_keeps_faults_and_says_what_it_cannot_take_back() {
+    let mut rig = Rig::new(everything());
+    let _connected = rig.client();
+    for line in ["freeze n", "offline p:alarm", "type p:count double"] {
+        rig.ioc.fault(rig.now, line).unwrap();
+    }
+    rig.ioc.post(rig.now, "set", 7.0).unwrap();
+    rig.ioc.post(rig.now, "p:slow", 7.0).unwrap();
+    rig.advance(5 * SECOND);
+    rig.ioc.fault(rig.now, "reboot by 2s").unwrap();
+    rig.advance(SECOND);
+    assert!(
+        rig.ioc
+            .accept(rig.now, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000))
+            .is_none()
+    );
+    rig.advance(2 * SECOND);
+    assert_eq!(rig.ioc.resets(), 1);
+    assert_eq!(number(&rig, "set"), 0.0);
+    assert_eq!(number(&rig, "p:slow"), 0.0);
+    assert_eq!(number(&rig, "n"), 0.0, "it is frozen as it was loaded");
+    let alarm = rig.ioc.read("p:alarm").unwrap().alarm;
+    assert_eq!(alarm.severity, AlarmSeverity::INVALID);
+    rig.ioc.fault(rig.now, "off all").unwrap();
+    rig.advance(SECOND);
+    assert!(number(&rig, "n") > 5.0);
+    assert_eq!(
+        rig.ioc.read("p:count").unwrap().value.native(),
+        NativeType::Double
+    );
+    // A record that was loaded and is gone.
+    rig.ioc.remove(rig.now, "best");
+    rig.ioc.post(rig.now, "set", 8.0).unwrap();
+    let error = rig.ioc.reset(rig.now).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "best, which was loaded, was removed or renamed since then; restart the program that serves it"
+    );
+    assert_eq!(number(&rig, "set"), 8.0);
+    // One that does not keep it.
+    let mut small = Rig::new(everything().reboots(false));
+    small.ioc.post(small.now, "set", 8.0).unwrap();
+    assert_eq!(small.ioc.reset(small.now), Err(ResetError::NotKept));
+    assert_eq!(number(&small, "set"), 8.0);
 }
 
 fn counting() -> Rig {

@@ -450,6 +450,9 @@ fn a_reboot_by_script() {
         let mut events = rig.client.events();
         let mut monitor = rig.monitor("x").await;
         assert_eq!(rig.update(&mut monitor).await, 1.5);
+        rig.put("x", 6.0).await.unwrap();
+        rig.put("rec", 7.0).await.unwrap();
+        assert_eq!(rig.update(&mut monitor).await, 6.0);
         rig.ioc
             .with(|ioc, now| ioc.run_faults(now, &script))
             .unwrap();
@@ -459,7 +462,9 @@ fn a_reboot_by_script() {
         println!("{}", told.await);
         assert_eq!(rig.ioc.with(|ioc, _| ioc.counts().circuits), 0);
         assert!(rig.get("y").await.is_err(), "it is down");
-        assert_eq!(rig.update(&mut monitor).await, 1.5, "it is back");
+        assert_eq!(rig.update(&mut monitor).await, 1.5, "as it was loaded");
+        assert_eq!(rig.get("rec").await, Ok(3.0));
+        assert!(rig.get("count").await.unwrap() < 20.0, "counts anew");
         rig.rt.sleep(60 * SECOND).await;
         let lines = rig.ioc.with(|ioc, _| ioc.take_fault_lines());
         let expected = [

@@ -26,7 +26,6 @@ mod python;
 mod reexports;
 mod steps;
 mod test;
-mod together;
 mod world;
 
 /// Developer tasks of Canter.

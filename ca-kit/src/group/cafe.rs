@@ -26,8 +26,8 @@ const COLLECTIONS: Grammar = &[
     ("description", &[]),
 ];
 
-/// Of groups, and of snapshots of them.
-pub(super) const GROUPS: Grammar = &[
+/// Of what a snapshot has beside the names, nothing is looked at here.
+const GROUPS: Grammar = &[
     ("", &[("config", &[])]),
     ("config", &[("group", &["id"])]),
     (
@@ -65,9 +65,6 @@ pub(super) const GROUPS: Grammar = &[
     ("name", &[]),
     ("id", &[]),
     ("attribute", &[]),
-    ("nelem", &[]),
-    ("val", &[]),
-    ("settable", &[]),
 ];
 
 /// Devices of one kind, with the attributes that they have: what groups in CAFE's files are made of.
@@ -119,23 +116,6 @@ pub struct Collections {
     delimiter: Option<String>,
 }
 
-impl Collection {
-    /// A collection of devices, each with its position along the machine, that have these attributes.
-    pub fn new<D: Into<String>, A: Into<String>>(
-        name: impl Into<String>,
-        devices: impl IntoIterator<Item = (D, f64)>,
-        attributes: impl IntoIterator<Item = A>,
-    ) -> Self {
-        let devices = devices.into_iter();
-        Self {
-            name: name.into(),
-            description: String::new(),
-            devices: devices.map(|(device, at)| (device.into(), at)).collect(),
-            attributes: attributes.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
 impl Collections {
     /// None.
     pub fn new() -> Self {
@@ -152,11 +132,11 @@ impl Collections {
         let root = xml::read(&mut found, text, COLLECTIONS);
         for element in root.iter().flat_map(|root| root.all("collection")) {
             let there = |name: &str| collections.get(name).is_some();
-            let name = id(&mut found, element, there);
-            let read = collection(&mut found, element, name.unwrap_or("without a name"));
-            if name.is_some() {
-                collections.insert(read);
-            }
+            let Some(name) = id(&mut found, element, there) else {
+                continue;
+            };
+            let read = collection(&mut found, element, name);
+            collections.insert(read);
         }
         found.or(collections)
     }
@@ -177,8 +157,7 @@ impl Collections {
         }
     }
 
-    /// Adds one; it takes the place of one of the same name.
-    pub fn insert(&mut self, collection: Collection) {
+    fn insert(&mut self, collection: Collection) {
         match self
             .places
             .get(&collection.name)
@@ -227,9 +206,10 @@ impl Groups {
         let root = xml::read(&mut found, text, GROUPS);
         for element in root.iter().flat_map(|root| root.all("group")) {
             let there = |name: &str| groups.get(name).is_some();
-            let name = id(&mut found, element, there);
-            let read = group(&mut found, element, name.unwrap_or_default(), collections);
-            if let (Some(_), Some(group)) = (name, read) {
+            let Some(name) = id(&mut found, element, there) else {
+                continue;
+            };
+            if let Some(group) = group(&mut found, element, name, collections) {
                 groups.insert(group);
             }
         }
@@ -249,7 +229,7 @@ impl Groups {
     }
 }
 
-pub(super) fn file(path: &Path) -> Result<(String, String), GroupFileError> {
+fn file(path: &Path) -> Result<(String, String), GroupFileError> {
     let text = read_file(path).map_err(|reason| GroupFileError::Read {
         path: path.to_owned(),
         reason,
@@ -258,7 +238,7 @@ pub(super) fn file(path: &Path) -> Result<(String, String), GroupFileError> {
 }
 
 /// The name of a collection or a group.
-pub(super) fn id<'a>(
+fn id<'a>(
     found: &mut Mistakes,
     element: &'a Element,
     is_there: impl Fn(&str) -> bool,

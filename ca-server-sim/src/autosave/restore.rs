@@ -35,6 +35,12 @@ impl Ioc {
     /// [starts](Self::start). What could not be restored is told by [`take_restored`](Self::take_restored); the rest
     /// goes on. To be called before the start.
     pub fn restore_at_start(&mut self, restore: Restore) {
+        self.keep_first();
+        self.first.note(&restore);
+        self.restore_next(restore);
+    }
+
+    pub(crate) fn restore_next(&mut self, restore: Restore) {
         let Some(served) = &mut self.db.served else {
             return;
         };

@@ -232,11 +232,33 @@ impl Ioc {
         }
     }
 
-    /// As after a start: beacons begin anew.
+    /// As after a start: records and PVs are as they were loaded, and beacons begin anew.
     fn come_up(&mut self, now: Instant) {
         self.faults_mut().down = None;
-        if self.is_running() {
-            self.renew_endpoints(now);
+        if !self.is_running() {
+            return;
+        }
+        if let Err(error) = self.reset(now) {
+            self.limits.tell(format!("reboot: values stay: {error}"));
+        }
+        self.renew_endpoints(now);
+    }
+
+    /// What is held by faults stays so when all else is as it was loaded.
+    pub(crate) fn hold_again(&mut self, now: Instant) {
+        let on = self.faults().map(|(_, fault)| fault.clone());
+        for fault in on.collect::<Vec<_>>() {
+            let pv = fault.pv.as_ref();
+            match fault.kind {
+                FaultKind::Freeze => self.freeze_records(now, pv, true, None),
+                FaultKind::Offline => {
+                    for handle in self.meant(pv) {
+                        let _ = self.set_alarm(now, handle, OFFLINE);
+                    }
+                    self.freeze_records(now, pv, true, Some(OFFLINE));
+                }
+                _ => {}
+            }
         }
     }
 

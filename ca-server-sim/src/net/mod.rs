@@ -34,7 +34,7 @@ use crate::db::PvHandle;
 use crate::error::{BuildError, PostError};
 use crate::ioc::Ioc;
 use crate::program::PvRef;
-use crate::state::{NotFrozen, Step};
+use crate::state::{NotFrozen, ResetError, Step};
 use bind::Sockets;
 use shared::Shared;
 
@@ -406,7 +406,36 @@ impl SimIoc {
         Ok(())
     }
 
-    /// [`stop`](Self::stop), then [`start`](Self::start).
+    /// As an IOC reboots: [`stop`](Self::stop), all values as they were loaded ([`Ioc::reset`]), [`start`](Self::start).
+    /// Values of one that does not keep what it was loaded with stay: why, is the answer.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); the IOC is stopped then.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the IOC either stopped or serving.
+    ///
+    /// # Examples
+    /// ```
+    /// use ca_server_sim::{Ioc, NetConfig};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ioc = Ioc::from_db("record(ao, \"gap\") { field(VAL, 1.5) field(PINI, YES) }")?;
+    /// let ioc = ioc.serve(NetConfig::new()).await?;
+    /// ioc.post("gap", 7.0)?;
+    /// assert_eq!(ioc.reboot().await?, Ok(())); // clients lose their connection, and find what was loaded
+    /// assert_eq!(ioc.read("gap")?.value, 1.5.into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn reboot(&self) -> Result<Result<(), ResetError>, ServeError> {
+        self.stop().await;
+        let reset = self.with(Ioc::reset);
+        self.start().await.map(|()| reset)
+    }
+
+    /// [`stop`](Self::stop), then [`start`](Self::start): values stay.
     ///
     /// # Errors
     /// As [`start`](Self::start); the IOC is stopped then.

@@ -270,6 +270,9 @@ impl Records {
     ) {
         let RecordsState { records, rest } = state;
         self.leave_links(&rest.users);
+        // Numbers that were given since then have no records any more.
+        let since = self.records.iter().skip(records.len());
+        records.extend(since.cloned().collect::<Vec<_>>());
         for id in watched {
             if let Some(record) = records.get_mut(id as usize) {
                 record.watched = true;

@@ -49,16 +49,16 @@ enum Phase {
 
 /// A snapshot that was read: what it says of itself, which is then what was before.
 #[derive(Debug)]
-struct Read {
-    pv_names: Vec<Kind>,
+pub(super) struct Read {
+    pub(super) pv_names: Vec<Kind>,
     capacities: Vec<u32>,
     /// Of records there are the names alone.
-    record_names: Option<Vec<Kind>>,
+    pub(super) record_names: Option<Vec<Kind>>,
     own: Instant,
-    pvs: Vec<Record>,
-    records: Option<RecordsState>,
-    signals: Option<SignalsState>,
-    flags: HashMap<Box<str>, bool>,
+    pub(super) pvs: Vec<Record>,
+    pub(super) records: Option<RecordsState>,
+    pub(super) signals: Option<SignalsState>,
+    pub(super) flags: HashMap<Box<str>, bool>,
     faults: Option<Box<Faults>>,
     faulty: Option<Box<Faulty>>,
     clock_off: i64,
@@ -100,7 +100,7 @@ impl Rewinding {
 
 impl Read {
     /// The inner error is one of the database.
-    fn of(
+    pub(super) fn of(
         body: &[u8],
         schema: Option<&Schema>,
         handles: &[PvHandle],

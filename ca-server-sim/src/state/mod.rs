@@ -23,6 +23,7 @@ mod basics;
 pub(crate) mod codec;
 pub(crate) mod copy;
 mod file;
+mod first;
 mod pvs;
 mod signals;
 mod step;
@@ -37,9 +38,11 @@ use ca_proto::Instant;
 use hashbrown::HashMap;
 
 pub use file::{IocSnapshot, MAX_SNAPSHOT, SnapshotError};
+pub use first::{KEPT_AT_START, ResetError};
 pub use step::{NotFrozen, Step};
 
 pub(crate) use back::Rewinding;
+pub(crate) use first::First;
 
 use crate::db::PvHandle;
 use crate::faults::{Faults, Faulty, Held, Pattern};

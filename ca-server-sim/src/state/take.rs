@@ -35,9 +35,14 @@ pub(crate) struct Taking {
 impl Ioc {
     /// Begins a snapshot of this moment.
     pub(crate) fn begin_snapshot(&mut self, now: Instant) -> Result<Taking, SnapshotError> {
-        if !self.is_running() {
-            return Err(SnapshotError::NotStarted);
+        match self.is_running() {
+            true => self.begin_copies(now),
+            false => Err(SnapshotError::NotStarted),
         }
+    }
+
+    /// The same, also before the start.
+    pub(super) fn begin_copies(&mut self, now: Instant) -> Result<Taking, SnapshotError> {
         if self.db.copying.as_ref().is_some_and(|it| it.is_wanted()) {
             return Err(SnapshotError::Busy);
         }

@@ -13,7 +13,6 @@ mod client;
 mod gateway;
 mod hostile;
 mod ioc;
-mod links;
 mod name_server;
 mod reader;
 mod repeater;

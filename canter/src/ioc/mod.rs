@@ -244,6 +244,23 @@ impl IocArgs {
         })
     }
 
+    /// The save files of `--autosave`, in its order.
+    fn autosave_files(&self) -> Vec<String> {
+        let files = self.autosave.iter().map(|request| {
+            let short = request.rsplit('/').next().unwrap_or(request);
+            format!("{}.sav", short.strip_suffix(".req").unwrap_or(short))
+        });
+        files.collect()
+    }
+
+    /// Whether somebody can have it reboot.
+    const fn may_reboot(&self) -> bool {
+        self.control.is_some()
+            || self.faults.is_some()
+            || self.stats.is_some()
+            || self.is_interactive()
+    }
+
     /// Whether lines are read from standard input.
     const fn is_interactive(&self) -> bool {
         (self.shell || self.soft) && !self.no_shell

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ca_net::Runtime;
 use ca_server_sim::IocBuilder;
-use ca_server_sim::autosave::{Pass, Settings};
+use ca_server_sim::autosave::{Pass, Restore, Settings};
 use ca_server_sim::load::{Disk, access_security};
 use ca_server_sim::net::{ServeError, SimIoc};
 use ca_server_sim::process::Function;
 use ca_server_sim::shell::{Shell, Start};
 use tokio::sync::mpsc;
 
-use super::host::{Event, Shared, ShellHost};
+use super::host::{Event, OnlyFiles, Shared, ShellHost};
 use super::loads::Load;
 use super::plan::Plan;
 use super::prompt::{self, Terminal, Work};
@@ -94,7 +94,7 @@ impl Maker<'_> {
             .push(("exit".to_owned(), self.exit.function()));
         let (settings, restored) = (start.autosave.clone(), files(&start));
         let mut lines = Vec::new();
-        let mut builder = self.builder;
+        let mut builder = self.builder.reboots(args.may_reboot());
         if let Some((file, macros)) = &start.access {
             let (rules, mistakes) = access_security(&Disk, file, macros);
             if !mistakes.is_empty() {
@@ -112,6 +112,8 @@ impl Maker<'_> {
         let ioc = ioc.map_err(|error| refused(error.into()))?;
         let ioc = SimIoc::start_on(self.runtime, ioc, config).map_err(refused)?;
         lines.extend(ioc.with(|ioc, _| ioc.take_restored()));
+        let (kept, own) = (settings.clone(), args.autosave_files());
+        ioc.with(|ioc, _| ioc.restore_at_resets(move || restored_again(&kept, &own)));
         super::faults::begin(args, &ioc)?;
         for name in restored {
             if let Err(error) = keep(&name, settings.dated) {
@@ -139,6 +141,27 @@ impl Maker<'_> {
         };
         Ok((made, lines))
     }
+}
+
+/// What save files have when the IOC reboots: those that scripts name, and those of options, which need not have been
+/// there at the first start.
+fn restored_again(settings: &Settings, own: &[String]) -> Vec<Restore> {
+    let mut settings = settings.clone();
+    for file in own {
+        let known = settings.restore.iter().any(|(_, known, _)| known == file);
+        if !known && is_there(&settings.save_file(file)) {
+            let passes = [Pass::Before, Pass::After];
+            let new = passes.map(|pass| (pass, file.clone(), String::new()));
+            settings.restore.extend(new);
+        }
+    }
+    let passes = [Pass::Before, Pass::After].into_iter();
+    let found = passes.flat_map(|pass| {
+        let (found, said) = settings.restores(&OnlyFiles, pass);
+        said.iter().for_each(|line| say(line));
+        found
+    });
+    found.collect()
 }
 
 /// Save files that are restored, each once.
@@ -170,9 +193,7 @@ pub(super) fn shell(args: &IocArgs, host: &mut ShellHost) -> Result<Shell, Stop>
     if let Some(directory) = &args.autosave_dir {
         command(&["set_savefile_path", directory])?;
     }
-    for request in &args.autosave {
-        let short = request.rsplit('/').next().unwrap_or(request);
-        let file = format!("{}.sav", short.strip_suffix(".req").unwrap_or(short));
+    for (request, file) in args.autosave.iter().zip(args.autosave_files()) {
         let macros = args.loads.db.last().or_else(|| args.loads.files.last());
         let macros = macros.map_or("", |load| load.macros.as_str());
         // At the first start there is none.
@@ -191,8 +212,12 @@ fn host_has(args: &IocArgs, file: &str) -> bool {
         save_path: args.autosave_dir.clone().unwrap_or_default(),
         ..Settings::default()
     };
-    let file = settings.save_file(file);
-    std::path::Path::new(&file).exists() || std::path::Path::new(&format!("{file}B")).exists()
+    is_there(&settings.save_file(file))
+}
+
+/// Whether there is a save file, or its copy.
+fn is_there(file: &str) -> bool {
+    std::path::Path::new(file).exists() || std::path::Path::new(&format!("{file}B")).exists()
 }
 
 /// What the shell's settings say of an IOC that is made without `iocInit`.

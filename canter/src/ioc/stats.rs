@@ -29,7 +29,8 @@ impl Stats {
             prefix: prefix.to_owned(),
             begun: Instant::now(),
             starts: 0,
-            resets: 0.0,
+            asked: 0.0,
+            resets: 0,
             load: None,
         };
         Self(tokio::spawn(keeper.run()))
@@ -51,7 +52,9 @@ struct Keeper {
     begun: Instant,
     starts: i32,
     /// How often SYSRESET had been processed.
-    resets: f64,
+    asked: f64,
+    /// How often the IOC had rebooted.
+    resets: u64,
     /// When the load was looked at last, with the processor time of the IOC, and that of the machine: used and all.
     load: Option<(Instant, f64, (f64, f64))>,
 }
@@ -69,6 +72,11 @@ impl Keeper {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if self.ioc.with(|ioc, _| ioc.resets()) != self.resets {
+                // By a fault; what was posted before is gone.
+                self.begin();
+                due.iter_mut().for_each(|(.., last)| *last = None);
+            }
             self.text("UPTIME", &uptime(self.begun.elapsed()));
             for (period, look, last) in &mut due {
                 let period = Duration::from_secs_f64(self.number(period).clamp(1.0, 60.0));
@@ -79,7 +87,7 @@ impl Keeper {
                     look(&mut self);
                 }
             }
-            if self.number("SYSRESET") > self.resets {
+            if self.number("SYSRESET") > self.asked {
                 self.restart().await;
             }
         }
@@ -89,6 +97,8 @@ impl Keeper {
     fn begin(&mut self) {
         self.begun = Instant::now();
         self.starts += 1;
+        self.asked = self.number("SYSRESET");
+        self.resets = self.ioc.with(|ioc, _| ioc.resets());
         let now = jiff::Zoned::now().strftime("%m/%d/%Y %H:%M:%S").to_string();
         self.text("STARTTOD", &now);
         self.post("START_CNT", self.starts);
@@ -170,13 +180,18 @@ impl Keeper {
         self.known("FD_CNT", open.map(|open| open.count() as f64));
     }
 
-    /// Ends all circuits and serves again on the same ports. What other PVs have stays.
+    /// Ends all circuits and serves again on the same ports; all PVs are as they were loaded, but for what autosave
+    /// restores.
     async fn restart(&mut self) {
-        self.resets = self.number("SYSRESET");
-        say(&format!("{}:SYSRESET: the IOC restarts", self.prefix));
-        while let Err(error) = self.ioc.restart().await {
+        say(&format!("{}:SYSRESET: the IOC reboots", self.prefix));
+        let mut rebooted = self.ioc.reboot().await;
+        while let Err(error) = rebooted {
             say(&control::cannot_start(&error));
             tokio::time::sleep(TICK).await;
+            rebooted = self.ioc.start().await.map(|()| Ok(()));
+        }
+        if let Ok(Err(error)) = rebooted {
+            say(&format!("values stay: {error}"));
         }
         self.begin();
     }

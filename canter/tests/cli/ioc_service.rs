@@ -646,11 +646,69 @@ fn statistics_have_the_names_that_screens_show() {
         service.client(&["get", "--terse", "S:SysReset.PROC"]).code,
         Some(0)
     );
+    service.client(&["put", "S:ACCESS", "Test"]);
     service.client(&["put", "S:SysReset.PROC", "1"]);
-    assert_eq!(service.error(), "S:SYSRESET: the IOC restarts");
+    assert_eq!(service.error(), "S:SYSRESET: the IOC reboots");
     while control.read("S:START_CNT")["value"] != 2 {
         std::thread::yield_now();
     }
+    assert_eq!(control.read("S:ACCESS")["value"], 0);
+    assert_eq!(control.read("S:SYSRESET")["value"], 0.0);
+    // By a fault, too.
+    service.client(&["put", "S:ACCESS", "Test"]);
+    control.ask("fault reboot by 10ms").unwrap();
+    while control.read("S:START_CNT")["value"] != 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(control.read("S:ACCESS")["value"], 0);
+    assert_ne!(control.read("S:STARTTOD")["value"], "");
+}
+
+/// What a real IOC has after its reboot: what was loaded, what autosave has saved, and nothing else.
+#[test]
+fn a_reboot_keeps_what_autosave_has_and_nothing_else() {
+    let dir = Dir::new("reboot");
+    let db = dir.file(
+        "x.db",
+        "record(ao, \"kept\") { field(VAL, 1) } record(ao, \"lost\") { field(VAL, 2) field(PINI, YES) field(OUT, \"out PP\") }\n\
+         record(ao, \"out\") {}\nrecord(calc, \"count\") { field(INPA, \"lost CP\") field(CALC, \"VAL+1\") }\n",
+    );
+    let request = dir.file("x.req", "kept\n");
+    let save = dir.0.to_str().unwrap();
+    let service = Service::start(&[
+        "--control",
+        "127.0.0.1:0",
+        "--pv",
+        "own=double:3",
+        "--autosave",
+        &request,
+        "--autosave-dir",
+        save,
+        "--autosave-period",
+        "1",
+        &db,
+    ]);
+    let mut control = service.control();
+    let counted = control.read("count")["value"].as_f64().unwrap();
+    for (pv, value) in [("kept", "10"), ("lost", "20"), ("own", "30")] {
+        assert_eq!(service.client(&["put", pv, value]).code, Some(0));
+    }
+    assert_eq!(control.read("out")["value"], 20.0);
+    control.ask("add 'record(ai, \"came\") {}'").unwrap();
+    let saved = dir.0.join("x.sav");
+    while !fs::read_to_string(&saved)
+        .unwrap_or_default()
+        .contains("kept 10\n")
+    {
+        std::thread::yield_now();
+    }
+    control.ask("fault reboot by 10ms").unwrap();
+    let values = ["kept", "lost", "out", "count", "own"].map(|pv| {
+        let run = service.client(&["get", "--terse", pv]);
+        run.out.trim().to_owned()
+    });
+    assert_eq!(values, ["10", "2", "2", &counted.to_string(), "3"]);
+    assert!(control.ask("read came").is_err());
 }
 
 #[test]

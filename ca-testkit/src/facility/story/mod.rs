@@ -3,7 +3,6 @@
 mod acts;
 mod exam;
 mod faults;
-mod records;
 
 use core::time::Duration;
 
@@ -17,7 +16,6 @@ use super::Report;
 use super::build::Site;
 use super::check::Checker;
 use super::plan::Plan;
-use super::records::Watcher;
 use crate::host::{ClientHost, GatewayHost, News, Shown};
 use crate::net::HostId;
 
@@ -36,7 +34,6 @@ pub(super) struct Story<'p> {
     pub site: Site,
     plan: &'p Plan,
     checker: Checker,
-    watcher: Watcher,
     roles: Vec<Role>,
     /// What happened, for a failure.
     pub log: Vec<String>,
@@ -68,7 +65,6 @@ impl<'p> Story<'p> {
             site,
             plan,
             checker,
-            watcher: Watcher::default(),
             roles,
             log: Vec::new(),
             news: Vec::new(),
@@ -98,8 +94,8 @@ impl<'p> Story<'p> {
             steps: self.plan.steps.len(),
             events: self.site.w.steps(),
             simulated: self.site.w.now() - Instant::ZERO,
-            updates: self.checker.updates + self.watcher.updates,
-            answers: self.checker.answers + self.watcher.answers,
+            updates: self.checker.updates,
+            answers: self.checker.answers,
             recovery: self.recovery,
             hash: self.site.w.trace.hash(),
         })
@@ -128,9 +124,6 @@ impl<'p> Story<'p> {
         if let Some(what) = self.site.w.wrong() {
             return Err(what.to_owned());
         }
-        if !self.site.records.is_empty() {
-            self.site.records.note(self.site.w.now())?;
-        }
         let name = |site: &Site| site.w.trace.name(host).to_owned();
         let result = match self.roles[host.index()] {
             Role::Client => self.look_at_client(host),
@@ -149,9 +142,6 @@ impl<'p> Story<'p> {
         if let Some(client) = self.site.w.look::<ClientHost>(host) {
             client.news(&mut self.news);
             client.take_events();
-        }
-        if !self.site.records.is_empty() {
-            self.records_news(host)?;
         }
         if !self.news.is_empty() {
             self.checker.news(&self.site, host, &self.news)?;
