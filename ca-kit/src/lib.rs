@@ -53,9 +53,9 @@ pub use condition::{Condition, Impossible, Level, at_least, at_most, between, ne
 pub use device::{Attribute, Device, DeviceError, DeviceGet, DevicePut, expand};
 pub use face::{Face, Feed, Op, Work};
 pub use group::{
-    Collection, Collections, Group, GroupConnect, GroupError, GroupEvent, GroupFileError, GroupGet,
-    GroupMonitor, GroupPut, GroupResults, GroupRow, Groups, MAX_MEMBERS, Member, MemberStatus,
-    NoSuchMember, OpenGroup,
+    CafeSnapshot, CafeValue, Collection, Collections, Group, GroupConnect, GroupError, GroupEvent,
+    GroupFileError, GroupGet, GroupMonitor, GroupPut, GroupResults, GroupRow, Groups, MAX_MEMBERS,
+    Member, MemberStatus, NoSuchMember, OpenGroup,
 };
 pub use kit::Kit;
 pub use matching::{At, Match, MatchError, MatchStep, Matched, Missing, Standing};

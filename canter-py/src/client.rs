@@ -374,7 +374,10 @@ impl Client {
             );
         }
         // Texts take the form of their channel. What does not connect is told by its put.
-        let depends = given.iter().flatten().filter(|(_, value)| value.depends());
+        let depends = given
+            .iter()
+            .flatten()
+            .filter(|(handle, value)| jobs::connection(handle).is_none() && value.depends());
         let wanted: Vec<_> = depends.map(|(handle, _)| handle.clone()).collect();
         let connect = async {
             for handle in wanted {

@@ -15,7 +15,8 @@ const fn range(native: NativeType) -> Option<(f64, f64)> {
     }
 }
 
-/// The first element that is not between two numbers, with its place.
+/// The first element that is not between two numbers, with its place. Those of a type that is between them are not
+/// looked at.
 fn first_outside(value: &Value, (low, high): (f64, f64)) -> Option<(usize, f64)> {
     fn find(numbers: impl Iterator<Item = f64>, low: f64, high: f64) -> Option<(usize, f64)> {
         numbers
@@ -23,11 +24,15 @@ fn first_outside(value: &Value, (low, high): (f64, f64)) -> Option<(usize, f64)>
             .find(|(_, number)| !(low..=high).contains(&number.trunc()))
     }
     let value = value.as_ref();
+    if range(value.native).is_some_and(|(least, most)| low <= least && most <= high) {
+        return None;
+    }
     match value.native {
         NativeType::Double => find(value.elements::<f64>()?, low, high),
         NativeType::Float => find(value.elements::<f32>()?.map(f64::from), low, high),
         NativeType::Long => find(value.elements::<i32>()?.map(f64::from), low, high),
-        _ => None,
+        NativeType::Short => find(value.elements::<i16>()?.map(f64::from), low, high),
+        NativeType::Char | NativeType::Enum | NativeType::String => None,
     }
 }
 

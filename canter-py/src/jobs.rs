@@ -83,10 +83,7 @@ pub(crate) enum PutFailed {
 
 /// The value as it suits the channel.
 pub(crate) fn for_channel(channel: &Channel, value: Outgoing) -> Result<Value, PutFailed> {
-    let native = match value.depends() {
-        true => connection(channel).map(|it| it.native),
-        false => None,
-    };
+    let native = connection(channel).map(|it| it.native);
     let unfit = |reason| PutFailed::Unfit(channel.name(), reason);
     value.for_type(native).map_err(unfit)
 }
@@ -98,7 +95,8 @@ pub(crate) async fn put(
     until: Until,
     timeout: Duration,
 ) -> Result<(), PutFailed> {
-    if value.depends() {
+    // hot: a PV that is there says by its type whether the numbers matter, before they are looked at.
+    if connection(&channel).is_none() && value.depends() {
         let connected = channel.connected().timeout(timeout).await;
         connected.map_err(|error| PutFailed::Put(error.into()))?;
     }

@@ -47,6 +47,9 @@ fn _canter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<kit::Rows>()?;
     module.add_class::<sim::Ioc>()?;
     module.add_function(wrap_pyfunction!(kit::load_groups, module)?)?;
+    module.add_function(wrap_pyfunction!(kit::load_cafe_collections, module)?)?;
+    module.add_function(wrap_pyfunction!(kit::load_cafe_groups, module)?)?;
+    module.add_function(wrap_pyfunction!(kit::load_cafe_snapshot, module)?)?;
     module.add_class::<sim::ModelSteps>()?;
     module.add_class::<sim::Proxy>()?;
     module.add_class::<sim::Snapshot>()?;

@@ -61,6 +61,11 @@ fn come_back() {
     }
 }
 
+/// Whether the interpreter ends.
+pub(crate) fn is_exiting() -> bool {
+    EXITING.load(Ordering::SeqCst)
+}
+
 fn is_exit_thread() -> bool {
     let thread = *EXIT_THREAD.lock().unwrap_or_else(PoisonError::into_inner);
     thread == Some(thread::current().id())

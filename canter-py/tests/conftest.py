@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import queue
 import signal
 import subprocess
@@ -14,10 +16,13 @@ import numpy  # noqa: F401
 import pytest
 
 import canter
+from canter import sim
 
 # Here, in one thread: CPython 3.11 may fail to parse in several at once, and what is imported late is parsed then.
-import canter._numpy_arrays
-from canter import sim
+# What is left out stands for other packages, or cannot be imported everywhere.
+for _module in pkgutil.walk_packages(canter.__path__, "canter."):
+    if not _module.name.endswith(("_shim", "__main__")):
+        importlib.import_module(_module.name)
 
 #: Seconds after which what should happen is taken not to happen. Nothing hangs on how soon it does.
 PATIENCE = 60.0

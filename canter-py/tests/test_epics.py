@@ -1,5 +1,6 @@
 """The face of PyEpics, against the simulated IOC."""
 
+import os
 import threading
 
 import numpy as np
@@ -424,3 +425,83 @@ def test_a_part_of_an_array_is_not_taken_for_all_of_it():
     assert pv.get(count=2, use_monitor=False).tolist()[1:] == [2]
     assert len(pv.get()) == 3
     pv.disconnect()
+
+
+def test_a_pv_goes_on_with_another_client(ioc, box):
+    """Its value is not that of an IOC which nobody asks any more."""
+    with ioc.environment():
+        canter.configure(repeater_port=0)
+        pv = epics.get_pv("motor", connect=True, timeout=PATIENCE)
+        pv.put(2.5, wait=True, timeout=PATIENCE)
+        assert pv.get() == 2.5
+    with sim.IOC({"motor": 7.0}) as other, other.environment():
+        canter.configure(repeater_port=0)
+        assert pv.wait_for_connection(PATIENCE) and pv.get() == 7.0 and epics.caget("motor") == 7.0
+        pv.add_callback(box)
+        other["motor"] = 8.0
+        box.until(lambda known: known["value"] == 8.0)
+        assert pv.value == 8.0
+    canter.configure(repeater_port=0, addr_list="127.0.0.1:1", auto_addr_list=False)
+
+
+@pytest.mark.parametrize("pv, given, seen", [
+    ("count", 0x80000000, -0x80000000), ("count", 2**32 + 5, 5), ("count", 0xFFFFFFFF, -1), ("count", -(2**31) - 1, 2**31 - 1),
+    ("count", 2**70 + 3, 3), ("count", "0xFFFFFFFE", -2), ("small", 40000, -25536), ("small", -40000, 25536),
+    ("small", np.uint16(65535), -1), ("byte", 300, 44), ("byte", -1, 255), ("byte", np.int16(-2), 254),
+    ("valve", 65537, 1), ("many", [0x80000000, 2**32 + 1], [-0x80000000, 1]),
+    ("many", np.array([0xFFFFFFFF, 7], np.uint32), [-1, 7]), ("many", (2**40 + 9, -1), [9, -1]),
+])  # fmt: skip
+def test_integers_are_cut_to_what_a_pv_holds(pv, given, seen):
+    """As PyEpics cuts them, by the rules of C: masks are put without a sign. Elsewhere they are refused."""
+    pvs = {"count": 1, "small": sim.Pv(2, type="short"), "byte": sim.Pv(3, type="char"), "many": [1, 2],
+           "valve": sim.Pv(0, states=["Closed", "Open"])}  # fmt: skip
+    with sim.IOC(pvs) as ioc, ioc.environment():
+        canter.configure(repeater_port=0, timeout=PATIENCE)
+        assert epics.caput(pv, given, wait=True, timeout=PATIENCE) == 1
+        read = epics.caget(pv, use_monitor=False, timeout=PATIENCE)
+        assert (read.tolist() if pv == "many" else read) == seen
+        assert epics.caput_many([pv], [given], wait="all", put_timeout=PATIENCE) == [1]
+        assert epics.ca.put(epics.ca.create_channel(pv), given, wait=True, timeout=PATIENCE) == 1
+        # A number that is none, or no whole one, is nobody's mask.
+        for wrong in (float("nan"), 1e300):
+            with pytest.raises(epics.ca.ChannelAccessException, match="whole numbers from"):
+                epics.caput(pv, [wrong] if pv == "many" else wrong, wait=True, timeout=PATIENCE)
+        canter.configure(repeater_port=0, addr_list="127.0.0.1:1", auto_addr_list=False)
+
+
+def test_data_of_a_put_comes_as_pyepics_has_it(default, box):
+    pv = epics.PV("motor")
+    assert pv.wait_for_connection(PATIENCE)
+    pv.put(2.0, callback=box, callback_data=5)
+    assert box.next() == {"pvname": "motor", "data": 5}
+    pv.put(3.0, callback=box, callback_data={"mine": 6})
+    assert box.next() == {"pvname": "motor", "mine": 6}
+    with pytest.raises(canter.BadRequest, match="cannot be called"):
+        pv.put(4.0, callback=[1])
+    assert pv.get(use_monitor=False) == 3.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_pv_goes_on_in_the_child_of_a_fork(default):
+    """With a subscription of its own: it does not stand where its parent's was."""
+    pv = epics.get_pv("motor", connect=True, timeout=PATIENCE)
+    assert pv.get() == 1.5
+    default["motor"] = 2.5
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            values = []
+            ready = threading.Event()
+            assert pv.wait_for_connection(PATIENCE) and pv.get(timeout=PATIENCE) == 2.5
+            pv.add_callback(lambda value=None, **_: (values.append(value), value == 3.5 and ready.set()))
+            os.write(write, b".")
+            code = 0 if ready.wait(PATIENCE) and pv.get() == 3.5 else 2
+        finally:
+            os._exit(code)
+    os.close(write)
+    assert os.read(read, 1) == b"."
+    default["motor"] = 3.5
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(read)

@@ -420,12 +420,16 @@ def test_all_mistakes_of_a_file_are_told_with_their_place(cafe, tmp_path):
     assert cafe.loadGroupsFromXML(path) == cyca.ECAFE_LOAD_GROUP
     told = cafe.lastError.error_info
     for part in (
-        f"{path}:2:25: <nam> in <member>: did you mean <name>?",
-        f'{path}:3:3: <group> has no attribute "name"; it has: id',
+        f"error: <nam> in <member>\n --> {path}:2:25",
+        'help: did you mean "name"?',
+        f"error: <group> has no attribute `name`\n --> {path}:3:3",
+        "help: it has id",
         '<group name="b"><member>',
-        f'{path}:4:3: "a" is there already',
-        'there is no collection "cQuad": did you mean "cQuads"?',
-        '"cQuads" has no attribute "I-SETT": did you mean "I-SET"?',
+        f'error: "a" is there already\n --> {path}:4:3',
+        'error: there is no collection "cQuad"',
+        'help: did you mean "cQuads"?',
+        'error: "cQuads" has no attribute "I-SETT"',
+        'help: did you mean "I-SET"?',
     ):
         assert part in told, told
     assert cafe.groupList() == []
@@ -434,18 +438,18 @@ def test_all_mistakes_of_a_file_are_told_with_their_place(cafe, tmp_path):
 @pytest.mark.parametrize(
     "text, told",
     [
-        ("<config><group id='a'>", ":1:23: no element found"),
-        ("", "no element found"),
-        ("<config>\n <collection id='a'></colection></config>", ":2:23: mismatched tag"),
+        ("<config><group id='a'>", "<group> is not closed"),
+        ("", "there is no element in it"),
+        ("<config>\n <collection id='a'></colection></config>", "no XML: "),
         ("<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]><config>&b;</config>", "a document type"),
         ("<config>" + "<group id='a'>" + "<x>" * 40, "elements within each other"),
         ("<settings/>", "<settings> at the beginning"),
-        ("\x00\x01", "not well-formed"),
+        ("\x00\x01", "a text outside of all elements"),
         (
             "<config><collection id='c'><member pos='far'><device>Q</device></member></collection></config>",
             "no number",
         ),
-        ("<config><collection id='c'/></config>", "has no <member>"),
+        ("<config><collection id='c'/></config>", "has no members"),
     ],
 )
 def test_what_is_no_such_file(cafe, tmp_path, text, told):
@@ -456,14 +460,13 @@ def test_what_is_no_such_file(cafe, tmp_path, text, told):
     assert cafe.collectionList() == []
 
 
-def test_files_that_are_too_large_or_not_there(cafe, tmp_path, monkeypatch):
-    from canter.pycafe import _xml
-
-    monkeypatch.setattr(_xml, "MAX_BYTES", 100)
+def test_files_that_are_too_large_or_not_there(cafe, tmp_path):
     path = tmp_path / "large.xml"
-    path.write_text("<config>" + " " * 100 + "</config>")
-    assert cafe.loadGroupsFromXML(path) == cyca.ECAFE_LOAD_GROUP
-    assert "more than 100 bytes" in str(cafe.lastError)
+    with path.open("wb") as file:
+        # Of nothing, but so long.
+        file.truncate((64 << 20) + 1)
+    assert cafe.loadGroupsFromXML(path) == cyca.ECAFE_CANNOT_OPEN_FILE
+    assert "more than 67108864 bytes" in str(cafe.lastError)
     assert cafe.loadGroupsFromXML(tmp_path / "missing.xml") == cyca.ECAFE_CANNOT_OPEN_FILE
     assert "CAFE_XML_PATH" in str(cafe.lastError)
 

@@ -264,6 +264,7 @@ class Calls(PVGroup):
         await self.readback.write(10 * value)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_functions_and_pairs():
     group = Calls(prefix="f:")
     names = {"f:total:low", "f:total:high", "f:total:Retval", "f:total:Status", "f:total:Process", "f:number",
@@ -365,6 +366,7 @@ class Scans(PVGroup):
         await instance.write(1)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_scans_follow_their_field_and_show_failures():
     with Scans(prefix="s:").serve() as ioc, ioc.client(timeout=PATIENCE) as client:
         client.wait_until("s:broken", lambda value: value.severity == 2 or value == 1, timeout=PATIENCE)
@@ -385,6 +387,7 @@ def example(there, name):
     return space
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @needs_peers
 def test_examples_of_caproto_run_with_another_import(there, tmp_path):
     group = example(there, "custom_write")["CustomWrite"](prefix="x:")

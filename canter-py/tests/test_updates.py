@@ -109,6 +109,7 @@ def test_connections_that_were_there_before_are_told_once(client, box):
     assert told[2:] == [True]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_callback_that_raises_is_told_of_and_the_next_is_called(ioc, client):
     errors = []
     collected = Collected()

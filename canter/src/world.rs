@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ca_testkit::facility::{
-    self, Failure, MAX_HOSTS, MAX_SUBNETS, Options, Plan, Report, Shape, Shrunk,
+    self, Failure, MAX_HOSTS, MAX_RECORDS, MAX_SUBNETS, Options, Plan, Report, Shape, Shrunk,
 };
 use clap::Args;
 
@@ -57,6 +57,9 @@ pub(crate) struct WorldArgs {
     /// Hosts that send frames which are almost right [default: 0 to 2]
     #[arg(long, help_heading = "Facility", value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_HOSTS)))]
     hostile: Option<u8>,
+    /// Groups of records on each IOC, 0 for none [default: 0 to 7]
+    #[arg(long, help_heading = "Facility", value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_RECORDS)))]
+    records: Option<u8>,
     /// With a gateway or without [default: by the seed]
     #[arg(long, help_heading = "Facility", value_name = "BOOL")]
     gateway: Option<bool>,
@@ -98,6 +101,7 @@ pub(crate) fn run(args: &WorldArgs, console: &mut Console<'_>) -> Result<Outcome
         iocs: args.iocs,
         subnets: args.subnets,
         hostile: args.hostile,
+        records: args.records,
         gateway: args.gateway,
         name_server: args.name_server,
         faults: !args.no_faults,
@@ -196,7 +200,18 @@ fn describe(shape: &Shape) -> String {
     if shape.hostile > 0 {
         parts.push(count(shape.hostile, "hostile host"));
     }
-    format!("{} in {}", parts.join(", "), count(shape.subnets, "subnet"))
+    let place = count(shape.subnets, "subnet");
+    match shape.records {
+        0 => format!("{} in {place}", parts.join(", ")),
+        n => format!(
+            "{} in {place}, {} on each IOC",
+            parts.join(", "),
+            match n {
+                1 => "1 group of records".to_owned(),
+                n => format!("{n} groups of records"),
+            }
+        ),
+    }
 }
 
 /// Prints a broken promise and, for a story of a seed, the shortest one that breaks it.
@@ -361,14 +376,18 @@ mod tests {
             iocs: Some(2),
             subnets: Some(1),
             hostile: Some(1),
+            records: Some(2),
             gateway: Some(true),
             name_server: Some(false),
             ..Options::default()
         };
-        let shape = Plan::draw(1, &options).shape;
+        let mut shape = Plan::draw(1, &options).shape;
+        let hosts = "1 client, 2 IOCs, a gateway, 1 hostile host in 1 subnet";
         assert_eq!(
             describe(&shape),
-            "1 client, 2 IOCs, a gateway, 1 hostile host in 1 subnet"
+            format!("{hosts}, 2 groups of records on each IOC")
         );
+        shape.records = 0;
+        assert_eq!(describe(&shape), hosts);
     }
 }

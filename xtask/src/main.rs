@@ -26,6 +26,7 @@ mod python;
 mod reexports;
 mod steps;
 mod test;
+mod together;
 mod world;
 
 /// Developer tasks of Canter.

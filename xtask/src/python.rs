@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use crate::{interpreters, peers, steps};
+use crate::{interpreters, peers, steps, together};
 
 /// Most that the wheel may have, when it is built for release.
 const MAX_WHEEL_BYTES: u64 = 6_000_000;
@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Only build the wheel, in target/wheels
     #[arg(long)]
     build_only: bool,
+    /// Leave the machine's other Pythons out
+    #[arg(long)]
+    pub(crate) one_python: bool,
     /// What pytest is to do: `-k name`, `-x`, a file of canter-py/tests
     #[arg(last = true)]
     pytest: Vec<String>,
@@ -49,19 +52,34 @@ pub(crate) fn run(options: &Options, real_epics: Option<&Path>) -> Result<(), St
         return Ok(());
     }
     install(&python, &wheel)?;
-    let mut test = Command::new(&python);
-    test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .args(&options.pytest);
-    test.current_dir(steps::root().join("canter-py"));
-    match real_epics {
-        Some(python) => test.env(peers::VARIABLE, python),
-        None => test.env_remove(peers::VARIABLE),
-    };
-    steps::run(&mut test)?;
+    let mut test = pytest(&python);
     match options.pytest.as_slice() {
-        [] => on_the_others(&python, &wheel),
-        _ => Ok(()),
+        [] => side_by_side(&mut test),
+        chosen => test.args(chosen),
+    };
+    if let Some(python) = real_epics {
+        test.env(peers::VARIABLE, python);
     }
+    steps::run(&mut test)?;
+    match options.pytest.is_empty() && !options.one_python {
+        true => on_the_others(&python, &wheel),
+        false => Ok(()),
+    }
+}
+
+/// The tests, without real EPICS.
+fn pytest(python: &Path) -> Command {
+    let mut test = Command::new(python);
+    test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+        .current_dir(steps::root().join("canter-py"))
+        .env_remove(peers::VARIABLE);
+    test
+}
+
+/// Several files at once: most of their time is that of IOCs that fall silent and come back, and of programs that start.
+fn side_by_side(test: &mut Command) -> &mut Command {
+    let workers = (2 * together::cores()).to_string();
+    test.args(["-n", &workers, "--dist", "loadfile"])
 }
 
 /// What of the tests other interpreters run: what is made for each version of Python anew, rather than in Rust.
@@ -89,11 +107,8 @@ fn on_the_others(python: &Path, wheel: &Path) -> Result<(), String> {
             }
         };
         install(&python, wheel)?;
-        let mut test = Command::new(&python);
-        test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-            .args(ON_OTHERS)
-            .current_dir(steps::root().join("canter-py"))
-            .env_remove(peers::VARIABLE);
+        let mut test = pytest(&python);
+        side_by_side(&mut test).args(ON_OTHERS);
         steps::run(&mut test).map_err(|error| format!("on CPython {version}: {error}"))?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::busy::Load;
-use crate::{peers, python as wheel, steps};
+use crate::{peers, python as wheel, steps, together};
 
 /// How the tests are run.
 #[derive(Debug, clap::Args)]
@@ -13,7 +13,7 @@ pub(crate) struct Options {
     #[arg(long)]
     no_peers: bool,
     /// Run busy programs beside the tests, two on every core: nothing may hang on how soon something
-    /// runs. Crates that never see real time or a socket are left out: load changes nothing in a virtual world.
+    /// runs. What never sees real time is left out: crates of the virtual world, comparisons of answers, other Pythons.
     #[arg(long)]
     under_load: bool,
     /// Run the tests so many times in a row, or until a time fails.
@@ -86,21 +86,22 @@ fn once(all: &mut steps::Steps, options: &Options, python: Option<&Path>, suffix
     args.extend(["--features=canter/world", "--quiet", "--"]);
     args.extend(["--skip", MEASURED_BY_HAND]);
     all.step(&format!("tests of the crates{suffix}"), || beside(&args));
-    // One at a time and with their output: they measure loopback traffic and print tables of what
-    // each peer could do.
+    // With their output: tables of what each peer could do.
     all.step(
         &format!("loopback and interop tests (ca-tests){suffix}"),
         || {
             let built = build()?;
             let mut load = options.under_load.then(Load::start).transpose()?;
-            interop(&built, python)?;
+            interop(&built, python, options.under_load)?;
             load.as_mut().map_or(Ok(()), Load::check)
         },
     );
     if python.is_some() {
         all.step(&format!("the Python wheel and its tests{suffix}"), || {
             let mut load = options.under_load.then(Load::start).transpose()?;
-            wheel::run(&wheel::Options::default(), python)?;
+            let mut whole = wheel::Options::default();
+            whole.one_python = options.under_load;
+            wheel::run(&whole, python)?;
             load.as_mut().map_or(Ok(()), Load::check)
         });
     }
@@ -109,8 +110,8 @@ fn once(all: &mut steps::Steps, options: &Options, python: Option<&Path>, suffix
 /// Programs of a build.
 struct Built {
     canter: PathBuf,
-    /// The test programs of `ca-tests`.
-    tests: Vec<PathBuf>,
+    /// The test programs of `ca-tests`, by name.
+    tests: Vec<(String, PathBuf)>,
 }
 
 /// Builds the tests of all crates together. What is chosen decides the features of the libraries: `--package
@@ -148,9 +149,12 @@ fn built(messages: &str) -> Result<Built, String> {
             continue;
         };
         let package = message["package_id"].as_str().unwrap_or_default();
+        let name = message["target"]["name"].as_str().unwrap_or_default();
         match message["profile"]["test"].as_bool() {
-            Some(true) if package.contains("ca-tests@") => tests.push(program.into()),
-            Some(false) if message["target"]["name"] == "canter" => canter = Some(program.into()),
+            Some(true) if package.contains("ca-tests@") => {
+                tests.push((name.to_owned(), program.into()));
+            }
+            Some(false) if name == "canter" => canter = Some(program.into()),
             _ => {}
         }
     }
@@ -160,23 +164,38 @@ fn built(messages: &str) -> Result<Built, String> {
     }
 }
 
-fn interop(built: &Built, python: Option<&Path>) -> Result<(), String> {
-    let mut failed = Vec::new();
-    for test in &built.tests {
+/// Programs that take longest: with them first, none is left to run alone at the end.
+const LONG: [&str; 4] = ["files", "conformance_client", "matrix", "conformance"];
+/// Programs of `ca-tests` that compare answers, or read files of this repository, and see no time.
+const ANSWERS: [&str; 7] = [
+    "calc",
+    "doc_paths",
+    "files",
+    "macros",
+    "no_silent_tests",
+    "readme",
+    "trap_index",
+];
+
+/// Each program runs its tests one after the other, as they measure traffic and print tables; programs run side by
+/// side, as most of their time is that of peers that start, fall silent or come back.
+fn interop(built: &Built, python: Option<&Path>, under_load: bool) -> Result<(), String> {
+    let chosen = |(name, _): &&(String, PathBuf)| !under_load || !ANSWERS.contains(&name.as_str());
+    let mut tests: Vec<_> = built.tests.iter().filter(chosen).collect();
+    tests.sort_by_key(|(name, _)| {
+        let place = LONG.iter().position(|long| long == name);
+        place.unwrap_or(LONG.len())
+    });
+    let command = |(_, test): &(String, PathBuf)| {
         let mut command = Command::new(test);
         command
             .args(["--nocapture", "--test-threads=1"])
             .current_dir(steps::root().join("tests"))
             .env("CANTER_PROGRAM", &built.canter);
         with_peers(&mut command, python);
-        if let Err(what) = steps::run(&mut command) {
-            failed.push(what);
-        }
-    }
-    match failed.is_empty() {
-        true => Ok(()),
-        false => Err(failed.join("\n")),
-    }
+        command
+    };
+    together::run(tests.into_iter().map(command).collect())
 }
 
 /// Tests that need peers are ignored elsewhere; here they fail if they find none.
@@ -234,6 +253,15 @@ mod tests {
     }
 
     #[test]
+    fn programs_that_are_named_are_there() {
+        let folder = steps::root().join("tests/tests");
+        for name in LONG.iter().chain(&ANSWERS) {
+            let file = folder.join(name).with_extension("rs");
+            assert!(file.is_file(), "{}", file.display());
+        }
+    }
+
+    #[test]
     fn programs_of_a_build_are_found_in_what_cargo_tells() {
         let line = |package: &str, name: &str, test: bool| {
             format!(
@@ -252,7 +280,8 @@ mod tests {
         ];
         let found = built(&messages.join("\n")).unwrap();
         assert_eq!(found.canter, Path::new("/t/canter-canter-false"));
-        assert_eq!(found.tests, [Path::new("/t/ca-tests-told-true")]);
+        let told = ("told".to_owned(), "/t/ca-tests-told-true".into());
+        assert_eq!(found.tests, [told]);
         assert!(built("").is_err());
     }
 }

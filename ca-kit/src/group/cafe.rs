@@ -26,8 +26,8 @@ const COLLECTIONS: Grammar = &[
     ("description", &[]),
 ];
 
-/// Of what a snapshot has beside the names, nothing is looked at here.
-const GROUPS: Grammar = &[
+/// Of groups, and of snapshots of them.
+pub(super) const GROUPS: Grammar = &[
     ("", &[("config", &[])]),
     ("config", &[("group", &["id"])]),
     (
@@ -65,6 +65,9 @@ const GROUPS: Grammar = &[
     ("name", &[]),
     ("id", &[]),
     ("attribute", &[]),
+    ("nelem", &[]),
+    ("val", &[]),
+    ("settable", &[]),
 ];
 
 /// Devices of one kind, with the attributes that they have: what groups in CAFE's files are made of.
@@ -116,6 +119,23 @@ pub struct Collections {
     delimiter: Option<String>,
 }
 
+impl Collection {
+    /// A collection of devices, each with its position along the machine, that have these attributes.
+    pub fn new<D: Into<String>, A: Into<String>>(
+        name: impl Into<String>,
+        devices: impl IntoIterator<Item = (D, f64)>,
+        attributes: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let devices = devices.into_iter();
+        Self {
+            name: name.into(),
+            description: String::new(),
+            devices: devices.map(|(device, at)| (device.into(), at)).collect(),
+            attributes: attributes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
 impl Collections {
     /// None.
     pub fn new() -> Self {
@@ -132,11 +152,11 @@ impl Collections {
         let root = xml::read(&mut found, text, COLLECTIONS);
         for element in root.iter().flat_map(|root| root.all("collection")) {
             let there = |name: &str| collections.get(name).is_some();
-            let Some(name) = id(&mut found, element, there) else {
-                continue;
-            };
-            let read = collection(&mut found, element, name);
-            collections.insert(read);
+            let name = id(&mut found, element, there);
+            let read = collection(&mut found, element, name.unwrap_or("without a name"));
+            if name.is_some() {
+                collections.insert(read);
+            }
         }
         found.or(collections)
     }
@@ -157,7 +177,8 @@ impl Collections {
         }
     }
 
-    fn insert(&mut self, collection: Collection) {
+    /// Adds one; it takes the place of one of the same name.
+    pub fn insert(&mut self, collection: Collection) {
         match self
             .places
             .get(&collection.name)
@@ -206,10 +227,9 @@ impl Groups {
         let root = xml::read(&mut found, text, GROUPS);
         for element in root.iter().flat_map(|root| root.all("group")) {
             let there = |name: &str| groups.get(name).is_some();
-            let Some(name) = id(&mut found, element, there) else {
-                continue;
-            };
-            if let Some(group) = group(&mut found, element, name, collections) {
+            let name = id(&mut found, element, there);
+            let read = group(&mut found, element, name.unwrap_or_default(), collections);
+            if let (Some(_), Some(group)) = (name, read) {
                 groups.insert(group);
             }
         }
@@ -229,7 +249,7 @@ impl Groups {
     }
 }
 
-fn file(path: &Path) -> Result<(String, String), GroupFileError> {
+pub(super) fn file(path: &Path) -> Result<(String, String), GroupFileError> {
     let text = read_file(path).map_err(|reason| GroupFileError::Read {
         path: path.to_owned(),
         reason,
@@ -238,7 +258,7 @@ fn file(path: &Path) -> Result<(String, String), GroupFileError> {
 }
 
 /// The name of a collection or a group.
-fn id<'a>(
+pub(super) fn id<'a>(
     found: &mut Mistakes,
     element: &'a Element,
     is_there: impl Fn(&str) -> bool,

@@ -1,6 +1,7 @@
 //! Named groups of PVs.
 
 mod cafe;
+mod cafe_values;
 mod file;
 mod open;
 mod values;
@@ -12,6 +13,7 @@ use ca_client::PvName;
 use thiserror::Error;
 
 pub use self::cafe::{Collection, Collections};
+pub use self::cafe_values::{CafeSnapshot, CafeValue};
 pub use self::file::GroupFileError;
 pub(crate) use self::file::read_file;
 pub use self::open::{GroupEvent, GroupMonitor, GroupRow, MemberStatus, OpenGroup};

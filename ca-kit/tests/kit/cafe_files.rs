@@ -1,6 +1,6 @@
 //! CAFE's files of collections and groups.
 
-use ca_kit::{Collections, GroupFileError, Groups};
+use ca_kit::{CafeSnapshot, Collections, GroupFileError, Groups};
 
 const COLLECTIONS: &str = r#"<?xml version="1.0"?>
 <cafe:config xmlns:cafe="https://cafe.web.psi.ch">
@@ -172,4 +172,58 @@ fn a_file_that_is_not_there_is_named() {
     assert!(matches!(error, GroupFileError::Read { .. }));
     assert!(error.to_string().contains("/nowhere/c.xml"), "{error}");
     assert!(Groups::load_cafe("/nowhere/g.xml", &Collections::new()).is_err());
+}
+
+#[test]
+fn snapshots_have_what_may_be_written_back() {
+    let text = r#"<cafe:config><cafe:group id="all">
+        <cafe:npv>4</cafe:npv>
+        <cafe:member><cafe:name> motor </cafe:name><cafe:val> 1.5 </cafe:val></cafe:member>
+        <cafe:member><cafe:name>wave</cafe:name><cafe:nelem> 3 </cafe:nelem><cafe:val> 7 8 9 </cafe:val>
+          <cafe:settable> true </cafe:settable></cafe:member>
+        <cafe:member><cafe:name>names</cafe:name><cafe:nelem>2</cafe:nelem><cafe:val>a b</cafe:val><cafe:val>c</cafe:val></cafe:member>
+        <cafe:member><cafe:name>read</cafe:name><cafe:val>2</cafe:val><cafe:settable>false</cafe:settable></cafe:member>
+        </cafe:group></cafe:config>"#;
+    let snapshot = CafeSnapshot::from_cafe("s.xml", text).unwrap();
+    let (name, values) = &snapshot.groups[0];
+    let seen = values
+        .iter()
+        .map(|it| (it.pv.as_str(), it.values.join("|"), it.is_array));
+    let seen: Vec<_> = seen.collect();
+    let wanted = [
+        ("motor", "1.5".to_owned(), false),
+        ("wave", "7|8|9".to_owned(), true),
+        ("names", "a b|c".to_owned(), true),
+    ];
+    assert_eq!((name.as_str(), seen.as_slice()), ("all", &wanted[..]));
+
+    let wrong = text
+        .replace(" 7 8 9 ", " 7 8 ")
+        .replace("<cafe:nelem>2<", "<cafe:nelem>two<")
+        .replace("<cafe:val> 1.5 </cafe:val>", "");
+    let told = CafeSnapshot::from_cafe("s.xml", &wrong)
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "a <member> without a name or a value",
+        "2 values, and <nelem> says 3",
+        "<nelem> of \"two\" is no count",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn what_has_no_name_is_looked_at_all_the_same() {
+    let text = r#"<config><group><member></member></group><group id="a"><member><name>x</name></member></group>
+        <group id="a"><collection><id>none</id></collection></group></config>"#;
+    let told = Groups::from_cafe("g.xml", text, &Collections::new()).unwrap_err();
+    let told: Vec<_> = told.iter().map(|it| it.message.as_str()).collect();
+    let wanted = [
+        "<group> has no name",
+        "a <member> without a name",
+        "\"a\" is there already",
+        "there is no collection \"none\"",
+    ];
+    assert_eq!(told, wanted);
 }

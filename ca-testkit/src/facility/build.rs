@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use ca_proto::access::AccessRights;
+use ca_proto::client::ChannelState;
 use ca_proto::config::{ClientParams, REPEATER_PORT, SERVER_PORT, ServerParams};
 use ca_proto::dbr::Value;
 use ca_proto::repeater::Repeater;
@@ -12,6 +13,7 @@ use ca_server_sim::{Ioc, PvSpec};
 
 use super::book::{PvIndex, SharedBook, is_refused};
 use super::plan::Shape;
+use super::records::{Records, Truth};
 use crate::host::{ClientHost, GatewayHost, HostileHost, IocHost, NameServerHost, RepeaterHost};
 use crate::net::{HostId, Segmentation};
 use crate::world::World;
@@ -132,6 +134,13 @@ pub(crate) struct IocPlace {
     pub other_types: bool,
 }
 
+/// The server that a client's channel leads to, as far as it can be told.
+pub(crate) enum Server {
+    Honest,
+    Hostile,
+    Unknown,
+}
+
 /// The world with everything in it, and who is where.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -144,6 +153,7 @@ pub(crate) struct Site {
     pub name_server: Option<HostId>,
     pub repeaters: Vec<HostId>,
     pub hostile: Vec<HostId>,
+    pub records: Records,
     /// Puts are ended from outside, before their time.
     pub finishing: bool,
     subnets: u8,
@@ -176,6 +186,7 @@ impl Site {
             name_server: None,
             repeaters: Vec::new(),
             hostile: Vec::new(),
+            records: Records::new(shape.seed, shape.iocs.max(1).into(), shape.records),
             finishing: false,
             subnets: shape.subnets.max(1),
             shape: shape.clone(),
@@ -189,6 +200,7 @@ impl Site {
             let host = site.w.add("s", addr, host);
             let other_types = false;
             site.iocs.push(IocPlace { host, other_types });
+            site.begin_records(site.iocs.len() - 1);
         }
         if shape.gateway {
             let addr = site.w.free_addr(site.subnet(shape.iocs.into()));
@@ -290,9 +302,64 @@ impl Site {
             let spec = self.spec(pv, other_types);
             builder = builder.pv(self.names[pv].text.clone(), spec);
         }
+        if !self.records.is_empty() {
+            let values = &mut self.values;
+            builder = self.records.describe(ioc, builder, || {
+                *values += 1;
+                *values
+            });
+        }
         // The names and values are ours, so it can be built.
-        let ioc = builder.build().expect("the PVs of a facility are valid");
-        IocHost::new(ioc, SERVER_PORT, SERVER_PORT, now)
+        let mut built = builder.build().expect("the PVs of a facility are valid");
+        if self.records.is_empty() {
+            return IocHost::new(built, SERVER_PORT, SERVER_PORT, now);
+        }
+        self.records.observe(ioc, &mut built);
+        let host = IocHost::new(built, SERVER_PORT, SERVER_PORT, now);
+        self.lives += 1;
+        let params = self
+            .client_params(100 + ioc)
+            .rng_seed(self.shape.seed.wrapping_add(self.lives));
+        host.linked(ClientHost::new(params, CLIENT_PORT, now), CLIENT_PORT)
+    }
+
+    /// The host of an IOC has booted.
+    pub(crate) fn begin_records(&mut self, ioc: usize) {
+        if !self.records.is_empty() {
+            let host: &IocHost = self.w.host(self.iocs[ioc].host);
+            self.records.begin(ioc, host.ioc(), self.w.now());
+        }
+    }
+
+    /// A field of a record as its IOC has it, while that runs.
+    pub(crate) fn read_record(&self, ioc: usize, name: &str) -> Option<Truth> {
+        let host = self.iocs[ioc].host;
+        if !self.w.is_up(host) {
+            return None;
+        }
+        let read = self.w.host::<IocHost>(host).ioc().read(name);
+        read.ok().map(|state| Truth::of(state.value.as_ref()))
+    }
+
+    /// Who sends what comes on a channel just now.
+    pub(crate) fn server_of(&self, client: &ClientHost, name: &str) -> Server {
+        if self.hostile.is_empty() {
+            return Server::Honest;
+        }
+        let state = client
+            .cid(name)
+            .and_then(|cid| client.client().channel(cid))
+            .map(|channel| channel.state);
+        match state {
+            Some(ChannelState::Connected(c) | ChannelState::Unresponsive(c)) => {
+                if self.is_hostile(*c.server.ip()) {
+                    Server::Hostile
+                } else {
+                    Server::Honest
+                }
+            }
+            _ => Server::Unknown,
+        }
     }
 
     /// A new life of a PV with a new value, noted in the book.
@@ -378,6 +445,13 @@ impl Site {
             if let Some(host) = host.filter(|&host| self.w.is_up(host)) {
                 let addr = SocketAddrV4::new(self.w.net.addr(host), SERVER_PORT);
                 table.insert(name.text.clone(), addr);
+            }
+        }
+        for (text, record) in self.records.names() {
+            let host = self.iocs[self.records.all[record].ioc].host;
+            if self.w.is_up(host) {
+                let addr = SocketAddrV4::new(self.w.net.addr(host), SERVER_PORT);
+                table.insert(text.to_owned(), addr);
             }
         }
         table

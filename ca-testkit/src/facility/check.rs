@@ -12,7 +12,7 @@ use ca_proto::wire::message::EventMask;
 use ca_proto::{EcaStatus, Instant};
 
 use super::book::{Book, Entry, PvBook, PvIndex, first, hash};
-use super::build::{Completes, HIGH_WATER, MAX_ARRAY, Site, kind};
+use super::build::{Completes, HIGH_WATER, MAX_ARRAY, Server, Site, kind};
 use crate::host::{Answer, ClientHost, News, UpdateLog, wall};
 use crate::net::HostId;
 
@@ -71,13 +71,6 @@ pub(crate) struct Checker {
     pub clocks_differ: bool,
     pub updates: u64,
     pub answers: u64,
-}
-
-/// The server that a client's channel leads to, as far as it can be told.
-enum Server {
-    Honest,
-    Hostile,
-    Unknown,
 }
 
 impl Checker {
@@ -359,25 +352,7 @@ impl Context<'_> {
 
     /// Who sent what came on the channel of a PV just now.
     fn server(&self, pv: PvIndex) -> Server {
-        if self.site.hostile.is_empty() {
-            return Server::Honest;
-        }
-        let name = &self.site.names[pv].text;
-        let state = self
-            .client
-            .cid(name)
-            .and_then(|cid| self.client.client().channel(cid))
-            .map(|channel| channel.state);
-        match state {
-            Some(ChannelState::Connected(c) | ChannelState::Unresponsive(c)) => {
-                if self.site.is_hostile(*c.server.ip()) {
-                    Server::Hostile
-                } else {
-                    Server::Honest
-                }
-            }
-            _ => Server::Unknown,
-        }
+        self.site.server_of(self.client, &self.site.names[pv].text)
     }
 
     fn update(&self, sub: &mut Sub, update: &UpdateLog) -> Result<(), String> {

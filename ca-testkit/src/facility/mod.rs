@@ -25,6 +25,7 @@ mod book;
 mod build;
 mod check;
 mod plan;
+mod records;
 mod shrink;
 mod story;
 
@@ -34,7 +35,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-pub use plan::{Fault, MAX_HOSTS, MAX_SUBNETS, Op, Options, Plan, Shape, Step};
+pub use plan::{Fault, MAX_HOSTS, MAX_RECORDS, MAX_SUBNETS, Op, Options, Plan, Shape, Step};
 pub use shrink::{Shrunk, shrink, shrink_while};
 
 use story::Story;

@@ -39,6 +39,10 @@ pub struct Shape {
     pub read_size: u32,
     /// Random part of every delay, in microseconds.
     pub jitter_us: u32,
+    /// Groups of records on each IOC, beside its PVs; which ones follows from the seed. Plans that were
+    /// written before there were any have none.
+    #[serde(default)]
+    pub records: u8,
 }
 
 /// What becomes of one direction of a link, or of both.
@@ -134,6 +138,23 @@ pub enum Op {
     },
     /// The clock of a host jumps ahead by seconds.
     ClockJump { host: u8, secs: u16 },
+    /// A client subscribes to a channel of a record: its value, a field, or either through filters.
+    Watch { client: u8, channel: u8, mask: u8 },
+    /// A client cancels one of its subscriptions to records, or closes its channel.
+    Unwatch { client: u8, nth: u8, close: bool },
+    /// A client reads a channel of a record.
+    Fetch { client: u8, channel: u8 },
+    /// A client writes a field of a record, so many times in a row, with completion or without.
+    Write {
+        client: u8,
+        target: u8,
+        notify: bool,
+        times: u8,
+    },
+    /// The program of an IOC posts the event on which records are processed.
+    Event { ioc: u8 },
+    /// The program of an IOC sets or clears the state that filters look at.
+    Gate { ioc: u8, set: bool },
     /// A hostile host acts so many times at once.
     Attack { hostile: u8, times: u8 },
     /// All faults of the network end and what is off starts.
@@ -171,6 +192,8 @@ pub struct Options {
     pub subnets: Option<u8>,
     /// Number of hostile hosts.
     pub hostile: Option<u8>,
+    /// Groups of records on each IOC.
+    pub records: Option<u8>,
     /// With a gateway.
     pub gateway: Option<bool>,
     /// With a name server.
@@ -187,6 +210,7 @@ impl Default for Options {
             iocs: None,
             subnets: None,
             hostile: None,
+            records: None,
             gateway: None,
             name_server: None,
             faults: true,
@@ -196,6 +220,8 @@ impl Default for Options {
 
 /// Largest number of clients or IOCs of a facility.
 pub const MAX_HOSTS: u8 = 50;
+/// Largest number of groups of records on an IOC.
+pub const MAX_RECORDS: u8 = 12;
 /// Largest number of subnets of a facility.
 pub const MAX_SUBNETS: u8 = 20;
 
@@ -221,6 +247,10 @@ fn shape(options: &Options) -> impl Strategy<Value = Shape> + use<> {
             prop_oneof![3 => Just(0u8), 1 => Just(1u8), 1 => Just(2u8)],
         ),
     );
+    let records = fixed_or(
+        options.records.map(|n| n.min(MAX_RECORDS)),
+        prop_oneof![1 => Just(0u8), 2 => 1..=7u8],
+    );
     let net = (
         any::<u64>(),
         0..3u8,
@@ -229,7 +259,7 @@ fn shape(options: &Options) -> impl Strategy<Value = Shape> + use<> {
         prop_oneof![2 => Just(64 << 10), 1 => select(vec![64, 512, 4 << 10])],
         prop_oneof![Just(0u32), 0..5_000u32],
     );
-    (hosts, net).prop_map(|(hosts, net)| Shape {
+    (hosts, net, records).prop_map(|(hosts, net, records)| Shape {
         seed: net.0,
         clients: hosts.0,
         iocs: hosts.1,
@@ -242,6 +272,7 @@ fn shape(options: &Options) -> impl Strategy<Value = Shape> + use<> {
         send_buffer: net.3,
         read_size: net.4,
         jitter_us: net.5,
+        records,
     })
 }
 
@@ -291,6 +322,30 @@ fn use_op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What users and programs do with records.
+fn record_op() -> impl Strategy<Value = Op> {
+    let client = || any::<u8>();
+    prop_oneof![
+        10 => (client(), any::<u8>(), 1..8u8).prop_map(|(client, channel, mask)| Op::Watch {
+            client,
+            channel,
+            mask,
+        }),
+        3 => (client(), any::<u8>(), any::<bool>())
+            .prop_map(|(client, nth, close)| Op::Unwatch { client, nth, close }),
+        4 => (client(), any::<u8>()).prop_map(|(client, channel)| Op::Fetch { client, channel }),
+        14 => (client(), any::<u8>(), any::<bool>(), prop_oneof![4 => Just(1u8), 1 => 2..6u8])
+            .prop_map(|(client, target, notify, times)| Op::Write {
+                client,
+                target,
+                notify,
+                times,
+            }),
+        3 => any::<u8>().prop_map(|ioc| Op::Event { ioc }),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(ioc, set)| Op::Gate { ioc, set }),
+    ]
+}
+
 /// What goes wrong.
 fn fault_op() -> impl Strategy<Value = Op> {
     let ioc = || any::<u8>();
@@ -329,8 +384,9 @@ fn step(faults: bool) -> impl Strategy<Value = Step> {
         1 => 0..45_000u32,
     ];
     let op = prop_oneof![
-        8 => use_op().boxed(),
-        1 => if faults { fault_op().boxed() } else { use_op().boxed() },
+        16 => use_op().boxed(),
+        5 => record_op().boxed(),
+        2 => if faults { fault_op().boxed() } else { use_op().boxed() },
     ];
     (after_ms, op).prop_map(|(after_ms, op)| Step { after_ms, op })
 }
@@ -393,17 +449,26 @@ impl Shape {
             send_buffer: 1 << (10 + sizes % 9),
             read_size: 64 << (sizes / 9 % 11),
             jitter_us: u32::from(jitter) * 20,
+            // A quarter of all: records take longer to make than all others.
+            records: match hosts & 0x30 {
+                0x20 => 1 + (hosts >> 6) * 2 + network % 2,
+                _ => 0,
+            },
         }
     }
 }
 
 impl Step {
-    fn from_bytes([kind, a, b, c, d, pause]: [u8; STEP_BYTES]) -> Self {
+    /// With records, a quarter of all operations is about them.
+    fn from_bytes([kind, a, b, c, d, pause]: [u8; STEP_BYTES], records: bool) -> Self {
         // Mostly short pauses, few that are long enough for time-outs.
         let after_ms = u32::from(pause).pow(2) >> if pause < 240 { 6 } else { 0 };
         Self {
             after_ms,
-            op: Op::from_bytes(kind, [a, b, c, d]),
+            op: match kind % 4 {
+                3 if records => Op::of_records(kind / 4, [a, b, c, d]),
+                _ => Op::from_bytes(kind, [a, b, c, d]),
+            },
         }
     }
 }
@@ -425,6 +490,36 @@ impl Fault {
 }
 
 impl Op {
+    const fn of_records(kind: u8, [a, b, c, d]: [u8; 4]) -> Self {
+        match kind {
+            0..20 => Self::Watch {
+                client: a,
+                channel: b,
+                mask: 1 + c % 7,
+            },
+            20..26 => Self::Unwatch {
+                client: a,
+                nth: b,
+                close: c & 1 != 0,
+            },
+            26..32 => Self::Fetch {
+                client: a,
+                channel: b,
+            },
+            32..56 => Self::Write {
+                client: a,
+                target: b,
+                notify: c & 1 != 0,
+                times: 1 + d % 5,
+            },
+            56..60 => Self::Event { ioc: a },
+            _ => Self::Gate {
+                ioc: a,
+                set: c & 1 != 0,
+            },
+        }
+    }
+
     /// Users act four times as often as something breaks.
     const fn from_bytes(kind: u8, [a, b, c, d]: [u8; 4]) -> Self {
         let (client, name, ioc) = (a, b, a);
@@ -506,11 +601,13 @@ impl Plan {
     /// each six what happens next. What is missing of the last counts as zeros.
     pub fn from_bytes(data: &[u8]) -> Self {
         let (shape, steps) = data.split_at(data.len().min(SHAPE_BYTES));
+        let shape = Shape::from_bytes(padded(shape));
+        let records = shape.records > 0;
         Self {
-            shape: Shape::from_bytes(padded(shape)),
+            shape,
             steps: steps
                 .chunks(STEP_BYTES)
-                .map(|step| Step::from_bytes(padded(step)))
+                .map(|step| Step::from_bytes(padded(step), records))
                 .collect(),
         }
     }

@@ -131,10 +131,12 @@ impl<F: FnMut(&Plan) -> bool> Search<F> {
     }
 
     fn take_hosts_away(&mut self) {
-        let simpler: [fn(&mut Shape); 11] = [
+        let simpler: [fn(&mut Shape); 13] = [
             |s| s.hostile = 0,
             |s| s.hostile = s.hostile.min(1),
             |s| s.gateway = false,
+            |s| s.records = 0,
+            |s| s.records = s.records.min(1),
             |s| s.name_server = false,
             |s| s.clients = 1,
             |s| s.clients = (s.clients - 1).max(1),

@@ -8,7 +8,8 @@ use ca_proto::wire::{Deframer, SendQueue};
 use ca_proto::{Instant, Timestamp};
 use ca_server_sim::Ioc;
 
-use super::{CloseKind, Host, HostInput, HostOutput};
+use super::links::Links;
+use super::{ClientHost, CloseKind, Host, HostInput, HostOutput};
 use crate::net::ConnId;
 
 /// EPICS time at the start of every world: 2021-09-09 01:46:40 UTC.
@@ -51,7 +52,12 @@ pub struct IocHost {
     violations: Vec<String>,
     output: VecDeque<HostOutput>,
     datagram: Vec<u8>,
+    /// A client for links of records to PVs of other IOCs.
+    links: Option<Box<Links>>,
 }
+
+/// First number of accepted streams; those below were dialled.
+const ACCEPTED_FROM: u64 = 1 << 32;
 
 impl IocHost {
     /// Starts an IOC that searches reach at `udp_port` and circuits at `tcp_port`.
@@ -69,6 +75,27 @@ impl IocHost {
                 HostOutput::Listen { port: tcp_port },
             ]),
             datagram: Vec::new(),
+            links: None,
+        }
+    }
+
+    /// The same host, whose records' links to PVs of other IOCs are connected by this client.
+    #[must_use]
+    pub fn linked(mut self, client: ClientHost, port: u16) -> Self {
+        self.ioc.attach_remote();
+        self.links = Some(Box::new(Links::new(client, port)));
+        self
+    }
+
+    /// The client of its links, if it has one.
+    pub fn link_client(&self) -> Option<&ClientHost> {
+        self.links.as_ref().map(|links| &links.client)
+    }
+
+    /// Ends the client of its links: they are disconnected from now on.
+    pub fn end_links(&mut self, now: Instant) {
+        if let Some(links) = &mut self.links {
+            links.shutdown(now, &mut self.ioc);
         }
     }
 
@@ -216,8 +243,26 @@ impl IocHost {
     }
 }
 
+/// Whether an input is for the client of the links.
+fn is_for_links(links: &Links, input: &HostInput<'_>) -> bool {
+    match *input {
+        HostInput::Datagram { port, .. } => port == links.port,
+        HostInput::Unowned { .. } => false,
+        HostInput::Accepted { conn, .. }
+        | HostInput::Connected { conn, .. }
+        | HostInput::Data { conn, .. }
+        | HostInput::Writable { conn, .. }
+        | HostInput::Closed { conn, .. } => conn.0 < ACCEPTED_FROM,
+    }
+}
+
 impl Host for IocHost {
     fn handle(&mut self, now: Instant, input: HostInput<'_>) {
+        if let Some(links) = &mut self.links
+            && is_for_links(links, &input)
+        {
+            return links.client.handle(now, input);
+        }
         match input {
             HostInput::Datagram { from, data, .. } => self.ioc.handle_datagram(now, from, data),
             HostInput::Accepted {
@@ -244,6 +289,9 @@ impl Host for IocHost {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        if let Some(links) = &mut self.links {
+            links.client.handle_timeout(now);
+        }
         self.ioc.handle_timeout(now);
         // Turns are for those that wait meanwhile; here nobody does.
         while self.ioc.poll_timeout().is_some_and(|at| at <= now) {
@@ -260,6 +308,14 @@ impl Host for IocHost {
             }
             while self.ioc.has_work() {
                 self.ioc.work(now);
+            }
+            if let Some(links) = &mut self.links {
+                if let Some(output) = links.client.poll_output(now) {
+                    return Some(output);
+                }
+                if links.pump(now, &mut self.ioc) {
+                    continue;
+                }
             }
             while let Some(circuit) = self.ioc.poll_woken() {
                 self.ready.extend(self.by_circuit.get(&circuit).copied());
@@ -283,6 +339,11 @@ impl Host for IocHost {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.ioc.poll_timeout()
+        let links = self.links.as_ref().and_then(|l| l.client.poll_timeout());
+        links.into_iter().chain(self.ioc.poll_timeout()).min()
+    }
+
+    fn complaint(&mut self) -> Option<String> {
+        self.links.as_mut()?.client.complaint()
     }
 }

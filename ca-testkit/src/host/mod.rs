@@ -13,6 +13,7 @@ mod client;
 mod gateway;
 mod hostile;
 mod ioc;
+mod links;
 mod name_server;
 mod reader;
 mod repeater;

@@ -17,9 +17,12 @@ fn any_bytes_are_a_plan() {
 /// What stories from seeds do, bytes can ask for too.
 #[test]
 fn bytes_ask_for_every_kind_of_operation() {
-    let kinds = (0..=255u8).map(|kind| {
-        let plan = Plan::from_bytes(&[0, 0, 0, 0, kind, 1, 2, 3, 4, 5]);
-        discriminant(&plan.steps[0].op)
+    // With records and without.
+    let kinds = (0..=255u8).flat_map(|kind| {
+        [0, 0x20].map(|hosts| {
+            let plan = Plan::from_bytes(&[hosts, 0, 0, 0, kind, 1, 2, 3, 4, 5]);
+            discriminant(&plan.steps[0].op)
+        })
     });
     let drawn = (0..200).flat_map(|seed| {
         let plan = Plan::draw(seed, &Default::default());

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 
-from . import _canter
+from . import _arguments, _canter
 from ._errors import UNNAMED, BadName, Closed, named
 
 TYPE_CHECKING = False
@@ -174,6 +174,8 @@ class Subscription:
         depth: int | None,
         policy: str,
     ) -> None:
+        _arguments.optional(callback, pv=channel.name)
+        _arguments.optional(on_connection, "on_connection", channel.name)
         self.channel = channel
         self._skipped = 0
         self._callback = callback
@@ -262,7 +264,7 @@ class Subscription:
         import queue
 
         try:
-            value = self._waiting.get(timeout=timeout)
+            value = self._waiting.get(timeout=_arguments.patience(timeout, pv=self.channel.name))
         except queue.Empty:
             raise TimeoutError(f'no update of "{self.channel.name}" within {timeout} s') from None
         if value is _END:

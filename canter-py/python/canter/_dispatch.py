@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import logging
     from typing import Any
 
+#: Seconds for which an operation of the faces of libca waits for callbacks that were due before its end.
+PATIENCE = 1.0
+
 #: Functions that are told of exceptions in callbacks: ``hook(error, function)``. Without any,
 #: ``threading.excepthook`` is, which prints them. They are in the log ``canter`` as well.
 callback_errors: list[Callable[[BaseException, Any], object]] = []
@@ -59,6 +62,10 @@ def run(deliveries: _canter.Deliveries) -> None:
         del calls, function, args
 
 
+#: While a thread is started: of two for one client, updates would come out of order.
+_starting = threading.Lock()
+
+
 class Dispatcher:
     """Starts the thread of a client when there is something to run."""
 
@@ -70,11 +77,22 @@ class Dispatcher:
     def ensure(self) -> None:
         if self._deliveries is not None and self._deliveries.is_ours():
             return
-        self._deliveries = self._core.deliveries()
-        self._thread = threading.Thread(
-            target=run, args=(self._deliveries,), name="canter-callbacks", daemon=True
-        )
-        self._thread.start()
+        with _starting:
+            if self._deliveries is not None and self._deliveries.is_ours():
+                return
+            deliveries = self._core.deliveries()
+            self._thread = threading.Thread(
+                target=run, args=(deliveries,), name="canter-callbacks", daemon=True
+            )
+            self._thread.start()
+            self._deliveries = deliveries
+
+    def settle(self) -> None:
+        """Has callbacks run for all that had come by now, as they have with libca when its operations return. One that
+        does not end, or waits for this thread, is waited for once, and not for long.
+        """
+        if self._deliveries is not None:
+            self._deliveries.settle(PATIENCE)
 
     def is_current(self) -> bool:
         """Whether this is called by a callback."""
@@ -84,3 +102,5 @@ class Dispatcher:
 atexit.register(_canter.prepare_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_canter.after_fork)
+    # Another thread may have held it.
+    os.register_at_fork(after_in_child=_starting._at_fork_reinit)  # type: ignore[attr-defined]

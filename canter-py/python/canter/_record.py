@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from . import _arguments
 from ._client import MAX_ROWS
 from ._errors import CannotWrite, FileProblem
 from ._values import make_plain_array
@@ -56,7 +57,7 @@ class Recording:
         self.events: list[tuple[int, str, str]] = []
         self.skipped = self.left_out = 0
         self.error: BaseException | None = None
-        self._max_rows = max_rows
+        self._max_rows = _arguments.whole(max_rows, "max_rows", 0, 10**9)
         self._timestamps, self._places = array("q"), array("I")
         self._numbers, self._severities = array("d"), array("B")
         self._count = 0
@@ -128,6 +129,7 @@ class Recording:
         Raises:
             OSError: the file could not be written.
         """
+        seconds = _arguments.patience(seconds, "seconds")
         with self._news:
             self._news.wait_for(
                 lambda: self._closed or self.error is not None or (rows is not None and self._count >= rows),

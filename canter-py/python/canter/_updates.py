@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from . import _canter
+from . import _arguments, _canter
 from ._batch import _column, _without_collector
 from ._channel import DBE_ALARM, DBE_VALUE, Channel
 
@@ -90,6 +90,8 @@ class ManySubscription:
         depth: int | None = None,
         policy: str = "squash",
     ) -> None:
+        _arguments.function(callback)
+        _arguments.optional(on_connection, "on_connection")
         channels = [channel._core for channel in client._channels_of(pvs)]
         #: Names of the PVs, in their order.
         self.names = [channel.name for channel in channels]

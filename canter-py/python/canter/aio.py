@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import _canter
+from . import _arguments, _canter
 from ._batch import _without_collector
 from ._client import (
     DBE_ALARM,
@@ -140,7 +140,9 @@ class AsyncClient:
         room.
         """
         bridge = _bridge()
-        waiting: deque = deque(maxlen=depth or DEFAULT_WAITING)
+        name = self.client._channel_of(pv).name
+        most = DEFAULT_WAITING if depth is None else _arguments.whole(depth, "depth", 1, 2**31, name)
+        waiting: deque = deque(maxlen=most)
         news = asyncio.Event()
 
         def take(reading: _canter.Reading) -> None:
@@ -149,9 +151,12 @@ class AsyncClient:
 
         self.client._dispatcher.ensure()
         channel = self._channel(pv)
-        key = channel.monitor(
-            lambda reading, _: bridge.call(take, reading), mask=mask, count=count, describe=True
-        )
+        try:
+            key = channel.monitor(
+                lambda reading, _: bridge.call(take, reading), mask=mask, count=count, describe=True
+            )
+        except (Closed, *UNNAMED) as error:
+            raise named(error, "monitor", name) from None
         try:
             while True:
                 await news.wait()
@@ -170,6 +175,7 @@ class AsyncClient:
             Unmatched: it did not in time.
         """
         matches = condition if callable(condition) else lambda value: _equal(value, condition)
+        timeout = _arguments.patience(timeout, pv=self.client._channel_of(pv).name)
         last: Any = None
 
         async def wait() -> Any:

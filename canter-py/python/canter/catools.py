@@ -9,11 +9,15 @@ from typing import Any
 
 import canter
 
-from ._errors import named
+from . import _arguments
+from ._errors import UNNAMED, named
 from .aioca._values import (
     CAInfo,
     CANothing,
     augmented,
+    check_count,
+    check_monitor,
+    check_request,
     ca_extra_fields,
     default_events,
     nothing,
@@ -52,7 +56,7 @@ ca_info = CAInfo
 def _one(pv: str, work: Callable[[Any, float], Any], timeout: Any, throw: bool, put: bool = False) -> Any:
     try:
         return work(canter.default_client().channel(pv)._core, seconds(timeout))
-    except (canter.CanterError, OverflowError, UnicodeError) as error:
+    except (canter.CanterError, *UNNAMED) as error:
         cause = named(error, "write" if put else "read", pv)
         result = nothing(pv, cause, put=put)
         if throw:
@@ -72,8 +76,10 @@ def _each(pvs: Any, work: Callable, timeout: Any, throw: bool, put: bool = False
 
 def caget(pvs, datatype=None, format=FORMAT_RAW, count=0, timeout=5, throw=True):
     """The value of a PV, or a list of those of many."""
+    check_request(datatype, format, count)
 
     def work(channel: Any, left: float) -> Any:
+        check_count(count)
         if not channel.connected:
             channel.connect(left)
         known = channel.info()
@@ -89,6 +95,8 @@ def caput(pvs, values, repeat_value=False, datatype=None, wait=False, timeout=5,
     """Puts a value to a PV, or values to many: a true result for each that arrived. The callback is told
     of the completion, and nothing is waited for then.
     """
+    check_request(datatype, FORMAT_RAW, 0)
+    _arguments.optional(callback)
 
     def put(value: Any) -> Any:
         def work(channel: Any, left: float) -> Any:
@@ -115,7 +123,7 @@ def caput(pvs, values, repeat_value=False, datatype=None, wait=False, timeout=5,
     single = repeat_value or isinstance(values, (str, bytes)) or not hasattr(values, "__len__")
     every = [values] * len(names) if single else list(values)
     if len(every) != len(names):
-        raise ValueError(f"{len(names)} PVs and {len(every)} values; repeat_value puts one to all")
+        raise canter.BadRequest(f"{len(names)} PVs and {len(every)} values", remedy="repeat_value puts one to all")
     return [_one(name, put(value), timeout, throw, True) for name, value in zip(names, every)]
 
 
@@ -131,7 +139,15 @@ class _Subscription:
         client = canter.default_client()
         client._dispatcher.ensure()
         self._channel = client.channel(name)._core
+        patience = options["connect_timeout"]
+        if patience is not None:
+            self._channel.start_connect(self._late, seconds(patience))
         self._channel.start_connect(self._open, 1e9)
+
+    def _late(self, _result: Any, error: Any) -> None:
+        """Tells that it is not there; it goes on trying."""
+        if error is not None and not self._closed:
+            self.callback(nothing(self.name, error))
 
     def _open(self, _result: Any, error: Any) -> None:
         if error is not None or self._closed:
@@ -178,10 +194,15 @@ def camonitor(
     notify_disconnect=False,
     connect_timeout=None,
 ):
-    """Calls a function with each value of a PV; with those of many and their index."""
+    """Calls a function with each value of a PV; with those of many and their index.
+
+    Args:
+        connect_timeout: seconds after which a PV that is not there is told so, too, as a false result.
+    """
+    check_monitor(callback, events, datatype, format, count, connect_timeout)
     options = {
         "events": events, "datatype": datatype, "format": format, "count": count,
-        "all_updates": all_updates, "notify_disconnect": notify_disconnect,
+        "all_updates": all_updates, "notify_disconnect": notify_disconnect, "connect_timeout": connect_timeout,
     }  # fmt: skip
     if isinstance(pvs, str):
         return _Subscription(pvs, callback, options)

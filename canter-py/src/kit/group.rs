@@ -15,7 +15,7 @@ use crate::params;
 /// A member: what it is called, its PV, its tolerance, its turn.
 type Row = (String, String, f64, i32);
 
-fn mistake(py: Python<'_>, message: String) -> PyErr {
+pub(super) fn mistake(py: Python<'_>, message: String) -> PyErr {
     errors::plain(py, "FileProblem", "", message, None)
 }
 

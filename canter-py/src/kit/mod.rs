@@ -3,6 +3,7 @@
 //! Each is a future that owns what it needs: it is waited for in the thread of the call, or runs beside with its end
 //! delivered to a callback, which is how asyncio has it.
 
+mod cafe;
 mod group;
 mod matching;
 mod ramp;
@@ -19,6 +20,7 @@ use crate::deliver::Done;
 use crate::errors;
 use crate::life::{self, Native};
 
+pub(crate) use cafe::{load_cafe_collections, load_cafe_groups, load_cafe_snapshot};
 pub(crate) use group::load_groups;
 pub(crate) use scan::Rows;
 

@@ -258,15 +258,17 @@ impl<'a, 'c> Watch<'a, 'c> {
             let Some(channel) = channel.as_ref().filter(|_| !seen) else {
                 continue;
             };
-            let mut failure = match channel.connected().timeout(Duration::ZERO).await {
+            let failure = match channel.connected().timeout(Duration::ZERO).await {
                 Err(ConnectError::TimedOut(mut context)) => {
                     context.elapsed = self.started.elapsed();
-                    Failure::from(&ConnectError::TimedOut(context))
+                    let mut failure = Failure::from(&ConnectError::TimedOut(context));
+                    failure.message.push_str(remark);
+                    failure
                 }
+                // Nothing is searched meanwhile.
                 Err(error) => Failure::from(&error),
                 Ok(()) => continue,
             };
-            failure.message.push_str(remark);
             if self.args.json {
                 self.renderer.missing(self.console, pv.shown(), &failure)?;
             } else {

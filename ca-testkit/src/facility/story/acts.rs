@@ -73,7 +73,11 @@ impl Story<'_> {
             | Op::Read { client, .. }
             | Op::Put { client, .. }
             | Op::PutNotify { client, .. }
-            | Op::GiveUp { client } => {
+            | Op::GiveUp { client }
+            | Op::Watch { client, .. }
+            | Op::Unwatch { client, .. }
+            | Op::Fetch { client, .. }
+            | Op::Write { client, .. } => {
                 let host = self.client(client);
                 (Some(host), self.user_acts(host, op))
             }
@@ -84,6 +88,11 @@ impl Story<'_> {
                 let pv = self.pv(name);
                 let host = self.site.iocs[self.site.names[pv].ioc].host;
                 (Some(host), self.owner_acts(pv, op))
+            }
+            Op::Event { ioc } | Op::Gate { ioc, .. } => {
+                let ioc = self.ioc(ioc);
+                let what = self.program_acts(ioc, op)?;
+                (Some(self.site.iocs[ioc].host), what)
             }
             Op::Busy { client, busy } => {
                 let host = self.client(client);
@@ -155,7 +164,7 @@ impl Story<'_> {
                 puts.collect::<Vec<_>>().join(", ")
             }
             Op::GiveUp { .. } => self.give_up(host),
-            _ => String::new(),
+            other => self.user_of_records_acts(host, other),
         }
     }
 
@@ -166,6 +175,7 @@ impl Story<'_> {
             return "nothing".to_owned();
         };
         self.checker.gave_up(host, token);
+        self.watcher.gave_up(host, token);
         self.with_client(host, |c, _| c.cancel(token));
         format!("{token:?}")
     }
@@ -220,7 +230,7 @@ impl Story<'_> {
                 let number = usize::from(client) % self.site.clients.len();
                 let host = self.site.clients[number];
                 self.site.w.power_off(host);
-                self.checker.begin(host);
+                self.begin(host);
                 let new = self.site.client_host(number);
                 self.site.w.boot(host, new);
                 self.who(host)

@@ -10,7 +10,7 @@ use ca_proto::wire::message::EventMask;
 
 use super::{SECOND, Story};
 use crate::facility::book::PvIndex;
-use crate::host::{GatewayHost, HostileHost};
+use crate::host::{GatewayHost, HostileHost, IocHost};
 use crate::net::HostId;
 
 /// Time in which everything comes back once all faults are gone: a circuit that is dead takes a
@@ -18,7 +18,7 @@ use crate::net::HostId;
 /// found by a lie a time-out of 30 s more.
 const RECOVERY: Duration = Duration::from_secs(180);
 /// Time for what is tried afterwards.
-const EXAM: Duration = Duration::from_secs(90);
+pub(super) const EXAM: Duration = Duration::from_secs(90);
 /// Values posted at once: more than the queue of a server keeps of one PV.
 const BURST: u8 = 255;
 /// Time for an orderly end.
@@ -55,7 +55,8 @@ impl Story<'_> {
             }
             self.run_for(SECOND)?;
             let took = self.site.w.now() - start;
-            match self.checker.whole(&self.site) {
+            let whole = self.checker.whole(&self.site);
+            match whole.and_then(|()| self.watcher.whole(&self.site)) {
                 Ok(()) => return Ok(took),
                 Err(what) if took >= most => return Err(format!("after {took:?}: {what}")),
                 Err(_) => {}
@@ -119,7 +120,11 @@ impl Story<'_> {
         self.until_whole(EXAM)?;
         self.succeed()?;
         self.page()?;
-        self.until_whole(EXAM).map(drop)
+        self.until_whole(EXAM)?;
+        if self.site.records.is_empty() {
+            return Ok(());
+        }
+        self.examine_records()
     }
 
     /// A client ends in the middle of puts that nobody completes; its successor can write.
@@ -130,7 +135,7 @@ impl Story<'_> {
             .collect();
         self.put_and_wait(host, &endless)?;
         self.site.w.kill(host);
-        self.checker.begin(host);
+        self.begin(host);
         let new = self.site.client_host(0);
         self.site.w.boot(host, new);
         self.put_and_wait(host, &endless)?;
@@ -206,13 +211,19 @@ impl Story<'_> {
         self.log.push("the end".to_owned());
         for host in self.site.clients.clone() {
             self.with_client(host, |c, now| c.shutdown(now));
-            self.checker.begin(host);
+            self.begin(host);
         }
         if let Some(host) = self.site.gateway {
             self.site
                 .w
                 .with(host, |gateway: &mut GatewayHost, now| gateway.shutdown(now));
             self.checker.begin(host);
+        }
+        for ioc in 0..self.site.iocs.len() {
+            let host = self.site.iocs[ioc].host;
+            self.site
+                .w
+                .with(host, |ioc: &mut IocHost, now| ioc.end_links(now));
         }
         self.run_for(GOODBYE)?;
         self.checker.ended(&self.site)

@@ -21,6 +21,7 @@ impl Story<'_> {
         self.site.iocs[ioc].other_types = other_types;
         let new = self.site.ioc_host(ioc, other_types);
         self.site.w.boot(host, new);
+        self.site.begin_records(ioc);
         self.tell_name_server();
     }
 
@@ -113,6 +114,7 @@ impl Story<'_> {
                 let host = hosts[usize::from(host) % hosts.len()];
                 if self.site.w.is_up(host) {
                     self.checker.clocks_differ = true;
+                    self.watcher.clocks_differ = true;
                     self.site.w.jump_clock(host, secs as u32 * SECOND);
                     let ahead = self.site.w.clock_ahead(host);
                     let mut book = self.site.book.lock();

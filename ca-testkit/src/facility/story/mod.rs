@@ -3,6 +3,7 @@
 mod acts;
 mod exam;
 mod faults;
+mod records;
 
 use core::time::Duration;
 
@@ -16,6 +17,7 @@ use super::Report;
 use super::build::Site;
 use super::check::Checker;
 use super::plan::Plan;
+use super::records::Watcher;
 use crate::host::{ClientHost, GatewayHost, News, Shown};
 use crate::net::HostId;
 
@@ -34,6 +36,7 @@ pub(super) struct Story<'p> {
     pub site: Site,
     plan: &'p Plan,
     checker: Checker,
+    watcher: Watcher,
     roles: Vec<Role>,
     /// What happened, for a failure.
     pub log: Vec<String>,
@@ -65,6 +68,7 @@ impl<'p> Story<'p> {
             site,
             plan,
             checker,
+            watcher: Watcher::default(),
             roles,
             log: Vec::new(),
             news: Vec::new(),
@@ -94,8 +98,8 @@ impl<'p> Story<'p> {
             steps: self.plan.steps.len(),
             events: self.site.w.steps(),
             simulated: self.site.w.now() - Instant::ZERO,
-            updates: self.checker.updates,
-            answers: self.checker.answers,
+            updates: self.checker.updates + self.watcher.updates,
+            answers: self.checker.answers + self.watcher.answers,
             recovery: self.recovery,
             hash: self.site.w.trace.hash(),
         })
@@ -124,6 +128,9 @@ impl<'p> Story<'p> {
         if let Some(what) = self.site.w.wrong() {
             return Err(what.to_owned());
         }
+        if !self.site.records.is_empty() {
+            self.site.records.note(self.site.w.now())?;
+        }
         let name = |site: &Site| site.w.trace.name(host).to_owned();
         let result = match self.roles[host.index()] {
             Role::Client => self.look_at_client(host),
@@ -142,6 +149,9 @@ impl<'p> Story<'p> {
         if let Some(client) = self.site.w.look::<ClientHost>(host) {
             client.news(&mut self.news);
             client.take_events();
+        }
+        if !self.site.records.is_empty() {
+            self.records_news(host)?;
         }
         if !self.news.is_empty() {
             self.checker.news(&self.site, host, &self.news)?;

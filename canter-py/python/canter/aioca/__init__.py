@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from typing import Any
 
 import canter
 
-from .._errors import named
+from .._errors import UNNAMED, named
 from .._loops import _begin, _begin_put
 from ._subscription import Subscription, open_subscriptions, start
 from ._values import (
     CAInfo,
     CANothing,
     augmented,
+    check_count,
+    check_monitor,
+    check_request,
     ca_extra_fields,
     nothing,
     put_arguments,
@@ -72,7 +76,7 @@ async def _native(channel: Any, timeout: float) -> dict:
 async def _one(pv: str, work: Any, timeout: Any, throw: bool, put: bool = False) -> Any:
     try:
         return await work(_channel(pv), seconds(timeout))
-    except (canter.CanterError, OverflowError, UnicodeError) as error:
+    except (canter.CanterError, *UNNAMED) as error:
         cause = named(error, "write" if put else "read", pv)
         result = nothing(pv, cause, put=put)
         if throw:
@@ -96,7 +100,10 @@ def caget(pv, datatype=None, format=FORMAT_RAW, count=0, *, timeout=5.0, throw=T
         throw: raise what fails; else it is in the place of the value, as a false `CANothing`.
     """
 
+    check_request(datatype, format, count)
+
     async def get(channel: Any, left: float) -> Any:
+        check_count(count)
         known = await _native(channel, left)
         elements = known.get("count", 1)
         kind = request(datatype, format, known.get("dbr", 6))
@@ -118,9 +125,7 @@ async def _all(pvs: Any, work: Any, timeout: Any, throw: bool) -> Any:
 
 
 def _deadline(timeout: Any) -> Any:
-    import time
-
-    return (time.time() + timeout,) if isinstance(timeout, (int, float)) else timeout
+    return timeout if isinstance(timeout, tuple) or timeout is None else (time.time() + seconds(timeout),)
 
 
 async def caput(pv, value, datatype=None, wait=False, *, timeout=5.0, throw=True, repeat_value=False):
@@ -131,6 +136,7 @@ async def caput(pv, value, datatype=None, wait=False, *, timeout=5.0, throw=True
         repeat_value: put the same value to all of them, also when it is a list.
     """
     names = _many(pv)
+    check_request(datatype, FORMAT_RAW, 0)
 
     def put(one: Any) -> Any:
         async def work(channel: Any, left: float) -> Any:
@@ -147,7 +153,7 @@ async def caput(pv, value, datatype=None, wait=False, *, timeout=5.0, throw=True
     single = repeat_value or isinstance(value, (str, bytes)) or not hasattr(value, "__len__")
     values = [value] * len(names) if single else list(value)
     if len(values) != len(names):
-        raise ValueError(f"{len(names)} PVs and {len(values)} values; repeat_value puts one to all")
+        raise canter.BadRequest(f"{len(names)} PVs and {len(values)} values", remedy="repeat_value puts one to all")
     deadline = _deadline(timeout)
     puts = (_one(name, put(one), deadline, throw, put=True) for name, one in zip(names, values))
     return list(await asyncio.gather(*puts))
@@ -172,6 +178,7 @@ def camonitor(
         notify_disconnect: tell disconnects, as a false `CANothing`.
         connect_timeout: seconds after which a PV that is not there is told so, too.
     """
+    check_monitor(callback, events, datatype, format, count, connect_timeout)
     options = (events, datatype, format, count, all_updates, notify_disconnect, connect_timeout)
     names = _many(pv)
     if names is None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import canter
 
-from .. import _canter
+from .. import _arguments, _canter
+from .._errors import bad
 from . import dbr
 
 #: Attributes that values may have.
@@ -80,10 +81,47 @@ def nothing(name: str, error: canter.CanterError, *, put: bool = False) -> CANot
 def seconds(timeout: Any) -> float:
     """Seconds from now of a time-out of any form."""
     if timeout is None:
-        return 1e9
-    if isinstance(timeout, tuple):
-        return max(0.0, timeout[0] - time.time())
-    return max(0.0, timeout)
+        return _arguments.LONGEST
+    at = timeout[0] if isinstance(timeout, tuple) and len(timeout) == 1 else None
+    left = _arguments.number(timeout if at is None else at)
+    if left is None or left != left:
+        raise bad(f"timeout={timeout!a}: give seconds, None for ever, or a tuple of the time at which it is up")
+    return min(_arguments.LONGEST, max(0.0, left if at is None else left - time.time()))
+
+
+_COUNTS = "give a number of elements, 0 for those that there are, or -1 for all"
+
+
+def check_request(datatype: Any, form: Any, count: Any) -> None:
+    """Refuses what cannot be asked for, whatever the PV is."""
+    if not _is_whole(form, 0, 2):
+        raise bad(f"format={form!a}: give FORMAT_RAW, FORMAT_TIME or FORMAT_CTRL")
+    if not isinstance(count, int):
+        raise bad(f"count={count!a}: {_COUNTS}")
+    _kind(datatype, dbr.DBR_DOUBLE)
+
+
+def check_count(count: int) -> None:
+    """Refuses what no PV has."""
+    if not -1 <= count < 2**32:
+        raise bad(f"count={count}: {_COUNTS}")
+
+
+def check_monitor(
+    callback: Any, events: Any, datatype: Any, form: Any, count: Any, connect_timeout: Any
+) -> None:
+    """Refuses what no monitor can be: it would be found out where nobody is told."""
+    _arguments.function(callback)
+    check_request(datatype, form, count)
+    check_count(count)
+    if events is not None and not _is_whole(events, 1, 2**16 - 1):
+        raise bad(f"events={events!a}: give None, or a sum of DBE_VALUE and the like")
+    if connect_timeout is not None:
+        seconds(connect_timeout)
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and least <= value <= most
 
 
 class _Augmented:
@@ -153,6 +191,8 @@ def request(datatype: Any, form: int, native: int) -> int:
 def _kind(datatype: Any, native: int) -> int:
     if datatype is None:
         return native
+    if getattr(datatype, "__hash__", None) is None:
+        raise bad(f"{datatype!a} is no datatype; give a DBR_ number, a type of Python or a dtype of NumPy")
     if datatype in (dbr.DBR_CHAR_STR, dbr.DBR_CHAR_UNICODE, dbr.DBR_CHAR_BYTES):
         return dbr.DBR_CHAR
     if datatype == dbr.DBR_ENUM_STR:
@@ -168,7 +208,7 @@ def _kind(datatype: Any, native: int) -> int:
             found = _numpy_kind(datatype)
         if found is not None:
             return found
-    raise ValueError(f"{datatype!r} is no datatype; give a DBR_ number, a type of Python or a dtype of NumPy")
+    raise bad(f"{datatype!a} is no datatype; give a DBR_ number, a type of Python or a dtype of NumPy")
 
 
 def _numpy_kind(datatype: Any) -> int | None:
@@ -176,7 +216,7 @@ def _numpy_kind(datatype: Any) -> int | None:
 
     try:
         dtype = np.dtype(datatype)
-    except TypeError:
+    except (TypeError, ValueError):
         return None
     if dtype.kind in "SU":
         return dbr.DBR_STRING

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import canter
 
+from .. import _arguments
 from . import alarm, autosave, ca, dbr, device, devices, motor, multiproc, pv
+from ._channels import as_put, settle
 from ._text import fmt_time
 from .alarm import Alarm
 from .ca import poll
@@ -78,8 +80,8 @@ def camonitor_clear(pvname):
 
 def camonitor(pvname, writer=None, callback=None, connection_timeout=5.0, monitor_delta=None):
     """Writes a line for each change of a PV, or calls a function."""
-    if not callable(callback):
-        write = writer if callable(writer) else ca.write
+    if _arguments.optional(callback, pv=pvname) is None:
+        write = _arguments.optional(writer, "writer", pvname) or ca.write
 
         def callback(pvname=None, value=None, char_value=None, timestamp=None, **kws):
             if char_value is None:
@@ -103,6 +105,7 @@ def _connect_all(pvlist, timeout):
     pvs = [name if isinstance(name, PV) else get_pv(name, connect=False) for name in pvlist]
     cores = [it._channel.fresh().core for it in pvs]
     canter.default_client()._core.connect_many(cores, timeout)
+    settle()
     return pvs
 
 
@@ -123,6 +126,7 @@ def caget_many(
     batch = canter.default_client()._core.get_many(
         cores, timeout, family=2, count=count or 0, describe=as_string
     )
+    settle()
     readings = iter(batch.readings())
     values = []
     for it in pvs:
@@ -153,12 +157,14 @@ def caput_many(pvlist, values, wait=False, connection_timeout=5.0, put_timeout=6
         return results
     connected = [(it, value) for it, value in zip(pvs, values) if it.connected]
     made = [
-        it._state(value) if isinstance(value, str) and it.ftype % 7 == dbr.ENUM else value
+        it._state(value) if isinstance(value, str) and it.ftype % 7 == dbr.ENUM else as_put(it._channel.core, value)
         for it, value in connected
     ]
     cores = [it._channel.core for it, _ in connected]
     until = "completed" if wait else "sent"
     errors = iter(canter.default_client()._core.put_many(cores, made, until, put_timeout))
+    if wait:
+        settle()
     results = []
     for it in pvs:
         it.last_error = next(errors) if it._ready else it.last_error

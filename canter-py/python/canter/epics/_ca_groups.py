@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+from .. import _arguments
 from . import ca, dbr
+from ._channels import as_put
 from ._vars import plain_value
 
 
@@ -14,6 +16,7 @@ def create_subscription(
 ):
     """Subscribes: the callback, the number of arguments and the subscription, as three values."""
     channel = ca._channel(chid)
+    function = _arguments.function(callback, pv=channel.name)
     if not ca.connect_channel(chid, timeout):
         return None
     if ftype is None:
@@ -23,7 +26,7 @@ def create_subscription(
     def on_update(reading, _skipped):
         known = ca._found(reading, kind, chid, False, True)
         known.update(ftype=kind, count=reading.count, chid=channel.number, pvname=channel.name)
-        callback(**known)
+        function(**known)
 
     channel.client._dispatcher.ensure()
     key = channel.core.monitor(
@@ -86,7 +89,7 @@ def sg_put(gid, chid, value):
     channel = ca._connected(chid)
     ready = threading.Event()
     channel.client._dispatcher.ensure()
-    channel.core.start_put(lambda _result, _error: ready.set(), value, "completed", 1e9)
+    channel.core.start_put(lambda _result, _error: ready.set(), as_put(channel.core, value), "completed", 1e9)
     _groups[gid].append(ready)
     return dbr.ECA_NORMAL
 

@@ -10,6 +10,7 @@ from threading import Thread
 import canter
 
 from . import dbr
+from ._channels import settle
 
 _CONTEXT = 1
 
@@ -149,12 +150,14 @@ def pend_io(timeout=1.0):
 def pend_event(timeout=1.0e-5):
     """Waits; callbacks run meanwhile."""
     time.sleep(max(0.0, timeout))
+    settle()
     return dbr.ECA_TIMEOUT
 
 
 def poll(evt=1.0e-5, iot=1.0):
     """Lets other threads run."""
     time.sleep(max(0.0, evt))
+    settle()
     return dbr.ECA_NORMAL
 
 

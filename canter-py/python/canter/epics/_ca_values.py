@@ -8,10 +8,11 @@ from typing import Any
 
 import canter
 
+from .. import _arguments
 from .._errors import UNNAMED, named
 from . import dbr
 from ._ca_life import GET_PENDING, CASeverityException, ChannelAccessException, ChannelAccessGetFailure
-from ._channels import LibChannel
+from ._channels import LibChannel, as_keywords, as_put
 from ._text import charval
 from ._vars import TIME_FIELDS, ctrlvars, plain_value, timevars
 from .ca import _channel, _connected, _last_error, element_count, field_type, promote_type
@@ -31,7 +32,7 @@ def _read(chid: Any, ftype: int | None, count: int | None, timeout: float | None
     if timeout is None:
         timeout = get_timeout(count or element_count(chid))
     try:
-        return channel.core.read(timeout, dbr=ftype, count=count or 0)
+        return channel.read(timeout, ftype, count or 0)
     except canter.GetTimeout as error:
         _last_error[channel.number] = error
         return None
@@ -171,17 +172,18 @@ def put_channel(channel: LibChannel, value: Any, wait: bool, timeout: float, fty
 def put(chid, value, wait=False, timeout=30, callback=None, callback_data=None, ftype=None):
     """Puts a value: 1, or -1 if completion was waited for and did not come."""
     channel = _connected(chid)
+    _arguments.optional(callback, pv=channel.name)
     if callback is not None and not wait:
 
         def done(_result, error):
-            callback(pvname=channel.name, data=callback_data)
+            callback(pvname=channel.name, **as_keywords(callback_data))
 
         channel.client._dispatcher.ensure()
-        channel.core.start_put(done, value, "completed", 1e9, dbr=ftype)
+        channel.core.start_put(done, as_put(channel.core, value, ftype), "completed", 1e9, dbr=ftype)
         return 1
     result, error = put_channel(channel, value, wait, timeout, ftype)
     if error is not None:
         _last_error[channel.number] = error
     if callback is not None:
-        callback(pvname=channel.name, data=callback_data)
+        callback(pvname=channel.name, **as_keywords(callback_data))
     return result

@@ -33,6 +33,9 @@ class Listener:
     def _on_access(self, read: bool, write: bool) -> None:
         pass
 
+    def _on_opened(self) -> None:
+        """It was opened anew: what was known of it is old."""
+
 
 class _OnConnection(Listener):
     __slots__ = ("_function",)
@@ -79,6 +82,8 @@ class LibChannel:
         self.client._dispatcher.ensure()
         self.watch = self.core.watch(self)
         self._told = None
+        for listener in self.listeners:
+            listener._on_opened()
 
     def fresh(self) -> LibChannel:
         """Itself, opened anew after a fork or a change of the default client."""
@@ -102,6 +107,7 @@ class LibChannel:
         except canter.CanterError as error:
             return error
         self.tell(True)
+        self.client._dispatcher.settle()
         return None
 
     def tell(self, conn: bool) -> None:
@@ -146,26 +152,20 @@ class LibChannel:
             for listener in self.listeners:
                 run(listener._on_access, known["can_read"], known["can_write"])
 
+    def read(self, timeout: float, ftype: int | None, count: int) -> _canter.Reading:
+        """What the server says now. What it said before has reached the callbacks when this returns."""
+        reading = self.core.read(timeout, dbr=ftype, count=count)
+        self.client._dispatcher.settle()
+        return reading
+
     def put(self, value: Any, wait: bool, timeout: float, ftype: int | None = None) -> None:
         """Puts a value. What the server sends before it tells of the completion has reached the callbacks
-        when this returns, as PyEpics has it: completion takes the way of the updates.
+        when this returns.
         """
-        dispatcher = self.fresh().client._dispatcher
-        if not wait or dispatcher.is_current():
-            self.core.put(value, "completed" if wait else "sent", timeout, dbr=ftype)
-            return
-        ended = threading.Event()
-        errors: list = []
-
-        def done(_result: Any, error: BaseException | None) -> None:
-            errors.append(error)
-            ended.set()
-
-        dispatcher.ensure()
-        self.core.start_put(done, value, "completed", timeout, dbr=ftype)
-        ended.wait()
-        if errors[0] is not None:
-            raise errors[0]
+        core = self.fresh().core
+        core.put(as_put(core, value, ftype), "completed" if wait else "sent", timeout, dbr=ftype)
+        if wait:
+            self.client._dispatcher.settle()
 
     def close(self) -> None:
         self.core.unwatch(self.watch)
@@ -190,12 +190,60 @@ class LibChannel:
         return server.replace("127.0.0.1", "localhost", 1)
 
 
+#: Bits and sign of the integers that PVs hold, by the number of their type.
+_INTEGERS = {1: (16, True), 3: (16, False), 4: (8, False), 5: (32, True)}
+
+
+def as_put(core: _canter.Channel, value: Any, ftype: int | None = None) -> Any:
+    """A value as PyEpics puts it: of integers that a PV has no room for it takes the bits that fit, so that masks without a
+    sign can be put. Other faces refuse them.
+    """
+    kind = type(value)
+    # hot: every put.
+    if kind is float or kind is bool or (kind is int and 0 <= value <= 127):
+        return value
+    whole = kind is int or kind is str or getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u")
+    if not whole and not (kind in (list, tuple) and value and all(isinstance(one, int) for one in value)):
+        return value
+    bits, signed = _INTEGERS.get(core.info().get("dbr", -1) if ftype is None else ftype % 7, (0, False))
+    if not bits or (kind is str and not signed):
+        # A text is a text for characters, and for states.
+        return value
+    if kind is str:
+        try:
+            value = int(value, 0)
+        except ValueError:
+            return value
+    elif kind is not int and hasattr(value, "astype"):
+        return value.astype(f"{'i' if signed else 'u'}{bits // 8}")
+    if isinstance(value, int):
+        return _cut(value, bits, signed)
+    return [_cut(int(one), bits, signed) for one in value]
+
+
+def _cut(number: int, bits: int, signed: bool) -> int:
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if signed and number >> (bits - 1) else number
+
+
+def as_keywords(data: Any) -> dict[str, Any]:
+    """What belongs to a put, as its callback gets it: a dictionary as keywords of their own."""
+    return data if isinstance(data, dict) else {"data": data}
+
+
 def run(function: Callable[..., object], *args: Any) -> None:
     """Runs a callback; its exception goes where those of the native face go."""
     try:
         function(*args)
     except Exception as error:  # noqa: BLE001
         canter._client.report(error, function)
+
+
+def settle() -> None:
+    """Has callbacks run for what came before an operation with many channels returns."""
+    client = canter._default
+    if client is not None:
+        client._dispatcher.settle()
 
 
 def open_channel(name: str) -> LibChannel:

@@ -78,7 +78,7 @@ class Gets:
         try:
             partial = bool(count)
             count = count or self.default_count or 0
-            reading = self._channel.core.read(timeout, dbr=ftype, count=count)
+            reading = self._channel.read(timeout, ftype, count)
         except (canter.CanterError, *UNNAMED) as error:
             self.last_error = named(error, "read", self._channel.name)
             return False

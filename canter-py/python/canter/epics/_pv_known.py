@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _arguments
+from .._errors import bad
 from . import dbr
 from ._text import pv_info
 from ._vars import CTRL_FIELDS, TIME_FIELDS
@@ -13,6 +15,15 @@ def _known(name: str, text: str) -> Any:
     return property(lambda self: self._getarg(name), doc=text)
 
 
+def checked_delta(delta: Any, pv: str) -> Any:
+    """A difference below which changes are not told."""
+    if delta is not None:
+        number = _arguments.number(delta)
+        if number is None or not number >= 0:
+            raise bad(f"monitor_delta={delta!a}: give a number from 0 on, or None", pv)
+    return delta
+
+
 class Known:
     """A `PV`, as far as it tells what is known."""
 
@@ -20,6 +31,7 @@ class Known:
     get: Any
     put: Any
     connected: Any
+    pvname: str
     get_ctrlvars: Any
     get_timevars: Any
     wait_for_connection: Any
@@ -104,4 +116,4 @@ class Known:
 
     @monitor_delta.setter
     def monitor_delta(self, value):
-        self._delta = self._args["monitor_delta"] = value
+        self._delta = self._args["monitor_delta"] = checked_delta(value, self.pvname)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _arguments
 from . import ca, dbr
-from ._channels import lock, run
+from ._channels import as_keywords, as_put, lock, run
 
 
 class PutAndCallbacks:
@@ -33,6 +34,7 @@ class PutAndCallbacks:
         """Puts a value: 1, or -1 if completion was waited for and did not come; ``None`` if there is
         no connection.
         """
+        _arguments.optional(callback, pv=self.pvname)
         if not self.wait_for_connection():
             return None
         if dbr.native_type(self.ftype) == dbr.ENUM and isinstance(value, str):
@@ -46,11 +48,11 @@ class PutAndCallbacks:
             self.last_error = error
             self._put_complete = True if use_complete else self._put_complete
             if callback is not None:
-                callback(pvname=self.pvname, data=callback_data)
+                callback(pvname=self.pvname, **as_keywords(callback_data))
 
         self._channel.client._dispatcher.ensure()
         if not wait:
-            self._channel.core.start_put(done, value, "completed", 1e9)
+            self._channel.core.start_put(done, as_put(self._channel.core, value), "completed", 1e9)
             return 1
         result, error = ca.put_channel(self._channel, value, True, timeout)
         done(None, error)

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from .. import _arguments
 from . import dbr
 from ._ca_life import (
     _CONTEXT,
@@ -176,7 +177,7 @@ def register_clear_cache(callback):
 def create_channel(pvname, connect=False, auto_cb=True, callback=None):
     """A channel: its number. The callback is told of connects and disconnects."""
     channel = open_channel(bytes2str(pvname))
-    if callable(callback):
+    if _arguments.optional(callback, pv=channel.name) is not None:
         name, number = channel.name, channel.number
         channel.add_connection_callback(lambda conn: callback(pvname=name, chid=number, conn=conn))
     if connect:
@@ -195,7 +196,7 @@ def connect_channel(chid, timeout=None, verbose=False):
 def replace_access_rights_event(chid, callback=None):
     """Has a function told of changes of the rights."""
     channel = _channel(chid)
-    if callback is not None:
+    if _arguments.optional(callback, pv=channel.name) is not None:
         channel.add_access_callback(callback)
         if channel.connected:
             run(callback, read_access(chid), write_access(chid))

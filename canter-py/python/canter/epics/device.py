@@ -7,6 +7,7 @@ from typing import Any
 import canter
 
 from . import dbr
+from ._channels import settle
 from ._text import fmt_time
 from .ca import poll
 from .pv import PV, get_pv
@@ -61,6 +62,7 @@ class Device:
         if self._pvs:
             cores = [it._channel.core for it in self._pvs.values()]
             canter.default_client()._core.connect_many(cores, 1.0 if timeout is None else timeout)
+            settle()
         self._init = True
 
     def PV(self, attr, connect=True, **kw):  # noqa: N802

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import canter
 
-from .. import _canter
+from .. import _arguments, _canter
 from . import ca, dbr
 from ._channels import LibChannel, Listener, lock, open_channel, run
 from ._pv_get import _FAMILIES, Gets
-from ._pv_known import Known
+from ._pv_known import Known, checked_delta
 from ._pv_put import PutAndCallbacks
 from ._text import fmt_time, pv_repr
 from ._vars import LIMITS
@@ -35,6 +36,8 @@ def get_pv(
     monitor_delta=None,
 ):
     """The PV of a name, the same for all who ask; with ``connect`` it is waited for."""
+    for what, function in (("connection_callback", connection_callback), ("access_callback", access_callback)):
+        _arguments.optional(function, what, pvname)
     form = form or "time"
     context = context or ca.current_context()
     key = (pvname, form, context)
@@ -121,6 +124,10 @@ class PV(Gets, PutAndCallbacks, Known, Listener):
         if auto_monitor is not None and not (isinstance(auto_monitor, int) and 0 <= auto_monitor < 2**16):
             text = f'"{self.pvname}" cannot be monitored with the mask {auto_monitor!a}'
             raise canter.BadRequest(text, pv=self.pvname, remedy="give None, true, false or a sum of DBE_VALUE and the like")
+        for what, function in (("connection_callback", connection_callback), ("access_callback", access_callback)):
+            _arguments.optional(function, what, self.pvname)
+        functions = callback if isinstance(callback, (list, tuple)) else (callback,)
+        functions = [_arguments.function(one, pv=self.pvname) for one in functions if one is not None]
         self.verbose = verbose
         self.ftype = None
         self.last_error: canter.CanterError | None = None
@@ -132,15 +139,14 @@ class PV(Gets, PutAndCallbacks, Known, Listener):
         self._made: dict[str, Any] | None = None
         self._nelm = -1
         self._rights: int | None = None
-        self._delta = monitor_delta
+        self._delta = checked_delta(monitor_delta, self.pvname)
         self._partial = False
         self._auto_monitor = auto_monitor
         self._key: _canter.Key | None = None
         self._put_complete: bool | None = None
         self._ready = False
-        for function in (callback,) if callable(callback) else callback or ():
-            if callable(function):
-                self.callbacks[len(self.callbacks)] = (function, {})
+        for function in functions:
+            self.callbacks[len(self.callbacks)] = (function, {})
         self._channel: LibChannel = open_channel(self.pvname)
         self.chid = self._channel.number
         self.context = ca.current_context()
@@ -220,7 +226,8 @@ class PV(Gets, PutAndCallbacks, Known, Listener):
         return connected
 
     def _is_ready(self) -> bool:
-        return self._ready and self._channel.generation == _canter.generation()
+        channel = self._channel
+        return self._ready and channel.generation == _canter.generation() and channel.client is canter._default
 
     def _on_connection(self, conn: bool) -> None:
         with lock:
@@ -236,6 +243,12 @@ class PV(Gets, PutAndCallbacks, Known, Listener):
         if conn:
             for callback in list(self._access_callbacks or ()):
                 run(lambda callback=callback: callback(self.read_access, self.write_access, pv=self))
+
+    def _on_opened(self) -> None:
+        # What the subscription of another process or client has brought is old.
+        self._ready = False
+        if self._made is not None:
+            self._made["value"] = None
 
     def _describe(self) -> None:
         known = self._channel.info()
@@ -365,7 +378,8 @@ class PV(Gets, PutAndCallbacks, Known, Listener):
         delta = self._delta
         value = self._args["value"]
         if delta is not None and before is not None and not hasattr(value, "__len__"):
-            if abs(value - before) < delta:
+            # A NaN is a change.
+            if math.isfinite(value) and math.isfinite(before) and abs(value - before) < delta:
                 self._args["value"] = before
                 return
         self.run_callbacks()

@@ -16,7 +16,7 @@ from . import _xml
 from ._codes import NORMAL, codes
 from ._errors import failure
 from ._match import Match
-from ._xml import Collection, Mistakes, Saved, nearest
+from ._xml import Collection, Saved, nearest
 
 
 class Collections(Match):
@@ -116,7 +116,7 @@ class Collections(Match):
     def loadCollectionsFromXML(self, path: str | os.PathLike) -> int:  # noqa: N802
         """Loads the collections of a file, which is looked for here and in ``CAFE_XML_PATH``.
 
-        Nothing is loaded of a file with mistakes: all of them are told, with line and column, by
+        Nothing is loaded of a file with mistakes: all of them are told, with their lines, by
         ``lastError`` or by the exception.
         """
         return self._loaded(path, self._load_collections, codes.ECAFE_LOAD_COLLECTION)
@@ -136,7 +136,7 @@ class Collections(Match):
     def _loaded(self, path: Any, load: Any, code: int) -> int:
         try:
             load(path)
-        except Mistakes as mistakes:
+        except canter.FileProblem as mistakes:
             error = failure(code, str(mistakes), str(path))
         except OSError as reason:
             error = failure(codes.ECAFE_CANNOT_OPEN_FILE, str(reason), str(path), remedy="give another file")
@@ -213,7 +213,7 @@ def _value(saved: Saved, native: str | None) -> Any:
             made = [float(one) for one in made]
         except ValueError:
             pass
-    return made[0] if saved.nelem <= 1 else made
+    return made if saved.is_array else made[0]
 
 
 def _file(name: str, inside: str) -> str:

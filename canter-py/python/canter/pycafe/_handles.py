@@ -103,6 +103,10 @@ class Handles:
             self._client = canter.default_client()
         return self._client
 
+    def _settle(self) -> None:
+        """Has callbacks run for what came before an operation returns."""
+        self._of_process()._dispatcher.settle()
+
     def terminate(self) -> int:
         """Ends all monitors and closes all channels and groups. The object may be used anew."""
         with self._lock:

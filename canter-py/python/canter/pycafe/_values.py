@@ -42,6 +42,7 @@ class Values(Handles):
             seconds = self._seconds(handle)
             try:
                 reading = handle.channel._core.read(seconds, describe=True)
+                self._settle()
             except canter.GetTimeout:
                 if policy.selfGoverning:
                     handle.timeout = min(policy.most, 2.0 * (seconds or 1.0))
@@ -210,6 +211,7 @@ class Values(Handles):
         def put(handle: Handle) -> None:
             seconds = self._seconds(handle)
             handle.channel.put(value, wait=self.policies.request.wait, timeout=seconds)
+            self._settle()
 
         return self._guard_status(handlePV, put)
 
@@ -227,6 +229,7 @@ class Values(Handles):
             return [_outcome(self._cached, handle) for handle in handles]
         cores = [handle.channel._core for handle in handles]
         batch = self._of_process()._core.get_many(cores, self._seconds(), describe=True)
+        self._settle()
         readings = batch.readings()
         for handle, reading in zip(handles, readings):
             if isinstance(reading, _canter.Reading):
@@ -293,6 +296,7 @@ class Values(Handles):
         cores = [handle.channel._core for handle in handles]
         until = "completed" if self.policies.request.wait else "checked"
         errors = self._of_process()._core.put_many(cores, given, until, self._seconds())
+        self._settle()
         statuses = []
         for handle, error in zip(handles, errors):
             if error is None:

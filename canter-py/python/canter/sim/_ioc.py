@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from .. import _canter
+from .. import _arguments, _canter
 from .._canter import Snapshot
 from .._client import Client
 from .._errors import UNNAMED, BadName, BadRequest, CanterError, asked, bad, named, printable
@@ -369,6 +369,8 @@ class IOC:
         """
         if not callable(function):
             raise TypeError(f"a model is a function, not a {type(function).__name__}")
+        if period is not None:
+            period = _arguments.period(period)
         model = Model(self, function, set, read, arrays, pulse, on_error)
         self._models.append(model)
         if period is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._errors import bad
-from .. import _canter
+from .. import _arguments, _canter
 from .._dispatch import log
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Model:
         self.overruns = 0
         #: What the last step raised; ``None`` if it succeeded.
         self.error: Exception | None = None
-        self._on_error = on_error
+        self._on_error = _arguments.optional(on_error, "on_error")
         self._steps = _canter.ModelSteps(ioc._core, compute, list(set), list(read), list(arrays), pulse)
         self._ioc = weakref.ref(ioc)
         self._end = threading.Event()
@@ -71,8 +71,7 @@ class Model:
 
     def start(self, period: float) -> None:
         """Does a step each period, in a thread of its own."""
-        if period <= 0.0:
-            raise bad(f"a period of {period} s: give seconds above 0")
+        period = _arguments.period(period)
         if self._thread is not None:
             raise RuntimeError("this model runs already")
         self._thread = threading.Thread(target=self._run, args=(period,), name="canter-model", daemon=True)

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .. import _arguments
 from .._errors import bad
 from ._db import record_text
 from ._fields import FieldSpec, field_name
@@ -64,6 +65,7 @@ def scan_wrapper(
 ) -> Scan:
     """A function for the keyword ``scan`` of `pvproperty`; see `pvproperty.scan`."""
     severity = int(failure_severity)
+    period = _arguments.span(period, "period") if use_scan_field else _arguments.period(period)
     return Scan(scan_function, period, subtract_elapsed, stop_on_error, severity, use_scan_field)
 
 
@@ -260,8 +262,7 @@ class pvproperty:  # noqa: N801 - as in caproto
         """
         if use_scan_field and self.record is None:
             raise bad(f"PV {self.attr_name!r}: use_scan_field needs record=")
-        if not use_scan_field and not period > 0:
-            raise bad(f"a period of {period} s: give seconds above 0")
+        period = _arguments.span(period, "period") if use_scan_field else _arguments.period(period)
 
         def decorate(function: Function) -> Any:
             self.scanned = scan_wrapper(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .. import _canter
+from .. import _arguments, _canter
 from .._channel import _END, Channel, Subscription
 from .._client import Client, _equal
 from .._dispatch import report
@@ -77,7 +77,7 @@ class World:
 
     def run(self, seconds: float) -> None:
         """Lets time pass."""
-        end = self.now + seconds
+        end = self.now + _arguments.span(seconds)
         while self._due and self._due[0][0] <= end:
             at, _, period, function = heapq.heappop(self._due)
             self._core.sleep(max(0.0, at - self.now))
@@ -91,12 +91,14 @@ class World:
 
     def after(self, seconds: float, function: Callable[[], object]) -> None:
         """Calls a function once, so many seconds from now, in `run`."""
+        seconds = _arguments.span(seconds)
+        _arguments.function(function, "function")
         heapq.heappush(self._due, (self.now + seconds, next(self._numbers), 0.0, function))
 
     def every(self, period: float, function: Callable[[], object]) -> None:
         """Calls a function each period in seconds, in `run`."""
-        if period <= 0.0:
-            raise bad(f"a period of {period} s: give seconds above 0")
+        period = _arguments.period(period)
+        _arguments.function(function, "function")
         heapq.heappush(self._due, (self.now + period, next(self._numbers), period, function))
 
     # ---- The network. ----
@@ -184,6 +186,8 @@ class _WorldIOC(IOC):
         world._iocs.append(self)
 
     def model(self, function: Any, *, period: float | None = 0.1, **options: Any) -> Any:
+        if period is not None:
+            period = _arguments.period(period)
         model = super().model(function, period=None, **options)
         if period is not None:
             began = self._world.now
@@ -219,6 +223,9 @@ class _Inline:
 
     def is_current(self) -> bool:
         return self.busy
+
+    def settle(self) -> None:
+        """What comes is delivered by who waits, before it goes on."""
 
 
 class _WorldClient(Client):

@@ -23,7 +23,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._errors import bad
+from .. import _arguments
+from .._errors import UnknownPv, bad, printable
 from ._desk import SKIP, Put
 from ._errors import Refuse
 from ._ioc import IOC
@@ -46,6 +47,9 @@ class Severity:
 _TYPES = {"float": "double", "int": "long", "short": "short", "char": "char", "string": "string", "enum": "enum"}
 _ZERO: dict[str, Any] = {"float": 0.0, "int": 0, "short": 0, "char": 0, "string": "", "enum": 0}
 _DEFAULT_PORT = "default"
+_INFINITE = float("inf")
+#: Elements of a PV: more of them are no circuit's to carry.
+_MOST_ELEMENTS = 2**24
 
 _KNOWN = set(
     "type count enums states prec unit lolim hilim low high lolo hihi adel mdel scan asyn asg port value".split()
@@ -65,7 +69,15 @@ class _Param:
         self.type = str(info.get("type", "float"))
         if self.type not in _TYPES:
             raise bad(f"PV {reason!r}: type {self.type!r}; there are {', '.join(_TYPES)}")
-        self.count = int(info.get("count", 1))
+        self.count = self._number("count", 1, least=1, most=_MOST_ELEMENTS, whole=True)
+        self.period = self._number("scan", 0.0, least=0.0, most=_arguments.LONGEST)
+        if self.period:
+            _arguments.period(self.period, "scan", name)
+        for key in ("lolim", "hilim", "low", "high", "lolo", "hihi", "adel", "mdel"):
+            self._number(key, 0.0)
+        for key in ("enums", "states"):
+            if not isinstance(info.get(key, ()), (list, tuple)):
+                raise bad(f"PV {reason!r}: {key}={info[key]!a}: give a list", name)
         value = info.get("value", _ZERO[self.type])
         if self.count > 1 and self.type != "char" and not hasattr(value, "__len__"):
             value = [value] * self.count
@@ -74,6 +86,18 @@ class _Param:
         self.severity: int | None = None
         self.changed = False
         self.has_states = self.type == "enum"
+
+    def _number(
+        self, key: str, otherwise: Any, least: float = -_INFINITE, most: float = _INFINITE, whole: bool = False
+    ) -> Any:
+        """A number of the description."""
+        given = self.info.get(key, otherwise)
+        number = _arguments.number(given)
+        if number is None or not least <= number <= most or (whole and number != int(number)):
+            kind = "a whole number" if whole else "a number"
+            bounds = f" from {least:g} to {most:g}" if least > -_INFINITE else ""
+            raise bad(f"PV {self.reason!r}: {key}={given!a}: give {kind}{bounds}", self.name)
+        return int(number) if whole else number
 
     def description(self) -> dict[str, Any]:
         info = self.info
@@ -169,7 +193,7 @@ class SimpleServer:
 
     def process(self, delay: float) -> None:
         """Lets time pass: the IOC serves all the while."""
-        time.sleep(delay)
+        time.sleep(_arguments.span(delay, "delay"))
 
     def initAccessSecurityFile(self, filename: str, **subst: str) -> None:  # noqa: N802
         """Is not there.
@@ -218,17 +242,18 @@ class Driver:
     def _param(self, reason: str) -> _Param:
         try:
             return self._params[reason]
-        except KeyError:
+        except (KeyError, TypeError):
             from ..sim._near import nearest
 
-            raise KeyError(f"no PV has the reason {reason!r}{nearest(reason, self._params)}") from None
+            text = f"no PV has the reason {reason!a}{nearest(str(reason), self._params)}"
+            raise UnknownPv(text, pv=printable(reason), remedy="give one that createPV was given") from None
 
     def _began(self, ioc: IOC) -> None:
         self._ioc = ioc
         periods: dict[float, list[_Param]] = {}
         for param in self._params.values():
-            if float(param.info.get("scan", 0)) > 0:
-                periods.setdefault(float(param.info["scan"]), []).append(param)
+            if param.period:
+                periods.setdefault(param.period, []).append(param)
         for period, params in periods.items():
             thread = threading.Thread(target=self._scan, args=(period, params), name="canter-scan", daemon=True)
             self._scans.append(thread)

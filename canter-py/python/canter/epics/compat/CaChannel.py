@@ -275,7 +275,7 @@ class CaChannel:
         """
         channel = self._connected()
         try:
-            reading = channel.core.read(self._seconds(), dbr=self._kind(req_type), count=count or 0)
+            reading = channel.read(self._seconds(), self._kind(req_type), count or 0)
         except canter.CanterError as error:
             _raise(error)
         return plain_value(reading, False)
