@@ -11,7 +11,7 @@ use ca_proto::ids::{Cid, CircuitId, Ioid, Sid, SubId};
 use ca_proto::wire::message::{Data, EventMask, Text};
 use ca_proto::wire::{Deframer, Minor, tcp};
 use ca_proto::{Instant, Timestamp};
-use ca_server_sim::{Ioc, PvSpec};
+use ca_server_sim::{Ioc, PvSpec, RecordFiles};
 
 const PVS: usize = 60_000;
 const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50_000);
@@ -118,6 +118,74 @@ fn an_ioc_shows_a_line_however_many_pvs_it_has() {
         shown.starts_with("Ioc { pvs: 1000, counts: Counts {") && shown.len() < 300,
         "{shown}"
     );
+}
+
+/// A file of records of the usual types, which set four to seven fields.
+fn records(count: usize) -> String {
+    let record = |n: usize| {
+        let next = (n + 1) % count;
+        match n % 3 {
+            0 => format!(
+                "record(calc, \"S:{n}\") {{\n  field(DESC, \"sum {n}\")\n  field(SCAN, \"1 second\")\n  \
+                 field(INPA, \"S:{next} NPP NMS\")\n  field(CALC, \"A+1\")\n  field(EGU, \"mm\")\n}}\n"
+            ),
+            1 => format!(
+                "record(bo, \"S:{n}\") {{\n  field(DESC, \"switch {n}\")\n  field(ZNAM, \"Off\")\n  \
+                 field(ONAM, \"On\")\n}}\n"
+            ),
+            _ => format!(
+                "record(ai, \"S:{n}\") {{\n  field(DESC, \"reading {n}\")\n  field(EGU, \"mm\")\n  \
+                 field(PREC, \"3\")\n  field(HIHI, \"1000\")\n  field(HHSV, \"MAJOR\")\n  field(VAL, \"1.5\")\n}}\n"
+            ),
+        }
+    };
+    (0..count).map(record).collect()
+}
+
+/// What is held at most while files are read is what the process keeps, as allocators give little back of it: beside
+/// the text no more than the records themselves take.
+#[test]
+fn records_of_files_take_little_more_while_they_are_read() {
+    const RECORDS: usize = 20_000;
+    let text = records(RECORDS);
+    let length = text.len();
+    // What all IOCs share.
+    drop(Ioc::from_db(records(3)).expect("valid records"));
+    let files = RecordFiles::new().text(text, "");
+    let mut loaded = None;
+    let reading = measure(|| loaded = Some(files.load()));
+    let mut ioc = None;
+    let making = measure(|| {
+        let loaded = loaded.take().expect("it was read");
+        ioc = Some(
+            Ioc::builder()
+                .records(loaded)
+                .build()
+                .expect("valid records"),
+        );
+    });
+    let (bytes, mut ioc) = held(|| ioc.expect("it was made"));
+    assert_eq!(bytes, 0.0);
+    let (starting, ()) = held(|| {
+        ioc.start(Instant::ZERO, Timestamp::from_unix(1_800_000_000, 0), 5064);
+    });
+    let each = |bytes: f64| bytes / RECORDS as f64;
+    let defined = each(reading.bytes_current as f64);
+    let most = each(reading.bytes_max as f64);
+    let made = each((reading.bytes_current + making.bytes_current) as f64);
+    let peak = each((reading.bytes_current as u64 + making.bytes_max) as f64);
+    let started = made + each(starting);
+    println!(
+        "bytes a record, of a text of {}: described {defined:.0} (at most {most:.0}), made {made:.0} (at most {peak:.0}), \
+         started {started:.0}",
+        length / RECORDS
+    );
+    assert!(
+        most <= 250.0,
+        "{most} bytes to hold what a file says of a record"
+    );
+    assert!(started <= 410.0, "{started} bytes per record");
+    assert!(peak <= 500.0, "{peak} bytes at most while records are made");
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub fn words(loaded: &Loaded) -> String {
     for (index, spec) in loaded.dbd.types().iter().enumerate() {
         for record in loaded.records.iter() {
             if record.type_index == index {
-                tell(&mut out, &loaded.dbd, spec, record);
+                tell(&mut out, &loaded.dbd, spec, &record);
             }
         }
     }
@@ -121,6 +121,6 @@ fn in_words(dbd: &Dbd, spec: &RecordTypeSpec, field: &FieldSpec, text: &[u8]) ->
 }
 
 /// Whether a field was set at all; for tests that look at one.
-pub fn field<'a>(loaded: &'a Loaded, record: &str, name: &str) -> Option<&'a FieldDef> {
-    loaded.records.get(record)?.field(name)
+pub fn field(loaded: &Loaded, record: &str, name: &str) -> Option<FieldDef> {
+    loaded.records.get(record)?.field(name).cloned()
 }

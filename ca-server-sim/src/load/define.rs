@@ -1,12 +1,10 @@
 //! What defining records, fields and aliases does (`dbLexRoutines.c` and `dbStaticLib.c` of EPICS Base).
 
-use std::sync::Arc;
-
 use super::bounds::MAX_MISTAKES;
 use super::loader::Loader;
 use super::mistakes::MistakeKind;
 use super::parser::Name;
-use super::records::{AliasDef, FieldDef, FieldValue, InfoDef, Named, RecordDef};
+use super::records::{FieldValue, Named};
 use super::source::{Place, shown};
 use super::value::{self, closest, did_you_mean};
 use crate::slip::Weight;
@@ -14,8 +12,6 @@ use crate::slip::Weight;
 const ERROR: Weight = Weight::Error;
 const WARNING: Weight = Weight::Warning;
 
-/// Fields for which a record has room at first; files set about ten.
-const FIELDS: usize = 12;
 /// Bytes of an attribute, the final 0 included (`MAX_STRING_SIZE`).
 const ATTRIBUTE: usize = 40;
 
@@ -43,7 +39,7 @@ impl Loader<'_> {
         if !self.is_name(name) {
             return None;
         }
-        let known = self.records.names.get(&*name.text).copied();
+        let known = self.records.find(&name.text);
         match (&*kind.text, known) {
             (b"*", Some(named)) => self.target(named),
             (b"*", None) => {
@@ -53,7 +49,7 @@ impl Loader<'_> {
                 None
             }
             (b"#", Some(named)) => {
-                self.delete(named);
+                self.records.delete(named);
                 None
             }
             (b"#", None) => {
@@ -85,14 +81,14 @@ impl Loader<'_> {
             return None;
         };
         if let Some(named) = known {
-            let record = &mut self.records.records[named.record];
-            if record.type_index != type_index {
+            let record = named.record;
+            if self.records.type_index(record) != type_index {
                 let (name, old, new) = (
                     shown(&name.text),
-                    Arc::clone(&record.type_name),
+                    self.records.type_name(record),
                     shown(&kind.text),
                 );
-                let before = self.mistakes.sources.locate(record.place);
+                let before = self.mistakes.sources.locate(self.records.place(record));
                 let message =
                     format!("record `{name}` of type {old} is defined again with type {new}");
                 let remedy = format!(
@@ -101,7 +97,9 @@ impl Loader<'_> {
                 self.report((ERROR, MistakeKind::Duplicate), place, message, remedy);
                 return None;
             }
-            record.is_visible |= visible;
+            if visible {
+                self.records.make_visible(record);
+            }
             // As far as anybody would read of them.
             if self.records.again.len() < MAX_MISTAKES {
                 self.records.again.push((named.record, place));
@@ -125,31 +123,16 @@ impl Loader<'_> {
             self.report((ERROR, MistakeKind::Name), place, message, "");
             return None;
         }
-        let type_name = Arc::clone(&spec.name);
         if !self.room_for_name(place) {
             return None;
         }
-        let own: Arc<[u8]> = name.text.as_slice().into();
-        if let Some(before) = self.records.records.last_mut() {
-            // Few records are added to later.
-            before.fields.shrink_to_fit();
-        }
-        let record = self.records.records.len();
-        self.records.records.push(RecordDef {
-            name: Arc::clone(&own),
-            type_name,
-            type_index,
-            fields: Vec::with_capacity(FIELDS),
-            infos: Vec::new(),
-            aliases: Vec::new(),
-            is_visible: visible,
-            place,
-        });
+        let spec = &self.dbd.types()[type_index];
+        let of = (type_index, spec);
+        let record = self.records.define(of, &name.text, visible, place);
         let named = Named {
             record,
             alias: None,
         };
-        self.records.names.insert(own, named);
         self.target(named)
     }
 
@@ -263,29 +246,11 @@ impl Loader<'_> {
             return String::new();
         }
         let wanted = String::from_utf8_lossy(name);
-        let records = self.records.records.iter().rev().take(MOST);
-        let names = records.filter_map(|record| std::str::from_utf8(&record.name).ok());
-        did_you_mean(closest(&wanted, names.filter(|name| !name.is_empty())))
-    }
-
-    fn delete(&mut self, named: Named) {
-        let record = &mut self.records.records[named.record];
-        match named.alias {
-            Some(alias) => {
-                let name = std::mem::take(&mut record.aliases[alias].name);
-                self.records.names.remove(&name);
-            }
-            None => {
-                for alias in std::mem::take(&mut record.aliases) {
-                    // An empty name is that of an alias which was deleted before.
-                    self.records.names.remove(&alias.name);
-                }
-                record.fields = Vec::new();
-                record.infos = Vec::new();
-                let name = std::mem::take(&mut record.name);
-                self.records.names.remove(&name);
-            }
-        }
+        let names = self.records.last_names().take(MOST);
+        did_you_mean(closest(
+            &wanted,
+            names.filter_map(|name| std::str::from_utf8(name).ok()),
+        ))
     }
 
     /// Sets a field, and says what is odd about the value (`dbRecordField`).
@@ -297,11 +262,11 @@ impl Loader<'_> {
         place: Place,
     ) -> Result<Option<(String, String)>, Refusal> {
         if self.held.is_some() {
-            let type_index = self.records.records[record].type_index;
+            let type_index = self.records.type_index(record);
             self.hold_field(type_index, name.text.trim_ascii(), value.bytes(), place);
         }
-        let record = &mut self.records.records[record];
-        let spec = &self.dbd.types()[record.type_index];
+        let spec = &self.dbd.types()[self.records.type_index(record)];
+        let record_name = self.records.name(record);
         let refuse = |place, kind, message, remedy| Refusal {
             kind,
             place,
@@ -327,7 +292,7 @@ impl Loader<'_> {
             None => {
                 let message = format!(
                     "record `{}` of type {} has no field `{}`",
-                    shown(&record.name),
+                    shown(record_name),
                     spec.name,
                     shown(&name.text)
                 );
@@ -354,13 +319,13 @@ impl Loader<'_> {
         if index == 0 {
             let message = format!(
                 "the name of record `{}` cannot be set as a field",
-                shown(&record.name)
+                shown(record_name)
             );
             return Err(refuse(name.place, unknown, message, String::new()));
         }
         let text = value.bytes();
         let problem = |problem: value::Problem| {
-            let (message, remedy) = problem.told(&self.dbd, spec, field, text, &record.name);
+            let (message, remedy) = problem.told(&self.dbd, spec, field, text, record_name);
             let kind = match field.kind.is_link() {
                 true => MistakeKind::Link,
                 false => MistakeKind::Value,
@@ -368,13 +333,8 @@ impl Loader<'_> {
             refuse(None, kind, message, remedy)
         };
         let setting = value::read(&self.dbd, spec, field, text).map_err(problem)?;
-        let odd = value::odd(&self.dbd, spec, field, text, &setting, &record.name);
-        record.fields.push(FieldDef {
-            name: Arc::clone(&field.name),
-            index,
-            value,
-            place,
-        });
+        let odd = value::odd(&self.dbd, spec, field, text, &setting, record_name);
+        self.records.add_field(record, (index, spec), &value, place);
         Ok(odd)
     }
 
@@ -386,16 +346,11 @@ impl Loader<'_> {
         value: FieldValue,
         place: Place,
     ) {
-        let record = &mut self.records.records[record];
-        let infos = match self.target.alias {
-            Some(alias) => &mut record.aliases[alias].infos,
-            None => &mut record.infos,
+        let named = Named {
+            record,
+            ..self.target
         };
-        infos.push(InfoDef {
-            name: name.into(),
-            value,
-            place,
-        });
+        self.records.add_info(named, name, &value, place);
     }
 
     /// `alias("NAME")` in the body of a record.
@@ -412,7 +367,7 @@ impl Loader<'_> {
         if !self.is_name(name) || !self.is_name(record) {
             return;
         }
-        match self.records.names.get(&*record.text) {
+        match self.records.find(&record.text) {
             Some(named) => self.add_alias(named.record, name),
             None => {
                 let message = format!(
@@ -437,7 +392,7 @@ impl Loader<'_> {
 
     fn add_alias(&mut self, record: usize, name: &Name) {
         let Some(place) = name.place else { return };
-        if let Some(&other) = self.records.names.get(&*name.text) {
+        if let Some(other) = self.records.find(&name.text) {
             // Saying it again changes nothing.
             if other.record == record && other.alias.is_some() {
                 return;
@@ -445,7 +400,7 @@ impl Loader<'_> {
             let before = self
                 .mistakes
                 .sources
-                .locate(self.records.records[other.record].place);
+                .locate(self.records.place(other.record));
             let message = format!(
                 "`{}` cannot become an alias: there is a record or alias of this name",
                 shown(&name.text)
@@ -457,15 +412,7 @@ impl Loader<'_> {
         if !self.room_for_name(place) {
             return;
         }
-        let own: Arc<[u8]> = name.text.as_slice().into();
-        let aliases = &mut self.records.records[record].aliases;
-        let alias = Some(aliases.len());
-        aliases.push(AliasDef {
-            name: Arc::clone(&own),
-            infos: Vec::new(),
-            place,
-        });
-        self.records.names.insert(own, Named { record, alias });
+        self.records.add_alias(record, &name.text, place);
     }
 }
 

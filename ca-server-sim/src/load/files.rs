@@ -81,14 +81,41 @@ impl Files for Disk {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileProblem::Missing,
             _ => FileProblem::Unreadable(error.to_string()),
         };
-        let file = File::open(name).map_err(problem)?;
-        let mut text = Vec::new();
-        // One byte more tells a file that is too large; it may also grow while it is read, or have no end.
-        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(most).read_to_end(&mut text).map_err(problem)?;
-        match text.len() > limit {
-            true => Err(FileProblem::TooLarge),
-            false => Ok(text.into()),
+        let mut file = File::open(name).map_err(problem)?;
+        let length = file.metadata().map_or(0, |about| about.len());
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > limit {
+            return Err(FileProblem::TooLarge);
+        }
+        // At once where it is to stay: the text of a facility is large, and a copy leaves a gap.
+        let mut text: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
+        let room = Arc::get_mut(&mut text).unwrap_or_default();
+        let known = fill(&mut file, room).map_err(problem)?;
+        // It may have changed meanwhile, have no length, or no end.
+        let mut more = Vec::new();
+        let most = u64::try_from(limit - known).unwrap_or(u64::MAX);
+        let rest = &mut file.take(most.saturating_add(1));
+        rest.read_to_end(&mut more).map_err(problem)?;
+        if known + more.len() > limit {
+            return Err(FileProblem::TooLarge);
+        }
+        Ok(match more.is_empty() && known == length {
+            true => text,
+            false => [&text[..known], &more].concat().into(),
+        })
+    }
+}
+
+/// Reads until there is no room or the file ends; how many bytes came.
+fn fill(file: &mut File, room: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < room.len() {
+        match file.read(&mut room[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(filled)
 }

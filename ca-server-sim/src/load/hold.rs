@@ -146,7 +146,7 @@ impl Loader<'_> {
             };
             let choice = record.field("DTYP").map(|field| field.value.bytes());
             let device = choice.and_then(|choice| spec.device(choice));
-            let Some((device, link)) = device.zip(link_of(record)) else {
+            let Some((device, link)) = device.zip(link_of(&record)) else {
                 continue;
             };
             if open.remove(&(record.type_index, device)) {

@@ -65,25 +65,21 @@ fn warning(kind: MistakeKind, place: Place, message: String, remedy: impl Into<S
 }
 
 fn names(loaded: &Loaded, found: &mut Vec<Mistake>) {
-    let records = loaded.records.iter();
-    let all = records.flat_map(|record| {
-        let aliases = record
-            .aliases
-            .iter()
-            .map(|alias| (&alias.name, alias.place));
-        std::iter::once((&record.name, record.place)).chain(aliases)
-    });
-    for (name, place) in all {
-        if name.len() > MAX_NAME {
-            let message = format!("the name `{}` has {} bytes", shown(name), name.len());
-            let remedy = format!("clients take {MAX_NAME}, less a dot and a field");
-            found.push(warning(MistakeKind::Name, place, message, remedy));
+    for record in loaded.records.iter() {
+        let aliases = record.aliases.iter();
+        let aliases = aliases.map(|alias| (&alias.name, alias.place));
+        for (name, place) in std::iter::once((&record.name, record.place)).chain(aliases) {
+            if name.len() > MAX_NAME {
+                let message = format!("the name `{}` has {} bytes", shown(name), name.len());
+                let remedy = format!("clients take {MAX_NAME}, less a dot and a field");
+                found.push(warning(MistakeKind::Name, place, message, remedy));
+            }
         }
     }
     for &(record, place) in &loaded.records.again {
-        let record = &loaded.records.records[record];
-        let before = loaded.mistakes.sources.locate(record.place);
-        let message = format!("record `{}` is defined again", shown(&record.name));
+        let (name, first) = (loaded.records.name(record), loaded.records.place(record));
+        let before = loaded.mistakes.sources.locate(first);
+        let message = format!("record `{}` is defined again", shown(name));
         let remedy = format!(
             "it is defined at {before}, and what follows is added; if that is meant, write record(\"*\", …)"
         );
@@ -92,12 +88,12 @@ fn names(loaded: &Loaded, found: &mut Vec<Mistake>) {
 }
 
 /// The setting of a field, or what it is when nothing is said.
-fn setting<'a>(
+fn setting<'a: 'r, 'r>(
     loaded: &'a Loaded,
     spec: &'a RecordTypeSpec,
-    record: &'a RecordDef,
+    record: &'r RecordDef,
     name: &str,
-) -> Option<(&'a FieldSpec, Setting<'a>)> {
+) -> Option<(&'a FieldSpec, Setting<'r>)> {
     let index = spec.find(name)?;
     let field = &spec.fields[usize::from(index)];
     let set = record.fields.iter().find(|one| one.index == index);
@@ -110,7 +106,7 @@ fn setting<'a>(
 }
 
 /// Text of the choice of a menu field.
-fn choice<'a>(loaded: &'a Loaded, record: &'a RecordDef, name: &str) -> Option<&'a [u8]> {
+fn choice<'a>(loaded: &'a Loaded, record: &RecordDef, name: &str) -> Option<&'a [u8]> {
     let spec = &loaded.dbd.types()[record.type_index];
     match setting(loaded, spec, record, name)? {
         (field, Setting::Choice(index)) => {
@@ -133,7 +129,7 @@ fn links(loaded: &Loaded, found: &mut Vec<Mistake>) -> Graph {
     let passive: Vec<bool> = loaded
         .records
         .iter()
-        .map(|record| is_passive(loaded, record))
+        .map(|record| is_passive(loaded, &record))
         .collect();
     let mut edges = Vec::new();
     for (from, record) in loaded.records.iter().enumerate() {
@@ -147,14 +143,14 @@ fn links(loaded: &Loaded, found: &mut Vec<Mistake>) -> Graph {
             else {
                 continue;
             };
-            device(loaded, spec, record, field, set, &link, found);
+            device(loaded, spec, &record, field, set, &link, found);
             let Link::Pv {
                 target, process, ..
             } = link
             else {
                 continue;
             };
-            let Some((to, rest)) = target_of(loaded, record, field, set, target, found) else {
+            let Some((to, rest)) = target_of(loaded, &record, field, set, target, found) else {
                 continue;
             };
             let place = set.place;
@@ -209,7 +205,7 @@ fn target_of<'t>(
         .iter()
         .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'));
     let (own, behind) = rest.split_at(length.unwrap_or(rest.len()));
-    let spec = &loaded.dbd.types()[loaded.records.records[to].type_index];
+    let spec = &loaded.dbd.types()[loaded.records.type_index(to)];
     let knows = value::find_field(spec, own).is_some() || matches!(own, b"RTYP" | b"VERS");
     let ends = matches!(behind.first(), None | Some(b'$' | b'[' | b'{'));
     if !knows || !ends {

@@ -34,6 +34,7 @@ mod parser;
 mod records;
 mod source;
 mod substitutions;
+mod tape;
 pub mod value;
 
 pub use crate::record::ShortBytes;

@@ -368,11 +368,9 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Described, Mistakes) {
     // Types that hold their values, with their first record and how many there are.
     let mut holders: BTreeMap<String, (FieldPlace, usize)> = BTreeMap::new();
     let places = Places::of(&dbd, records.schema());
-    // Each one goes when it is built, so that the memory of its texts serves the next.
-    let defined = defined.into_vec();
     records.reserve(defined.len());
     let mut described = Described::default();
-    for record in defined {
+    for record in defined.into_each() {
         let name = String::from_utf8_lossy(&record.name);
         let id = match records.add(&record.type_name, &name) {
             Ok(id) => id,

@@ -237,7 +237,7 @@ impl Plan {
         }
         let loaded = files.load();
         let mut taken: Vec<_> = names.iter().collect();
-        taken.retain(|(name, _)| loaded.records.get(name.as_bytes()).is_some());
+        taken.retain(|(name, _)| loaded.records.contains(name));
         taken.sort_unstable();
         for (name, other) in taken {
             let what = format!("record \"{name}\" exists already, it is a PV of {other}");

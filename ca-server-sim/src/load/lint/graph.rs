@@ -154,7 +154,7 @@ pub(super) fn rings(loaded: &Loaded, graph: &Graph, found: &mut Vec<Mistake>) {
     chosen.sort_by_key(|edge| edge.from);
     for first in chosen {
         let ring = graph.ring(first);
-        let name = |record: usize| format!("`{}`", shown(&loaded.records.records[record].name));
+        let name = |record: usize| format!("`{}`", shown(loaded.records.name(record)));
         let mut names: Vec<String> = ring.iter().take(MOST).map(|edge| name(edge.from)).collect();
         if ring.len() > MOST {
             names.push(format!("… ({} records)", ring.len()));

@@ -33,7 +33,7 @@ pub(super) fn judge(loaded: &Loaded, graph: &Graph, found: &mut Vec<Mistake>) {
     let scans = loaded
         .records
         .iter()
-        .map(|record| choice(loaded, record, "SCAN"));
+        .map(|record| choice(loaded, &record, "SCAN"));
     let mut known: HashMap<&[u8], Option<f64>> = HashMap::new();
     let mut by_scan: HashMap<&[u8], usize> = HashMap::new();
     let mut rates: Vec<f64> = Vec::with_capacity(graph.records());
@@ -67,7 +67,7 @@ fn storms(loaded: &Loaded, graph: &Graph, rates: &[f64], found: &mut Vec<Mistake
         let (Some(first), true) = (cp.next(), count > MAX_CP || caused > MAX_STORM) else {
             continue;
         };
-        let name = shown(&loaded.records.records[record].name);
+        let name = shown(loaded.records.name(record));
         let mut message = format!("{count} CP links process records whenever `{name}` changes");
         if *rate > 0.0 {
             message.push_str(&format!(", up to {caused:.0} times a second"));
@@ -105,7 +105,7 @@ fn total(
     );
     let mut mistake = warning(
         MistakeKind::Load,
-        loaded.records.records[fastest].place,
+        loaded.records.place(fastest),
         message,
         "scan more slowly, or share the records among several IOCs",
     );
