@@ -305,7 +305,14 @@ pub(crate) fn to_wire(object: &Bound<'_, PyAny>, pv: &str) -> PyResult<Outgoing>
         return Ok(Outgoing::Value(Value::scalar(object.extract::<f64>()?)));
     }
     if object.is_instance_of::<PyString>() {
-        return Ok(Outgoing::Text(object.extract()?));
+        let text = object.extract().map_err(|_| {
+            problem(
+                "the text has characters that no server knows, halves of surrogate pairs"
+                    .to_owned(),
+                "give another text",
+            )
+        });
+        return Ok(Outgoing::Text(text?));
     }
     if let Ok(bytes) = object.cast::<PyBytes>() {
         return Ok(Outgoing::Bytes(Bytes::copy_from_slice(bytes.as_bytes())));
@@ -327,7 +334,11 @@ pub(crate) fn to_wire(object: &Bound<'_, PyAny>, pv: &str) -> PyResult<Outgoing>
         Err(error) => return Err(error),
     };
     if code == "s" {
-        let texts = Strings(elements.extract()?).into_value();
+        let given = elements.extract().map_err(|_| {
+            let reason = "a text has characters that no server knows, halves of surrogate pairs";
+            problem(reason.to_owned(), "give other texts")
+        });
+        let texts = Strings(given?).into_value();
         let unfit = |error: ValueError| problem(error.to_string(), "give shorter texts");
         return texts.map(Outgoing::Value).map_err(unfit);
     }

@@ -17,7 +17,7 @@ SHORTEST = 1e-6
 
 def number(value: Any) -> float | None:
     """A real number, if it is one: a text is none, and neither is an array of many."""
-    if isinstance(value, (str, bytes, bytearray)):
+    if isinstance(value, (str, bytes, bytearray)) or getattr(getattr(value, "dtype", None), "kind", "") == "c":
         return None
     try:
         return float(value)
@@ -55,9 +55,24 @@ def patience(value: Any, what: str = "timeout", pv: str = "") -> float | None:
 
 def whole(value: Any, what: str, least: int, most: int, pv: str = "") -> int:
     """A whole number in a range."""
-    if not isinstance(value, int) or not least <= value <= most:
+    index = getattr(type(value), "__index__", None)
+    try:
+        number = None if index is None else index(value)
+    except TypeError:
+        # An array of many.
+        number = None
+    if number is None or not least <= number <= most:
         raise bad(f"{what}={_shown(value)}: give a whole number from {least} to {most}", printable(pv))
-    return value
+    return number
+
+
+def mapping(value: Any, what: str, pv: str = "") -> dict[str, Any]:
+    """Texts by names; none without."""
+    if value is None:
+        return {}
+    if not hasattr(value, "keys"):
+        raise bad(f"{what}={_shown(value)}: give a dictionary", printable(pv))
+    return dict(value)
 
 
 def function(value: Any, what: str = "callback", pv: str = "") -> Callable[..., Any]:

@@ -110,11 +110,30 @@ def asked(function: _Function) -> _Function:
         except CanterError:
             raise
         except (ValueError, OverflowError, IndexError) as error:
-            text = f"{function.__name__}: {ascii(str(error))[1:-1]}"
-            remedy = "look at the arguments: a number may be too large, a list too short, a text no text"
-            raise BadRequest(text, remedy=remedy) from error
+            raise _misasked(function, error) from error
 
     return call  # type: ignore[return-value]
+
+
+def asked_beside(function: _Function) -> _Function:
+    """As `asked`, for coroutines."""
+
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await function(*args, **kwargs)
+        except CanterError:
+            raise
+        except (ValueError, OverflowError, IndexError) as error:
+            raise _misasked(function, error) from error
+
+    return call  # type: ignore[return-value]
+
+
+def _misasked(function: Any, error: BaseException) -> BadRequest:
+    text = f"{function.__name__}: {ascii(str(error))[1:-1]}"
+    remedy = "look at the arguments: a number may be too large, a list too short, a text no text"
+    return BadRequest(text, remedy=remedy)
 
 
 def unusable(error: BaseException, settings: dict) -> CanterError:

@@ -27,12 +27,12 @@ from ._client import (
     _match,
     _until,
 )
-from ._errors import UNNAMED, CanterError, Closed, Unmatched, named
+from ._errors import UNNAMED, CanterError, Closed, Unmatched, asked_beside, named
 from ._explain import Explanation
 from ._group import Group, RestoreReport, report_of
 from ._loops import _begin, _begin_put, _bridge, _waiter
 from ._record import Recording
-from ._scan import Axis, Control, Ramped, Scan, ScanRow
+from ._scan import Axis, Control, Ramped, ScanRow
 
 
 class AsyncClient:
@@ -101,6 +101,7 @@ class AsyncClient:
         except (Closed, *UNNAMED) as error:
             raise named(error, "write", core.name) from None
 
+    @asked_beside
     async def get_many(self, pvs: Iterable[str | Channel], *, timeout: float | None = None) -> list[Any]:
         """Gets many PVs at once: values, and exceptions in the places of what did not come."""
         channels = [channel._core for channel in self.client._channels_of(pvs)]
@@ -108,6 +109,7 @@ class AsyncClient:
         self.client._core.get_many(channels, timeout, describe=True, callback=done)
         return _without_collector((await future).all)
 
+    @asked_beside
     async def put_many(
         self,
         pvs: Iterable[str | Channel],
@@ -199,6 +201,7 @@ class AsyncClient:
                 remedy="wait longer, or look at what drives it",
             ) from None
 
+    @asked_beside
     async def put_and_match(
         self,
         pv: str | Channel,
@@ -214,6 +217,7 @@ class AsyncClient:
         rows = [(pv, value, readback, tolerance)]
         return (await self.put_and_match_many(rows, hold=hold, wait=wait, timeout=timeout))[0]
 
+    @asked_beside
     async def put_and_match_many(
         self,
         rows: Iterable[Sequence[Any]],
@@ -231,6 +235,7 @@ class AsyncClient:
         self.client._core.match_many(made, **options, callback=done)
         return (await future)["levels"]
 
+    @asked_beside
     async def ramp(
         self,
         pv: str | Channel,
@@ -273,9 +278,7 @@ class AsyncClient:
         """A scan of set-points through points, row by row; see `canter.Client.scan`. Close the iterator
         (``contextlib.aclosing``) to leave it early: then the axes are put back.
         """
-        scan = Scan(
-            self.client, axes, observe, dwell=dwell, restore=restore, timeout=timeout, control=control
-        )
+        scan = self.client.scan(axes, observe, dwell=dwell, restore=restore, timeout=timeout, control=control)
 
         async def next_row() -> Any:
             future, done = self._waiter()
@@ -314,6 +317,7 @@ class AsyncClient:
         """The groups of a file in TOML, by their names."""
         return {name: AsyncGroup(self, group) for name, group in self.client.load_groups(path).items()}
 
+    @asked_beside
     async def restore(
         self, path: Any, *, dry_run: bool = False, partial: bool = False, timeout: float | None = None
     ) -> RestoreReport:

@@ -202,7 +202,7 @@ def camonitor(
     check_monitor(callback, events, datatype, format, count, connect_timeout)
     options = {
         "events": events, "datatype": datatype, "format": format, "count": count,
-        "all_updates": all_updates, "notify_disconnect": notify_disconnect, "connect_timeout": connect_timeout,
+        "all_updates": bool(all_updates), "notify_disconnect": bool(notify_disconnect), "connect_timeout": connect_timeout,
     }  # fmt: skip
     if isinstance(pvs, str):
         return _Subscription(pvs, callback, options)

@@ -54,8 +54,9 @@ _used: set[str] = set()
 
 
 def _channel(pv: str) -> Any:
+    core = canter.default_client().channel(pv)._core
     _used.add(pv)
-    return canter.default_client().channel(pv)._core
+    return core
 
 
 async def _connected(channel: Any, timeout: float) -> bool:
@@ -179,7 +180,7 @@ def camonitor(
         connect_timeout: seconds after which a PV that is not there is told so, too.
     """
     check_monitor(callback, events, datatype, format, count, connect_timeout)
-    options = (events, datatype, format, count, all_updates, notify_disconnect, connect_timeout)
+    options = (events, datatype, format, count, bool(all_updates), bool(notify_disconnect), connect_timeout)
     names = _many(pv)
     if names is None:
         return start(pv, callback, *options)

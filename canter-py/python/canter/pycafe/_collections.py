@@ -11,6 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import canter
+from canter._errors import printable
 
 from . import _xml
 from ._codes import NORMAL, codes
@@ -141,10 +142,14 @@ class Collections(Match):
         except OSError as reason:
             error = failure(codes.ECAFE_CANNOT_OPEN_FILE, str(reason), str(path), remedy="give another file")
         except canter.CanterError as reason:
-            return self._failed(reason, str(path), None)
+            return self._failed(reason, printable(path), None)
+        except ValueError:
+            # A zero, or characters that no file system has.
+            text = f"there is no file {path!a}"
+            error = failure(codes.ECAFE_CANNOT_OPEN_FILE, text, printable(path), remedy="give another name")
         else:
             return NORMAL
-        return self._failed(error, str(path), None)
+        return self._failed(error, printable(path), None)
 
     def group2XML(self, name: str, path: str | os.PathLike) -> int:  # noqa: N802
         """Writes the members of a group to a file, from which `loadGroupsFromXML` loads it."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import canter
-from canter import _canter
+from canter import _arguments, _canter
 from canter._client import Channel, Client
-from canter._errors import UNNAMED, named
+from canter._errors import UNNAMED, named, printable
 
 from . import _codes
 from ._codes import NORMAL, codes
@@ -228,7 +229,8 @@ class Handles:
 
     def setOpenDefaultPendTime(self, seconds: float) -> None:  # noqa: N802
         """Seconds that `open` waits for connections."""
-        self._open_pend_time = float(seconds)
+        given = _arguments.patience(seconds, "seconds")
+        self._open_pend_time = _arguments.LONGEST if given is None else given
 
     def openPrepare(self) -> None:  # noqa: N802
         """What is opened from now on is waited for together: by `openNowAndWait`."""
@@ -367,7 +369,7 @@ class Handles:
 
     def printStatus(self, status: int) -> None:  # noqa: N802
         """Prints what a status means."""
-        print(status, self.getStatusInfo(status))
+        print(ascii(status), printable(self.getStatusInfo(status)))
 
     def printStatusIfError(self, status: int) -> None:  # noqa: N802
         """Prints what a status means if it is not ``ICAFE_NORMAL``."""
@@ -381,6 +383,6 @@ def _info(handle: Handle) -> ChannelInfo:
 
 def _number(handle: Any) -> int | None:
     try:
-        return int(handle)
-    except (TypeError, ValueError):
+        return operator.index(handle)
+    except TypeError:
         return None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import canter
+from canter import _arguments
 from canter._errors import UNNAMED, named
 
 from ._codes import NORMAL, codes
@@ -23,7 +24,10 @@ MATCH_TIME = 1.0
 def _condition(value: Any, tolerance: Any) -> tuple:
     if isinstance(value, str):
         return ("text", value)
-    return ("near", float(value), abs(float(tolerance or 0.0)))
+    near, within = _arguments.number(value), _arguments.number(0.0 if tolerance is None else tolerance)
+    if near is None or within is None:
+        raise ValueError("no number")
+    return ("near", near, abs(within))
 
 
 class Match(Groups):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from canter import _canter
+from canter import _arguments, _canter
 
 from ._codes import DBE, DBR, NORMAL, codes
 from ._errors import failure
@@ -39,7 +39,7 @@ class Monitors(Values):
             ``ICAFE_NORMAL``, or ``ICAFE_CALLBACK_NOT_YET_INVOKED``: what is missing comes later.
         """
         prepared, self._monitors_preparing = self._monitors_preparing or [], None
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + _arguments.span(timeout, "timeout")
         came = [handle.wait_for_news(max(0.0, deadline - time.monotonic())) for handle in prepared]
         return NORMAL if all(came) else codes.ICAFE_CALLBACK_NOT_YET_INVOKED
 
@@ -63,7 +63,10 @@ class Monitors(Values):
     def _start(self, handle: Handle, cb: Callback | None, dbr: int, mask: int) -> int:
         if cb is not None and not callable(cb):
             raise failure(codes.ECAFE_INVALID_TYPE, f"cb={cb!r} cannot be called", handle.name, handle.number)
-        if dbr not in DBR.values():
+        if not isinstance(mask, int) or not 0 < mask < 2**16:
+            message = f"mask={mask!a}: it is a sum of {', '.join(DBE)}"
+            raise failure(codes.ECAFE_INVALID_TYPE, message, handle.name, handle.number)
+        if not isinstance(dbr, int) or dbr not in DBR.values():
             message = f"dbr={dbr!r}: it is one of {', '.join(DBR)}"
             raise failure(codes.ECAFE_INVALID_TYPE, message, handle.name, handle.number)
 
@@ -80,7 +83,7 @@ class Monitors(Values):
 
         client = handle.channel._client
         client._dispatcher.ensure()
-        key = handle.channel._core.monitor(update, event, mask=int(mask), family=2, describe=True)
+        key = handle.channel._core.monitor(update, event, mask=mask, family=2, describe=True)
         number = next(_ids)
         handle.monitors[number] = key
         if self._monitors_preparing is not None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from .. import _arguments
+from .._errors import bad
+
+#: How often a read may be tried.
+MAX_TRIES = 1000
 #: Where a get takes the value of a PV that has a monitor from.
 GET_FROM_IOC, GET_FROM_CACHE = "ioc", "cache"
 
@@ -13,11 +19,28 @@ class _Checked:
 
     __slots__ = ()
 
+    #: What makes of a value what an attribute takes, or refuses it.
+    _RULES: dict[str, Callable[[Any, str], Any]] = {}
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self.__slots__:
             known = ", ".join(self.__slots__)
             raise AttributeError(f"{type(self).__name__} has no {name}; it has {known}")
-        super().__setattr__(name, value)
+        super().__setattr__(name, self._RULES[name](value, name))
+
+
+def _switch(value: Any, _name: str) -> bool:
+    return bool(value)
+
+
+def _tries(value: Any, name: str) -> int:
+    return _arguments.whole(value, name, 1, MAX_TRIES)
+
+
+def _source(value: Any, name: str) -> str:
+    if not isinstance(value, str) or value not in (GET_FROM_IOC, GET_FROM_CACHE):
+        raise bad(f"{name}={value!a}: give {GET_FROM_IOC!r} or {GET_FROM_CACHE!r}")
+    return value
 
 
 class Timeout(_Checked):
@@ -32,6 +55,7 @@ class Timeout(_Checked):
     """
 
     __slots__ = ("seconds", "tries", "selfGoverning", "most")
+    _RULES = {"seconds": _arguments.patience, "tries": _tries, "selfGoverning": _switch, "most": _arguments.span}
 
     def __init__(self) -> None:
         self.seconds: float | None = None
@@ -41,18 +65,14 @@ class Timeout(_Checked):
 
     def setSelfGoverning(self, seconds: float = 0.4, tries: int = 2, most: float = 20.0) -> None:  # noqa: N802
         """CAFE's own way: 0.4 s, twice, doubled when the time is up, at most 20 s."""
-        self.seconds, self.tries, self.most, self.selfGoverning = (
-            float(seconds),
-            int(tries),
-            float(most),
-            True,
-        )
+        self.seconds, self.tries, self.most, self.selfGoverning = seconds, tries, most, True
 
 
 class GetCacheWait(_Checked):
     """How long ``getCache`` waits for the first value of a monitor that has just begun: ``seconds``."""
 
     __slots__ = ("seconds",)
+    _RULES = {"seconds": _arguments.span}
 
     def __init__(self) -> None:
         self.seconds = 1.0
@@ -62,6 +82,7 @@ class GetActionWhenMonitor(_Checked):
     """Where ``get`` takes the value of a PV with a monitor from: ``source`` is ``"ioc"`` or ``"cache"``."""
 
     __slots__ = ("source",)
+    _RULES = {"source": _source}
 
     def __init__(self) -> None:
         self.source = GET_FROM_IOC
@@ -73,6 +94,7 @@ class Request(_Checked):
     """
 
     __slots__ = ("wait",)
+    _RULES = {"wait": _switch}
 
     def __init__(self) -> None:
         self.wait = False
@@ -82,6 +104,7 @@ class PrintError(_Checked):
     """Whether errors are printed: ``always``."""
 
     __slots__ = ("always",)
+    _RULES = {"always": _switch}
 
     def __init__(self) -> None:
         self.always = False

@@ -6,6 +6,8 @@ import concurrent.futures
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .. import _arguments
+from .._errors import UNNAMED, CanterError, ValueProblem, named
 from ._builder_values import SEVERITIES, STATUSES, is_empty, same, wire
 from ._db import record_text
 from ._desk import SKIP, After, Put
@@ -102,22 +104,32 @@ class PlainRecord:
 
     def get_field(self, field: str) -> str:
         """The text of a field."""
-        value = self._ioc._core.read(f"{self.name}.{field}")
-        made = value[0]
-        if isinstance(made, int):
+        core = self._ioc._core
+        try:
+            made = core.read(f"{self.name}.{field}")[0]
             # Choices have texts.
-            return self._ioc._core.text(f"{self.name}.{field}")
-        return str(made)
+            return core.text(f"{self.name}.{field}") if isinstance(made, int) else str(made)
+        except UNNAMED as error:
+            raise named(error, "read", f"{self.name}.{field}") from None
 
     def set_field(self, field: str, value: Any) -> None:
         """Sets a field, as a client would, and processes the record if it is one for which that is done. That the
         record takes no puts (DISP) counts for clients only.
         """
         core = self._ioc._core
-        if core.read(f"{self.name}.DISP")[0]:
-            core.write_record(f"{self.name}.{field}", str(value), None, False)
-        else:
-            core.post(f"{self.name}.{field}", str(value))
+        try:
+            if core.read(f"{self.name}.DISP")[0]:
+                core.write_record(f"{self.name}.{field}", str(value), None, False)
+            else:
+                core.post(f"{self.name}.{field}", str(value))
+        except UNNAMED as error:
+            raise named(error, "write", f"{self.name}.{field}") from None
+
+
+def alarm_of(severity: Any, status: Any, name: str) -> tuple[int, int]:
+    """Severity and status of an alarm."""
+    severity = _arguments.whole(severity, "severity", 0, len(SEVERITIES) - 1, name)
+    return severity, _arguments.whole(status, "status", 0, len(STATUSES) - 1, name)
 
 
 class ProgramRecord(PlainRecord):
@@ -127,16 +139,24 @@ class ProgramRecord(PlainRecord):
         self, builder: Builder, kind: str, name: str, fields: dict[str, Any], convert: Callable[[Any], Any]
     ) -> None:
         status, severity = fields.pop("status", None), fields.pop("severity", None)
-        if status is not None:
-            fields["STAT"] = STATUSES[status]
-        if severity is not None:
-            fields["SEVR"] = SEVERITIES[severity]
-        self._first_alarm = (severity or 0, status or 0)
+        self._first_alarm = alarm_of(severity or 0, status or 0, name)
         for field in ("STAT", "SEVR"):
             fields.pop(field, None)
-        self._convert = convert
+
+        def converted(value: Any) -> Any:
+            try:
+                if getattr(getattr(value, "dtype", None), "kind", "") == "c":
+                    raise ValueError("complex numbers have no place in a record")
+                return convert(value)
+            except CanterError:
+                raise
+            except (ValueError, OverflowError, AttributeError) as error:
+                text = f'"{name}" cannot be {value if isinstance(value, float) else type(value).__name__!r}'
+                raise ValueProblem(f"{text}: {ascii(str(error))[1:-1]}", pv=name, remedy="give a value of its type") from None
+
+        self._convert = converted
         self._has_value = "initial_value" in fields
-        self._value = convert(fields.pop("initial_value")) if self._has_value else convert(None)
+        self._value = converted(fields.pop("initial_value")) if self._has_value else converted(None)
         fields.pop("autosave", None)
         super().__init__(builder, kind, name, fields)
 
@@ -168,6 +188,7 @@ class In(ProgramRecord):
         """
         if timestamp is not None:
             raise NotImplementedError(f"{self.name}: records have the time at which they are set")
+        severity, alarm = alarm_of(severity, alarm, self.name)
         self._value = self._convert(value)
         self._has_value = True
         self._first_alarm = (severity, alarm)
@@ -191,10 +212,11 @@ class Out(ProgramRecord):
         on_update, by_name = fields.pop("on_update", None), fields.pop("on_update_name", None)
         if on_update is not None and by_name is not None:
             raise TypeError(f"{name}: give on_update or on_update_name, not both")
-        if by_name is not None:
+        _arguments.optional(on_update, "on_update", name)
+        if _arguments.optional(by_name, "on_update_name", name) is not None:
             on_update = lambda value: by_name(value, name)  # noqa: E731
         self._on_update = on_update
-        self._validate = fields.pop("validate", None)
+        self._validate = _arguments.optional(fields.pop("validate", None), "validate", name)
         self._always = fields.pop("always_update", False)
         self._blocking = fields.pop("blocking", builder.blocking)
         if kind in ("ao", "bo", "longout", "int64out", "mbbo", "stringout"):
@@ -208,6 +230,7 @@ class Out(ProgramRecord):
         """Sets the value and the alarm; with ``process`` as a client would, so that ``validate`` and ``on_update``
         are called, and what is behind the record is processed.
         """
+        severity, alarm = alarm_of(severity, alarm, self.name)
         new = self._convert(value)
         ioc = self._builder.ioc
         changed = self._always or not same(new, self._value)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .. import _arguments
 from .._errors import bad
 from ._states import STATE_PREFIXES
 
@@ -47,6 +48,9 @@ def as_text(value: Any) -> str:
 def as_long_text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
+    if isinstance(value, int):
+        # An array of one character, as it is told.
+        value = [value]
     return bytes(bytearray(int(one) & 255 for one in value)).split(b"\0")[0].decode("utf-8", "replace")
 
 
@@ -94,13 +98,13 @@ def _length(name: str, fields: dict[str, Any], default: int | None = None) -> in
     length = fields.pop("length", fields.pop("NELM", default))
     if length is None:
         raise TypeError(f"{name}: an array without a first value needs its length")
-    if length <= 0:
-        raise bad(f"{name}: an array has a length above 0")
-    return int(length)
+    return _arguments.whole(length, "length", 1, 2**31 - 1, name)
 
 
 def long_text(fields: dict[str, Any]) -> None:
     text = fields.setdefault("initial_value", "")
+    if text is not None and not isinstance(text, str):
+        raise bad(f"initial_value={text!a}: give a text")
     needed = len(text.encode("utf-8", "replace")) + 1 if text else 256
     fields["NELM"] = _length("a long text", fields, needed)
     fields["FTVL"] = "CHAR"
@@ -118,9 +122,15 @@ def waveform(name: str, value: tuple, fields: dict[str, Any]) -> Callable[[Any],
         raise TypeError(f"{name}: give datatype or FTVL, not both")
     datatype = fields.pop("datatype", None)
     if datatype is not None:
-        dtype = numpy.dtype("int32" if datatype in (int, "int") else datatype)
+        try:
+            dtype = numpy.dtype("int32" if datatype in (int, "int") else datatype)
+        except ValueError:
+            raise bad(f"{name}: datatype={datatype!a}: give a type of Python or a dtype of NumPy") from None
     elif "FTVL" in fields:
-        dtype = numpy.dtype(_DTYPES[fields["FTVL"]])
+        ftvl = fields["FTVL"]
+        if not isinstance(ftvl, str) or ftvl not in _DTYPES:
+            raise bad(f"{name}: FTVL={ftvl!a}: give one of {', '.join(_DTYPES)}")
+        dtype = numpy.dtype(_DTYPES[ftvl])
     elif first is None:
         raise TypeError(f"{name}: an array without a first value needs its datatype")
     else:

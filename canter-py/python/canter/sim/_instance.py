@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import _arguments
 from ._choice import Choice
 from ._fields import FieldInstance, Fields
 from ._turns import DECIDING
@@ -47,8 +48,8 @@ class AlarmState(NamedTuple):
 
     def write(self, *, status: Any = None, severity: Any = None, **_: Any) -> Written:
         """Sets what is given. It may be awaited, and need not be."""
-        severity = self.severity if severity is None else int(severity)
-        status = self.status if status is None else int(status)
+        severity = self.severity if severity is None else _arguments.whole(severity, "severity", 0, 3)
+        status = self.status if status is None else _arguments.whole(status, "status", 0, _MOST_STATUS)
         self.instance.group.ioc.set_alarm(self.instance.name, severity, status)
         return Written()
 
@@ -136,6 +137,9 @@ class Instance:
             flags, update_fields: nothing; for those who give them.
             metadata: as of `write_metadata`. ``timestamp`` does nothing: PVs have the time at which they are set.
         """
+        if severity is not None:
+            severity = _arguments.whole(severity, "severity", 0, 3, self.name)
+        status = _arguments.whole(status, "status", 0, _MOST_STATUS, self.name)
         putter = self.pvspec.put_function
         if putter is not None and verify_value and self.group._ioc is not None and self not in DECIDING.get():
             return self.group._write_through(self, putter, value, severity, status, metadata)
@@ -199,6 +203,10 @@ class Instance:
 
     def __repr__(self) -> str:
         return f"<PV {self.name!r} of {type(self.group).__name__}>"
+
+
+#: The last of the statuses of alarms.
+_MOST_STATUS = 21
 
 
 class Written:

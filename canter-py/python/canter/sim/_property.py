@@ -64,9 +64,18 @@ def scan_wrapper(
     use_scan_field: bool = False,
 ) -> Scan:
     """A function for the keyword ``scan`` of `pvproperty`; see `pvproperty.scan`."""
-    severity = int(failure_severity)
+    severity = _arguments.whole(failure_severity, "failure_severity", 0, 3)
     period = _arguments.span(period, "period") if use_scan_field else _arguments.period(period)
     return Scan(scan_function, period, subtract_elapsed, stop_on_error, severity, use_scan_field)
+
+
+def _as_scan(given: Any) -> Scan:
+    """What `scan_wrapper` gives, or a period and a function."""
+    if isinstance(given, Scan):
+        return given
+    if not isinstance(given, (list, tuple)) or len(given) != 2:
+        raise bad(f"scan={given!a}: give a period and a function, or what scan_wrapper gives")
+    return Scan(_check_function(given[1]), _arguments.period(given[0]))
 
 
 #: Limits of records, and the severity that they have where they are given.
@@ -144,13 +153,19 @@ class pvproperty:  # noqa: N801 - as in caproto
         self.shutdown_function = shutdown
         self.scanned: Scan | None = None
         if scan is not None:
-            self.scanned = scan if isinstance(scan, Scan) else Scan(scan[1], scan[0])
+            self.scanned = _as_scan(scan)
         self.field_spec = FieldSpec(self)
         if field_spec is not None:
+            if not isinstance(field_spec, FieldSpec):
+                raise bad(f"field_spec={field_spec!a}: give the field_spec of another pvproperty")
             self.record = self.record or field_spec.record_type
             self.field_spec.functions.update(field_spec.functions)
         if fields is not None and not isinstance(fields, Mapping):
-            self.field_spec.functions.update({(field_name(word), kind): one for (word, kind), one in fields})
+            try:
+                functions = {(field_name(word), kind): one for (word, kind), one in fields}
+            except ValueError:
+                raise bad(f"fields={fields!a}: give a dictionary, or pairs of a field with its kind and a function") from None
+            self.field_spec.functions.update(functions)
         for function in (get, put, startup, shutdown, *self.field_spec.functions.values()):
             _check_function(function)
         # What it is of a group within the group that decorates its functions.
@@ -291,7 +306,7 @@ class pvproperty:  # noqa: N801 - as in caproto
             if function is not None:
                 keep(function)
         if scan is not None:
-            self.scanned = scan
+            self.scanned = _as_scan(scan)
         return self
 
     # ---- What the IOC is told. ----

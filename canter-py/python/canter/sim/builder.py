@@ -21,7 +21,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .._errors import bad
+from .._errors import CannotWrite, UnknownPv, bad, printable
 from ._builder_records import CA, CP, CPP, MS, MSI, MSS, NMS, NP, PP, In, Link, Out, PlainRecord, ProgramRecord, fan
 from ._builder_values import (
     as_float,
@@ -36,6 +36,7 @@ from ._builder_values import (
     waveform,
 )
 from ._ioc import IOC
+from ._near import nearest
 
 Dispatch = Callable[..., object]
 
@@ -90,6 +91,8 @@ class Builder:
         self._prefixes.append(prefix)
 
     def PopPrefix(self) -> str:  # noqa: N802
+        if not self._prefixes:
+            raise bad("there is no prefix to take off; PushPrefix puts one on")
         return self._prefixes.pop()
 
     def SetSeparator(self, separator: str) -> None:  # noqa: N802
@@ -109,7 +112,11 @@ class Builder:
         return self.RecordName
 
     def LookupRecord(self, full_name: str) -> PlainRecord:  # noqa: N802
-        return self._known[full_name]
+        try:
+            return self._known[full_name]
+        except (KeyError, TypeError):
+            text = f"there is no record {full_name!a}{nearest(str(full_name), self._known)}"
+            raise UnknownPv(text, pv=printable(full_name), remedy="give the whole name of one that was made") from None
 
     def CountRecords(self) -> int:  # noqa: N802
         return len(self._known)
@@ -238,9 +245,16 @@ class Builder:
         records = self._known.items()
         if alphabetical:
             records = sorted(records)  # type: ignore[assignment]
-        with open(filename, "w", encoding="utf-8") as file:
-            file.write((header or "# Made by canter.sim.builder") + "\n\n")
-            file.writelines(record._text() for _, record in records)
+        import os
+
+        path = os.fspath(filename)
+        text = "".join(record._text() for _, record in records)
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"{header or '# Made by canter.sim.builder'}\n\n{text}")
+        except (OSError, ValueError) as error:
+            reason = f"cannot write {path!a}: {error}"
+            raise CannotWrite(printable(reason), remedy="give a file that can be written") from error
 
     def dbLoadDatabase(self, database: str, path: str | None = None, substitutions: str | None = None) -> None:  # noqa: N802, E501
         """Has `iocInit` read a file of records, too."""

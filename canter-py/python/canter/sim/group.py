@@ -25,6 +25,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .. import _arguments
 from .._errors import bad
 from ._desk import SKIP
 from ._errors import Refuse
@@ -60,7 +61,7 @@ class SubGroup:
         **init: Any,
     ) -> None:
         self.prefix = prefix
-        self.macros = dict(macros or {})
+        self.macros = _arguments.mapping(macros, "macros")
         self.attr_separator = attr_separator
         self.init = init
         self.attr_name = ""
@@ -96,7 +97,7 @@ class SubGroup:
         made = copy.copy(self)
         made.attr_name = ""
         made.prefix = self.prefix if prefix is None else prefix
-        made.macros = self.macros if macros is None else dict(macros)
+        made.macros = self.macros if macros is None else _arguments.mapping(macros, "macros")
         made.__doc__ = self.__doc__ if doc is None else doc
         if group is not None:
             made._take(group)
@@ -165,7 +166,7 @@ class PVGroup:
         parent: PVGroup | None = None,
         name: str | None = None,
     ) -> None:
-        self.macros = dict(macros or {})
+        self.macros = _arguments.mapping(macros, "macros")
         self.prefix = _expand(prefix, self.macros)
         self.parent = parent
         self.name = name or type(self).__name__
@@ -180,7 +181,8 @@ class PVGroup:
                 own = attr if member.pvname is None else member.pvname
                 self._members[attr] = Instance(self, member, self.prefix + _expand(own, self.macros))
             else:
-                assert member.group_cls is not None, f"{attr}: give the class of the group"
+                if member.group_cls is None:
+                    raise bad(f"the group {attr!r} has no members: give SubGroup a class, or decorate one")
                 below = self.prefix + member._begins()
                 macros_of = {**self.macros, **member.macros}
                 made = member.group_cls(prefix=below, macros=macros_of, parent=self, name=attr, **member.init)

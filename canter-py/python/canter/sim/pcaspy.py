@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import _arguments
-from .._errors import UnknownPv, bad, printable
+from .._errors import UNNAMED, UnknownPv, bad, named, printable
 from ._desk import SKIP, Put
 from ._errors import Refuse
 from ._ioc import IOC
@@ -47,7 +47,7 @@ class Severity:
 _TYPES = {"float": "double", "int": "long", "short": "short", "char": "char", "string": "string", "enum": "enum"}
 _ZERO: dict[str, Any] = {"float": 0.0, "int": 0, "short": 0, "char": 0, "string": "", "enum": 0}
 _DEFAULT_PORT = "default"
-_INFINITE = float("inf")
+_NUMBERS = ("lolim", "hilim", "low", "high", "lolo", "hihi", "adel", "mdel")
 #: Elements of a PV: more of them are no circuit's to carry.
 _MOST_ELEMENTS = 2**24
 
@@ -60,7 +60,9 @@ class _Param:
     """A PV: what was set, and what was told."""
 
     def __init__(self, name: str, reason: str, info: Mapping[str, Any]) -> None:
-        unknown = sorted(set(info) - _KNOWN)
+        if not isinstance(info, Mapping):
+            raise bad(f"PV {reason!a}: {info!a} is no description: give a dictionary")
+        unknown = sorted(map(str, set(info) - _KNOWN))
         if unknown:
             raise bad(f"PV {reason!r}: {', '.join(unknown)}; there are {', '.join(sorted(_KNOWN))}")
         self.name = name
@@ -69,15 +71,9 @@ class _Param:
         self.type = str(info.get("type", "float"))
         if self.type not in _TYPES:
             raise bad(f"PV {reason!r}: type {self.type!r}; there are {', '.join(_TYPES)}")
-        self.count = self._number("count", 1, least=1, most=_MOST_ELEMENTS, whole=True)
-        self.period = self._number("scan", 0.0, least=0.0, most=_arguments.LONGEST)
-        if self.period:
-            _arguments.period(self.period, "scan", name)
-        for key in ("lolim", "hilim", "low", "high", "lolo", "hihi", "adel", "mdel"):
-            self._number(key, 0.0)
-        for key in ("enums", "states"):
-            if not isinstance(info.get(key, ()), (list, tuple)):
-                raise bad(f"PV {reason!r}: {key}={info[key]!a}: give a list", name)
+        self.check(self.info)
+        self.count = int(info.get("count", 1))
+        self.period = float(info.get("scan", 0.0))
         value = info.get("value", _ZERO[self.type])
         if self.count > 1 and self.type != "char" and not hasattr(value, "__len__"):
             value = [value] * self.count
@@ -87,17 +83,26 @@ class _Param:
         self.changed = False
         self.has_states = self.type == "enum"
 
-    def _number(
-        self, key: str, otherwise: Any, least: float = -_INFINITE, most: float = _INFINITE, whole: bool = False
-    ) -> Any:
-        """A number of the description."""
-        given = self.info.get(key, otherwise)
-        number = _arguments.number(given)
-        if number is None or not least <= number <= most or (whole and number != int(number)):
-            kind = "a whole number" if whole else "a number"
-            bounds = f" from {least:g} to {most:g}" if least > -_INFINITE else ""
-            raise bad(f"PV {self.reason!r}: {key}={given!a}: give {kind}{bounds}", self.name)
-        return int(number) if whole else number
+    def check(self, info: Mapping[str, Any]) -> None:
+        """Refuses what cannot be, before anything is changed."""
+        where = f"PV {self.reason!r}: "
+        for key, given in info.items():
+            if key == "count":
+                _arguments.whole(given, f"{where}count", 1, _MOST_ELEMENTS, self.name)
+            elif key == "prec":
+                _arguments.whole(given, f"{where}prec", 0, 32767, self.name)
+            elif key == "scan":
+                if given != 0:
+                    _arguments.period(given, f"{where}scan", self.name)
+            elif key in _NUMBERS:
+                number = _arguments.number(given)
+                if number is None or number - number != 0:
+                    raise bad(f"{where}{key}={given!a}: give a finite number", self.name)
+            elif key in ("enums", "states"):
+                if not isinstance(given, (list, tuple)):
+                    raise bad(f"{where}{key}={given!a}: give a list", self.name)
+            elif key == "unit" and not isinstance(given, str):
+                raise bad(f"{where}unit={given!a}: give a text", self.name)
 
     def description(self) -> dict[str, Any]:
         info = self.info
@@ -169,8 +174,10 @@ class SimpleServer:
 
     def createPV(self, prefix: str, pvdb: Mapping[str, Mapping[str, Any]]) -> None:  # noqa: N802
         """Adds PVs: names behind the prefix, and what they are (``type``, ``count``, ``enums``, ``prec`` …)."""
+        if not isinstance(pvdb, Mapping):
+            raise bad(f"pvdb={pvdb!a}: give a dictionary of PVs, each with a dictionary that describes it")
         for reason, info in pvdb.items():
-            port = str(info.get("port", _DEFAULT_PORT))
+            port = str(info.get("port", _DEFAULT_PORT)) if isinstance(info, Mapping) else _DEFAULT_PORT
             of_port = self._params.setdefault(port, {})
             if reason in of_port:
                 raise bad(f"there are two PVs with the reason {reason!r}")
@@ -322,7 +329,10 @@ class Driver:
             param.changed = False
         if severity is not None:
             ioc.set_alarm(param.name, severity, alarm or 0)
-        ioc._core.post(param.name, value)
+        try:
+            ioc._core.post(param.name, value)
+        except UNNAMED as error:
+            raise named(error, "write", param.name) from None
 
     # ---- What a driver overrides. ----
 
@@ -364,6 +374,8 @@ class Driver:
     def setParamInfo(self, reason: str, info: Mapping[str, Any]) -> None:  # noqa: N802
         """Sets units, limits, digits, states; clients are told at once."""
         param = self._param(reason)
+        info = _arguments.mapping(info, "info", param.name)
+        param.check(info)
         with self._lock:
             if "enums" in info:
                 param.info.pop("states", None)
