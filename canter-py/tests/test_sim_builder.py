@@ -337,3 +337,18 @@ def test_a_driver_has_what_that_of_pcaspy_has():
         for name in own - missing:
             wanted, have = words(getattr(kind, name)), words(getattr(ours, name))
             assert [word for word in wanted if word not in have] == [], name
+
+
+@pytest.mark.parametrize("kind", ["aOut", "longOut", "int64Out"])
+def test_a_program_is_told_of_what_is_within_the_drive_limits(kind):
+    """Once, and so is what looks whether it may be."""
+    told, looked = [], []
+    made = builder.Builder("D")
+    record = getattr(made, kind)(
+        "OUT", DRVL=-5, DRVH=10, on_update=told.append, validate=lambda _, new: looked.append(new) or True, blocking=True
+    )
+    with made.iocInit(udp_port=0) as ioc, ioc.client(timeout=PATIENCE) as client:
+        for given, held in ((500, 10), (-500, -5), (3, 3)):
+            client.put("D:OUT", given, wait=True)
+            assert client.get("D:OUT") == held and record.get() == held
+    assert looked == [10, -5, 3] and told == [10, -5, 3]

@@ -233,6 +233,7 @@ class Out(ProgramRecord):
         severity, alarm = alarm_of(severity, alarm, self.name)
         new = self._convert(value)
         ioc = self._builder.ioc
+        new = new if ioc is None else self._limited(new, ioc)
         changed = self._always or not same(new, self._value)
         if ioc is None:
             self._value, self._has_value, self._first_alarm = new, True, (severity, alarm)
@@ -243,6 +244,13 @@ class Out(ProgramRecord):
         ioc._core.write_record(self.name, wire(new), (severity, alarm), process)
         if process and changed:
             self._updated(new)
+
+    def _limited(self, value: Any, ioc: IOC) -> Any:
+        """The value within DRVL and DRVH, as the record will have it: the program is told of no other."""
+        if self._kind not in ("ao", "longout", "int64out"):
+            return value
+        low, high = (ioc._core.read(f"{self.name}.{field}")[0] for field in ("DRVL", "DRVH"))
+        return min(max(value, low), high) if low < high else value
 
     def set_alarm(self, severity: int, alarm: int) -> None:
         """Sets the alarm."""
@@ -258,7 +266,7 @@ class Out(ProgramRecord):
 
     def _decide(self, put: Put) -> Any:
         """A put of a client."""
-        new = self._convert(put.value)
+        new = self._limited(self._convert(put.value), self._ioc)
         if not self._always and same(new, self._value):
             return None
         if self._validate is not None and not self._validate(self, new):
