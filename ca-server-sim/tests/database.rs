@@ -9,7 +9,7 @@ use ca_proto::access::AccessRights;
 use ca_proto::dbr::{DbrType, Family, NativeType, Value};
 use ca_proto::wire::Command;
 use ca_proto::wire::message::EventMask;
-use ca_proto::{AlarmSeverity, EcaStatus};
+use ca_proto::{AlarmSeverity, AlarmStatus, EcaStatus};
 use ca_server_sim::{BuildError, Ioc, PostError, PvSpec};
 use rig::*;
 
@@ -388,4 +388,73 @@ fn types_of_a_site_hold_their_values() {
     assert_eq!(rig.ioc.number("n"), Ok(0.0), "it is not passive");
     rig.advance(Duration::from_secs(7));
     assert_eq!(rig.ioc.number("n"), Ok(2.0));
+}
+
+/// Without its hardware a record does all that its type does: it has nothing to read, and nobody to write to.
+#[test]
+fn records_of_devices_that_are_not_simulated_do_what_their_types_do() {
+    let dir = std::env::temp_dir().join(format!("canter-devices-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let dbd = dir.join("site.dbd");
+    let types = [
+        "ai", "ao", "bi", "bo", "mbbi", "mbbo", "longin", "longout", "int64in", "int64out",
+        "stringin", "stringout", "lsi", "lso", "mbbiDirect", "mbboDirect", "waveform", "aai",
+        "aao", "event", "motor",
+    ];
+    let devices = types.map(|of| format!("device({of}, INST_IO, devSite, \"Site\")\n"));
+    std::fs::write(&dbd, devices.concat()).unwrap();
+    let all = types.map(|of| {
+        let link = match of {
+            "ao" | "bo" | "mbbo" | "longout" | "int64out" | "stringout" | "lso" | "mbboDirect"
+            | "aao" | "motor" => "OUT",
+            _ => "INP",
+        };
+        format!(
+            "record({of}, \"{of}\") {{ field(DTYP, \"Site\") field({link}, \"@port 1\") field(FLNK, \"n\") }}\n"
+        )
+    });
+    let more = r#"
+        record(ai, "ai") { field(HIGH, "30") field(HSV, "MINOR") field(SCAN, "1 second") }
+        record(ao, "ao") { field(DRVH, "10") field(HIGH, "5") field(HSV, "MAJOR") field(LINR, "LINEAR") field(ESLO, "2") }
+        record(mbbo, "mbbo") { field(ONST, "On") field(ONVL, "5") }
+        record(calc, "n") { field(CALC, "VAL+1") }"#;
+    let builder = Ioc::builder().dbd_file(&dbd).db_text(all.concat() + more, "");
+    let built = builder.build();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let mut rig = Rig {
+        ioc: built.unwrap(),
+        now: ca_proto::Instant::ZERO,
+    };
+    rig.ioc.start(rig.now, START, 5064);
+    let mut client = rig.client();
+    let alarm = |rig: &Rig, pv: &str| rig.ioc.read(pv).unwrap().alarm;
+    for of in types {
+        let before = rig.ioc.number("n").unwrap();
+        let (channel, ..) = client.create(&mut rig, &format!("{of}.PROC"));
+        let done = client.put(&mut rig, channel, &Value::scalar(1i32));
+        assert_eq!(done, EcaStatus::NORMAL, "{of}");
+        assert_eq!(rig.ioc.number("n"), Ok(before + 1.0), "{of}: FLNK");
+        let status = alarm(&rig, of).status;
+        assert!(
+            [AlarmStatus::NO_ALARM, AlarmStatus::UDF].contains(&status),
+            "{of}: {status:?}"
+        );
+    }
+    let mut put = |rig: &mut Rig, pv: &str, value: f64| {
+        let (channel, ..) = client.create(rig, pv);
+        let done = client.put(rig, channel, &Value::scalar(value));
+        assert_eq!(done, EcaStatus::NORMAL, "{pv}");
+    };
+    put(&mut rig, "ai", 35.0);
+    rig.advance(Duration::from_secs(2));
+    assert_eq!(rig.ioc.number("ai"), Ok(35.0), "nothing is read");
+    assert_eq!(alarm(&rig, "ai").status, AlarmStatus::HIGH);
+    put(&mut rig, "ao", 100.0);
+    assert_eq!(alarm(&rig, "ao").severity, AlarmSeverity::MAJOR);
+    assert_eq!(
+        (rig.ioc.number("ao"), rig.ioc.number("ao.RVAL")),
+        (Ok(10.0), Ok(5.0))
+    );
+    put(&mut rig, "mbbo", 1.0);
+    assert_eq!(rig.ioc.number("mbbo.RVAL"), Ok(5.0));
 }

@@ -63,7 +63,7 @@ fn the_tables_of_records_in_the_book_are_made_from_the_code() {
             missing.entry(others).or_default().push(&of.name);
         }
     }
-    made.push_str("\n| device supports whose records hold their values | of |\n|---|---|\n");
+    made.push_str("\n| device supports whose records read and write nothing | of |\n|---|---|\n");
     for (names, types) in missing {
         let _ = writeln!(made, "| {names} | `{}` |", types.join("`, `"));
     }

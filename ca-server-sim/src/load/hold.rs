@@ -124,7 +124,7 @@ impl Loader<'_> {
             shown(choice),
             spec.name
         );
-        let remedy = "its records hold what files and clients write, and read no hardware";
+        let remedy = "its records do what their type does; they read no hardware, and write to none";
         self.report(
             (Weight::Warning, MistakeKind::Value),
             place,

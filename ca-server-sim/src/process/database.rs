@@ -617,9 +617,8 @@ impl Records {
             .get(usize::from(device))
             .is_some_and(|device| !device.known)
         {
-            self.record_mut(id).dead = true;
             let text = format!(
-                "device support \"{}\" is not simulated",
+                "device support \"{}\" is not simulated: it gives no values, and takes all",
                 of.device_names[usize::from(device)]
             );
             self.note(id, text);

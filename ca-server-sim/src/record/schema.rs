@@ -436,7 +436,7 @@ impl Schema {
         })
     }
 
-    /// Adds a device support to a record type; one that we do not have leaves values alone.
+    /// Adds a device support to a record type; one that we do not have gives no values and takes all.
     ///
     /// # Errors
     /// [`SchemaError::NoType`].

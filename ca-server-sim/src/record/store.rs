@@ -334,8 +334,6 @@ pub(crate) struct Record {
     pub watched: bool,
     /// A link of another record follows a field of it.
     pub followed: bool,
-    /// Its device support is one that we do not have, or it could not be initialized.
-    pub dead: bool,
     /// Its device, as it was processed last, could not be read or written: the status of `process` in the
     /// reference.
     pub failed: bool,
@@ -368,7 +366,6 @@ impl Record {
             chained: false,
             watched: false,
             followed: false,
-            dead: false,
             failed: false,
             fields: Fields::default(),
         }
@@ -446,7 +443,7 @@ impl Record {
 
 saved!(struct Record {
     scan, time, turn, notify, stat, sevr, nsta, nsev, acks, ackt, udf, udfs, lcnt, disp, tpro, putf, rpro, pact, chained,
-    followed, dead, failed, fields,
+    followed, failed, fields,
 } kept {
     // Which record it is does not change.
     name = Box::default(),

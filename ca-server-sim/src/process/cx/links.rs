@@ -8,7 +8,8 @@ impl Cx<'_> {
     /// Whether a link is empty or a constant, so that nothing is read through it.
     pub fn is_constant(&self, link: u16) -> bool {
         match self.record().fields.get(link) {
-            Some(Val::Link(link)) => link.is_constant(),
+            // Nobody is at the address of a device.
+            Some(Val::Link(link)) => link.is_constant() || matches!(**link, Link::Hardware(_)),
             _ => true,
         }
     }

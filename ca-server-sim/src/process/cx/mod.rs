@@ -75,10 +75,6 @@ impl<'a> Cx<'a> {
         stage: u8,
         height: usize,
     ) -> Flow {
-        let process = match records.record(id).dead {
-            true => Support::HOLDER.process,
-            false => of.support.process,
-        };
         let top = records.chain.got.len();
         let mut cx = Self {
             records,
@@ -87,7 +83,7 @@ impl<'a> Cx<'a> {
             height,
             top,
         };
-        process(&mut cx, stage)
+        (of.support.process)(&mut cx, stage)
     }
 
     #[inline]

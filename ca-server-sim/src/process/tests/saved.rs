@@ -84,7 +84,6 @@ fn fill(record: &mut Record, of: &RecordType, n: u8) {
         &mut record.pact,
         &mut record.chained,
         &mut record.followed,
-        &mut record.dead,
         &mut record.failed,
     ] {
         *word = odd;
