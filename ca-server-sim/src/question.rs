@@ -98,10 +98,29 @@ pub(crate) struct Questions {
     /// Record and field.
     fields: BTreeSet<(u32, u16)>,
     open: BTreeMap<u64, Open>,
+    /// Those about fields of records, by record.
+    of_records: BTreeSet<(u32, u64)>,
     tickets: BTreeMap<PutTicket, u64>,
     last: u64,
     /// A put without completion is being asked about: its circuit is to wait.
     asked: Option<u64>,
+}
+
+impl Questions {
+    fn open(&mut self, id: u64, open: Open) {
+        if let Target::Record(key) = open.target {
+            self.of_records.insert((key.record, id));
+        }
+        self.open.insert(id, open);
+    }
+
+    fn close(&mut self, id: u64) -> Option<Open> {
+        let open = self.open.remove(&id)?;
+        if let Target::Record(key) = open.target {
+            self.of_records.remove(&(key.record, id));
+        }
+        Some(open)
+    }
 }
 
 impl fmt::Debug for Questions {
@@ -144,6 +163,7 @@ impl IocBuilder {
             pvs: BTreeSet::new(),
             fields: BTreeSet::new(),
             open: BTreeMap::new(),
+            of_records: BTreeSet::new(),
             tickets: BTreeMap::new(),
             last: 0,
             asked: None,
@@ -255,7 +275,7 @@ impl Ioc {
 
     /// Answers a question; false if nobody waits for the answer any more.
     pub fn answer(&mut self, now: Instant, id: QuestionId, answer: PutAnswer) -> bool {
-        let open = (self.db.overseers.questions_mut()).and_then(|all| all.open.remove(&id.0));
+        let open = (self.db.overseers.questions_mut()).and_then(|all| all.close(id.0));
         let Some(open) = open else {
             return false;
         };
@@ -285,18 +305,19 @@ impl Ioc {
         let Some(questions) = self.db.overseers.questions_mut() else {
             return;
         };
-        let gone: BTreeSet<u32> = records.iter().copied().collect();
-        for &record in &gone {
+        let mut ids: Vec<u64> = Vec::new();
+        for &record in records {
             let asked = questions.fields.range((record, 0)..=(record, u16::MAX));
             let asked: Vec<(u32, u16)> = asked.copied().collect();
             for field in asked {
                 questions.fields.remove(&field);
             }
+            let open = questions.of_records.range((record, 0)..=(record, u64::MAX));
+            ids.extend(open.map(|&(_, id)| id));
         }
-        let is_gone =
-            |open: &Open| matches!(open.target, Target::Record(key) if gone.contains(&key.record));
-        let open = questions.open.iter().filter(|(_, open)| is_gone(open));
-        let ids: Vec<u64> = open.map(|(&id, _)| id).collect();
+        // As they were asked.
+        ids.sort_unstable();
+        ids.dedup();
         for id in ids {
             self.answer(now, QuestionId(id), PutAnswer::Reject(EcaStatus::DISCONN));
         }
@@ -417,7 +438,7 @@ impl Db {
         let questions = self.overseers.questions_mut()?;
         questions.last += 1;
         let id = questions.last;
-        questions.open.insert(
+        questions.open(
             id,
             Open {
                 pv: put.pv,
@@ -521,7 +542,7 @@ impl Db {
             return;
         };
         if let Some(id) = questions.tickets.remove(&ticket) {
-            questions.open.remove(&id);
+            questions.close(id);
             self.completed.push_back((ticket, EcaStatus::DISCONN));
         }
     }
@@ -543,7 +564,7 @@ impl Db {
             }
             turn.spend(16);
             questions.tickets.remove(&ticket);
-            questions.open.remove(&id);
+            questions.close(id);
         }
         true
     }

@@ -10,7 +10,7 @@ use ca_proto::ids::{Ioid, Sid};
 use ca_proto::wire::message::{EventMask, tcp};
 use ca_proto::{Alarm, AlarmSeverity, AlarmStatus, EcaStatus};
 use ca_server_sim::process::{CallId, Function};
-use ca_server_sim::{HOLD, Ioc, PutAnswer, PutQuestion, PvSpec};
+use ca_server_sim::{HOLD, Ioc, PutAnswer, PutQuestion, PvSpec, RecordFiles};
 use rig::*;
 
 type Asked = Arc<Mutex<Vec<PutQuestion>>>;
@@ -172,6 +172,40 @@ fn nobody_waits_for_an_answer_to_a_client_that_is_gone() {
     assert_eq!(rig.ioc.number("x").unwrap(), 3.0);
     assert_eq!(rig.ioc.open_questions(), 0);
     assert_eq!(rig.ioc.counts().puts, 0);
+}
+
+#[test]
+fn a_record_that_goes_takes_its_own_questions_along() {
+    let (mut rig, asked) = rig();
+    let mut client = rig.client();
+    let mut questions = Vec::new();
+    for (name, value) in [("out", 7.0), ("mode", 1.0), ("x", 2.0), ("out", 8.0)] {
+        let (sid, ..) = client.create(&mut rig, name);
+        let (_, replies) = client.write_notify(&mut rig, sid, &Value::scalar(value));
+        assert!(replies.is_empty(), "{name}");
+        questions.push(next(&asked));
+    }
+    assert!(rig.ioc.remove(rig.now, "out"));
+    assert_eq!(rig.ioc.open_questions(), 2);
+    let accept = |rig: &mut Rig, question: &PutQuestion| {
+        rig.ioc.answer(rig.now, question.id, PutAnswer::Accept)
+    };
+    let answered: Vec<bool> = questions
+        .iter()
+        .map(|question| accept(&mut rig, question))
+        .collect();
+    assert_eq!(answered, [false, true, true, false]);
+    assert_eq!(rig.ioc.number("mode").unwrap(), 1.0);
+    assert_eq!(rig.ioc.number("x").unwrap(), 2.0);
+    // The number of the record is given again: what was asked of the old one is not asked of the new one.
+    let more = RecordFiles::new().text(r#"record(ao, "new") {}"#, "");
+    rig.ioc.add_records(rig.now, more.load()).unwrap();
+    rig.ioc.ask("new", true).unwrap();
+    let (sid, ..) = client.create(&mut rig, "new");
+    client.write_notify(&mut rig, sid, &Value::scalar(3.0));
+    assert_eq!(rig.ioc.open_questions(), 1);
+    assert!(rig.ioc.remove(rig.now, "new"));
+    assert_eq!(rig.ioc.open_questions(), 0);
 }
 
 #[test]
