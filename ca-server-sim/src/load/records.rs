@@ -107,6 +107,8 @@ pub(super) struct Named {
 pub struct Records {
     tape: Tape,
     heads: Vec<Head>,
+    /// How often a field was set.
+    fields: usize,
     /// Records and aliases, by where their names are.
     names: HashTable<At>,
     hasher: DefaultHashBuilder,
@@ -157,6 +159,11 @@ impl Records {
     /// Number of records.
     pub const fn len(&self) -> usize {
         self.heads.len()
+    }
+
+    /// How many fields they set, those counted again that are set again.
+    pub(crate) const fn field_count(&self) -> usize {
+        self.fields
     }
 
     /// Whether there are none.
@@ -287,6 +294,7 @@ impl Records {
                     .extend(more.map(|field| Arc::clone(&field.name)));
             }
         }
+        self.fields += 1;
         self.add(record, FIELD | json(value), |out| {
             tape::number(out, index.into());
             write_place(out, place);

@@ -559,7 +559,11 @@ impl Records {
         }
         for id in self.ids() {
             Cx::with(self, id, |cx, support| (support.init)(cx));
-            self.record_mut(id).fields.shrink();
+            let record = self.record_mut(id);
+            if record.scan == 0 {
+                // Those that scan soon have more of them, for which a piece of memory that grows would leave a gap.
+                record.fields.shrink();
+            }
         }
         self.restore_after_init();
         self.started = true;

@@ -369,7 +369,7 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Described, Mistakes) {
     let mut holders: BTreeMap<String, (FieldPlace, usize)> = BTreeMap::new();
     let places = Places::of(&dbd, records.schema());
     records.reserve(defined.len());
-    let mut described = Described::default();
+    let mut described = Described::with_room(defined.len(), defined.field_count());
     for record in defined.into_each() {
         let name = String::from_utf8_lossy(&record.name);
         let id = match records.add(&record.type_name, &name) {

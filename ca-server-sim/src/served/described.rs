@@ -17,6 +17,16 @@ pub(crate) struct Described {
 }
 
 impl Described {
+    /// Of so many records with so many fields.
+    pub(crate) fn with_room(records: usize, fields: usize) -> Self {
+        Self {
+            ends: Vec::with_capacity(records),
+            fields: Vec::with_capacity(fields),
+            hashes: Vec::with_capacity(fields),
+            places: None,
+        }
+    }
+
     /// Adds what files say of the next record. `place` gives the index of a field in the record's type.
     pub(crate) fn push(&mut self, record: &RecordDef, place: impl Fn(u16) -> Option<u16>) {
         for field in &record.fields {
