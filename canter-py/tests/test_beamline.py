@@ -101,3 +101,19 @@ def test_a_scan_of_a_motor(tmp_path, package, shim):
         complains = package == "ophyd"
         found = run(f"of_motor_{package}.py", ioc.env, tmp_path, shim, complains)
         assert found == EXPECTED[package]
+
+
+@needs_records
+@pytest.mark.skipif(importlib.util.find_spec("ophyd") is None, reason="needs ophyd: tests/requirements.txt")
+def test_a_grid_of_two_motors_with_a_scaler_and_monitors(tmp_path):
+    with ours("counting.db", tmp_path) as ioc:
+        assert run("of_counting_ophyd.py", ioc.env, tmp_path, "canter.epics_shim", complains=True) == [
+            "deg (-20.0, 20.0) mm 0.05",
+            "start stop success",
+            "['mono_monitor', 'primary']",
+            "[(-1.0, 0.0), (-1.0, 2.0), (0.0, 2.0), (0.0, 0.0), (1.0, 0.0), (1.0, 2.0)]",
+            "True",
+            "True True",
+            "True True True",
+            "0.0 0.0 0.0",
+        ]

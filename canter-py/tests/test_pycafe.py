@@ -558,3 +558,39 @@ def test_a_script_of_a_linac_on_our_ioc():
 
     with sim.IOC(pvs, on_put=follow) as ioc:
         assert run_script(ioc.env) == EXPECTED
+
+
+SHIFT = """1 1
+['cCorrectors'] ['CH1', 'CH2', 'CH3'] ['gAll', 'gSet']
+1 ['CH2:SET', 'CH1:SET', 'CH3:SET', 'CH2:READ', 'CH1:READ', 'CH3:READ', 'ORBIT:RMS']
+[[2.0, 1.0, 3.0], 1, [1, 1, 1]] CH1 SET
+7
+[1, [1, 1, 1]]
+True
+[0.5, -1.0, 0.5, 0.5, -1.0, 0.5] [0.5, -1.0, 0.5]
+True
+False 1.0 1.0
+1 [2.0, 1.0, 3.0]
+True
+error: there is no collection "cCorrector"
+  = help: did you mean "cCorrectors"?
+CH9:SET True
+True 1
+"""
+
+
+def test_a_script_of_a_shift_with_files_of_devices_and_groups(tmp_path):
+    pvs = {f"CH{number}:{word}": float(number) for number in (1, 2, 3) for word in ("SET", "READ")}
+
+    def follow(put):
+        if put.name.endswith(":SET"):
+            ioc[put.name.replace("SET", "READ")] = put.value
+            ioc["ORBIT:RMS"] = abs(put.value)
+
+    with sim.IOC({**pvs, "ORBIT:RMS": 0.0}, on_put=follow) as ioc:
+        done = subprocess.run(
+            [sys.executable, "-m", "canter.pycafe_shim", str(SCRIPTS / "of_pycafe_shift.py"), str(tmp_path)],
+            env={**os.environ, **ioc.env}, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout == SHIFT
