@@ -6,6 +6,8 @@ use std::time::Duration;
 use ca_ring::{Machine, Options, ioc};
 use ca_server_sim::net::{ModelRun, NetConfig, SimIoc};
 use ca_server_sim::{IocSnapshot, SnapshotError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const STEP: Duration = Duration::from_millis(100);
 
@@ -45,6 +47,158 @@ fn day(ioc: &SimIoc, run: &mut ModelRun<Machine>, first: u32) -> Vec<Vec<(String
         all(ioc)
     });
     steps.collect()
+}
+
+/// A client of Channel Access that keeps what it is sent.
+struct Wire {
+    stream: TcpStream,
+    /// What came and was not taken yet.
+    input: Vec<u8>,
+}
+
+const CREATE_CHAN: u16 = 18;
+const EVENT_ADD: u16 = 1;
+const ECHO: u16 = 23;
+/// A value with its alarm and without time stamp: those are of the real clock.
+const STS_DOUBLE: u16 = 13;
+
+fn message(command: u16, ty: u16, (p1, p2): (u32, u32), payload: &[u8]) -> Vec<u8> {
+    let padded = payload.len().next_multiple_of(8);
+    let mut bytes = Vec::new();
+    for part in [command, padded as u16, ty, 0] {
+        bytes.extend_from_slice(&part.to_be_bytes());
+    }
+    bytes.extend_from_slice(&p1.to_be_bytes());
+    bytes.extend_from_slice(&p2.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes.resize(16 + padded, 0);
+    bytes
+}
+
+impl Wire {
+    /// Subscribes to PVs.
+    async fn open(ioc: &SimIoc, names: &[String]) -> Self {
+        let stream = TcpStream::connect(ioc.addr()).await.unwrap();
+        let input = Vec::new();
+        let mut wire = Self { stream, input };
+        // The count of a VERSION is the minor version.
+        let mut hello = message(0, 0, (0, 0), &[]);
+        hello[7] = 13;
+        wire.stream.write_all(&hello).await.unwrap();
+        for (id, name) in (0..).zip(names) {
+            let name = [name.as_bytes(), b"\0"].concat();
+            let create = message(CREATE_CHAN, 0, (id, 13), &name);
+            wire.stream.write_all(&create).await.unwrap();
+            let (_, answer) = wire.until(CREATE_CHAN).await;
+            let sid = u32::from_be_bytes(answer[12..16].try_into().unwrap());
+            // Three numbers that nobody uses, and the mask: values and alarms.
+            let mut mask = [0; 16];
+            mask[13] = 5;
+            let add = message(EVENT_ADD, STS_DOUBLE, (sid, id), &mask);
+            wire.stream.write_all(&add).await.unwrap();
+        }
+        wire
+    }
+
+    /// The next message.
+    async fn frame(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(head) = self.input.get(..16) {
+                let size = u16::from_be_bytes([head[2], head[3]]);
+                let end = match (size, self.input.get(16..20)) {
+                    (u16::MAX, Some(size)) => {
+                        24 + u32::from_be_bytes(size.try_into().unwrap()) as usize
+                    }
+                    (u16::MAX, None) => usize::MAX,
+                    (size, _) => 16 + usize::from(size),
+                };
+                if self.input.len() >= end {
+                    let rest = self.input.split_off(end);
+                    return std::mem::replace(&mut self.input, rest);
+                }
+            }
+            let read = self.stream.read_buf(&mut self.input).await.unwrap();
+            assert_ne!(read, 0, "the circuit goes on");
+        }
+    }
+
+    /// All bytes before a message of this command, and that message.
+    async fn until(&mut self, command: u16) -> (Vec<u8>, Vec<u8>) {
+        let mut before = Vec::new();
+        loop {
+            let frame = self.frame().await;
+            if frame[..2] == command.to_be_bytes() {
+                return (before, frame);
+            }
+            before.extend_from_slice(&frame);
+        }
+    }
+
+    /// All bytes until there is nothing left to be said.
+    async fn heard(&mut self, ioc: &SimIoc) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let done = !ioc.with(|ioc, _| ioc.has_work());
+            let echo = message(ECHO, 0, (0, 0), &[]);
+            self.stream.write_all(&echo).await.unwrap();
+            let (bytes, _) = self.until(ECHO).await;
+            if done && bytes.is_empty() {
+                return all;
+            }
+            all.extend_from_slice(&bytes);
+        }
+    }
+}
+
+/// The first message that is another one: the step, its number, what was and what is.
+fn differs(was: &[Vec<u8>], is: &[Vec<u8>]) -> Option<(usize, usize, Vec<u8>, Vec<u8>)> {
+    let messages = |bytes: &[u8]| bytes.chunks(8).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    was.iter()
+        .zip(is)
+        .enumerate()
+        .find_map(|(step, (was, is))| {
+            let (mut was, mut is) = (messages(was), messages(is));
+            let longest = was.len().max(is.len());
+            was.resize(longest, Vec::new());
+            is.resize(longest, Vec::new());
+            let at = was.iter().zip(&is).position(|(was, is)| was != is)?;
+            let some = |all: &[Vec<u8>]| all[at.saturating_sub(3)..longest.min(at + 3)].concat();
+            Some((step, at, some(&was), some(&is)))
+        })
+}
+
+/// A ring goes back, and the same steps are the same bytes to a client that has stayed connected.
+#[tokio::test]
+async fn the_same_steps_of_a_ring_are_the_same_bytes_on_the_wire() {
+    let (ioc, mut run) = served(3).await;
+    let names: Vec<String> = ioc.with(|ioc, _| ioc.pv_names().map(str::to_owned).collect());
+    let mut wire = Wire::open(&ioc, &names).await;
+    for n in 0..7 {
+        run.step(STEP * n).unwrap();
+    }
+    wire.heard(&ioc).await;
+    let snapshot = ioc.snapshot().unwrap();
+    let mut first: Vec<Vec<u8>> = Vec::new();
+    for begin in [7, 19, 31] {
+        let mut bytes = Vec::new();
+        for n in 0..12 {
+            let amperes = f64::from(n) / 8.0;
+            ioc.post("ARIMA-CH-003:I-SET", amperes).unwrap();
+            if n == 5 {
+                ioc.post("ARIMA-QF-001:I-SET", 5.001).unwrap();
+            }
+            run.step(STEP * (begin + n)).unwrap();
+            bytes.push(wire.heard(&ioc).await);
+        }
+        match first.is_empty() {
+            true => first = bytes,
+            false => assert_eq!(differs(&first, &bytes), None, "from {begin}"),
+        }
+        ioc.rewind(&snapshot).unwrap();
+        let told = wire.heard(&ioc).await;
+        assert!(!told.is_empty(), "it is told of the old values");
+    }
+    assert!(first[0] != first[1] && first.concat().len() > 100_000);
 }
 
 #[tokio::test]
