@@ -9,7 +9,7 @@ use super::codec::{Broken, Reader, Saved};
 use super::copy::{AT_ONCE, Name, name_of};
 use super::file::{IocSnapshot, SnapshotError};
 use super::load_faulty;
-use super::signals::SignalsState;
+use super::signals::{SignalsBack, SignalsState};
 use crate::db::PvHandle;
 use crate::faults::{Faults, Faulty};
 use crate::ioc::Ioc;
@@ -32,6 +32,7 @@ pub(crate) struct Rewinding {
     /// How many of a phase were looked at.
     at: usize,
     watched: Vec<FieldKey>,
+    signals: Option<SignalsBack>,
     same: bool,
 }
 
@@ -39,8 +40,11 @@ pub(crate) struct Rewinding {
 enum Phase {
     ComparePvs,
     CompareRecords,
+    /// Signals are found, which stand still from then on.
+    FindSignals,
     /// All that is no PV is exchanged, which is the first change.
     Exchange,
+    TakeSignals,
     TakePvs,
     /// Subscribers are told, and groups of access security found again.
     Tell,
@@ -235,6 +239,7 @@ impl Ioc {
             phase: Phase::ComparePvs,
             at: 0,
             watched: Vec::new(),
+            signals: None,
             same: match (&self.identity, &snapshot.of) {
                 (Some(own), Some(of)) => Arc::ptr_eq(own, of),
                 _ => false,
@@ -262,9 +267,21 @@ impl Ioc {
                 read.pv_names.len().max(rewinding.handles.len())
             }
             Phase::CompareRecords => self.compare_records(&read, places.clone())?,
+            Phase::FindSignals => match self.find_signals(rewinding, &mut read)? {
+                // As many turns as it takes.
+                true => usize::MAX,
+                false => 0,
+            },
             Phase::Exchange => {
                 self.exchange(now, rewinding, &mut read)?;
                 0
+            }
+            Phase::TakeSignals => {
+                let signals = rewinding.signals.as_mut();
+                match signals.is_some_and(|signals| signals.take(&mut self.scans)) {
+                    true => usize::MAX,
+                    false => 0,
+                }
             }
             Phase::TakePvs => {
                 let handles = rewinding.handles.iter().zip(&mut read.pvs);
@@ -280,8 +297,10 @@ impl Ioc {
             rewinding.at = 0;
             rewinding.phase = match rewinding.phase {
                 Phase::ComparePvs => Phase::CompareRecords,
-                Phase::CompareRecords => Phase::Exchange,
-                Phase::Exchange => Phase::TakePvs,
+                Phase::CompareRecords => Phase::FindSignals,
+                Phase::FindSignals => Phase::Exchange,
+                Phase::Exchange => Phase::TakeSignals,
+                Phase::TakeSignals => Phase::TakePvs,
                 Phase::TakePvs => Phase::Tell,
                 Phase::Tell => {
                     self.inputs_stale();
@@ -347,6 +366,27 @@ impl Ioc {
         }
     }
 
+    /// Whether there are more.
+    fn find_signals(
+        &mut self,
+        rewinding: &mut Rewinding,
+        read: &mut Read,
+    ) -> Result<bool, SnapshotError> {
+        if let Some(signals) = read.signals.take() {
+            self.db.hold_signals(&rewinding.token);
+            rewinding.signals = Some(SignalsBack::begin(signals, &self.scans));
+        }
+        let Some(mut signals) = rewinding.signals.take() else {
+            return Ok(false);
+        };
+        let (body, _) = rewinding.snapshot.body();
+        let end = Reader::at_end(body);
+        let found = signals.find(&end, &mut self.scans, &rewinding.handles);
+        let found = found.map_err(|broken| rewinding.broken(broken));
+        rewinding.signals = Some(signals);
+        found
+    }
+
     fn exchange(
         &mut self,
         now: Instant,
@@ -361,13 +401,10 @@ impl Ioc {
         {
             return Err(broken(end.broken("it has other scan periods")));
         }
-        // The last that can be wrong.
-        if let Some(signals) = read.signals.take() {
-            let taken = signals.take(&end, &mut self.scans, &rewinding.handles);
-            taken.map_err(broken)?;
+        if let Some(signals) = &mut rewinding.signals {
+            signals.exchange(&mut self.scans);
         }
         self.db.revise();
-        self.db.hold_signals(&rewinding.token);
         self.go_to(now, read.own);
         self.take_faults(now, read.faults.take(), read.faulty.take(), read.clock_off);
         self.db.states = std::mem::take(&mut read.flags);

@@ -21,6 +21,9 @@ pub(crate) type Name<'a> = (&'a str, &'a str, u32);
 /// Names in the form of a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
+    /// Of turns that are over,
+    pieces: Vec<Vec<u8>>,
+    /// and of this one.
     to: Writer,
     last: Box<str>,
 }
@@ -36,6 +39,10 @@ impl Names {
             self.last = of.into();
         }
     }
+
+    fn end_turn(&mut self) {
+        self.pieces.push(mem::take(&mut self.to.bytes));
+    }
 }
 
 /// A copy that is under way, or done.
@@ -49,7 +56,8 @@ pub(crate) struct Copying {
     /// Those that changed before their turn, as they were.
     early: HashMap<usize, Vec<u8>>,
     names: Names,
-    bytes: Writer,
+    /// What was copied, a piece for each turn: a single one would be moved now and then as it grows, all of it at once.
+    pieces: Vec<Vec<u8>>,
     /// How many were copied.
     count: usize,
 }
@@ -84,15 +92,15 @@ impl Copying {
         &mut self,
         mut copy: impl FnMut(usize, Option<&mut Writer>) -> Option<Name<'a>>,
     ) -> bool {
-        let first = self.bytes.bytes.len();
+        let mut to = Writer::default();
         let last = self.end.min(self.next + AT_ONCE);
-        while self.next < last && self.bytes.bytes.len() - first < BYTES {
+        while self.next < last && to.bytes.len() < BYTES {
             let name = match self.early.remove(&self.next) {
                 Some(bytes) => {
-                    self.bytes.bytes.extend_from_slice(&bytes);
+                    to.bytes.extend_from_slice(&bytes);
                     copy(self.next, None)
                 }
-                None => copy(self.next, Some(&mut self.bytes)),
+                None => copy(self.next, Some(&mut to)),
             };
             if let Some(name) = name {
                 self.names.push(name);
@@ -100,6 +108,8 @@ impl Copying {
             }
             self.next += 1;
         }
+        self.pieces.push(to.bytes);
+        self.names.end_turn();
         self.next < self.end
     }
 
@@ -107,8 +117,8 @@ impl Copying {
     pub(crate) fn parts(self) -> (usize, Writer, Vec<u8>) {
         let mut names = Writer::default();
         self.count.save(&mut names);
-        names.bytes.extend_from_slice(&self.names.to.bytes);
-        (self.count, names, self.bytes.bytes)
+        names.bytes.append(&mut self.names.pieces.concat());
+        (self.count, names, self.pieces.concat())
     }
 }
 

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::codec::{Broken, Reader, RecordId, saved};
 use super::copy::AT_ONCE;
-use crate::db::PvHandle;
+use crate::db::{Db, Node, PvHandle};
 use crate::name::Modifiers;
 use crate::scan::{Member, ScanList, Scans, Target};
 use crate::served::FieldKey;
@@ -58,8 +58,9 @@ saved!(struct SignalsState { start, lists });
 #[derive(Debug)]
 pub(super) struct SignalsCopy {
     state: SignalsState,
-    /// The PVs in their order.
+    /// The PVs in their order, once all places were looked at.
     handles: Vec<PvHandle>,
+    place: usize,
     /// The next list, and the next member of it.
     list: usize,
     member: usize,
@@ -73,20 +74,37 @@ pub(super) fn number_of(handles: &[PvHandle], pv: PvHandle) -> Option<usize> {
 }
 
 impl SignalsCopy {
-    pub(super) fn begin(scans: &Scans, handles: Vec<PvHandle>) -> Self {
+    pub(super) fn begin(scans: &Scans) -> Self {
         Self {
             state: SignalsState {
                 start: scans.start,
                 lists: Vec::new(),
             },
-            handles,
+            handles: Vec::new(),
+            place: 0,
             list: 0,
             member: 0,
         }
     }
 
+    /// Looks which PVs there are; whether there are more. They do not change meanwhile.
+    fn gather(&mut self, db: &Db) -> bool {
+        let end = self.place.saturating_add(AT_ONCE).min(db.nodes.slots());
+        for place in self.place..end {
+            if let Some((handle, Node::Record(_))) = db.nodes.at(place) {
+                self.handles.push(handle);
+            }
+        }
+        self.place = end;
+        end < db.nodes.slots()
+    }
+
     /// Copies some more; whether there are more.
-    pub(super) fn go_on(&mut self, scans: &Scans) -> bool {
+    pub(super) fn go_on(&mut self, scans: &Scans, db: &Db) -> bool {
+        if self.list < scans.lists.len() && self.place < db.nodes.slots() {
+            self.gather(db);
+            return true;
+        }
         let mut left = AT_ONCE;
         while let Some(list) = scans.lists.get(self.list) {
             let ScanList {
@@ -140,74 +158,143 @@ impl SignalsCopy {
     }
 }
 
-impl SignalsState {
-    /// Makes the signals what they were, all or none of them.
-    pub(super) fn take(
-        self,
+/// Signals that become what they were, some at a time. Nobody may sample them meanwhile.
+#[derive(Debug)]
+pub(super) struct SignalsBack {
+    state: SignalsState,
+    /// Where those are that are there, until they are found.
+    there: HashMap<(Duration, Target), (usize, usize)>,
+    /// Where each of the state is, in its order.
+    places: Vec<(usize, usize)>,
+    /// All of them were noted.
+    is_noted: bool,
+    /// The next one of what is under way: list and member.
+    next: (usize, usize),
+    /// They are where they were then.
+    is_in_order: bool,
+}
+
+/// Goes on with some members of lists of these lengths; whether there are more.
+fn some(
+    next: &mut (usize, usize),
+    lengths: impl Fn(usize) -> Option<usize>,
+    mut work: impl FnMut((usize, usize)) -> Result<(), Broken>,
+) -> Result<bool, Broken> {
+    let mut left = AT_ONCE;
+    while let Some(length) = lengths(next.0) {
+        while next.1 < length {
+            if left == 0 {
+                return Ok(true);
+            }
+            left -= 1;
+            work(*next)?;
+            next.1 += 1;
+        }
+        *next = (next.0 + 1, 0);
+    }
+    *next = (0, 0);
+    Ok(false)
+}
+
+impl SignalsBack {
+    pub(super) fn begin(state: SignalsState, scans: &Scans) -> Self {
+        // Tables that grow are moved, all of them at once.
+        let there = scans.lists.iter().map(|list| list.members.len()).sum();
+        let places = state.lists.iter().map(|list| list.members.len()).sum();
+        Self {
+            state,
+            there: HashMap::with_capacity(there),
+            places: Vec::with_capacity(places),
+            is_noted: false,
+            next: (0, 0),
+            is_in_order: false,
+        }
+    }
+
+    /// Finds some more of them; whether there are more. Nothing changes.
+    pub(super) fn find(
+        &mut self,
         from: &Reader<'_>,
         scans: &mut Scans,
         handles: &[PvHandle],
-    ) -> Result<(), Broken> {
-        let target = |place: &Place| match *place {
-            Place::Pv(pv) => handles.get(pv).map(|&pv| Target::Pv(pv)),
-            Place::Field(RecordId(record), field) => Some(Target::Field(FieldKey {
-                record,
-                field,
-                modifiers: Modifiers::default(),
-            })),
-        };
-        let mut all: HashMap<(Duration, Target), (usize, usize)> = HashMap::new();
-        for (n, list) in scans.lists.iter().enumerate() {
-            all.reserve(list.members.len());
-            for (m, member) in list.members.iter().enumerate() {
-                all.insert((list.period, member.pv), (n, m));
-            }
-        }
-        // Where each of them is now.
-        let mut places = Vec::new();
-        for list in &self.lists {
-            let fits = list.kept <= list.at && list.at <= list.members.len();
-            for member in &list.members {
-                let found = target(&member.place).and_then(|pv| all.remove(&(list.period, pv)));
-                let found = found.filter(|_| fits && !list.period.is_zero());
-                places.push(found.ok_or_else(|| from.broken("a signal of it is not there"))?);
-            }
-        }
-        let states = self.lists.iter().flat_map(|list| &list.members);
-        let mut before = Vec::new();
-        for (state, &(n, m)) in states.zip(&places) {
-            let Some(member) = scans
-                .lists
-                .get_mut(n)
-                .and_then(|list| list.members.get_mut(m))
-            else {
-                continue;
-            };
-            before.push(((n, m), member.signal.state()));
-            if !member.signal.set_state(&state.state) {
-                for ((n, m), state) in before {
-                    if let Some(member) = scans.lists.get_mut(n).and_then(|l| l.members.get_mut(m))
-                    {
-                        member.signal.set_state(&state);
-                    }
+    ) -> Result<bool, Broken> {
+        let Self {
+            state,
+            there,
+            places,
+            is_noted,
+            next,
+            is_in_order,
+        } = self;
+        if !*is_noted {
+            let length = |list: usize| Some(scans.lists.get(list)?.members.len());
+            let more = some(next, length, |(n, m)| {
+                if let Some(list) = scans.lists.get(n)
+                    && let Some(member) = list.members.get(m)
+                {
+                    there.insert((list.period, member.pv), (n, m));
                 }
-                return Err(from.broken("a signal of it is of another kind"));
+                Ok(())
+            })?;
+            *is_noted = !more;
+            return Ok(true);
+        }
+        let length = |list: usize| Some(state.lists.get(list)?.members.len());
+        let more = some(next, length, |(n, m)| {
+            let Some((list, member)) = state.lists.get(n).and_then(|list| {
+                let member = list.members.get(m)?;
+                Some((list, member))
+            }) else {
+                return Ok(());
+            };
+            let fits = list.kept <= list.at && list.at <= list.members.len();
+            let target = target(&member.place, handles);
+            let found = target.and_then(|pv| there.remove(&(list.period, pv)));
+            let found = found.filter(|_| fits && !list.period.is_zero());
+            let (n, m) = found.ok_or_else(|| from.broken("a signal of it is not there"))?;
+            if let Some(now) = scans.lists.get_mut(n).and_then(|l| l.members.get_mut(m)) {
+                let was = now.signal.state();
+                if !now.signal.set_state(&member.state) {
+                    return Err(from.broken("a signal of it is of another kind"));
+                }
+                now.signal.set_state(&was);
             }
+            places.push((n, m));
+            Ok(())
+        })?;
+        if !more {
+            let lengths = |lists: &mut dyn Iterator<Item = usize>| lists.collect::<Vec<_>>();
+            let then = lengths(&mut state.lists.iter().map(|list| list.members.len()));
+            let now = lengths(&mut scans.lists.iter().map(|list| list.members.len()));
+            *is_in_order = then == now && places.is_sorted();
+        }
+        Ok(more)
+    }
+
+    /// Makes the lists what they were, once all are found; the signals themselves if they have other places now.
+    pub(super) fn exchange(&mut self, scans: &mut Scans) {
+        scans.start = self.state.start;
+        if self.is_in_order {
+            for (now, then) in scans.lists.iter_mut().zip(&self.state.lists) {
+                (now.next, now.at, now.kept) = (then.next, then.at, then.kept);
+            }
+            return;
         }
         let mut members: Vec<Vec<Option<Member>>> = std::mem::take(&mut scans.lists)
             .into_iter()
             .map(|list| list.members.into_iter().map(Some).collect())
             .collect();
-        let mut places = places.into_iter();
-        scans.start = self.start;
-        for list in self.lists {
+        let mut places = std::mem::take(&mut self.places).into_iter();
+        for list in std::mem::take(&mut self.state.lists) {
             let mut taken = Vec::with_capacity(list.members.len());
             for state in list.members {
                 let place = places.next();
                 let member = place.and_then(|(n, m)| members.get_mut(n)?.get_mut(m)?.take());
-                taken.extend(member.map(|member| Member {
-                    rng: state.rng,
-                    ..member
+                taken.extend(member.map(|mut member| {
+                    // It was seen before that it can.
+                    member.signal.set_state(&state.state);
+                    member.rng = state.rng;
+                    member
                 }));
             }
             scans.lists.push(ScanList {
@@ -218,6 +305,48 @@ impl SignalsState {
                 kept: list.kept,
             });
         }
+    }
+
+    /// Makes some more signals what they were; whether there are more.
+    pub(super) fn take(&mut self, scans: &mut Scans) -> bool {
+        let Self { state, next, .. } = self;
+        let length = |list: usize| Some(state.lists.get(list)?.members.len());
+        let more = some(next, length, |(n, m)| {
+            let then = state.lists.get(n).and_then(|list| list.members.get(m));
+            let now = scans.lists.get_mut(n).and_then(|l| l.members.get_mut(m));
+            if let (Some(then), Some(now)) = (then, now) {
+                now.signal.set_state(&then.state);
+                now.rng = then.rng.clone();
+            }
+            Ok(())
+        });
+        more == Ok(true)
+    }
+}
+
+fn target(place: &Place, handles: &[PvHandle]) -> Option<Target> {
+    match *place {
+        Place::Pv(pv) => handles.get(pv).map(|&pv| Target::Pv(pv)),
+        Place::Field(RecordId(record), field) => Some(Target::Field(FieldKey {
+            record,
+            field,
+            modifiers: Modifiers::default(),
+        })),
+    }
+}
+
+impl SignalsState {
+    /// Makes the signals what they were, all or none of them.
+    pub(super) fn take(
+        self,
+        from: &Reader<'_>,
+        scans: &mut Scans,
+        handles: &[PvHandle],
+    ) -> Result<(), Broken> {
+        let mut back = SignalsBack::begin(self, scans);
+        while back.find(from, scans, handles)? {}
+        back.exchange(scans);
+        while back.take(scans) {}
         Ok(())
     }
 }

@@ -51,11 +51,13 @@ impl Ioc {
         let mut head = file::begin();
         taken.save(&mut head);
         self.db.time.of(now).save(&mut head);
-        let handles = self.db.handles();
         let mut tail = Writer::default();
         self.db.states.save(&mut tail);
         self.faults.save(&mut tail);
-        save_faulty(self.db.overseers.faulty.as_deref(), &handles, &mut tail);
+        let faulty = self.db.overseers.faulty.as_deref();
+        // Of PVs there may be very many, and faults are rare.
+        let handles = faulty.map(|_| self.db.handles()).unwrap_or_default();
+        save_faulty(faulty, &handles, &mut tail);
         self.clock_off.save(&mut tail);
         self.db.hold_signals(&token);
         self.db.copying = Some(Copying::new(&token, self.db.nodes.slots()));
@@ -67,7 +69,7 @@ impl Ioc {
             of: Arc::clone(self.identity.get_or_insert_default()),
             head,
             rest: served.map(|served| served.records.begin_copy(&token)),
-            signals: SignalsCopy::begin(&self.scans, handles),
+            signals: SignalsCopy::begin(&self.scans),
             tail,
             models: Vec::new(),
             pvs: Copying::default(),
@@ -82,7 +84,7 @@ impl Ioc {
             return Err(SnapshotError::Reshaped);
         }
         // Signals first: they are not sampled meanwhile.
-        if taking.signals.go_on(&self.scans) || self.db.copy_on() {
+        if taking.signals.go_on(&self.scans, &self.db) || self.db.copy_on() {
             return Ok(true);
         }
         let served = self.db.served.as_mut();
