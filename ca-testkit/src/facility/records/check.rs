@@ -52,6 +52,8 @@ struct User {
 #[derive(Debug, Default)]
 pub(crate) struct Watcher {
     users: BTreeMap<HostId, User>,
+    /// No fault is left and all links are connected: what is written arrives.
+    pub calm: bool,
     /// All modes are the usual ones and all was written since: more has to hold.
     pub steady: bool,
     /// Some clock jumped: times of different hosts do not compare any more.
@@ -140,6 +142,7 @@ impl Watcher {
         let look = Look {
             site,
             host,
+            calm: self.calm,
             steady: self.steady,
             clocks_differ: self.clocks_differ,
         };
@@ -209,8 +212,8 @@ fn shows_last(site: &Site, read: &Read<'_>, sub: &Sub, channel: &Channel) -> Res
     }
     let Some(shown) = &sub.shown else {
         return match channel.sees {
-            // A read is no exception for these: nothing has passed yet.
-            Sees::Gated(_) => Ok(()),
+            // These see the first value too, as that of a subscription before on the same channel.
+            Sees::Gated(_) | Sees::Every(_) | Sees::Beyond(_) => Ok(()),
             _ => Err("it never showed a value".to_owned()),
         };
     };
@@ -269,6 +272,7 @@ fn seen(sees: Sees, entry: &Entry) -> Option<Truth> {
 struct Look<'a> {
     site: &'a Site,
     host: HostId,
+    calm: bool,
     steady: bool,
     clocks_differ: bool,
 }
@@ -430,7 +434,11 @@ impl Look<'_> {
         if record.part == "head"
             && let Some(group) = record.group
         {
-            return records.chain_ended(record.ioc, group, number);
+            records.chain_ended(record.ioc, group, number)?;
+            return match self.calm {
+                true => records.arrived(record.ioc, group, number),
+                false => Ok(()),
+            };
         }
         let is = |entry: &&Entry| entry.value.number().to_bits() == number.to_bits();
         match record.life().iter().find(is) {

@@ -15,7 +15,7 @@ use ca_server_sim::{Ioc, IocBuilder, Observed};
 pub(crate) use check::Watcher;
 pub(crate) use groups::{Group, STATE};
 
-use groups::{EVENT, PERIODS, SINK, SOURCE};
+use groups::{EVENT, Middle, PERIODS, SINK, SOURCE};
 
 /// Number of a record in the list of all.
 pub(crate) type RecordIndex = usize;
@@ -279,12 +279,14 @@ impl Records {
                 self.see(s, ".SEVR", Sees::Field("SEVR"));
                 self.see(s, ".A", Sees::Field("A"));
             }
-            Group::Chain { .. } => {
+            Group::Chain { middle } => {
                 let (head, done) = (add(self, "head"), add(self, "done"));
-                self.see(head, "", Sees::Value);
+                // While it waits it has what was written, and has not posted it.
+                if middle != Middle::Abroad {
+                    self.see(head, "", Sees::Value);
+                }
                 self.see(done, "", Sees::Value);
                 self.write(head, "", Put::Number);
-                self.write(head, ".VAL", Put::Number);
             }
             Group::Wave { .. } => {
                 let (w, part) = (add(self, "w"), add(self, "part"));

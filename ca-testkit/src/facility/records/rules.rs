@@ -11,6 +11,10 @@ use super::{Entry, Record, Records, Truth};
 const EVENT: f64 = 1.0;
 const FIRST_PERIOD: f64 = 3.0;
 
+/// Time in which a chain has come to its end, and to that of what it has set in motion again: what is put while a
+/// record of the chain is busy has that processed once more, and does not wait for it (as in `dbNotify.c`).
+const CHAIN: Duration = Duration::from_secs(3);
+
 /// Reads a field of a record at its IOC; `None` while that is off.
 pub(crate) type Read<'a> = dyn Fn(usize, &str) -> Option<Truth> + 'a;
 
@@ -207,12 +211,7 @@ impl Records {
             };
         };
         let began = life[place].at;
-        let quiet = place == 0
-            || life[place - 1].begins
-            || done
-                .life()
-                .iter()
-                .any(|entry| entry.value.is(&life[place - 1].value) && entry.at < began);
+        let quiet = place == 0 || life[place - 1].begins || life[place - 1].at + CHAIN < began;
         let alone = quiet && place + 1 == life.len();
         let ended = done.life().last().is_some_and(|entry| is(&entry));
         if alone && !ended {
@@ -223,6 +222,26 @@ impl Records {
             ));
         }
         Ok(())
+    }
+
+    /// A put of a number to a head is complete: what it wrote to the next IOC has arrived there.
+    pub(crate) fn arrived(&self, ioc: usize, group: usize, number: f64) -> Result<(), String> {
+        let abroad = Group::Chain {
+            middle: Middle::Abroad,
+        };
+        if self.groups[ioc][group] != abroad {
+            return Ok(());
+        }
+        let sink = format!("r{}:{SINK}", self.next(ioc));
+        let sink = self.all.iter().find(|record| record.name == sink);
+        let values = sink.into_iter().flat_map(Record::life);
+        let mut values = values.map(|entry| entry.value.number().to_bits());
+        if values.any(|value| value == number.to_bits()) {
+            return Ok(());
+        }
+        Err(format!(
+            "the put of {number} to r{ioc}:{group}:head is complete and has not arrived at the next IOC"
+        ))
     }
 }
 

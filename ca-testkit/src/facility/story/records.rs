@@ -16,6 +16,13 @@ use crate::net::HostId;
 /// Two of the longest period, and a bit.
 const WATCHED: Duration = Duration::from_secs(21);
 
+/// Time between two of them: a chain has come to its end.
+const PAUSE: Duration = Duration::from_secs(4);
+/// Times that everything is written, in turn.
+const ROUNDS: usize = 3;
+/// Time between two IOCs in the exam.
+const FAR: Duration = Duration::from_millis(60);
+
 impl Story<'_> {
     /// A client begins, or begins anew.
     pub(super) fn begin(&mut self, host: HostId) {
@@ -203,17 +210,13 @@ impl Story<'_> {
         }
         self.look_at(host)?;
         self.until_whole(EXAM)?;
-        for target in 0..self.site.records.targets.len() {
-            if !matches!(self.site.records.targets[target].put, Put::Flag | Put::Scan) {
-                let number = self.site.next_number();
-                let what = self.write_record(host, target, number, true);
-                if !what.contains("Ok") {
-                    return Err(format!("a put is refused: {what}"));
-                }
-            }
+        self.watcher.calm = true;
+        self.slow_down();
+        for _ in 0..ROUNDS {
+            self.write_all(host)?;
         }
-        self.look_at(host)?;
         self.until_whole(EXAM)?;
+        self.heal();
         self.watcher.steady = true;
         for channel in 0..self.site.records.channels.len() {
             let number = channel % self.site.clients.len();
@@ -234,6 +237,33 @@ impl Story<'_> {
             }
         }
         self.until_whole(EXAM).map(drop)
+    }
+
+    /// A client writes everything at once, with completion.
+    fn write_all(&mut self, host: HostId) -> Result<(), String> {
+        for target in 0..self.site.records.targets.len() {
+            let put = self.site.records.targets[target].put;
+            if matches!(put, Put::Flag | Put::Scan) {
+                continue;
+            }
+            let number = self.site.next_number();
+            let what = self.write_record(host, target, number, true);
+            if !what.contains("Ok") {
+                return Err(format!("a put is refused: {what}"));
+            }
+        }
+        self.look_at(host)?;
+        self.run_for(PAUSE)
+    }
+
+    /// From one IOC to another it is far: what is said to be done there shows.
+    fn slow_down(&mut self) {
+        let iocs: Vec<HostId> = self.site.iocs.iter().map(|ioc| ioc.host).collect();
+        for &a in &iocs {
+            for &b in iocs.iter().filter(|&&b| b != a) {
+                self.site.w.net.set_link(a, b, |link| link.latency = FAR);
+            }
+        }
     }
 
     /// Opens all that clients write, and waits until all are connected.
