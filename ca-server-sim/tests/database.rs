@@ -397,9 +397,27 @@ fn records_of_devices_that_are_not_simulated_do_what_their_types_do() {
     std::fs::create_dir_all(&dir).unwrap();
     let dbd = dir.join("site.dbd");
     let types = [
-        "ai", "ao", "bi", "bo", "mbbi", "mbbo", "longin", "longout", "int64in", "int64out",
-        "stringin", "stringout", "lsi", "lso", "mbbiDirect", "mbboDirect", "waveform", "aai",
-        "aao", "event", "motor",
+        "ai",
+        "ao",
+        "bi",
+        "bo",
+        "mbbi",
+        "mbbo",
+        "longin",
+        "longout",
+        "int64in",
+        "int64out",
+        "stringin",
+        "stringout",
+        "lsi",
+        "lso",
+        "mbbiDirect",
+        "mbboDirect",
+        "waveform",
+        "aai",
+        "aao",
+        "event",
+        "motor",
     ];
     let devices = types.map(|of| format!("device({of}, INST_IO, devSite, \"Site\")\n"));
     std::fs::write(&dbd, devices.concat()).unwrap();
@@ -418,7 +436,9 @@ fn records_of_devices_that_are_not_simulated_do_what_their_types_do() {
         record(ao, "ao") { field(DRVH, "10") field(HIGH, "5") field(HSV, "MAJOR") field(LINR, "LINEAR") field(ESLO, "2") }
         record(mbbo, "mbbo") { field(ONST, "On") field(ONVL, "5") }
         record(calc, "n") { field(CALC, "VAL+1") }"#;
-    let builder = Ioc::builder().dbd_file(&dbd).db_text(all.concat() + more, "");
+    let builder = Ioc::builder()
+        .dbd_file(&dbd)
+        .db_text(all.concat() + more, "");
     let built = builder.build();
     std::fs::remove_dir_all(&dir).unwrap();
     let mut rig = Rig {

@@ -384,7 +384,8 @@ pub struct BreakTable {
 /// All that `.dbd` files say.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Dbd {
-    types: Vec<RecordTypeSpec>,
+    /// Shared by copies: those of Base have thousands of fields.
+    types: Vec<Arc<RecordTypeSpec>>,
     types_by_name: HashMap<Arc<str>, u32>,
     menus: HashMap<Box<str>, Arc<Menu>>,
     break_tables: HashMap<Box<str>, Arc<BreakTable>>,
@@ -416,7 +417,7 @@ impl Dbd {
     }
 
     /// The record types, in the order of the files.
-    pub fn types(&self) -> &[RecordTypeSpec] {
+    pub fn types(&self) -> &[Arc<RecordTypeSpec>] {
         &self.types
     }
 
@@ -429,17 +430,18 @@ impl Dbd {
     /// The record type of this name.
     pub fn record_type(&self, name: &str) -> Option<&RecordTypeSpec> {
         self.find_type(name.as_bytes())
-            .map(|index| &self.types[index])
+            .map(|index| &*self.types[index])
     }
 
     /// For devices to be added.
     pub fn record_type_mut(&mut self, name: &[u8]) -> Option<&mut RecordTypeSpec> {
-        self.find_type(name).map(|index| &mut self.types[index])
+        let index = self.find_type(name)?;
+        self.type_mut(index)
     }
 
     /// As [`record_type_mut`](Self::record_type_mut), by index.
     pub(super) fn type_mut(&mut self, index: usize) -> Option<&mut RecordTypeSpec> {
-        self.types.get_mut(index)
+        self.types.get_mut(index).map(Arc::make_mut)
     }
 
     /// Adds a record type, unless there is one of its name.
@@ -449,7 +451,7 @@ impl Dbd {
         };
         if !self.types_by_name.contains_key(&new.name) {
             self.types_by_name.insert(Arc::clone(&new.name), index);
-            self.types.push(new);
+            self.types.push(Arc::new(new));
         }
     }
 

@@ -127,7 +127,7 @@ impl Loader<'_> {
             return None;
         }
         let spec = &self.dbd.types()[type_index];
-        let of = (type_index, spec);
+        let of = (type_index, &**spec);
         let record = self.records.define(of, &name.text, visible, place);
         let named = Named {
             record,

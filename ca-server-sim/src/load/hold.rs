@@ -2,6 +2,8 @@
 //!
 //! The reference refuses them. Who has the files of an IOC and not its `.dbd` wants its PVs nevertheless.
 
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 
 use super::bounds::{MAX_HELD_DEVICES, MAX_HELD_FIELDS, MAX_HELD_TYPES};
@@ -124,7 +126,8 @@ impl Loader<'_> {
             shown(choice),
             spec.name
         );
-        let remedy = "its records do what their type does; they read no hardware, and write to none";
+        let remedy =
+            "its records do what their type does; they read no hardware, and write to none";
         self.report(
             (Weight::Warning, MistakeKind::Value),
             place,
@@ -167,7 +170,7 @@ fn link_of(record: &RecordDef) -> Option<LinkType> {
 }
 
 /// The fields with which all record types begin.
-fn shared_fields(types: &[RecordTypeSpec]) -> &[FieldSpec] {
+fn shared_fields(types: &[Arc<RecordTypeSpec>]) -> &[FieldSpec] {
     let Some((first, others)) = types.split_first() else {
         return &[];
     };

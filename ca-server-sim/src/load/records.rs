@@ -352,6 +352,11 @@ impl Records {
         self.heads[named.record].is_gone |= named.alias.is_none();
     }
 
+    /// Whether there are, or were, records of the type with this index.
+    pub(crate) fn has_type(&self, index: usize) -> bool {
+        self.types.get(index).is_some_and(Option::is_some)
+    }
+
     pub(super) fn type_index(&self, record: usize) -> usize {
         self.heads[record].type_index as usize
     }

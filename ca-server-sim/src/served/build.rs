@@ -177,8 +177,12 @@ impl RecordFiles {
 /// The record types, menus, devices and break tables that records have without any `.dbd` file: those of EPICS
 /// Base, as a [`Loader`] wants them.
 pub fn base_dbd() -> Dbd {
+    shared_base().clone()
+}
+
+fn shared_base() -> &'static Dbd {
     static BASE: OnceLock<Dbd> = OnceLock::new();
-    BASE.get_or_init(|| with_base(&Dbd::new())).clone()
+    BASE.get_or_init(|| with_base(&Dbd::new()))
 }
 
 /// A site's menus and break tables, which win over those of Base; the record types of Base, to which it adds
@@ -302,19 +306,34 @@ fn schema(dbd: &Dbd, mistakes: &mut Mistakes) -> Schema {
             times: 1,
         });
     };
-    let mut menus: Vec<_> = dbd.menus().collect();
+    // What is shared with that of Base says nothing new.
+    let base = shared_base();
+    let is_new = |menu: &&Arc<Menu>| {
+        base.menu(&menu.name)
+            .is_none_or(|own| !Arc::ptr_eq(own, menu))
+    };
+    let mut menus: Vec<_> = dbd.menus().filter(is_new).collect();
     menus.sort_by(|a, b| a.name.cmp(&b.name));
     for menu in menus {
         let texts = menu.choices.iter();
         let texts = texts.map(|(_, text)| String::from_utf8_lossy(text).into_owned().into());
         schema.set_menu(&menu.name, texts.collect());
     }
-    for table in dbd.break_tables() {
+    let is_new = |table: &&Arc<BreakTable>| {
+        base.break_table(&table.name)
+            .is_none_or(|own| !Arc::ptr_eq(own, table))
+    };
+    for table in dbd.break_tables().filter(is_new) {
         if let Err(error) = schema.add_table(&table.name, table.points.clone()) {
             wrong(error.to_string());
         }
     }
-    for spec in dbd.types() {
+    let is_new = |(index, spec): &(usize, &Arc<RecordTypeSpec>)| {
+        base.types()
+            .get(*index)
+            .is_none_or(|own| !Arc::ptr_eq(own, spec))
+    };
+    for (_, spec) in dbd.types().iter().enumerate().filter(is_new) {
         if schema.find(&spec.name).is_none() {
             let fields = spec.fields.iter().map(field_spec).collect();
             if let Err(error) = schema.add_type(&spec.name, fields, &Support::HOLDER) {
@@ -367,7 +386,7 @@ pub(crate) fn build(loaded: Loaded) -> (Records, Described, Mistakes) {
     let mut records = Records::new(Arc::new(schema(&dbd, &mut mistakes)));
     // Types that hold their values, with their first record and how many there are.
     let mut holders: BTreeMap<String, (FieldPlace, usize)> = BTreeMap::new();
-    let places = Places::of(&dbd, records.schema());
+    let places = Places::of(&dbd, records.schema(), |index| defined.has_type(index));
     records.reserve(defined.len());
     let mut described = Described::with_room(defined.len(), defined.field_count());
     for record in defined.into_each() {
@@ -475,16 +494,20 @@ fn report(mistakes: &mut Mistakes, kind: MistakeKind, place: FieldPlace, message
 struct Places(Vec<(bool, Vec<Option<u16>>)>);
 
 impl Places {
-    fn of(dbd: &Dbd, schema: &Schema) -> Self {
+    /// Of the types that are used: all have thousands of fields.
+    fn of(dbd: &Dbd, schema: &Schema, is_used: impl Fn(usize) -> bool) -> Self {
         let base = Schema::base();
-        let place = |spec: &RecordTypeSpec| {
+        let place = |(index, spec): (usize, &Arc<RecordTypeSpec>)| {
+            if !is_used(index) {
+                return (false, Vec::new());
+            }
             let of = schema.find(&spec.name);
             let of = of.map(|of| schema.record_type(of));
             let index = |field: &LoadField| of.and_then(|of| of.find(&field.name));
             let fields = spec.fields.iter().map(index).collect();
             (base.find(&spec.name).is_none(), fields)
         };
-        Self(dbd.types().iter().map(place).collect())
+        Self(dbd.types().iter().enumerate().map(place).collect())
     }
 
     /// Whether records of a type hold their values only.
