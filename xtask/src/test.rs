@@ -71,7 +71,7 @@ pub(crate) fn add(all: &mut steps::Steps, options: &Options) {
 const MEASURED_BY_HAND: &str = "attacks_hold_what_the_documents_say_with_the_defaults";
 
 /// Crates whose tests have no clock but a virtual one, and no sockets.
-const WITHOUT_TIME: [&str; 4] = ["ca-proto", "ca-testkit", "ca-ring", "ca-kit"];
+const WITHOUT_TIME: [&str; 3] = ["ca-proto", "ca-testkit", "ca-kit"];
 
 fn once(all: &mut steps::Steps, options: &Options, python: Option<&Path>, suffix: &str) {
     let beside = |args: &[&str]| {

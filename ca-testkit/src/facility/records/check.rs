@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ca_proto::client::{Lifecycle, Token};
 use ca_proto::dbr::Reading;
 use ca_proto::wire::message::EventMask;
-use ca_proto::{EcaStatus, Instant};
+use ca_proto::{Alarm, AlarmStatus, EcaStatus, Instant};
 
 use super::rules::{Read, slice};
 use super::{Channel, Entry, Put, Records, Sees, Truth};
@@ -337,8 +337,11 @@ impl Look<'_> {
             ));
         };
         let entry = &book[place];
-        // What a record begins with has no time, or that of its processing at the start.
+        // What a record begins with has no time, or that of its processing at the start; one that is disabled says so
+        // with the time of before (`dbProcess` of EPICS Base).
+        let is_disabled = |alarm: Alarm| alarm.status == AlarmStatus::DISABLE;
         if !entry.begins
+            && !reading.alarm().is_some_and(is_disabled)
             && !self.clocks_differ
             && let Some(stamp) = reading.timestamp()
             && !(wall(entry.at)..=wall(self.now())).contains(&stamp)
