@@ -112,8 +112,8 @@ impl Ioc {
     /// ```
     /// use ca_server_sim::{Instant, Ioc, Timestamp};
     ///
-    /// let mut ioc = Ioc::from_db("record(ao, \"gap\") { field(VAL, 1.5) field(PINI, YES) }
-    ///                            record(calc, \"n\") { field(INPA, \"gap CP\") field(CALC, \"VAL+1\") }")?;
+    /// let mut ioc = Ioc::from_db("record(ao, \"gap\") { field(VAL, 1.5) field(PINI, YES) field(FLNK, n) }
+    ///                            record(calc, \"n\") { field(CALC, \"VAL+1\") }")?;
     /// let now = Instant::ZERO;
     /// ioc.start(now, Timestamp::from_unix(1_800_000_000, 0), 5064);
     /// ioc.post(now, "gap", 7.0)?;
