@@ -41,6 +41,7 @@ pub use file::{IocSnapshot, MAX_SNAPSHOT, SnapshotError};
 pub use first::{KEPT_AT_START, ResetError};
 pub use step::{NotFrozen, Step};
 
+#[cfg(feature = "net")]
 pub(crate) use back::Rewinding;
 pub(crate) use first::First;
 

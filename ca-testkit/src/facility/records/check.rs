@@ -325,33 +325,27 @@ impl Look<'_> {
         }
         let book = &self.site.records.all[channel.record].book;
         let fits = |entry: &Entry| seen(channel.sees, entry).is_some_and(|seen| seen.is(value));
-        let Some(place) = (floor..book.len()).find(|&place| fits(&book[place])) else {
-            let what = match book.iter().rposition(fits) {
-                Some(place) => format!("place {place}, when {floor} was known"),
-                None => "which it never had".to_owned(),
-            };
-            return Err(format!(
-                "{} shows {value:?} at {}: {what}",
-                channel.text,
-                self.now()
-            ));
-        };
-        let entry = &book[place];
+        let now = self.now();
+        let is_disabled = |alarm: Alarm| alarm.status == AlarmStatus::DISABLE;
         // What a record begins with has no time, or that of its processing at the start; one that is disabled says so
         // with the time of before (`dbProcess` of EPICS Base).
-        let is_disabled = |alarm: Alarm| alarm.status == AlarmStatus::DISABLE;
-        if !entry.begins
-            && !reading.alarm().is_some_and(is_disabled)
-            && !self.clocks_differ
-            && let Some(stamp) = reading.timestamp()
-            && !(wall(entry.at)..=wall(self.now())).contains(&stamp)
-        {
-            return Err(format!(
-                "{} shows {value:?} of {} with stamp {stamp}",
-                channel.text, entry.at
-            ));
+        let untimed = self.clocks_differ || reading.alarm().is_some_and(is_disabled);
+        let in_time = |entry: &Entry| {
+            let stamp = reading.timestamp().filter(|_| !untimed && !entry.begins);
+            stamp.is_none_or(|stamp| (wall(entry.at)..=wall(now)).contains(&stamp))
+        };
+        // A part of an array may be the same in the life before and in this one.
+        let mut fitting = (floor..book.len()).filter(|&place| fits(&book[place]));
+        let first = fitting.clone().next();
+        if let Some(place) = fitting.find(|&place| in_time(&book[place])) {
+            return Ok(place);
         }
-        Ok(place)
+        let what = match (first, reading.timestamp(), book.iter().rposition(fits)) {
+            (Some(place), Some(stamp), _) => format!("of {} with stamp {stamp}", book[place].at),
+            (_, _, Some(place)) => format!("at {now}: place {place}, when {floor} was known"),
+            _ => format!("at {now}: which it never had"),
+        };
+        Err(format!("{} shows {value:?} {what}", channel.text))
     }
 
     /// An update that filters have let through is one of those that they should.
