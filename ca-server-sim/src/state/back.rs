@@ -66,7 +66,10 @@ pub(super) struct Read {
     faults: Option<Box<Faults>>,
     faulty: Option<Box<Faulty>>,
     clock_off: i64,
-    #[cfg_attr(not(feature = "net"), expect(dead_code, reason = "models run on sockets"))]
+    #[cfg_attr(
+        not(feature = "net"),
+        expect(dead_code, reason = "models run on sockets")
+    )]
     models: Vec<Vec<u8>>,
 }
 
