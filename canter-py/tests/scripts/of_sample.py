@@ -22,9 +22,10 @@ def wait_for(condition):
 
 sample = epics.Device("temp", delim=":", attrs=("set",))
 wait_for(lambda: sample.PV("set").connected)
-print(sample.get("set"), sample.put("set", 21.5, wait=True), sample.get("set"))
+# Neither the answer to a get nor that to a put says of updates whether they are still under way: the reference's server
+# sends both by tasks of their own.
+print(sample.get("set"), sample.put("set", 21.5, wait=True), wait_for(lambda: sample.get("set") == 21.5))
 sample.set = 22.0
-# The answer to a get says nothing of the updates that are still under way to the attribute.
 print(wait_for(lambda: epics.caget("temp") == 22.0), wait_for(lambda: sample.get("set") == 22.0), sample.save_state())
 state = sample.save_state()
 sample.write_state(str(here / "state.txt"), state)
