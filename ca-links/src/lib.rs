@@ -223,7 +223,7 @@ impl Links {
         let channel = remote.channel.clone();
         self.descriptions.push(Box::pin(async move {
             match channel.get::<Reading>().ty(DESCRIBED).count(1).await {
-                Ok(reading) => Some((id, description(&reading))),
+                Ok(reading) => Some((id, Meta::from(&reading))),
                 Err(error) => {
                     tracing::debug!("units and limits of a link are not known: {error}");
                     None
@@ -340,7 +340,7 @@ impl Links {
             let MonitorEvent::Update { value, .. } = event else {
                 return None;
             };
-            Some((id, as_text, news(value)))
+            Some((id, as_text, RemoteUpdate::from(value)))
         };
         let updates: Vec<_> = updates.iter().filter_map(update).collect();
         if !updates.is_empty() {
@@ -350,34 +350,6 @@ impl Links {
                 }
             });
         }
-    }
-}
-
-fn news(reading: &Reading) -> RemoteUpdate {
-    let alarm = reading.alarm().unwrap_or_default();
-    RemoteUpdate {
-        value: reading.to_value(),
-        stat: alarm.status.0,
-        sevr: alarm.severity.0,
-        time: reading.timestamp().unwrap_or_default(),
-    }
-}
-
-fn description(reading: &Reading) -> Meta {
-    let limits = reading.limits().unwrap_or_default();
-    Meta {
-        units: reading
-            .units()
-            .map_or_else(Box::default, |units| units.as_bytes().into()),
-        precision: reading.precision(),
-        display: (limits.display.lower, limits.display.upper),
-        control: (limits.control.lower, limits.control.upper),
-        alarm: [
-            limits.alarm.lower,
-            limits.warning.lower,
-            limits.warning.upper,
-            limits.alarm.upper,
-        ],
     }
 }
 

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use ca_proto::Timestamp;
-use ca_proto::dbr::{NativeType, Value};
+use ca_proto::dbr::{NativeType, Reading, Value};
 use hashbrown::HashMap;
 
 use super::chain::{Root, When};
@@ -95,6 +95,19 @@ pub struct RemoteValue {
     pub sevr: u16,
     /// When it was posted.
     pub time: Timestamp,
+}
+
+/// What a client was told: with status and severity, and the time stamp, where its DBR type has them.
+impl From<&Reading> for RemoteUpdate {
+    fn from(reading: &Reading) -> Self {
+        let alarm = reading.alarm().unwrap_or_default();
+        Self {
+            value: reading.to_value(),
+            stat: alarm.status.0,
+            sevr: alarm.severity.0,
+            time: reading.timestamp().unwrap_or_default(),
+        }
+    }
 }
 
 /// A PV of another IOC.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ca_proto::dbr::NoState;
+use ca_proto::dbr::{NoState, Reading};
 
 use super::field::Dbf;
 use crate::process::{Cx, PutError, View};
@@ -131,6 +131,26 @@ impl Meta {
         control: (0.0, 0.0),
         alarm: [f64::NAN; 4],
     };
+}
+
+/// As a server describes a PV to a client, in a DBR type of the families GR and CTRL.
+impl From<&Reading> for Meta {
+    fn from(reading: &Reading) -> Self {
+        let limits = reading.limits().unwrap_or_default();
+        let units = reading.units().map(|units| units.as_bytes().into());
+        Self {
+            units: units.unwrap_or_default(),
+            precision: reading.precision(),
+            display: (limits.display.lower, limits.display.upper),
+            control: (limits.control.lower, limits.control.upper),
+            alarm: [
+                limits.alarm.lower,
+                limits.warning.lower,
+                limits.warning.upper,
+                limits.alarm.upper,
+            ],
+        }
+    }
 }
 
 /// The range of a type (`getMaxRangeValues` of EPICS Base): limits of fields that have none of their own.

@@ -6,7 +6,7 @@ use ca_proto::Instant;
 use ca_proto::client::{
     ChannelState, Event, Lifecycle, OpError, ReadSpec, SubSpec, Token, TypeSpec,
 };
-use ca_proto::dbr::{DbrType, Family, NativeType, Reading, Value};
+use ca_proto::dbr::{DbrType, Family, NativeType, Value};
 use ca_proto::wire::message::EventMask;
 use ca_server_sim::Ioc;
 use ca_server_sim::process::{RemoteId, RemoteInfo, RemoteRequest, RemoteUpdate};
@@ -221,13 +221,7 @@ impl Links {
                 if let (Some(&(id, as_text)), Some(reading)) =
                     (self.subs.get(&token), &update.reading)
                 {
-                    let alarm = reading.alarm().unwrap_or_default();
-                    let update = RemoteUpdate {
-                        value: reading.to_value(),
-                        stat: alarm.status.0,
-                        sevr: alarm.severity.0,
-                        time: reading.timestamp().unwrap_or_default(),
-                    };
+                    let update = RemoteUpdate::from(reading);
                     ioc.remote_update(now, id, as_text, &update);
                 }
             }
@@ -240,28 +234,10 @@ impl Links {
             News::Answer(token, answer) => match (self.asked.remove(&token), answer) {
                 (Some(Asked::Put(Some(wait))), _) => ioc.remote_put_done(now, wait),
                 (Some(Asked::Description(id)), Answer::Read(reading)) => {
-                    ioc.remote_described(now, id, description(&reading));
+                    ioc.remote_described(now, id, Meta::from(&reading));
                 }
                 _ => {}
             },
         }
-    }
-}
-
-fn description(reading: &Reading) -> Meta {
-    let limits = reading.limits().unwrap_or_default();
-    Meta {
-        units: reading
-            .units()
-            .map_or_else(Box::default, |units| units.as_bytes().into()),
-        precision: reading.precision(),
-        display: (limits.display.lower, limits.display.upper),
-        control: (limits.control.lower, limits.control.upper),
-        alarm: [
-            limits.alarm.lower,
-            limits.warning.lower,
-            limits.warning.upper,
-            limits.alarm.upper,
-        ],
     }
 }
